@@ -1,0 +1,1 @@
+//! The privileged composition: loads profiles, decides, launches and supervises commands.

@@ -1,0 +1,1 @@
+//! Policy to Linux kernel: probing the host, compiling a policy into a plan, and entering it.

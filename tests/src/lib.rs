@@ -1,0 +1,2 @@
+//! End-to-end tests: harness, samples, goldens and tidy rules.
+#![forbid(unsafe_code)]
