@@ -1,4 +1,11 @@
 //! Words that both sides of Weir agree on: profiles, policies, verdicts and the messages that carry them.
 //!
 //! This crate is pure: it performs no I/O, holds no async code and no `unsafe`, and knows nothing of the host.
+//! The chain of words is fixed: a [`profile`] is what a person wrote, a [`policy`] is what it means on one host.
 #![forbid(unsafe_code)]
+
+pub mod path;
+pub mod policy;
+
+pub use path::AbsPath;
+pub use policy::Policy;
