@@ -75,10 +75,12 @@ impl AbsPath {
         let Some(rest) = bytes.strip_prefix(b"/") else {
             return Err(if bytes.is_empty() { PathError::Empty } else { PathError::NotAbsolute });
         };
-        if rest.is_empty() {
-            return Ok(Self::root());
+        match rest.first() {
+            None => Ok(Self::root()),
+            Some(b'/') => Err(PathError::EmptyComponent),
+            Some(_) if rest == b"." => Err(PathError::DotComponent),
+            Some(_) => Self::root().join(rest),
         }
-        Self::root().join(rest)
     }
 
     /// This path with a relative one below it; `.` alone names this path itself.
@@ -236,7 +238,7 @@ fn check_relative(relative: &[u8]) -> Result<(), PathError> {
         return Err(PathError::Empty);
     }
     if relative[0] == b'/' {
-        return Err(if relative.starts_with(b"//") { PathError::EmptyComponent } else { PathError::NotRelative });
+        return Err(PathError::NotRelative);
     }
     if relative.contains(&0) {
         return Err(PathError::Nul);

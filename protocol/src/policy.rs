@@ -13,6 +13,7 @@ pub mod explain;
 pub mod filesystem;
 pub mod glob;
 pub mod host;
+pub mod intersect;
 pub mod lease;
 pub mod network;
 pub mod origin;

@@ -404,7 +404,7 @@ fn automaton(pattern: &str) -> Option<dense::DFA<Vec<u32>>> {
             regex_automata::util::syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true),
         )
         .thompson(regex_automata::nfa::thompson::Config::new().utf8(false))
-        .build(pattern)
+        .build(pattern.trim_start_matches('^'))
         .ok()
 }
 

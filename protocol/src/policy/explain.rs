@@ -1,0 +1,308 @@
+//! Why a verdict is what it is: the winning rule, the rules that lost, and the smallest edit that would turn the answer.
+
+use serde::{Deserialize, Serialize};
+
+use super::access::{Access, Operation};
+use super::filesystem::StandIn;
+use super::host::Host;
+use super::network::{DomainRule, NetworkMode};
+use super::origin::Origin;
+use super::verdict::{Request, RuleRef, Verdict};
+use super::{Inherit, Policy};
+use crate::path::{AbsPath, ancestor_slices};
+
+/// Most rules that lost named in one explanation.
+pub const MAX_LOSERS: usize = 16;
+
+/// A rule that took no part in the decision in the end, and why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loser {
+    /// The rule, as the policy has it.
+    pub rule: String,
+    /// Where it stands.
+    pub origin: Origin,
+    /// Why it lost.
+    pub because: String,
+}
+
+/// A change to a file that would turn the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Edit {
+    /// Add `line` to the table of the profile.
+    Add {
+        /// The table, for instance `permissions.team.filesystem`.
+        table: String,
+        /// The line to add.
+        line: String,
+    },
+    /// Change or remove the rule that stands there.
+    Change {
+        /// Where it stands.
+        origin: Origin,
+        /// What it should say; absent to remove it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
+}
+
+/// The answer to one question with its reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The question, in words.
+    pub question: String,
+    /// The answer.
+    pub allowed: bool,
+    /// The access that the winning rule gives; absent for questions other than paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+    /// The winning rule, in words.
+    pub rule: String,
+    /// Where it stands; absent where no rule covers the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What else holds, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<String>,
+    /// Rules that could have decided and did not, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Loser>,
+    /// What would turn the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Edit>,
+}
+
+impl Policy {
+    /// Answers `request` and says why.
+    #[must_use]
+    pub fn explain(&self, request: &Request<'_>) -> Explanation {
+        let verdict = self.verdict(request);
+        let access = match request {
+            Request::Path { path, .. } => Some(self.access(path)),
+            _ => None,
+        };
+        Explanation {
+            question: question(request),
+            allowed: verdict.allowed,
+            access,
+            rule: rule_text(&verdict.rule),
+            origin: verdict.rule.origin().cloned(),
+            conditions: conditions(&verdict),
+            lost: if self.is_unrestricted() { Vec::new() } else { self.lost(request, &verdict.rule) },
+            edit: self.edit(request, &verdict),
+        }
+    }
+
+    fn lost(&self, request: &Request<'_>, winner: &RuleRef<'_>) -> Vec<Loser> {
+        let mut lost = match request {
+            Request::Path { path, .. } => self.lost_paths(path, winner),
+            Request::Connect { host, port } => self.lost_domains(host, *port, winner),
+            _ => Vec::new(),
+        };
+        lost.truncate(MAX_LOSERS);
+        lost
+    }
+
+    fn lost_paths(&self, path: &AbsPath, winner: &RuleRef<'_>) -> Vec<Loser> {
+        let mut lost = Vec::new();
+        let fs = self.filesystem();
+        for prefix in ancestor_slices(path.as_bytes()) {
+            let Some(rule) = fs.rules().iter().find(|rule| rule.path.as_bytes() == prefix) else { continue };
+            let wins = *winner == RuleRef::Path(rule);
+            if !wins {
+                let because = match winner {
+                    RuleRef::Glob(_) => "a pattern that denies wins over every path".to_owned(),
+                    _ => "it covers the path with fewer components".to_owned(),
+                };
+                lost.push(Loser { rule: path_rule_text(rule), origin: rule.origin.clone(), because });
+            }
+            lost.extend(rule.overruled.iter().map(|overruled| Loser {
+                rule: format!("{} = {}", rule.path, overruled.access),
+                origin: overruled.origin.clone(),
+                because: "for one path none wins over write and write over read".to_owned(),
+            }));
+        }
+        lost
+    }
+
+    fn lost_domains(&self, host: &Host, port: u16, winner: &RuleRef<'_>) -> Vec<Loser> {
+        let rules = self.network().domains.as_deref().unwrap_or_default();
+        rules
+            .iter()
+            .filter(|rule| rule.pattern.matches(host, port) && *winner != RuleRef::Domain(rule))
+            .map(|rule| Loser {
+                rule: domain_text(rule),
+                origin: rule.origin.clone(),
+                because: if rule.allow {
+                    "a denial wins over a grant, and a more exact grant over a wider one".to_owned()
+                } else {
+                    "a bare `*` denial only states what holds when nothing else matches".to_owned()
+                },
+            })
+            .collect()
+    }
+
+    fn edit(&self, request: &Request<'_>, verdict: &Verdict<'_>) -> Option<Edit> {
+        if self.is_unrestricted() {
+            return None;
+        }
+        let table = |name: &str| format!("permissions.{}.{name}", table_key(self.profile()));
+        match request {
+            Request::Path { path, operation } => Some(self.path_edit(path, *operation, verdict, table("filesystem"))),
+            Request::Connect { host, port } => Some(self.connect_edit(host, *port, verdict, &table)),
+            Request::UnixSocket { path } => {
+                let word = if verdict.allowed { "deny" } else { "allow" };
+                match verdict.rule {
+                    RuleRef::Socket(rule) if rule.path == **path => Some(change(&rule.origin, word)),
+                    _ => Some(Edit::Add {
+                        table: table("network.unix_sockets"),
+                        line: format!("{} = \"{word}\"", quoted(&path.display())),
+                    }),
+                }
+            }
+            Request::Environment { name } => Some(self.environment_edit(name, verdict, table("environment"))),
+        }
+    }
+
+    fn path_edit(&self, path: &AbsPath, operation: Operation, verdict: &Verdict<'_>, table: String) -> Edit {
+        let word = if verdict.allowed { Access::None } else { operation.needs() };
+        match verdict.rule {
+            RuleRef::Glob(rule) => Edit::Change { origin: rule.origin.clone(), to: None },
+            RuleRef::Path(rule) if rule.path == *path && rule.origin.place.is_some() && rule.via.is_none() => {
+                change(&rule.origin, &word.to_string())
+            }
+            _ => Edit::Add { table, line: format!("{} = \"{word}\"", quoted(&path.display())) },
+        }
+    }
+
+    fn connect_edit(
+        &self,
+        host: &Host,
+        port: u16,
+        verdict: &Verdict<'_>,
+        table: &impl Fn(&str) -> String,
+    ) -> Edit {
+        let network = self.network();
+        let add = |word: &str| Edit::Add {
+            table: table("network.domains"),
+            line: format!("{} = \"{word}\"", quoted(&format!("{host}:{port}"))),
+        };
+        match verdict.rule {
+            RuleRef::Switch("network.loopback", _) => {
+                Edit::Add { table: table("network"), line: format!("loopback = {}", !verdict.allowed) }
+            }
+            RuleRef::Switch("network.enabled", _) if !network.enabled.value => Edit::Add {
+                table: table("network"),
+                line: format!("enabled = true, domains = {{ {} = \"allow\" }}", quoted(&format!("{host}:{port}"))),
+            },
+            RuleRef::Domain(rule) if !rule.allow && rule.pattern != super::DomainPattern::ANY => {
+                Edit::Change { origin: rule.origin.clone(), to: None }
+            }
+            _ => add(if verdict.allowed { "deny" } else { "allow" }),
+        }
+    }
+
+    fn environment_edit(&self, name: &str, verdict: &Verdict<'_>, table: String) -> Edit {
+        let environment = self.environment();
+        match verdict.rule {
+            RuleRef::Switch("environment.set", origin) => Edit::Change { origin: origin.clone(), to: None },
+            RuleRef::Switch("environment.deny", origin) => Edit::Change { origin: origin.clone(), to: None },
+            _ if verdict.allowed => Edit::Add { table, line: list_line("deny", &environment.deny, name) },
+            _ => Edit::Add { table, line: list_line("allow", &environment.allow, name) },
+        }
+    }
+}
+
+fn list_line(key: &str, rules: &[super::environment::NameRule], name: &str) -> String {
+    let names: Vec<_> = rules.iter().map(|rule| rule.value.as_str()).chain([name]).map(quoted).collect();
+    format!("{key} = [{}]", names.join(", "))
+}
+
+fn change(origin: &Origin, to: &str) -> Edit {
+    Edit::Change { origin: origin.clone(), to: Some(format!("\"{to}\"")) }
+}
+
+/// A TOML key: bare where it may be, quoted where it must be.
+fn table_key(name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if bare { name.to_owned() } else { quoted(name) }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn question(request: &Request<'_>) -> String {
+    match request {
+        Request::Path { path, operation } => format!("{operation} {path}"),
+        Request::Connect { host, port } => format!("connect to {host}:{port}"),
+        Request::UnixSocket { path } => format!("connect to unix socket {path}"),
+        Request::Environment { name } => format!("pass environment variable {name}"),
+    }
+}
+
+fn path_rule_text(rule: &super::PathRule) -> String {
+    match &rule.via {
+        Some(via) => format!("{} = {} (through the symbolic link {via})", rule.path, rule.access),
+        None => format!("{} = {}", rule.path, rule.access),
+    }
+}
+
+fn domain_text(rule: &DomainRule) -> String {
+    format!("{} = {}", rule.pattern, if rule.allow { "allow" } else { "deny" })
+}
+
+fn rule_text(rule: &RuleRef<'_>) -> String {
+    match rule {
+        RuleRef::Path(rule) => path_rule_text(rule),
+        RuleRef::Glob(rule) => format!("{} = none", rule.pattern),
+        RuleRef::Domain(rule) => domain_text(rule),
+        RuleRef::Socket(rule) => format!("{} = {}", rule.path, if rule.allow { "allow" } else { "deny" }),
+        RuleRef::Switch(key, _) => (*key).to_owned(),
+        RuleRef::LooksSecret(pattern) => format!("the name looks like a secret ({pattern})"),
+        RuleRef::Nothing => "no rule covers this".to_owned(),
+    }
+}
+
+fn conditions(verdict: &Verdict<'_>) -> Vec<String> {
+    let found = &verdict.conditions;
+    let mut out = Vec::new();
+    if found.limited_methods {
+        out.push("only GET, HEAD and OPTIONS".to_owned());
+    }
+    if verdict.allowed && found.checked_address {
+        out.push("the name must lead to a public address, or to one that `allow_private` covers".to_owned());
+    }
+    if let Some(class) = found.address_class {
+        out.push(format!("the address is {class}, which needs a rule of its own"));
+    }
+    if let Some(stand_in) = found.stand_in {
+        let what = match stand_in.kind {
+            StandIn::Home => "home",
+            StandIn::Temporary => "temporary directory",
+            StandIn::SharedMemory => "shared memory",
+        };
+        out.push(format!("the command finds an empty, private {what} at {} instead", stand_in.path));
+    }
+    out
+}
+
+/// The words of `inherit` and `mode` as a profile writes them.
+#[must_use]
+pub fn inherit_word(inherit: Inherit) -> &'static str {
+    match inherit {
+        Inherit::None => "none",
+        Inherit::Core => "core",
+        Inherit::All => "all",
+    }
+}
+
+/// The word of a network mode as a profile writes it.
+#[must_use]
+pub fn mode_word(mode: NetworkMode) -> &'static str {
+    match mode {
+        NetworkMode::Limited => "limited",
+        NetworkMode::Full => "full",
+    }
+}
