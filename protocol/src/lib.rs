@@ -6,6 +6,7 @@
 
 pub mod path;
 pub mod policy;
+pub mod profile;
 
 pub use path::AbsPath;
 pub use policy::Policy;

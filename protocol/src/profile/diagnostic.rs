@@ -1,0 +1,153 @@
+//! Problems of a document, told so that the reader finds the place and knows what to do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Place;
+
+/// Longest part of a source line shown, in characters.
+pub const MAX_SHOWN_COLUMNS: usize = 160;
+
+/// Largest distance at which a known word is offered instead of an unknown one.
+const MAX_WORD_DISTANCE: usize = 3;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The document is refused.
+    Error,
+    /// The document is used; something in it has no effect or is likely not meant.
+    Warning,
+}
+
+/// One problem with its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// File, line and column.
+    pub place: Place,
+    /// Characters from the column on that the problem is about, at least 1.
+    pub width: u32,
+    /// The source line, control characters made visible; empty where there is none.
+    pub line_text: String,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let Place { file, line, column } = &self.place;
+        writeln!(out, "{word}: {}", self.reason)?;
+        let gutter = " ".repeat(line.to_string().len());
+        writeln!(out, "{gutter}--> {file}:{line}:{column}")?;
+        if !self.line_text.is_empty() {
+            let (text, column) = window(&self.line_text, *column as usize);
+            let room = text.chars().count().saturating_sub(column - 1).max(1);
+            let carets = "^".repeat((self.width as usize).clamp(1, room));
+            writeln!(out, "{gutter} |")?;
+            writeln!(out, "{line} | {text}")?;
+            writeln!(out, "{gutter} | {}{carets}", " ".repeat(column - 1))?;
+        }
+        match &self.help {
+            Some(help) => writeln!(out, "{gutter} = help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A part of a long line around the column, and the column inside it.
+fn window(line: &str, column: usize) -> (String, usize) {
+    let length = line.chars().count();
+    if length <= MAX_SHOWN_COLUMNS {
+        return (line.to_owned(), column);
+    }
+    let start = column.saturating_sub(MAX_SHOWN_COLUMNS / 2).min(length - MAX_SHOWN_COLUMNS);
+    let head = if start > 0 { "…" } else { "" };
+    let tail = if start + MAX_SHOWN_COLUMNS < length { "…" } else { "" };
+    let text: String = line.chars().skip(start).take(MAX_SHOWN_COLUMNS).collect();
+    (format!("{head}{text}{tail}"), column - start + head.chars().count())
+}
+
+/// Everything that was found in one or more documents, in the order of their places.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The problems.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many more there were than are kept.
+    #[serde(default)]
+    pub omitted: usize,
+}
+
+impl Report {
+    /// Adds a problem; beyond [`MAX_DIAGNOSTICS`](super::MAX_DIAGNOSTICS) it is only counted.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < super::MAX_DIAGNOSTICS {
+            self.diagnostics.push(diagnostic);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Adds all of another report.
+    pub fn extend(&mut self, other: Self) {
+        self.omitted += other.omitted;
+        other.diagnostics.into_iter().for_each(|diagnostic| self.push(diagnostic));
+    }
+
+    /// Whether the document must be refused.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// Sorts by file, line and column, errors first at one place.
+    pub fn sort(&mut self) {
+        self.diagnostics.sort_by(|a, b| (&a.place, a.severity, &a.reason).cmp(&(&b.place, b.severity, &b.reason)));
+        self.diagnostics.dedup();
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            write!(out, "{diagnostic}")?;
+        }
+        if self.omitted > 0 {
+            writeln!(out, "\nand {} more", self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+/// The known word nearest to `word`, if any is near.
+#[must_use]
+pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= MAX_WORD_DISTANCE.min(candidate.chars().count() / 2 + 1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// "did you mean …" or the list of known words.
+#[must_use]
+pub fn offer(word: &str, known: &[&str]) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}

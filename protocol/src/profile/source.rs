@@ -1,0 +1,352 @@
+//! A text with its name, and the tree that TOML and JSON both become.
+
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::{MAX_DEPTH, MAX_DOCUMENT_BYTES};
+use crate::policy::{Layer, Place};
+
+/// Beyond this length of a line columns count bytes, so that finding a place stays cheap.
+const MAX_CHARACTER_COLUMNS: usize = 64 << 10;
+
+/// The notation of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// TOML 1.1.
+    Toml,
+    /// JSON (RFC 8259), by value.
+    Json,
+}
+
+/// A document's text with its name and the layer it belongs to.
+#[derive(Debug, Clone)]
+pub struct Source {
+    name: String,
+    text: String,
+    format: Format,
+    layer: Layer,
+    lines: Vec<usize>,
+}
+
+impl Source {
+    /// Takes the bytes of a document.
+    ///
+    /// # Errors
+    /// A [`Diagnostic`] when they are too many or not UTF-8.
+    pub fn new(name: &str, bytes: Vec<u8>, format: Format, layer: Layer) -> Result<Self, Box<Diagnostic>> {
+        let bare = |line, reason: String, help: &str| {
+            Box::new(Diagnostic {
+                severity: Severity::Error,
+                place: Place { file: name.to_owned(), line, column: 1 },
+                width: 1,
+                line_text: String::new(),
+                reason,
+                help: Some(help.to_owned()),
+            })
+        };
+        if bytes.len() > MAX_DOCUMENT_BYTES {
+            let reason = format!("the file has {} bytes and may have {MAX_DOCUMENT_BYTES}", bytes.len());
+            return Err(bare(1, reason, "split it, or use patterns instead of single files"));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let reason = format!("the file is not UTF-8 (byte {at})");
+            bare(u32::try_from(line).unwrap_or(u32::MAX), reason, "save it as UTF-8")
+        })?;
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Ok(Self { name: name.to_owned(), text, format, layer, lines })
+    }
+
+    /// The layer that the document belongs to.
+    #[must_use]
+    pub fn layer(&self) -> Layer {
+        self.layer
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Line and column of a byte offset.
+    #[must_use]
+    pub fn place(&self, at: usize) -> Place {
+        let at = self.floor(at);
+        let line = self.lines.partition_point(|start| *start <= at).max(1);
+        let before = &self.text[self.lines[line - 1]..at];
+        let column = if before.len() > MAX_CHARACTER_COLUMNS { before.len() } else { before.chars().count() };
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        Place { file: self.name.clone(), line: number(line), column: number(column + 1) }
+    }
+
+    /// A problem at a byte range.
+    #[must_use]
+    pub fn diagnostic(&self, severity: Severity, span: &Range<usize>, reason: String) -> Diagnostic {
+        let place = self.place(span.start);
+        let line = place.line as usize - 1;
+        let end = self.lines.get(line + 1).map_or(self.text.len(), |next| next - 1);
+        let raw = self.text[self.lines[line]..end].trim_end_matches('\r');
+        let last = self.floor(span.end.min(end));
+        let width = self.text.get(self.floor(span.start)..last).map_or(1, |part| part.chars().count().max(1));
+        let visible = |c: char| if c == '\t' { ' ' } else if c.is_control() { '\u{fffd}' } else { c };
+        Diagnostic {
+            severity,
+            place,
+            width: u32::try_from(width).unwrap_or(1),
+            line_text: raw.chars().map(visible).collect(),
+            reason,
+            help: None,
+        }
+    }
+
+    /// The text of a range, on one line.
+    #[must_use]
+    pub fn excerpt(&self, span: &Range<usize>) -> String {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn floor(&self, at: usize) -> usize {
+        self.text.floor_char_boundary(at.min(self.text.len()))
+    }
+
+    /// Reads the text into a tree. All syntax errors that can be told apart are returned together.
+    ///
+    /// # Errors
+    /// The problems of syntax: bad notation, duplicated keys, nesting beyond [`MAX_DEPTH`].
+    pub fn tree(&self) -> Result<Node, Vec<Diagnostic>> {
+        let tree = match self.format {
+            Format::Toml => self.toml_tree(),
+            Format::Json => self.json_tree(),
+        }?;
+        match too_deep(&tree, 0) {
+            Some(span) => {
+                let reason = format!("nested more than {MAX_DEPTH} levels deep");
+                Err(vec![self.diagnostic(Severity::Error, &span, reason)])
+            }
+            None => Ok(tree),
+        }
+    }
+
+    fn toml_tree(&self) -> Result<Node, Vec<Diagnostic>> {
+        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        if errors.is_empty() {
+            return Ok(Node { span: table.span(), value: toml_table(table.get_ref()) });
+        }
+        let end = self.text.len()..self.text.len();
+        Err(errors
+            .iter()
+            .map(|error| {
+                let span = error.span().unwrap_or_else(|| end.clone());
+                self.diagnostic(Severity::Error, &span, format!("not valid TOML: {}", error.message()))
+            })
+            .collect())
+    }
+
+    fn json_tree(&self) -> Result<Node, Vec<Diagnostic>> {
+        let fail = |error: serde_json::Error, offset: usize| {
+            let at = self.json_offset(&error, offset);
+            let full = error.to_string();
+            let reason = full.rsplit_once(" at line").map_or(full.as_str(), |(head, _)| head);
+            vec![self.diagnostic(Severity::Error, &(at..at + 1), format!("not valid JSON: {reason}"))]
+        };
+        let raw: &RawValue = serde_json::from_str(&self.text).map_err(|error| fail(error, 0))?;
+        self.json_node(raw, 0).map_err(|(error, offset)| fail(error, offset))
+    }
+
+    /// The byte offset of an error that serde_json found in the part of the text that starts at `offset`.
+    fn json_offset(&self, error: &serde_json::Error, offset: usize) -> usize {
+        let part = &self.text[offset..];
+        let start = match error.line() {
+            0 | 1 => 0,
+            line => part.match_indices('\n').nth(line - 2).map_or(part.len(), |(at, _)| at + 1),
+        };
+        (offset + start + error.column().saturating_sub(1)).min(self.text.len().saturating_sub(1))
+    }
+
+    fn json_node(&self, raw: &RawValue, depth: usize) -> Result<Node, (serde_json::Error, usize)> {
+        let text = raw.get();
+        let span = self.span_of(text);
+        let here = |error| (error, span.start);
+        if depth > MAX_DEPTH {
+            return Err(here(serde_json::Error::custom(format!("nested more than {MAX_DEPTH} levels deep"))));
+        }
+        let value = match text.as_bytes().first() {
+            Some(b'{') => {
+                let pairs: Pairs<'_> = serde_json::from_str(text).map_err(here)?;
+                let mut entries = Vec::with_capacity(pairs.0.len());
+                for (key, value) in pairs.0 {
+                    let key_span = self.span_of(key.get());
+                    let key: String = serde_json::from_str(key.get()).map_err(|error| (error, key_span.start))?;
+                    entries.push(Entry { key, key_span, node: self.json_node(value, depth + 1)? });
+                }
+                Value::Table(entries)
+            }
+            Some(b'[') => {
+                let items: Items<'_> = serde_json::from_str(text).map_err(here)?;
+                let nodes = items.0.into_iter().map(|item| self.json_node(item, depth + 1));
+                Value::Array(nodes.collect::<Result<_, _>>()?)
+            }
+            Some(b'"') => Value::String(serde_json::from_str(text).map_err(here)?),
+            Some(b't' | b'f') => Value::Boolean(text == "true"),
+            Some(b'n') => Value::Null,
+            _ => text.parse().map_or_else(|_| Value::Float(text.parse().unwrap_or(f64::NAN)), Value::Integer),
+        };
+        Ok(Node { span, value })
+    }
+
+    /// Where a part borrowed from this text stands in it.
+    fn span_of(&self, part: &str) -> Range<usize> {
+        let start = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        start..start + part.len()
+    }
+}
+
+/// A value with its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Bytes of the text that the value takes.
+    pub span: Range<usize>,
+    /// The value.
+    pub value: Value,
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Range<usize>,
+    /// The value.
+    pub node: Node,
+}
+
+/// A value of TOML or JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// JSON's `null`.
+    Null,
+    /// A truth value.
+    Boolean(bool),
+    /// An integer.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A text.
+    String(String),
+    /// A date or time, which no key here wants.
+    Datetime,
+    /// A list.
+    Array(Vec<Node>),
+    /// A table. A key may stand twice only in JSON.
+    Table(Vec<Entry>),
+}
+
+impl Value {
+    /// The kind of value, with its article.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Datetime => "a date",
+            Self::Array(_) => "a list",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+fn toml_table(table: &DeTable<'_>) -> Value {
+    let entry = |(key, value): (&toml::Spanned<toml::de::DeString<'_>>, &toml::Spanned<DeValue<'_>>)| Entry {
+        key: key.get_ref().to_string(),
+        key_span: key.span(),
+        node: toml_node(value),
+    };
+    Value::Table(table.iter().map(entry).collect())
+}
+
+fn toml_node(value: &toml::Spanned<DeValue<'_>>) -> Node {
+    let tree = match value.get_ref() {
+        DeValue::Boolean(value) => Value::Boolean(*value),
+        DeValue::String(value) => Value::String(value.to_string()),
+        DeValue::Integer(value) => {
+            i64::from_str_radix(value.as_str(), value.radix()).map_or(Value::Float(f64::NAN), Value::Integer)
+        }
+        DeValue::Float(value) => Value::Float(value.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Datetime(_) => Value::Datetime,
+        DeValue::Array(items) => Value::Array(items.iter().map(toml_node).collect()),
+        DeValue::Table(table) => toml_table(table),
+    };
+    Node { span: value.span(), value: tree }
+}
+
+fn too_deep(node: &Node, depth: usize) -> Option<Range<usize>> {
+    if depth > MAX_DEPTH {
+        return Some(node.span.clone());
+    }
+    match &node.value {
+        Value::Array(items) => items.iter().find_map(|item| too_deep(item, depth + 1)),
+        Value::Table(entries) => entries.iter().find_map(|entry| too_deep(&entry.node, depth + 1)),
+        _ => None,
+    }
+}
+
+/// All pairs of a JSON object as they stand, repeated keys included.
+struct Pairs<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+/// All items of a JSON list as they stand.
+struct Items<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Items<'de>;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+        deserializer.deserialize_seq(Collect)
+    }
+}
