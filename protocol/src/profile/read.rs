@@ -1,0 +1,235 @@
+//! From a tree to a [`Document`]: strict inside `permissions`, blind elsewhere, all problems at once.
+
+mod environment;
+mod filesystem;
+mod network;
+mod requirements;
+mod reader;
+mod resources;
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::Report;
+use super::document::{Document, Legacy, PathEntry, Profile, Token};
+use super::schema;
+use super::source::{Entry, Node, Source, Value};
+use crate::policy::{Access, Degradation, KernelFeature, Layer, Sourced};
+use reader::Reader;
+
+/// Names of metadata that a host-side tool would execute or trust, read-only in writable roots unless switched off.
+pub const PROTECTED_NAMES: [&str; 26] = [
+    ".git/hooks", ".git/config", ".git/config.worktree", ".git/info/attributes", ".git/objects/info/alternates",
+    ".git/modules", ".weir", ".codex", ".agents", ".claude", ".mcp.json", ".vscode", ".idea", ".bashrc",
+    ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin",
+    ".zlogout", ".envrc", ".gitconfig", ".config/fish",
+];
+
+/// What a document yields: its meaning, if it has no errors, and everything to say about it.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The document; absent when there are errors.
+    pub document: Option<Document>,
+    /// Errors and warnings.
+    pub report: Report,
+}
+
+/// Reads a source. Nothing is half-loaded: with any error there is no document.
+#[must_use]
+pub fn read(source: &Source) -> Reading {
+    let mut reader = Reader::new(source);
+    let mut document = Document::default();
+    match source.tree() {
+        Err(problems) => problems.into_iter().for_each(|problem| reader.report.push(problem)),
+        Ok(tree) if source.layer() == Layer::Requirements => requirements::read(&mut reader, &tree, &mut document),
+        Ok(tree) => read_config(&mut reader, &tree, &mut document),
+    }
+    let mut report = reader.report;
+    report.sort();
+    Reading { document: (!report.has_errors()).then_some(document), report }
+}
+
+fn read_config(reader: &mut Reader<'_>, tree: &Node, document: &mut Document) {
+    let mut workspace_write = None;
+    let mut mode = None;
+    for entry in reader.table(tree, "the document") {
+        match entry.key.as_str() {
+            "default_permissions" => document.default_permissions = reader.name(entry),
+            "permissions" => document.profiles = read_profiles(reader, entry),
+            "sandbox_mode" => mode = Some(entry),
+            "sandbox_workspace_write" => workspace_write = Some(entry),
+            "projects" => document.trust = read_projects(reader, entry),
+            // Tables that are not about permissions belong to others; a misspelt one of ours would be lost in silence.
+            other => reader.warn_near_miss(other, entry),
+        }
+    }
+    document.legacy = mode.and_then(|entry| read_legacy(reader, entry, workspace_write));
+    if let (Some(entry), Some(_)) = (mode, &document.default_permissions) {
+        reader.error(
+            &entry.key_span,
+            "`sandbox_mode` and `default_permissions` cannot stand together".to_owned(),
+            "remove `sandbox_mode`; `default_permissions` says the same and more",
+        );
+    }
+    check_default(reader, tree, document);
+}
+
+fn check_default(reader: &mut Reader<'_>, tree: &Node, document: &Document) {
+    // Another layer may define the profile, so only what cannot be right anywhere is an error here.
+    let Some(default) = &document.default_permissions else { return };
+    if default.value.starts_with(':') && !super::document::is_built_in(&default.value) {
+        let span = reader.span_of_key(tree, "default_permissions");
+        reader.error(&span, format!("there is no built-in profile `{}`", default.value), &offer_built_in(&default.value));
+    }
+}
+
+fn offer_built_in(word: &str) -> String {
+    super::diagnostic::offer(word, &super::document::BUILT_IN_NAMES)
+}
+
+fn read_profiles(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Profile> {
+    let mut profiles = BTreeMap::new();
+    for entry in reader.table(&entry.node, "`permissions`") {
+        reader.check_profile_name(entry);
+        reader.profile = entry.key.clone();
+        let profile = read_profile(reader, &entry.node);
+        reader.profile.clear();
+        profiles.insert(entry.key.clone(), profile);
+    }
+    profiles
+}
+
+fn read_profile(reader: &mut Reader<'_>, node: &Node) -> Profile {
+    let mut out = Profile::default();
+    for entry in reader.known_table::<schema::Profile>(node, "a profile") {
+        match entry.key.as_str() {
+            "description" => out.description = reader.string(&entry.node).map(str::to_owned),
+            "extends" => out.extends = reader.extends(entry),
+            "workspace_roots" => out.workspace_roots = filesystem::read_roots(reader, entry),
+            "filesystem" => filesystem::read(reader, &entry.node, &mut out),
+            "network" => out.network = network::read(reader, &entry.node),
+            "resources" => out.resources = resources::read(reader, &entry.node),
+            "environment" => out.environment = environment::read(reader, &entry.node),
+            "protected" => out.protected = read_protected(reader, entry),
+            "kernel" => out.kernel = read_kernel(reader, &entry.node),
+            "degrade" => out.degrade = read_degrade(reader, entry),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn read_protected(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sourced<bool>> {
+    let mut out = BTreeMap::new();
+    for entry in reader.table(&entry.node, "`protected`") {
+        if !PROTECTED_NAMES.contains(&entry.key.as_str()) {
+            let help = super::diagnostic::offer(&entry.key, &PROTECTED_NAMES);
+            reader.error(&entry.key_span, format!("`{}` is not protected metadata", entry.key), &help);
+        }
+        if let Some(value) = reader.boolean(entry) {
+            out.insert(entry.key.clone(), value);
+        }
+    }
+    out
+}
+
+fn read_kernel(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<KernelFeature, Sourced<bool>> {
+    let mut out = BTreeMap::new();
+    for entry in reader.known_table::<schema::KernelTable>(node, "`kernel`") {
+        let feature = match entry.key.as_str() {
+            "nested_user_namespaces" => KernelFeature::NestedUserNamespaces,
+            "io_uring" => KernelFeature::IoUring,
+            _ => continue,
+        };
+        if let Some(value) = reader.boolean(entry) {
+            out.insert(feature, value);
+        }
+    }
+    out
+}
+
+fn read_degrade(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<Degradation, crate::policy::Origin> {
+    let mut out = BTreeMap::new();
+    for item in reader.list(&entry.node) {
+        if let Some(name) = reader.word::<Degradation>(item, "guarantee") {
+            let origin = reader.origin(&entry.key_span, &item.span);
+            out.insert(name, origin);
+        }
+    }
+    out
+}
+
+fn read_projects(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sourced<bool>> {
+    let mut out = BTreeMap::new();
+    let Value::Table(projects) = &entry.node.value else { return out };
+    for project in projects {
+        let Value::Table(fields) = &project.node.value else { continue };
+        let Some(level) = fields.iter().find(|field| field.key == "trust_level") else { continue };
+        let Some(word) = reader.string(&level.node) else { continue };
+        let origin = reader.origin(&level.key_span, &level.node.span);
+        match word {
+            "trusted" => drop(out.insert(project.key.clone(), Sourced { value: true, origin })),
+            "untrusted" => drop(out.insert(project.key.clone(), Sourced { value: false, origin })),
+            other => {
+                let help = super::diagnostic::offer(other, &["trusted", "untrusted"]);
+                reader.error(&level.node.span, format!("unknown trust level `{other}`"), &help);
+            }
+        }
+    }
+    out
+}
+
+fn read_legacy(reader: &mut Reader<'_>, mode: &Entry, details: Option<&Entry>) -> Option<Legacy> {
+    let modes = [
+        ("read-only", ":read-only"),
+        ("workspace-write", ":workspace"),
+        ("danger-full-access", ":danger-full-access"),
+    ];
+    let word = reader.string(&mode.node)?;
+    let Some((_, profile)) = modes.iter().find(|(name, _)| *name == word) else {
+        let help = super::diagnostic::offer(word, &modes.map(|(name, _)| name));
+        reader.error(&mode.node.span, format!("unknown sandbox mode `{word}`"), &help);
+        return None;
+    };
+    let origin = reader.origin(&mode.key_span, &mode.node.span);
+    let mut rules = Profile::default();
+    if let Some(details) = details {
+        read_workspace_write(reader, details, &mut rules);
+        if word != "workspace-write" {
+            reader.warn(
+                &details.key_span,
+                format!("`sandbox_workspace_write` has no effect with `sandbox_mode = \"{word}\"`"),
+                "remove the table, or set `sandbox_mode = \"workspace-write\"`",
+            );
+            rules = Profile::default();
+        }
+    }
+    Some(Legacy { profile: Sourced { value: (*profile).to_owned(), origin }, rules })
+}
+
+fn read_workspace_write(reader: &mut Reader<'_>, details: &Entry, rules: &mut Profile) {
+    for entry in reader.known_table::<schema::WorkspaceWrite>(&details.node, "`sandbox_workspace_write`") {
+        match entry.key.as_str() {
+            "writable_roots" => {
+                for item in reader.list(&entry.node) {
+                    let Some(text) = reader.string(item) else { continue };
+                    let origin = reader.origin(&entry.key_span, &item.span);
+                    if let Some(key) = filesystem::path_key(reader, text, &item.span, Access::Write) {
+                        rules.filesystem.insert(key, PathEntry { access: Access::Write, origin });
+                    }
+                }
+            }
+            "network_access" => rules.network.enabled = reader.boolean(entry),
+            "exclude_tmpdir_env_var" => exclude(reader, entry, Token::Tmpdir, rules),
+            "exclude_slash_tmp" => exclude(reader, entry, Token::SlashTmp, rules),
+            _ => {}
+        }
+    }
+}
+
+/// The older format can take a temporary directory out of what may be written; it stays readable through `:root`.
+fn exclude(reader: &mut Reader<'_>, entry: &Entry, token: Token, rules: &mut Profile) {
+    if let Some(Sourced { value: true, origin }) = reader.boolean(entry) {
+        let key = (super::document::Base::Token(token), super::document::Below::Path(String::new()));
+        rules.filesystem.insert(key, PathEntry { access: Access::Read, origin });
+    }
+}

@@ -1,0 +1,208 @@
+//! The `filesystem` table: paths, tokens and patterns.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::reader::{Reader, printable};
+use crate::path::{AbsPath, PathError};
+use crate::policy::glob::{Glob, has_wildcard};
+use crate::policy::{Access, Sourced};
+use crate::profile::diagnostic::offer;
+use crate::profile::document::{Base, Below, PathEntry, PathKey, Profile, Token};
+use crate::profile::source::{Entry, Node, Value};
+
+/// Largest `glob_scan_max_depth`.
+const MAX_SCAN_DEPTH: i64 = 255;
+
+const ACCESS_WORDS: [&str; 4] = ["read", "write", "none", "deny"];
+
+pub(super) fn read(reader: &mut Reader<'_>, node: &Node, out: &mut Profile) {
+    for entry in reader.table(node, "`filesystem`") {
+        match (entry.key.as_str(), &entry.node.value) {
+            ("glob_scan_max_depth", Value::Integer(depth @ 1..=MAX_SCAN_DEPTH)) => {
+                let value = u32::try_from(*depth).unwrap_or(u32::MAX);
+                out.glob_scan_max_depth = Some(Sourced { value, origin: reader.entry_origin(entry) });
+            }
+            ("glob_scan_max_depth", _) => reader.error(
+                &entry.node.span,
+                format!("`glob_scan_max_depth` is a number from 1 to {MAX_SCAN_DEPTH}"),
+                "patterns hold at any depth; this only bounds how far a report looks",
+            ),
+            (_, Value::Table(_)) => read_nested(reader, entry, out),
+            _ => read_entry(reader, entry, out),
+        }
+    }
+}
+
+fn read_entry(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
+    let Some(access) = read_access(reader, &entry.node) else { return };
+    reader.count_rule(&entry.key_span);
+    if let Some(key) = path_key(reader, &entry.key, &entry.key_span, access) {
+        let origin = reader.entry_origin(entry);
+        insert(reader, out, key, PathEntry { access, origin }, &entry.key_span);
+    }
+}
+
+fn read_nested(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
+    let entries = reader.table(&entry.node, "a nested table of paths");
+    if has_wildcard(&entry.key) && !entry.key.starts_with(':') {
+        let help = "write the whole pattern as one key";
+        reader.error(&entry.key_span, "a pattern cannot have a nested table".to_owned(), help);
+        return;
+    }
+    let Some((base, Below::Path(outer))) = path_key(reader, &entry.key, &entry.key_span, Access::Read) else {
+        return;
+    };
+    if entries.is_empty() {
+        reader.warn(&entry.key_span, format!("`{}` grants and denies nothing", printable(&entry.key)), "name a sub-path, or `.` for the path itself");
+    }
+    for nested in entries {
+        let Some(access) = read_access(reader, &nested.node) else { continue };
+        reader.count_rule(&nested.key_span);
+        let Some(below) = below(reader, &nested.key, &nested.key_span, access) else { continue };
+        let below = match below {
+            Below::Path(path) if path.is_empty() => Below::Path(outer.clone()),
+            Below::Path(path) if outer.is_empty() => Below::Path(path),
+            Below::Path(path) => Below::Path(format!("{outer}/{path}")),
+            Below::Pattern(pattern) if outer.is_empty() => Below::Pattern(pattern),
+            Below::Pattern(pattern) => Below::Pattern(format!("{}/{pattern}", escaped(&outer))),
+        };
+        let origin = reader.entry_origin(nested);
+        insert(reader, out, (base.clone(), below), PathEntry { access, origin }, &nested.key_span);
+    }
+}
+
+fn insert(reader: &mut Reader<'_>, out: &mut Profile, key: PathKey, entry: PathEntry, span: &Range<usize>) {
+    if let Some(first) = out.filesystem.get(&key) {
+        let place = first.origin.whence();
+        reader.error(span, format!("the same path has a rule already ({place})"), "keep one of the two");
+        return;
+    }
+    out.filesystem.insert(key, entry);
+}
+
+fn read_access(reader: &mut Reader<'_>, node: &Node) -> Option<Access> {
+    let text = match &node.value {
+        Value::String(text) => text.as_str(),
+        other => {
+            let reason = format!("access is one of the words `read`, `write`, `none`, not {}", other.kind());
+            reader.error(&node.span, reason, "for instance \"read\"");
+            return None;
+        }
+    };
+    match text {
+        "read" => Some(Access::Read),
+        "write" => Some(Access::Write),
+        "none" | "deny" => Some(Access::None),
+        other => {
+            reader.error(&node.span, format!("unknown access `{}`", printable(other)), &offer(other, &ACCESS_WORDS));
+            None
+        }
+    }
+}
+
+/// Reads a key of the table: an absolute path, a path below home, a token, or a pattern.
+pub(super) fn path_key(reader: &mut Reader<'_>, text: &str, span: &Range<usize>, access: Access) -> Option<PathKey> {
+    if text.starts_with(':') {
+        return token_key(reader, text, span);
+    }
+    if text == "~" || text == "~/" {
+        return Some((Base::Token(Token::Home), Below::Path(String::new())));
+    }
+    if let Some(rest) = text.strip_prefix("~/") {
+        return Some((Base::Token(Token::Home), below(reader, rest, span, access)?));
+    }
+    if text == "/" || text == "/**" && access != Access::None {
+        return Some((Base::Token(Token::Root), Below::Path(String::new())));
+    }
+    let Some(rest) = text.strip_prefix('/') else {
+        let help = match text {
+            _ if text.starts_with('~') => "only `~/…` is supported, not another user's home",
+            "" => "name a path",
+            _ => "write an absolute path, `~/…`, or a nested table under `:project_roots`",
+        };
+        let error = if text.is_empty() { PathError::Empty } else { PathError::NotAbsolute };
+        reader.error(span, format!("`{}`: {error}", printable(text)), help);
+        return None;
+    };
+    match below(reader, rest, span, access)? {
+        Below::Path(path) => match AbsPath::parse(format!("/{path}")) {
+            Ok(path) => Some((Base::Path(path), Below::Path(String::new()))),
+            Err(error) => {
+                reader.error(span, format!("`{}`: {error}", printable(text)), "");
+                None
+            }
+        },
+        pattern @ Below::Pattern(_) => Some((Base::Path(AbsPath::root()), pattern)),
+    }
+}
+
+fn token_key(reader: &mut Reader<'_>, text: &str, span: &Range<usize>) -> Option<PathKey> {
+    if let Some(token) = Token::parse(text) {
+        return Some((Base::Token(token), Below::Path(String::new())));
+    }
+    let words = Token::WORDS.map(|(word, _)| word);
+    let (word, rest) = text.split_once('/').unwrap_or((text, ""));
+    if Token::parse(word).is_some() && !rest.is_empty() {
+        let help = format!("write `\"{word}\" = {{ \"{}\" = … }}`", printable(rest));
+        reader.error(span, format!("a path below `{word}` goes into a nested table"), &help);
+    } else {
+        reader.error(span, format!("unknown special path `{}`", printable(text)), &offer(word, &words));
+    }
+    None
+}
+
+/// Reads a relative path or pattern.
+fn below(reader: &mut Reader<'_>, text: &str, span: &Range<usize>, access: Access) -> Option<Below> {
+    if text == "." || text == "./" {
+        return Some(Below::Path(String::new()));
+    }
+    if text.chars().any(char::is_control) {
+        let help = "patterns such as `?` can stand for unusual characters in a name";
+        reader.error(span, format!("`{}`: a control character in a path", printable(text)), help);
+        return None;
+    }
+    // A grant on `dir/**` is a grant on `dir`, as existing files write it.
+    let text = if access == Access::None { text } else { text.strip_suffix("/**").unwrap_or(text) };
+    let fault = |reader: &mut Reader<'_>, error: String| {
+        reader.error(span, format!("`{}`: {error}", printable(text)), "");
+        None
+    };
+    if !has_wildcard(text) {
+        return match AbsPath::root().join(text) {
+            Ok(_) => Some(Below::Path(text.trim_end_matches('/').to_owned())),
+            Err(error) => fault(reader, error.to_string()),
+        };
+    }
+    reader.count_pattern(span);
+    if access != Access::None {
+        let help = "grant the directory and deny what must stay closed inside it";
+        reader.error(span, format!("`{}`: a pattern can only deny, not grant {access}", printable(text)), help);
+        return None;
+    }
+    match Glob::below(&AbsPath::root(), text) {
+        Ok(_) => Some(Below::Pattern(text.to_owned())),
+        Err(error) => fault(reader, error.to_string()),
+    }
+}
+
+/// A literal path inside a pattern.
+pub(super) fn escaped(path: &str) -> String {
+    path.chars().flat_map(|c| if "*?[]{}\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
+}
+
+pub(super) fn read_roots(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sourced<bool>> {
+    let mut out = BTreeMap::new();
+    for root in reader.table(&entry.node, "`workspace_roots`") {
+        let relative = root.key.strip_prefix("~/").or_else(|| root.key.strip_prefix('/')).unwrap_or(&root.key);
+        if has_wildcard(&root.key) || root.key.starts_with(':') {
+            reader.error(&root.key_span, format!("`{}` is not a directory", printable(&root.key)), "name one directory");
+        } else if let Err(error) = AbsPath::root().join(relative) {
+            reader.error(&root.key_span, format!("`{}`: {error}", printable(&root.key)), "");
+        }
+        if let Some(value) = reader.boolean(root) {
+            out.insert(root.key.clone(), value);
+        }
+    }
+    out
+}

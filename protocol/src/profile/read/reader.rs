@@ -1,0 +1,239 @@
+//! The reader's small steps: expect a kind of value, keep the place, report and go on.
+
+use std::ops::Range;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::policy::{Origin, Sourced};
+use crate::profile::diagnostic::{Report, Severity, nearest, offer};
+use crate::profile::schema;
+use crate::profile::source::{Entry, Node, Source, Value};
+use crate::profile::{MAX_PATTERNS, MAX_RULES, document};
+
+/// Longest name of a profile, in characters.
+pub const MAX_PROFILE_NAME: usize = 64;
+
+/// Reads one document and collects what is wrong with it.
+pub(super) struct Reader<'s> {
+    source: &'s Source,
+    pub(super) report: Report,
+    pub(super) profile: String,
+    rules: usize,
+    patterns: usize,
+}
+
+impl<'s> Reader<'s> {
+    pub(super) fn new(source: &'s Source) -> Self {
+        Self { source, report: Report::default(), profile: String::new(), rules: 0, patterns: 0 }
+    }
+
+    pub(super) fn error(&mut self, span: &Range<usize>, reason: String, help: &str) {
+        self.say(Severity::Error, span, reason, help);
+    }
+
+    pub(super) fn warn(&mut self, span: &Range<usize>, reason: String, help: &str) {
+        self.say(Severity::Warning, span, reason, help);
+    }
+
+    fn say(&mut self, severity: Severity, span: &Range<usize>, reason: String, help: &str) {
+        let mut diagnostic = self.source.diagnostic(severity, span, reason);
+        diagnostic.help = (!help.is_empty()).then(|| help.to_owned());
+        self.report.push(diagnostic);
+    }
+
+    /// The origin of a rule that stands between two spans.
+    pub(super) fn origin(&self, from: &Range<usize>, to: &Range<usize>) -> Origin {
+        let whole = from.start.min(to.start)..from.end.max(to.end);
+        let adjacent = whole.len() <= MAX_RULE_TEXT;
+        let rule = self.source.excerpt(if adjacent { &whole } else { to });
+        Origin {
+            layer: self.source.layer(),
+            profile: self.profile.clone(),
+            place: Some(self.source.place(to.start.max(from.start).min(from.start.max(to.start)))),
+            rule,
+        }
+    }
+
+    pub(super) fn entry_origin(&self, entry: &Entry) -> Origin {
+        let whole = entry.key_span.start..entry.node.span.end.max(entry.key_span.end);
+        Origin {
+            layer: self.source.layer(),
+            profile: self.profile.clone(),
+            place: Some(self.source.place(entry.key_span.start)),
+            rule: self.source.excerpt(&whole),
+        }
+    }
+
+    /// Counts a rule; the one beyond the limit is an error, and further ones are not reported again.
+    pub(super) fn count_rule(&mut self, span: &Range<usize>) {
+        self.rules += 1;
+        if self.rules == MAX_RULES + 1 {
+            let reason = format!("more than {MAX_RULES} rules in one document");
+            self.error(span, reason, "use patterns or directories instead of single files");
+        }
+    }
+
+    /// Counts a pattern in the same way.
+    pub(super) fn count_pattern(&mut self, span: &Range<usize>) {
+        self.patterns += 1;
+        if self.patterns == MAX_PATTERNS + 1 {
+            self.error(span, format!("more than {MAX_PATTERNS} patterns in one document"), "join patterns where they overlap");
+        }
+    }
+
+    /// The entries of a table; a key that stands twice (possible in JSON) is an error.
+    pub(super) fn table<'n>(&mut self, node: &'n Node, what: &str) -> &'n [Entry] {
+        let Value::Table(entries) = &node.value else {
+            self.error(&node.span, format!("{what} must be a table, not {}", node.value.kind()), "");
+            return &[];
+        };
+        let mut seen = std::collections::HashSet::new();
+        for entry in entries {
+            if !seen.insert(entry.key.as_str()) {
+                self.error(&entry.key_span, format!("the key `{}` stands twice", printable(&entry.key)), "remove one");
+            }
+        }
+        entries
+    }
+
+    /// The entries of a table whose keys are those of `T`; any other key is an error.
+    pub(super) fn known_table<'n, T: JsonSchema>(&mut self, node: &'n Node, what: &str) -> &'n [Entry] {
+        let entries = self.table(node, what);
+        let known = schema::keys::<T>();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            let reason = format!("unknown key `{}` in {what}", printable(&entry.key));
+            self.error(&entry.key_span, reason, &offer(&entry.key, &known));
+        }
+        entries
+    }
+
+    pub(super) fn list<'n>(&mut self, node: &'n Node) -> &'n [Node] {
+        match &node.value {
+            Value::Array(items) => items,
+            other => {
+                self.error(&node.span, format!("a list is expected here, not {}", other.kind()), "");
+                &[]
+            }
+        }
+    }
+
+    pub(super) fn string<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
+        match &node.value {
+            Value::String(text) => Some(text),
+            other => {
+                self.error(&node.span, format!("a string is expected here, not {}", other.kind()), "");
+                None
+            }
+        }
+    }
+
+    pub(super) fn boolean(&mut self, entry: &Entry) -> Option<Sourced<bool>> {
+        match &entry.node.value {
+            Value::Boolean(value) => Some(Sourced { value: *value, origin: self.entry_origin(entry) }),
+            other => {
+                let reason = format!("`{}` is `true` or `false`, not {}", printable(&entry.key), other.kind());
+                self.error(&entry.node.span, reason, "");
+                None
+            }
+        }
+    }
+
+    /// A word of an enumeration that serde knows.
+    pub(super) fn word<T: DeserializeOwned + JsonSchema>(&mut self, node: &Node, what: &str) -> Option<T> {
+        let text = self.string(node)?;
+        if let Ok(value) = serde_json::from_value(serde_json::Value::String(text.to_owned())) {
+            return Some(value);
+        }
+        let known = words::<T>();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        self.error(&node.span, format!("unknown {what} `{}`", printable(text)), &offer(text, &known));
+        None
+    }
+
+    /// A non-empty name of a profile.
+    pub(super) fn name(&mut self, entry: &Entry) -> Option<Sourced<String>> {
+        let text = self.string(&entry.node)?;
+        if text.is_empty() {
+            self.error(&entry.node.span, "the name of a profile is empty".to_owned(), "name a profile, or remove the key");
+            return None;
+        }
+        Some(Sourced { value: text.to_owned(), origin: self.entry_origin(entry) })
+    }
+
+    pub(super) fn extends(&mut self, entry: &Entry) -> Option<Sourced<String>> {
+        let name = self.name(entry)?;
+        if name.value == ":danger-full-access" {
+            let help = "extend another profile; to run without restriction choose `:danger-full-access` itself";
+            self.error(&entry.node.span, "`:danger-full-access` cannot be extended".to_owned(), help);
+            return None;
+        }
+        if name.value.starts_with(':') && !document::is_built_in(&name.value) {
+            let help = offer(&name.value, &document::BUILT_IN_NAMES);
+            self.error(&entry.node.span, format!("there is no built-in profile `{}`", name.value), &help);
+            return None;
+        }
+        Some(name)
+    }
+
+    pub(super) fn check_profile_name(&mut self, entry: &Entry) {
+        let name = entry.key.as_str();
+        let reserved = name.starts_with(':') && self.source.layer() != crate::policy::Layer::BuiltIn;
+        let proper = !name.is_empty()
+            && name.chars().count() <= MAX_PROFILE_NAME
+            && name.chars().all(|c| c.is_alphanumeric() || "-_.:".contains(c));
+        if reserved {
+            let reason = format!("`{}`: names that start with `:` are reserved for built-in profiles", printable(name));
+            self.error(&entry.key_span, reason, &format!("call it `{}`", printable(name.trim_start_matches(':'))));
+        } else if !proper {
+            let reason = format!("`{}` cannot be the name of a profile", printable(name));
+            let help = format!("use up to {MAX_PROFILE_NAME} letters, digits, `-`, `_` and `.`");
+            self.error(&entry.key_span, reason, &help);
+        }
+    }
+
+    /// A top-level key that is not ours but nearly is.
+    pub(super) fn warn_near_miss(&mut self, key: &str, entry: &Entry) {
+        let known = schema::keys::<schema::Config>();
+        if let Some(near) = nearest(key, known.iter().map(String::as_str)).filter(|near| near.len() > 8) {
+            let reason = format!("`{}` is not about permissions and is ignored here", printable(key));
+            self.warn(&entry.key_span, reason, &format!("did you mean `{near}`?"));
+        }
+    }
+
+    pub(super) fn span_of_key(&self, table: &Node, key: &str) -> Range<usize> {
+        let Value::Table(entries) = &table.value else { return table.span.clone() };
+        entries.iter().find(|entry| entry.key == key).map_or(table.span.clone(), |entry| entry.node.span.clone())
+    }
+}
+
+/// Longest rule text kept in an origin, in bytes.
+const MAX_RULE_TEXT: usize = 200;
+
+/// The words that an enumeration takes, from its schema.
+fn words<T: JsonSchema>() -> Vec<String> {
+    let schema: serde_json::Value = schema::document_schema::<T>();
+    let mut out = Vec::new();
+    let mut take = |value: &serde_json::Value| {
+        out.extend(value.get("enum").and_then(|list| list.as_array()).into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)));
+        out.extend(value.get("const").and_then(|word| word.as_str().map(str::to_owned)));
+    };
+    take(&schema);
+    schema.get("oneOf").and_then(|list| list.as_array()).into_iter().flatten().for_each(take);
+    out
+}
+
+/// A text of the document inside a message: control characters made visible, and not endless.
+pub(super) fn printable(text: &str) -> String {
+    const MAX_SHOWN: usize = 80;
+    let mut out: String = text.chars().take(MAX_SHOWN).flat_map(escape).collect();
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+fn escape(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+}
