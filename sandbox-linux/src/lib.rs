@@ -1,1 +1,4 @@
 //! Policy to Linux kernel: probing the host, compiling a policy into a plan, and entering it.
+
+pub mod bpf;
+pub mod seccomp;
