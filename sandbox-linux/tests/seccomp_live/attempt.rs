@@ -1,0 +1,143 @@
+//! One call in a child of its own, with or without a filter.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use weir_sandbox_linux::bpf::{Insn, Program};
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The call came back with this error number, 0 for success.
+    Returned(i32),
+    /// The process was ended by this signal.
+    Killed(i32),
+    /// The child could not get ready.
+    NotReady,
+}
+
+/// Whose call it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum As {
+    /// The user of the test.
+    Caller,
+    /// An ordinary user.
+    Nobody,
+}
+
+/// An uid that owns nothing.
+const NOBODY: u32 = 65_534;
+/// Exit status of a child that could not get ready; above every error number used.
+const NOT_READY: i32 = 255;
+
+/// Forks; the child installs the filter, makes the call, and tells its error number as its exit status.
+pub(crate) fn attempt(user: As, filter: Option<&Program>, call: &dyn Fn() -> i64) -> Outcome {
+    // SAFETY: the child makes raw system calls over memory that was there before the fork, and then _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork");
+    if child == 0 {
+        let status = if ready(user, filter) { error_number(call()) } else { NOT_READY };
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(status) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the result.
+    let reaped = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(reaped, child);
+    if libc::WIFSIGNALED(status) {
+        return Outcome::Killed(libc::WTERMSIG(status));
+    }
+    match libc::WEXITSTATUS(status) {
+        NOT_READY => Outcome::NotReady,
+        errno => Outcome::Returned(errno),
+    }
+}
+
+/// Makes `command` install the filter before it executes.
+pub(crate) fn confine(command: &mut Command, program: Program) {
+    let install =
+        move || if install(program.insns()) { Ok(()) } else { Err(std::io::Error::last_os_error()) };
+    // SAFETY: the closure makes two system calls over memory that was there before the fork.
+    unsafe { command.pre_exec(install) };
+}
+
+fn ready(user: As, filter: Option<&Program>) -> bool {
+    // A session of its own, so that nothing done here reaches a terminal.
+    // SAFETY: setsid has no preconditions.
+    unsafe { libc::setsid() };
+    if user == As::Nobody {
+        // SAFETY: changes this child's identity only.
+        let changed = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+        if changed != 0 {
+            return false;
+        }
+    }
+    filter.is_none_or(|program| install(program.insns()))
+}
+
+fn install(insns: &[Insn]) -> bool {
+    let Ok(len) = u16::try_from(insns.len()) else { return false };
+    let program = libc::sock_fprog { len, filter: insns.as_ptr().cast::<libc::sock_filter>().cast_mut() };
+    // SAFETY: sets a flag of this thread.
+    let no_new_privs = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    if no_new_privs != 0 {
+        return false;
+    }
+    // SAFETY: `program` points at `len` instructions laid out as `struct sock_filter`; the kernel only reads them.
+    let installed =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    installed == 0
+}
+
+fn error_number(result: i64) -> i32 {
+    // Results of calls that succeed are not negative; error numbers are far below the status of a child not ready.
+    i32::try_from(-result).unwrap_or_default().max(0)
+}
+
+/// A raw call; answers a negative error number, as the kernel does.
+pub(crate) fn call(nr: u16, args: &[u64; 6]) -> i64 {
+    let [a, b, c, d, e, f] = *args;
+    // SAFETY: the cases pass pointers that are null, invalid on purpose, or to static text.
+    let result = unsafe { libc::syscall(libc::c_long::from(nr), a, b, c, d, e, f) };
+    if result == 0 && i64::from(nr) == libc::SYS_clone {
+        // SAFETY: this is the child of the clone that was tried; it has nothing to do.
+        unsafe { libc::_exit(0) };
+    }
+    if result >= 0 {
+        return result;
+    }
+    std::io::Error::last_os_error().raw_os_error().map_or(-1, |errno| -i64::from(errno))
+}
+
+/// A call through the i386 entry, with every argument 0.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn int80(nr: u32) -> i64 {
+    let result: i64;
+    // SAFETY: a call with null arguments; the entry clobbers r8 to r11 at most, and rbx is saved by hand because the
+    // compiler keeps it for itself.
+    unsafe {
+        std::arch::asm!(
+            "push rbx", "xor ebx, ebx", "int 0x80", "pop rbx",
+            inlateout("rax") i64::from(nr) => result,
+            in("rcx") 0, in("rdx") 0, in("rsi") 0, in("rdi") 0,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    result
+}
+
+/// A call with the x32 bit, with every argument 0.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn x32(nr: u32) -> i64 {
+    let result: i64;
+    // SAFETY: a call with null arguments; `syscall` clobbers rcx and r11.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") i64::from(nr | 0x4000_0000) => result,
+            in("rdi") 0, in("rsi") 0, in("rdx") 0, in("r10") 0, in("r8") 0, in("r9") 0,
+            out("rcx") _, out("r11") _,
+        );
+    }
+    result
+}
