@@ -1,4 +1,6 @@
 //! Policy to Linux kernel: probing the host, compiling a policy into a plan, and entering it.
 
 pub mod bpf;
+pub mod host;
 pub mod seccomp;
+mod sys;
