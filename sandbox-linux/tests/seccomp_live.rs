@@ -7,13 +7,15 @@
 
 #[path = "seccomp_live/attempt.rs"]
 mod attempt;
+#[path = "support/confine.rs"]
+mod confine;
 #[path = "seccomp_live/refused.rs"]
 mod refused;
 
 use std::io::Write as _;
 use std::process::Command;
 
-use attempt::{As, Outcome, attempt, confine};
+use attempt::{As, Outcome, attempt};
 use refused::{Case, Outside};
 use weir_sandbox_linux::bpf::{Arch, Program};
 use weir_sandbox_linux::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
@@ -153,7 +155,7 @@ fn same_output(needs: &Needs, argv: &[&str], want: &str) {
         let mut command = Command::new(argv[0]);
         command.args(&argv[1..]).current_dir(dir.path()).env("HOME", dir.path());
         if let Some(program) = program {
-            confine(&mut command, program);
+            confine::confine(&mut command, program);
         }
         command.output()
     };

@@ -1,9 +1,8 @@
 //! One call in a child of its own, with or without a filter.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use weir_sandbox_linux::bpf::Program;
 
-use weir_sandbox_linux::bpf::{Insn, Program};
+use crate::confine::install;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +52,6 @@ pub(crate) fn attempt(user: As, filter: Option<&Program>, call: &dyn Fn() -> i64
     }
 }
 
-/// Makes `command` install the filter before it executes.
-pub(crate) fn confine(command: &mut Command, program: Program) {
-    let install =
-        move || if install(program.insns()) { Ok(()) } else { Err(std::io::Error::last_os_error()) };
-    // SAFETY: the closure makes two system calls over memory that was there before the fork.
-    unsafe { command.pre_exec(install) };
-}
-
 fn ready(user: As, filter: Option<&Program>) -> bool {
     // A session of its own, so that nothing done here reaches a terminal.
     // SAFETY: setsid has no preconditions.
@@ -73,20 +64,6 @@ fn ready(user: As, filter: Option<&Program>) -> bool {
         }
     }
     filter.is_none_or(|program| install(program.insns()))
-}
-
-fn install(insns: &[Insn]) -> bool {
-    let Ok(len) = u16::try_from(insns.len()) else { return false };
-    let program = libc::sock_fprog { len, filter: insns.as_ptr().cast::<libc::sock_filter>().cast_mut() };
-    // SAFETY: sets a flag of this thread.
-    let no_new_privs = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    if no_new_privs != 0 {
-        return false;
-    }
-    // SAFETY: `program` points at `len` instructions laid out as `struct sock_filter`; the kernel only reads them.
-    let installed =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
-    installed == 0
 }
 
 fn error_number(result: i64) -> i32 {
