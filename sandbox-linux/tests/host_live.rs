@@ -6,13 +6,15 @@
 
 #[path = "support/confine.rs"]
 mod confine;
+#[path = "support/skip.rs"]
+mod skip;
 
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use skip::skip;
 use weir_sandbox_linux::bpf::{Action, Arch, Assembler, Half, Program, SeccompData, Test};
 use weir_sandbox_linux::host::{Fact, Host, Namespaces, Step, Way};
 use weir_sandbox_linux::seccomp::{self, Needs};
@@ -33,11 +35,6 @@ fn probe_for_another_test() {
     let Some(path) = std::env::var_os(WRITE_TO) else { return };
     let text = serde_json::to_vec(&Host::probe()).unwrap_or_default();
     std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-}
-
-fn skip(what: &str) {
-    let told = writeln!(std::io::stderr(), "skipped: {what}");
-    assert!(told.is_ok());
 }
 
 fn is_root() -> bool {
@@ -86,7 +83,7 @@ const fn refused(at: Step, errno: i32) -> Fact {
 #[test]
 fn an_ordinary_user_has_no_direct_way() {
     if !is_root() {
-        return skip("change of user, because it needs root");
+        return skip("host::another_user", "changing the user needs root");
     }
     let (root, user) = (probe(plain), probe(as_nobody));
     assert_eq!((user.identity.uid, user.identity.gid, user.identity.capabilities), (NOBODY, NOBODY, 0));
@@ -145,7 +142,7 @@ fn a_killed_trial_is_a_fact() {
 fn a_limit_on_user_namespaces_is_named() {
     let outside = probe(plain);
     if !outside.user_namespace.works() {
-        return skip("limit on user namespaces, because there are none here");
+        return skip("host::namespace_limit", "there are no user namespaces here");
     }
     let inside = probe(|command| {
         let maps = (format!("0 {} 1", outside.identity.uid), format!("0 {} 1", outside.identity.gid));

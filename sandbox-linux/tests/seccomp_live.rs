@@ -11,12 +11,14 @@ mod attempt;
 mod confine;
 #[path = "seccomp_live/refused.rs"]
 mod refused;
+#[path = "support/skip.rs"]
+mod skip;
 
-use std::io::Write as _;
 use std::process::Command;
 
 use attempt::{As, Outcome, attempt};
 use refused::{Case, Outside};
+use skip::skip;
 use weir_sandbox_linux::bpf::{Arch, Program};
 use weir_sandbox_linux::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
 
@@ -29,12 +31,6 @@ const HERE: Arch = Arch::Aarch64;
 const PRIVATE: Needs = Needs { network: Network::Private, unix_sockets: Grant::Allowed, ..Needs::STRICT };
 /// Landlock and seccomp alone.
 const BARE: Needs = Needs { ipc: Ipc::Shared, pids: Pids::Shared, ..Needs::STRICT };
-
-/// Says what is not tested here, and why.
-fn skip(what: std::fmt::Arguments<'_>) {
-    let told = writeln!(std::io::stderr(), "skipped: {what}");
-    assert!(told.is_ok());
-}
 
 fn filter(needs: &Needs) -> Program {
     seccomp::compile(needs, HERE).unwrap_or_else(|defect| panic!("{needs:?}: {defect}"))
@@ -53,7 +49,7 @@ fn check(needs: &Needs, cases: &[Case]) {
     // SAFETY: geteuid has no preconditions.
     let root = unsafe { libc::geteuid() } == 0;
     if !root {
-        skip(format_args!("positive controls, because they need root"));
+        skip("seccomp::controls", "positive controls need root");
     }
     let mut wrong = Vec::new();
     for case in cases {
@@ -126,7 +122,7 @@ fn the_i386_entry_ends_the_process() {
         let call = || attempt::int80(nr);
         let outside = attempt(As::Caller, None, &call);
         if outside == Outcome::Killed(libc::SIGSEGV) {
-            skip(format_args!("int 0x80, because this kernel has no i386 entry"));
+            skip("seccomp::int80", "this kernel has no i386 entry");
             return;
         }
         assert!(matches!(outside, Outcome::Returned(_)), "{nr}: {outside:?}");
@@ -144,7 +140,7 @@ fn x32_numbers_answer_enosys() {
         assert_eq!(attempt(As::Caller, Some(&program), &call), Outcome::Returned(libc::ENOSYS), "{nr}");
     }
     if attempt(As::Caller, None, &|| attempt::x32(39)) == Outcome::Returned(libc::ENOSYS) {
-        skip(format_args!("positive control of x32, because this kernel has no x32"));
+        skip("seccomp::x32_control", "this kernel has no x32");
     }
 }
 
@@ -162,7 +158,7 @@ fn same_output(needs: &Needs, argv: &[&str], want: &str) {
     let outside = match run(None) {
         Ok(output) if output.status.success() => output,
         other => {
-            skip(format_args!("{argv:?}, because it does not run here even without a filter: {other:?}"));
+            skip("seccomp::program", &format!("{argv:?} does not run here even without a filter: {other:?}"));
             return;
         }
     };
