@@ -168,7 +168,7 @@ impl Identity {
 pub struct Landlock {
     /// The kernel's ABI version; 0 when there is none.
     pub abi: u32,
-    /// Bits of the errata that are fixed; 0 where the kernel cannot tell (before Linux 6.15).
+    /// Bits of the errata that are fixed; 0 where the kernel cannot tell.
     pub errata: u32,
     /// Whether a process could restrict itself.
     pub restrict: Fact,

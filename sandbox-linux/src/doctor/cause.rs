@@ -10,6 +10,7 @@ use crate::host::{Fact, Step};
 pub(super) const EPERM: i32 = 1;
 pub(super) const ENOENT: i32 = 2;
 pub(super) const EACCES: i32 = 13;
+pub(super) const ENODEV: i32 = 19;
 pub(super) const EINVAL: i32 = 22;
 pub(super) const ENOSPC: i32 = 28;
 pub(super) const EROFS: i32 = 30;
@@ -35,6 +36,11 @@ pub enum Cause {
     },
     /// The kernel was built without it.
     NotBuilt,
+    /// The kernel does not know this file system; its module may not be loaded.
+    NoFileSystem {
+        /// Its name.
+        name: &'static str,
+    },
     /// Landlock was built, but is not in the list of security modules.
     LandlockOff,
     /// No filter for this processor.
@@ -115,6 +121,7 @@ impl fmt::Display for Cause {
                 write!(f, "came with Linux {since_major}.{since_minor}, this is {release}")
             }
             Self::NotBuilt => f.write_str("this kernel was built without it"),
+            Self::NoFileSystem { name } => write!(f, "the file system {name} is not loaded"),
             Self::LandlockOff => f.write_str("Landlock is not among the security modules started at boot"),
             Self::UnknownArchitecture => f.write_str("neither x86-64 nor aarch64"),
             Self::Setting { name, value } => write!(f, "forbidden by {name} = {value}"),
@@ -214,6 +221,7 @@ impl fmt::Display for Error {
             ENOENT => "ENOENT",
             EACCES => "EACCES",
             16 => "EBUSY",
+            ENODEV => "ENODEV",
             EINVAL => "EINVAL",
             ENOSPC => "ENOSPC",
             EROFS => "EROFS",

@@ -1,6 +1,6 @@
 //! Namespaces: which set counts here, and what refuses the others.
 
-use super::cause::{EACCES, EINVAL, ENOSPC, ENOSYS, EPERM};
+use super::cause::{EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM};
 use super::{Cause, Feature, Finding, Remedy};
 use crate::host::{CAP_SYS_ADMIN, Fact, Host, Namespaces, Step, Way};
 
@@ -56,6 +56,10 @@ fn finding(host: &Host, feature: Feature, fact: Fact) -> Finding {
         }
         Fact::Refused { at: Step::MountProc, errno: EPERM } => {
             Finding::lacks(feature, Cause::CoveredProc, &[Remedy::Container(PROC)])
+        }
+        Fact::Refused { at: Step::MountOverlay, errno: ENODEV } => {
+            let remedies = [Remedy::Command("modprobe overlay"), Remedy::KernelOption(option(fact))];
+            Finding::lacks(feature, Cause::NoFileSystem { name: "overlay" }, &remedies)
         }
         _ => {
             let (cause, remedies) = refusal(host, fact);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::cause::{EACCES, EINVAL, ENOENT, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM};
+use super::cause::{EACCES, EINVAL, ENODEV, ENOENT, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM};
 use super::*;
 use crate::bpf::Arch;
 use crate::host::{Audit, Calls, Cgroup2, Identity, Kernel, Knobs, Landlock, Namespaces, Seccomp, Step};
@@ -253,6 +253,15 @@ fn covered_proc_leaves_landlock_alone() {
     assert_eq!(host.way(), Way::Bare);
     let proc = missing(&host).into_iter().find(|(feature, ..)| *feature == Feature::OwnProc);
     assert_eq!(proc.map(|(_, cause, _)| cause), Some(Cause::CoveredProc));
+}
+
+#[test]
+fn a_module_that_is_not_loaded() {
+    let mut host = full();
+    host.direct.overlay = refused(Step::MountOverlay, ENODEV);
+    let remedies = vec![Remedy::Command("modprobe overlay"), Remedy::KernelOption("CONFIG_OVERLAY_FS")];
+    assert_eq!(missing(&host), [(Feature::Overlay, Cause::NoFileSystem { name: "overlay" }, remedies)]);
+    assert_eq!(host.way(), Way::Direct);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every system call of the two architectures, each with the class that decides it.
 //!
-//! Numbers are those of Linux 7.2: `arch/x86/entry/syscalls/syscall_64.tbl` (the `common` and `64` entries) and
+//! Numbers are those of Linux 7.3: `arch/x86/entry/syscalls/syscall_64.tbl` (the `common` and `64` entries) and
 //! `scripts/syscall.tbl` as 64-bit Arm uses it. A number that has no row is unknown and answers ENOSYS, so a kernel
 //! newer than this table opens nothing. A test compares every row with another table.
 
@@ -440,6 +440,7 @@ pub const CALLS: &[Call] = &[
     row("file_setattr", 469, 469, Ordinary),
     row("listns", 470, 470, MountQuery),
     row("rseq_slice_yield", 471, 471, Ordinary),
+    row("fchroot", 472, 472, Mount),
 ];
 
 #[cfg(test)]
@@ -448,8 +449,8 @@ mod tests {
 
     use super::*;
 
-    /// Rows that the other table has not: `listns` came with Linux 6.19, `rseq_slice_yield` with 7.0.
-    const NEWER: [&str; 2] = ["listns", "rseq_slice_yield"];
+    /// Rows that the other table has not: `listns` came with Linux 6.19, `rseq_slice_yield` with 7.0, `fchroot` with 7.3.
+    const NEWER: [&str; 3] = ["listns", "rseq_slice_yield", "fchroot"];
 
     fn ours(arch: Arch) -> BTreeMap<u32, &'static str> {
         CALLS

@@ -87,7 +87,7 @@ pub(crate) fn landlock_version() -> Result<u32, i32> {
     landlock_create(LANDLOCK_VERSION)
 }
 
-/// Bits of the errata that are fixed (Linux 6.15).
+/// Bits of the errata that are fixed (Linux 6.15, and older ones that got the query with the fixes).
 pub(crate) fn landlock_errata() -> Result<u32, i32> {
     landlock_create(LANDLOCK_ERRATA)
 }

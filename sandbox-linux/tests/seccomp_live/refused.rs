@@ -87,6 +87,7 @@ fn mounts() -> Vec<Case> {
         reaches("umount2", [BAD], EPERM),
         reaches("pivot_root", [BAD, BAD], EPERM),
         succeeds("chroot", [root], EPERM),
+        reaches("fchroot", [NO_FD], EPERM),
         reaches("move_mount", [NO_FD, BAD, NO_FD, BAD], EPERM),
         succeeds("open_tree", [CWD, root, 1], EPERM), // OPEN_TREE_CLONE
         reaches("open_tree_attr", [CWD, BAD], EPERM),
