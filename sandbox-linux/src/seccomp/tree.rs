@@ -1,7 +1,7 @@
 //! From verdicts to code: a preamble that fixes the ABI, then a balanced search over ranges of numbers.
 
 use super::class::Verdict;
-use super::rule::Rule;
+use super::rule::{Condition, Rule};
 use crate::bpf::{Action, Arch, Assembler, Insn, Program, ProgramError, SeccompData, Test};
 
 /// `__X32_SYSCALL_BIT`: marks x32 calls, which come under the same `AUDIT_ARCH` as x86-64 ones.
@@ -77,31 +77,44 @@ fn verdict(verdict: &Verdict) -> Result<Vec<Insn>, ProgramError> {
     }
 }
 
-/// The cases one after the other; a condition that fails goes on to the next case.
+/// The cases in order, then the answer when none holds.
 fn by_arguments(rule: &Rule) -> Result<Vec<Insn>, ProgramError> {
+    let cases: Vec<(&[Condition], Action)> =
+        rule.cases.iter().map(|case| (case.when.as_slice(), case.then)).collect();
     let mut asm = Assembler::new();
-    // The word the accumulator holds unmasked at the start of the next case, when that is certain.
-    let mut loaded = None;
-    for case in &rule.cases {
-        let next_case = asm.label();
-        let mut first = true;
-        for condition in &case.when {
-            if !first || loaded != Some(condition.offset) {
-                asm.load(condition.offset);
-            }
-            // A failed later condition leaves another word behind, so the next case must load again.
-            loaded = (case.when.len() == 1 && condition.mask == u32::MAX).then_some(condition.offset);
-            if condition.mask != u32::MAX {
-                asm.and(condition.mask);
-            }
-            let next_condition = asm.label();
-            asm.branch(Test::Equal, condition.value, next_condition, next_case);
-            asm.bind(next_condition);
-            first = false;
-        }
-        asm.answer(case.then);
-        asm.bind(next_case);
+    if !emit(&mut asm, &cases) {
+        asm.answer(rule.otherwise);
     }
-    asm.answer(rule.otherwise);
     asm.finish()
+}
+
+/// Emits cases; neighbours with the same first condition share its test. Runs on behind the code when none holds; true
+/// when one always does.
+fn emit(asm: &mut Assembler, mut cases: &[(&[Condition], Action)]) -> bool {
+    // The word in the accumulator, unmasked, where that is certain.
+    let mut loaded = None;
+    while let Some(&(conditions, action)) = cases.first() {
+        let Some(first) = conditions.first() else {
+            asm.answer(action);
+            return true;
+        };
+        let alike = cases.iter().take_while(|(other, _)| other.first() == Some(first)).count();
+        let inner: Vec<(&[Condition], Action)> =
+            cases[..alike].iter().map(|&(when, then)| (&when[1..], then)).collect();
+        let (holds, next) = (asm.label(), asm.label());
+        if loaded != Some(first.offset) {
+            asm.load(first.offset);
+        }
+        if first.mask != u32::MAX {
+            asm.and(first.mask);
+        }
+        asm.branch(Test::Equal, first.value, holds, next);
+        asm.bind(holds);
+        let decided = emit(asm, &inner);
+        asm.bind(next);
+        // Only the failed test leads here, and it left the word as it was loaded.
+        loaded = (decided && first.mask == u32::MAX).then_some(first.offset);
+        cases = &cases[alike..];
+    }
+    false
 }
