@@ -72,7 +72,8 @@ fn finding(host: &Host, feature: Feature, fact: Fact) -> Finding {
 fn refusal(host: &Host, fact: Fact) -> (Cause, Vec<Remedy>) {
     let plain = Cause::of(fact).unwrap_or(Cause::Untried);
     let knobs = host.knobs;
-    let privileged = host.identity.has(CAP_SYS_ADMIN);
+    // The settings ask for the capability over the machine, not over a user namespace.
+    let privileged = host.identity.has(CAP_SYS_ADMIN) && host.identity.initial_user_namespace;
     let setting = |name, value| Cause::Setting { name, value };
     match fact.errno() {
         Some(EPERM) if !privileged && knobs.unprivileged_userns_clone == Some(0) => (

@@ -222,6 +222,18 @@ fn what_refuses_user_namespaces_is_named() {
     }
 }
 
+/// Every capability over a user namespace is none over the machine.
+#[test]
+fn capabilities_in_a_user_namespace_lift_no_setting() {
+    let knobs = Knobs { unprivileged_userns_clone: Some(0), ..Knobs::default() };
+    let mut host = Host { knobs, user_namespace: refused(Step::UnshareUser, EPERM), ..full() };
+    host.identity.initial_user_namespace = false;
+    let cause = Cause::Setting { name: "kernel.unprivileged_userns_clone", value: 0 };
+    assert_eq!(missing(&host)[0].1, cause);
+    host.identity.initial_user_namespace = true;
+    assert_eq!(missing(&host)[0].1, Cause::Refused { at: Step::UnshareUser, errno: EPERM });
+}
+
 /// Ubuntu lets the namespace be made and takes away what could be done in it.
 #[test]
 fn namespaces_without_capabilities_are_no_way() {
