@@ -21,6 +21,8 @@ mod tree;
 
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
 pub use call::{CALLS, Call, by_name, by_number};
 pub use class::{Class, Verdict};
 pub use rule::{Case, Condition, Rule};
@@ -42,7 +44,8 @@ pub const X32: Action = Action::Errno(Errno::ENOSYS);
 pub const FOREIGN: Action = Action::KillProcess;
 
 /// A permission that a profile gives by name or does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Grant {
     /// Given.
     Allowed,
@@ -51,7 +54,8 @@ pub enum Grant {
 }
 
 /// What of the Internet a sandbox may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Network {
     /// Nothing: no Internet socket can be made.
     None,
@@ -62,7 +66,8 @@ pub enum Network {
 }
 
 /// System V and POSIX message queues, semaphores and shared memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ipc {
     /// The sandbox has an IPC namespace.
     Own,
@@ -71,7 +76,8 @@ pub enum Ipc {
 }
 
 /// Process numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pids {
     /// The sandbox has a PID namespace.
     Own,
@@ -80,7 +86,8 @@ pub enum Pids {
 }
 
 /// What the compiled filter depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Needs {
     /// Internet sockets.
     pub network: Network,
@@ -127,7 +134,8 @@ impl Needs {
 }
 
 /// A rule of the filter that another grant opens: io_uring makes sockets (`IORING_OP_SOCKET`, Linux 5.19) unseen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unfiltered {
     /// TCP and UDP in spite of [`Network::None`].
     InternetSocketsByIoUring,

@@ -86,6 +86,26 @@ fn calls_are_refused() {
     check(&Needs::STRICT, &refused::always());
 }
 
+/// Into a real terminal of the caller's own session, which the kernel allows at least to root.
+#[test]
+fn nothing_is_typed_into_a_terminal() {
+    let program = filter(&PRIVATE);
+    for above in [0, 0xdead_beef_0000_0000] {
+        let typed = || match attempt::inject(above) {
+            1 => 0,
+            errno if errno < 0 => errno,
+            _ => -i64::from(libc::EBADMSG),
+        };
+        let outside = attempt(As::Caller, None, &typed);
+        if outside == Outcome::Returned(libc::EIO) {
+            skip("seccomp::control_tiocsti", "dev.tty.legacy_tiocsti is 0");
+        } else {
+            assert_eq!(outside, Outcome::Returned(0));
+        }
+        assert_eq!(attempt(As::Caller, Some(&program), &typed), Outcome::Returned(libc::EPERM));
+    }
+}
+
 #[test]
 fn internet_sockets_are_refused_without_network() {
     check(&Needs::STRICT, &refused::internet());

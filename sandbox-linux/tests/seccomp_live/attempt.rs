@@ -86,6 +86,31 @@ pub(crate) fn call(nr: u16, args: &[u64; 6]) -> i64 {
     std::io::Error::last_os_error().raw_os_error().map_or(-1, |errno| -i64::from(errno))
 }
 
+/// Types one byte into the input of a terminal made for this, whose session the child leads: TIOCSTI for real. Answers 1, the
+/// bytes that can then be read, or the negative error number of the request.
+pub(crate) fn inject(above: u64) -> i64 {
+    // SAFETY: makes a descriptor of this child's.
+    let main = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY) };
+    let mut unlock = 0;
+    // SAFETY: the pointer is to a local int.
+    unsafe { libc::ioctl(main, libc::TIOCSPTLCK, &raw mut unlock) };
+    let flags = libc::O_RDWR;
+    // SAFETY: opens the other side; the first terminal a session leader opens becomes its own.
+    let terminal = unsafe { libc::ioctl(main, libc::TIOCGPTPEER, flags) };
+    // SAFETY: makes it the session's terminal where opening did not.
+    unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) };
+    let byte = b"\n".as_ptr();
+    // SAFETY: the kernel reads one byte of static text.
+    let done = unsafe { libc::syscall(libc::SYS_ioctl, terminal, libc::TIOCSTI | above, byte) };
+    if done < 0 {
+        return std::io::Error::last_os_error().raw_os_error().map_or(-1, |errno| -i64::from(errno));
+    }
+    let mut waiting = 0;
+    // SAFETY: the pointer is to a local int.
+    unsafe { libc::ioctl(terminal, libc::FIONREAD, &raw mut waiting) };
+    i64::from(waiting)
+}
+
 /// A call through the i386 entry, with every argument 0.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn int80(nr: u32) -> i64 {
