@@ -1,0 +1,374 @@
+//! What this machine can enforce: plain values, found by doing.
+//!
+//! [`Host::probe`] is the only place in the project that asks the machine. Everything else takes a [`Host`] as a value, so an
+//! old kernel, another architecture or a container is a literal in a test. Probing leaves nothing behind: whatever changes the
+//! state of a process happens in a child that ends, and a directory made in a cgroup is removed. Each [`Fact`] keeps the
+//! step and the error number that refused it, so that `doctor` can say why. Called by the launcher at start and by
+//! `weir doctor`.
+
+mod cgroup;
+mod probe;
+mod status;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::bpf::Arch;
+
+/// The step of a probe that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the system call or file of its name")]
+pub enum Step {
+    Pipe,
+    Fork,
+    NoNewPrivs,
+    LandlockVersion,
+    LandlockErrata,
+    LandlockRestrict,
+    SeccompAction,
+    SeccompFilter,
+    SeccompListener,
+    UnshareUser,
+    DenySetgroups,
+    WriteUidMap,
+    WriteGidMap,
+    UnshareMount,
+    UnsharePid,
+    UnshareIpc,
+    UnshareUts,
+    UnshareCgroup,
+    UnshareNetwork,
+    MakePrivate,
+    ForkInside,
+    MountProc,
+    MountTmpfs,
+    MakeDirectory,
+    MountOverlay,
+    PidfdOpen,
+    Clone3,
+    CloseRange,
+    MemfdCreate,
+    Openat2,
+    AuditSocket,
+    AuditBind,
+    AuditStatus,
+    FanotifyInit,
+    FanotifyMark,
+    CgroupMkdir,
+    CgroupJoin,
+    CgroupKill,
+}
+
+/// Something tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Fact {
+    /// It was done.
+    Works,
+    /// The kernel said no.
+    Refused {
+        /// Where.
+        at: Step,
+        /// The error number.
+        errno: i32,
+    },
+    /// The process that tried was killed (by a filter of the surroundings).
+    Killed {
+        /// Where.
+        at: Step,
+    },
+    /// Not tried, because something it needs is missing or not asked for.
+    Untried,
+}
+
+impl Fact {
+    /// Whether it was done.
+    #[must_use]
+    pub const fn works(self) -> bool {
+        matches!(self, Self::Works)
+    }
+
+    /// The error number that refused it.
+    #[must_use]
+    pub const fn errno(self) -> Option<i32> {
+        match self {
+            Self::Refused { errno, .. } => Some(errno),
+            _ => None,
+        }
+    }
+
+    /// This fact if it is not [`Fact::Works`], otherwise the next.
+    #[must_use]
+    pub const fn and(self, next: Self) -> Self {
+        match self {
+            Self::Works => next,
+            missing => missing,
+        }
+    }
+
+    fn from_result<T>(at: Step, result: Result<T, i32>) -> Self {
+        match result {
+            Ok(_) => Self::Works,
+            Err(errno) => Self::Refused { at, errno },
+        }
+    }
+}
+
+/// The kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// As uname(2) tells it.
+    pub release: String,
+    /// First number of the release.
+    pub major: u32,
+    /// Second number of the release.
+    pub minor: u32,
+}
+
+impl Kernel {
+    /// Whether the release is this one or newer.
+    #[must_use]
+    pub const fn at_least(&self, major: u32, minor: u32) -> bool {
+        self.major > major || self.major == major && self.minor >= minor
+    }
+}
+
+/// Who the prober is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Effective capabilities, one bit each (capabilities(7)).
+    pub capabilities: u64,
+    /// Whether no-new-privs was set already.
+    pub no_new_privs: bool,
+    /// Whether a seccomp filter is installed already, by whatever started the prober.
+    pub filtered: bool,
+    /// Whether its user namespace is the machine's first.
+    pub initial_user_namespace: bool,
+    /// Whether its PID namespace is the machine's first.
+    pub initial_pid_namespace: bool,
+}
+
+/// `CAP_SYS_ADMIN` (capabilities(7)).
+pub const CAP_SYS_ADMIN: u32 = 21;
+
+impl Identity {
+    /// Whether this capability is effective.
+    #[must_use]
+    pub const fn has(&self, capability: u32) -> bool {
+        self.capabilities >> capability & 1 == 1
+    }
+}
+
+/// Landlock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landlock {
+    /// The kernel's ABI version; 0 when there is none.
+    pub abi: u32,
+    /// Bits of the errata that are fixed; 0 where the kernel cannot tell.
+    pub errata: u32,
+    /// Whether a process could restrict itself.
+    pub restrict: Fact,
+}
+
+/// Seccomp.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seccomp {
+    /// A filter could be installed.
+    pub filter: Fact,
+    /// A filter with a listener could be installed.
+    pub listener: Fact,
+    /// `SECCOMP_RET_KILL_PROCESS` is known.
+    pub kill_process: Fact,
+    /// `SECCOMP_RET_LOG` is known.
+    pub log: Fact,
+    /// `SECCOMP_RET_USER_NOTIF` is known.
+    pub notify: Fact,
+}
+
+/// Namespaces, and what can be mounted in a new mount namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named in the struct's own line")]
+pub struct Namespaces {
+    pub mount: Fact,
+    pub pid: Fact,
+    pub ipc: Fact,
+    pub uts: Fact,
+    pub cgroup: Fact,
+    pub network: Fact,
+    /// The mount tree could be made private.
+    pub private: Fact,
+    /// procfs of the new PID namespace.
+    pub proc: Fact,
+    pub tmpfs: Fact,
+    pub overlay: Fact,
+}
+
+impl Namespaces {
+    /// Nothing tried.
+    pub const UNTRIED: Self = Self::all(Fact::Untried);
+    /// Everything works.
+    pub const WORKING: Self = Self::all(Fact::Works);
+
+    /// The same fact for all.
+    #[must_use]
+    pub const fn all(fact: Fact) -> Self {
+        Self {
+            mount: fact,
+            pid: fact,
+            ipc: fact,
+            uts: fact,
+            cgroup: fact,
+            network: fact,
+            private: fact,
+            proc: fact,
+            tmpfs: fact,
+            overlay: fact,
+        }
+    }
+
+    /// What a sandbox cannot do without when it has namespaces at all: mounts of its own, processes of its own, and a `/proc`
+    /// that shows them.
+    #[must_use]
+    pub const fn essential(&self) -> Fact {
+        self.mount.and(self.private).and(self.pid).and(self.proc).and(self.tmpfs)
+    }
+}
+
+/// Settings that forbid user namespaces; nothing where the kernel has no such setting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Knobs {
+    /// `kernel.unprivileged_userns_clone` (Debian and others): 0 forbids.
+    pub unprivileged_userns_clone: Option<u64>,
+    /// `user.max_user_namespaces`: 0 forbids.
+    pub max_user_namespaces: Option<u64>,
+    /// `kernel.apparmor_restrict_unprivileged_userns` (Ubuntu): 1 takes away all capabilities inside.
+    pub apparmor_restrict_unprivileged_userns: Option<u64>,
+}
+
+/// Which control groups there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroups {
+    /// Version 1 hierarchies are mounted.
+    pub version1: bool,
+    /// The version 2 hierarchy, where it is mounted.
+    pub version2: Option<Cgroup2>,
+}
+
+/// The prober's own group in the version 2 hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup2 {
+    /// Where the hierarchy is mounted.
+    pub mount: String,
+    /// The directory of the prober's group, below `mount`.
+    pub own: String,
+    /// Controllers the group may use.
+    pub controllers: Vec<String>,
+    /// Controllers that groups made below it get.
+    pub delegated: Vec<String>,
+    /// A group could be made below it, and removed.
+    pub child: Fact,
+    /// A process could be moved into it.
+    pub join: Fact,
+    /// It has `cgroup.kill` (Linux 5.14).
+    pub kill: Fact,
+}
+
+/// System calls that Weir uses where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is the system call of its name")]
+pub struct Calls {
+    pub pidfd_open: Fact,
+    pub clone3: Fact,
+    pub close_range: Fact,
+    pub memfd_create: Fact,
+    pub openat2: Fact,
+}
+
+/// The kernel's audit records, where Landlock reports what it denies (ABI 7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The multicast group of records could be joined.
+    pub records: Fact,
+    /// Whether auditing is switched on, where the kernel tells.
+    pub enabled: Option<bool>,
+}
+
+/// Everything known about a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The architecture, where Weir has filters for it.
+    pub arch: Option<Arch>,
+    /// Who the prober is.
+    pub identity: Identity,
+    /// Landlock.
+    pub landlock: Landlock,
+    /// Seccomp.
+    pub seccomp: Seccomp,
+    /// A user namespace, with the user's own ids mapped.
+    pub user_namespace: Fact,
+    /// What may forbid one.
+    pub knobs: Knobs,
+    /// Namespaces without a user namespace; untried without `CAP_SYS_ADMIN`.
+    pub direct: Namespaces,
+    /// Namespaces in a user namespace of their own; untried where there is none.
+    pub nested: Namespaces,
+    /// Control groups.
+    pub cgroups: Cgroups,
+    /// System calls.
+    pub calls: Calls,
+    /// Audit records.
+    pub audit: Audit,
+    /// Permission events on files (fanotify(7)).
+    pub fanotify: Fact,
+}
+
+/// How a sandbox is made here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Namespaces made with the prober's own privilege.
+    Direct,
+    /// Namespaces in a user namespace.
+    UserNamespace,
+    /// Landlock and seccomp alone.
+    Bare,
+}
+
+impl Host {
+    /// Asks the machine: a few milliseconds.
+    #[must_use]
+    pub fn probe() -> Self {
+        probe::probe()
+    }
+
+    /// The best way to make a sandbox here.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        if self.direct.essential().works() {
+            Way::Direct
+        } else if self.user_namespace.and(self.nested.essential()).works() {
+            Way::UserNamespace
+        } else {
+            Way::Bare
+        }
+    }
+
+    /// The namespaces of [`Host::way`].
+    #[must_use]
+    pub const fn namespaces(&self, way: Way) -> &Namespaces {
+        match way {
+            Way::Direct => &self.direct,
+            Way::UserNamespace => &self.nested,
+            Way::Bare => &Namespaces::UNTRIED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

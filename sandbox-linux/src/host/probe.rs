@@ -1,0 +1,197 @@
+//! What is tried, in which order, and what depends on what.
+
+use std::ffi::{CStr, CString};
+
+use super::{
+    Arch, Audit, CAP_SYS_ADMIN, Calls, Fact, Host, Identity, Landlock, Namespaces, Seccomp, Step, cgroup,
+    status,
+};
+use crate::bpf::Action;
+use crate::sys::probe::{self as sys, Act, Trial};
+
+pub(super) fn probe() -> Host {
+    let identity = status::identity();
+    let (direct, user_namespace, nested) = ways(&identity);
+    Host {
+        kernel: status::kernel(),
+        arch: arch(),
+        landlock: landlock(),
+        seccomp: seccomp(),
+        user_namespace,
+        knobs: status::knobs(),
+        direct,
+        nested,
+        cgroups: cgroup::cgroups(),
+        calls: calls(),
+        audit: audit(),
+        fanotify: sys::fanotify_permission(),
+        identity,
+    }
+}
+
+fn arch() -> Option<Arch> {
+    match std::env::consts::ARCH {
+        "x86_64" => Some(Arch::X86_64),
+        "aarch64" => Some(Arch::Aarch64),
+        _ => None,
+    }
+}
+
+fn landlock() -> Landlock {
+    let version = sys::landlock_version();
+    let restrict = match version {
+        Err(errno) => Fact::Refused { at: Step::LandlockVersion, errno },
+        Ok(_) => {
+            let trials = [
+                Trial { step: Step::NoNewPrivs, act: Act::NoNewPrivs, needs: [None; 2] },
+                Trial { step: Step::LandlockRestrict, act: Act::LandlockRestrict, needs: [Some(0), None] },
+            ];
+            last(&sys::in_child(&trials))
+        }
+    };
+    Landlock { abi: version.unwrap_or(0), errata: sys::landlock_errata().unwrap_or(0), restrict }
+}
+
+fn seccomp() -> Seccomp {
+    let trials = [
+        Trial { step: Step::NoNewPrivs, act: Act::NoNewPrivs, needs: [None; 2] },
+        Trial { step: Step::SeccompFilter, act: Act::SeccompFilter { flags: 0 }, needs: [Some(0), None] },
+        Trial {
+            step: Step::SeccompListener,
+            act: Act::SeccompFilter { flags: sys::FILTER_FLAG_NEW_LISTENER },
+            needs: [Some(1), None],
+        },
+    ];
+    let [filter, listener] = match *sys::in_child(&trials) {
+        [no_new_privs, filter, listener] => [no_new_privs.and(filter), listener],
+        _ => [Fact::Untried; 2],
+    };
+    let known = |action: Action| {
+        Fact::from_result(Step::SeccompAction, sys::seccomp_action_available(action.encode()))
+    };
+    Seccomp {
+        filter,
+        listener,
+        kill_process: known(Action::KillProcess),
+        log: known(Action::Log),
+        notify: known(Action::Notify),
+    }
+}
+
+fn calls() -> Calls {
+    Calls {
+        pidfd_open: Fact::from_result(Step::PidfdOpen, sys::pidfd_open()),
+        clone3: Fact::from_result(Step::Clone3, sys::clone3()),
+        close_range: Fact::from_result(Step::CloseRange, sys::close_range()),
+        memfd_create: Fact::from_result(Step::MemfdCreate, sys::memfd_create()),
+        openat2: Fact::from_result(Step::Openat2, sys::openat2()),
+    }
+}
+
+fn audit() -> Audit {
+    Audit { records: sys::audit_records(), enabled: sys::audit_enabled().ok() }
+}
+
+/// Trials to be made in one child.
+struct Set<'a> {
+    trials: Vec<Trial<'a>>,
+}
+
+impl<'a> Set<'a> {
+    fn add(&mut self, step: Step, act: Act<'a>, needs: Option<usize>) -> Option<usize> {
+        self.add_after(step, act, [needs, None])
+    }
+
+    fn add_after(&mut self, step: Step, act: Act<'a>, needs: [Option<usize>; 2]) -> Option<usize> {
+        self.trials.push(Trial { step, act, needs });
+        Some(self.trials.len() - 1)
+    }
+}
+
+const ROOT: &CStr = c"/";
+/// Covered in the child's own mount namespace only.
+const PROC: &CStr = c"/proc";
+/// Directories on the child's own tmpfs, which covers `/proc` by then.
+const OVERLAY_DIRECTORIES: [&CStr; 4] = [c"/proc/lower", c"/proc/upper", c"/proc/work", c"/proc/merged"];
+const OVERLAY: &CStr = c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work";
+/// In a user namespace overlayfs keeps its records in `user.*` attributes (Linux 5.11).
+const OVERLAY_IN_USER_NAMESPACE: &CStr =
+    c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work,userxattr";
+
+/// Adds every namespace and mount, all after `first` where it is given; answers where each fact will stand.
+fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr) -> [Option<usize>; 10] {
+    let mount = set.add(Step::UnshareMount, Act::Unshare(libc::CLONE_NEWNS), first);
+    let ipc = set.add(Step::UnshareIpc, Act::Unshare(libc::CLONE_NEWIPC), first);
+    let uts = set.add(Step::UnshareUts, Act::Unshare(libc::CLONE_NEWUTS), first);
+    let cgroup = set.add(Step::UnshareCgroup, Act::Unshare(libc::CLONE_NEWCGROUP), first);
+    let network = set.add(Step::UnshareNetwork, Act::Unshare(libc::CLONE_NEWNET), first);
+    let pid = set.add(Step::UnsharePid, Act::Unshare(libc::CLONE_NEWPID), first);
+    let private = set.add(Step::MakePrivate, Act::MakePrivate(ROOT), mount);
+    // The first process of the PID namespace goes on from here; procfs shows the namespace of who mounts it.
+    let inside = set.add(Step::ForkInside, Act::Fork, pid);
+    let procfs = Act::Mount { kind: c"proc", at: PROC, data: c"" };
+    // Both: without a private tree the mount would reach the machine's own.
+    let proc = set.add_after(Step::MountProc, procfs, [inside, private]);
+    let tmpfs = set.add(Step::MountTmpfs, Act::Mount { kind: c"tmpfs", at: PROC, data: c"" }, private);
+    let mut made = tmpfs;
+    for directory in OVERLAY_DIRECTORIES {
+        made = set.add(Step::MakeDirectory, Act::MakeDirectory(directory), made);
+    }
+    let merged = OVERLAY_DIRECTORIES[3];
+    let overlay =
+        set.add(Step::MountOverlay, Act::Mount { kind: c"overlay", at: merged, data: overlay }, made);
+    [mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay]
+}
+
+fn collect(facts: &[Fact], places: [Option<usize>; 10]) -> Namespaces {
+    let fact = |place: Option<usize>| place.and_then(|at| facts.get(at).copied()).unwrap_or(Fact::Untried);
+    let [mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay] = places.map(fact);
+    Namespaces { mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay }
+}
+
+/// The trials without a user namespace.
+fn direct<'a>() -> (Set<'a>, [Option<usize>; 10]) {
+    let mut set = Set { trials: Vec::new() };
+    let places = namespaces(&mut set, None, OVERLAY);
+    (set, places)
+}
+
+/// How many trials make the user namespace itself.
+const USER_NAMESPACE_TRIALS: usize = 4;
+
+/// The trials in a user namespace.
+fn nested<'a>(uid_map: &'a CStr, gid_map: &'a CStr) -> (Set<'a>, [Option<usize>; 10]) {
+    let mut set = Set { trials: Vec::new() };
+    let user = set.add(Step::UnshareUser, Act::Unshare(libc::CLONE_NEWUSER), None);
+    let deny = Act::Write { path: c"/proc/self/setgroups", text: b"deny" };
+    let denied = set.add(Step::DenySetgroups, deny, user);
+    let uids = Act::Write { path: c"/proc/self/uid_map", text: uid_map.to_bytes() };
+    let mapped = set.add(Step::WriteUidMap, uids, denied);
+    let gids = Act::Write { path: c"/proc/self/gid_map", text: gid_map.to_bytes() };
+    let ready = set.add(Step::WriteGidMap, gids, mapped);
+    let places = namespaces(&mut set, ready, OVERLAY_IN_USER_NAMESPACE);
+    (set, places)
+}
+
+/// Both ways to make namespaces, tried at the same time: without a user namespace (where privilege allows), the user
+/// namespace itself, and with one.
+fn ways(identity: &Identity) -> (Namespaces, Fact, Namespaces) {
+    let map = |id: u32| CString::new(format!("{id} {id} 1\n")).unwrap_or_default();
+    let (uid_map, gid_map) = (map(identity.uid), map(identity.gid));
+    let (nested, nested_places) = nested(&uid_map, &gid_map);
+    let (direct, direct_places) = direct();
+    let at_work = sys::start(&nested.trials);
+    let direct = if identity.has(CAP_SYS_ADMIN) {
+        collect(&sys::in_child(&direct.trials), direct_places)
+    } else {
+        Namespaces::UNTRIED
+    };
+    let facts = at_work.facts();
+    let user_namespace = last(&facts[..facts.len().min(USER_NAMESPACE_TRIALS)]);
+    (direct, user_namespace, collect(&facts, nested_places))
+}
+
+/// The first fact that is not "works", or that one.
+fn last(facts: &[Fact]) -> Fact {
+    facts.iter().copied().fold(Fact::Works, Fact::and)
+}

@@ -1,0 +1,3 @@
+//! The only place with unsafe code: system calls behind typed functions.
+
+pub(crate) mod probe;
