@@ -4,6 +4,8 @@
 //! The chain of words is fixed: a [`profile`] is what a person wrote, a [`policy`] is what it means on one host.
 #![forbid(unsafe_code)]
 
+pub mod frame;
+pub mod method;
 pub mod path;
 pub mod policy;
 pub mod profile;

@@ -134,6 +134,16 @@ pub struct Excess {
     pub limit: Option<Origin>,
 }
 
+impl fmt::Display for Excess {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: granted by {}", self.subject, self.granted)?;
+        match &self.limit {
+            Some(limit) => write!(out, ", limited by {limit}"),
+            None => out.write_str(", for which the limit has no rule"),
+        }
+    }
+}
+
 /// Collects the differences of two policies.
 struct Comparison<'p> {
     wide: &'p Policy,

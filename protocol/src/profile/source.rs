@@ -105,6 +105,17 @@ impl Source {
         }
     }
 
+    /// A problem at a place that an origin names.
+    #[must_use]
+    pub fn diagnostic_at(&self, severity: Severity, place: &Place, reason: String) -> Diagnostic {
+        let line = (place.line as usize).clamp(1, self.lines.len()) - 1;
+        let text = &self.text[self.lines[line]..];
+        let column = place.column.saturating_sub(1) as usize;
+        let start = self.lines[line] + text.char_indices().nth(column).map_or(0, |(at, _)| at);
+        let end = self.text[start..].find([' ', '\n', ',', '}']).map_or(self.text.len(), |length| start + length);
+        self.diagnostic(severity, &(start..end), reason)
+    }
+
     /// The text of a range, on one line.
     #[must_use]
     pub fn excerpt(&self, span: &Range<usize>) -> String {

@@ -1,0 +1,58 @@
+//! Answers calls: the one place where a method meets what carries it out.
+
+mod policy;
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use weir_protocol::method::{Call, Error, JSON_RPC, Request, Response, code};
+
+use crate::profile::ceiling::Caller;
+
+/// Answers one control message. Every message gets an answer, also one that is no request.
+#[must_use]
+pub fn answer(payload: &[u8]) -> Response {
+    let (id, outcome) = match serde_json::from_slice::<Request>(payload) {
+        Ok(request) => (Some(request.id), call(request.call)),
+        Err(error) => (request_id(payload), Err(bad_request(payload, &error))),
+    };
+    let (result, error) = match outcome {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(error)),
+    };
+    Response { jsonrpc: JSON_RPC.to_owned(), id, result, error }
+}
+
+fn call(call: Call) -> Result<Value, Error> {
+    let result = match call {
+        Call::PolicyCheck(params) => serde_json::to_value(policy::check(&params)?),
+        Call::PolicyShow(params) => serde_json::to_value(policy::show(&params)?),
+        Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
+        Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
+    };
+    result.map_err(|error| Error { code: code::BAD_CALL, message: error.to_string() })
+}
+
+fn request_id(payload: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Value>(payload).ok()?.get("id")?.as_u64()
+}
+
+fn bad_request(payload: &[u8], error: &serde_json::Error) -> Error {
+    let is_json = serde_json::from_slice::<Value>(payload).is_ok();
+    let code = if is_json { code::BAD_CALL } else { code::BAD_REQUEST };
+    Error { code, message: format!("not a request of this version: {error}") }
+}
+
+/// Who this process works for, as the kernel and the user database say. Asked once.
+fn caller() -> &'static Caller {
+    static CALLER: OnceLock<Caller> = OnceLock::new();
+    CALLER.get_or_init(|| {
+        let uid = nix::unistd::getuid();
+        let user = nix::unistd::User::from_uid(uid).ok().flatten();
+        let name = user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone());
+        let groups = nix::unistd::getgroups().unwrap_or_default();
+        let group = |gid| nix::unistd::Group::from_gid(gid).ok().flatten().map(|group| group.name);
+        let all = groups.into_iter().chain([nix::unistd::getgid()]);
+        Caller { user: name, groups: all.filter_map(group).collect() }
+    })
+}

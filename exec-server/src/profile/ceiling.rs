@@ -1,0 +1,188 @@
+//! The administrator's ceiling: what is added to every policy, and what is refused, never substituted.
+
+use std::collections::BTreeMap;
+
+use weir_protocol::policy::{
+    Access, DomainRule, Excess, Layer, Network, NetworkParts, Origin, PathRule, Policy, PolicyParts, Sourced,
+};
+use weir_protocol::profile::document::{Ceiling, Who};
+use weir_protocol::profile::Profile;
+
+use super::resolve::{ResolveError, resolve};
+use super::surroundings::{Surroundings, Terrain};
+
+/// Who asks, as the kernel and the user database say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The user's name, or number where there is no name.
+    pub user: String,
+    /// Names of the user's groups.
+    pub groups: Vec<String>,
+}
+
+/// One thing that the ceiling refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The profile may not be chosen.
+    #[error("profile `{profile}` is not among the allowed profiles ({})", .rule.whence())]
+    Profile {
+        /// The profile.
+        profile: String,
+        /// The ceiling's rule.
+        rule: Origin,
+    },
+    /// The user may not use the profile.
+    #[error("user `{user}` may not use profile `{profile}` ({})", .rule.whence())]
+    User {
+        /// The user.
+        user: String,
+        /// The profile.
+        profile: String,
+        /// The ceiling's rule.
+        rule: Origin,
+    },
+    /// More is granted than the ceiling allows.
+    #[error("{} is above the ceiling: {} exceeds {}", .0.subject, .0.granted, whence(.0.limit.as_ref()))]
+    Excess(Box<Excess>),
+    /// A rule would lift what nothing may lift.
+    #[error("{granted} would lift {rule}, which nothing may lift")]
+    Lifted {
+        /// The rule of the profile.
+        granted: Box<Origin>,
+        /// The ceiling's rule.
+        rule: Box<Origin>,
+    },
+}
+
+fn whence(origin: Option<&Origin>) -> String {
+    origin.map_or_else(|| "the ceiling, which has no such grant".to_owned(), ToString::to_string)
+}
+
+/// Adds the denials and limits that hold for everyone to a merged profile.
+#[must_use]
+pub fn impose(profile: &Profile, ceiling: &Ceiling) -> Profile {
+    let mut out = profile.clone();
+    for (key, entry) in &ceiling.deny_read {
+        out.filesystem.insert(key.clone(), entry.clone());
+    }
+    if !ceiling.deny_domains.is_empty() && out.network.enabled.as_ref().is_some_and(|enabled| enabled.value) {
+        let all = || {
+            let origin = Origin::implied("every host, where `domains` is absent");
+            BTreeMap::from([(weir_protocol::policy::DomainPattern::ANY, Sourced { value: true, origin })])
+        };
+        let domains = out.network.domains.get_or_insert_with(all);
+        domains.extend(ceiling.deny_domains.iter().map(|(pattern, rule)| (pattern.clone(), rule.clone())));
+    }
+    for (resource, limit) in &ceiling.limits.resources {
+        out.resources.entry(*resource).or_insert_with(|| limit.clone());
+    }
+    out
+}
+
+/// Everything about `policy` that the ceiling refuses.
+///
+/// # Errors
+/// [`ResolveError`] when the ceiling itself cannot be resolved here.
+pub fn refusals(
+    chosen: &str,
+    policy: &Policy,
+    ceiling: &Ceiling,
+    caller: &Caller,
+    around: &Surroundings,
+    terrain: &impl Terrain,
+) -> Result<Vec<Refusal>, ResolveError> {
+    let mut out = names(chosen, ceiling, caller);
+    out.extend(lifted(policy, ceiling, around, terrain)?);
+    let limit = limit_policy(policy, ceiling, around, terrain)?;
+    let excess = policy.intersect(&limit).refused;
+    out.extend(excess.into_iter().map(|excess| Refusal::Excess(Box::new(excess))));
+    Ok(out)
+}
+
+fn names(chosen: &str, ceiling: &Ceiling, caller: &Caller) -> Vec<Refusal> {
+    let mut out = Vec::new();
+    if let Some(allowed) = &ceiling.profiles
+        && !allowed.iter().any(|name| name.value == chosen)
+    {
+        let rule = allowed.first().map_or_else(|| Origin::implied("`profiles = []` allows none"), |name| name.origin.clone());
+        out.push(Refusal::Profile { profile: chosen.to_owned(), rule });
+    }
+    let mine = |who: &&Who| {
+        who.users.contains(&caller.user) || who.groups.iter().any(|group| caller.groups.contains(group))
+    };
+    let granted = |who: &Who| who.profiles.iter().any(|name| name.value == chosen);
+    if let Some(first) = ceiling.who.first()
+        && !ceiling.who.iter().filter(mine).any(granted)
+    {
+        let rule = ceiling.who.iter().find(mine).unwrap_or(first).origin.clone();
+        out.push(Refusal::User { user: caller.user.clone(), profile: chosen.to_owned(), rule });
+    }
+    out
+}
+
+/// Rules of the policy at or below a denied path that grant something, however they are written.
+fn lifted(
+    policy: &Policy,
+    ceiling: &Ceiling,
+    around: &Surroundings,
+    terrain: &impl Terrain,
+) -> Result<Vec<Refusal>, ResolveError> {
+    let profile = Profile { filesystem: ceiling.deny_read.clone(), ..Profile::default() };
+    let denied = resolve("ceiling", &profile, around, terrain)?.policy;
+    let imposed = |rule: &&PathRule| rule.access == Access::None && rule.origin.layer == Layer::Requirements;
+    let mut out = Vec::new();
+    for deny in denied.filesystem().rules().iter().filter(imposed) {
+        for rule in policy.filesystem().rules() {
+            if rule.access > Access::None && rule.path.starts_with(&deny.path) {
+                let (granted, rule) = (Box::new(rule.origin.clone()), Box::new(deny.origin.clone()));
+                out.push(Refusal::Lifted { granted, rule });
+            }
+            let same = rule.path == deny.path;
+            for lost in rule.overruled.iter().filter(|lost| same && lost.access > Access::None) {
+                let (granted, rule) = (Box::new(lost.origin.clone()), Box::new(deny.origin.clone()));
+                out.push(Refusal::Lifted { granted, rule });
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The ceiling as a policy: where it states no maximum, the policy's own rules stand in, so that nothing is refused there.
+fn limit_policy(
+    policy: &Policy,
+    ceiling: &Ceiling,
+    around: &Surroundings,
+    terrain: &impl Terrain,
+) -> Result<Policy, ResolveError> {
+    let stated = resolve("ceiling", &impose(&ceiling.limits, ceiling), around, terrain)?.policy;
+    let mut parts: PolicyParts = policy.parts().clone();
+    let (filesystem, network) = (ceiling.has_filesystem, ceiling.has_network);
+    let silent = !filesystem
+        && !network
+        && ceiling.limits.resources.is_empty()
+        && ceiling.deny_read.is_empty()
+        && ceiling.deny_domains.is_empty();
+    if !silent {
+        parts.confinement = stated.parts().confinement.clone();
+    }
+    if filesystem {
+        parts.filesystem = stated.filesystem().clone();
+    }
+    parts.network = if network { stated.network().clone() } else { with_denials(policy.network(), ceiling) };
+    if !ceiling.limits.resources.is_empty() {
+        parts.resources = stated.resources().clone();
+    }
+    Ok(parts.into())
+}
+
+fn with_denials(network: &Network, ceiling: &Ceiling) -> Network {
+    let mut parts: NetworkParts = network.clone().into();
+    if let Some(domains) = &mut parts.domains {
+        domains.extend(ceiling.deny_domains.iter().map(|(pattern, rule)| DomainRule {
+            pattern: pattern.clone(),
+            allow: false,
+            origin: rule.origin.clone(),
+        }));
+    }
+    Network::new(parts)
+}

@@ -1,0 +1,339 @@
+//! Finding and reading the layers, and choosing the profile: built-in, requirements, user, trusted project, command line.
+//!
+//! Whatever is wrong with any of them, there is no policy: nothing is half-loaded and nothing chosen instead.
+
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{Excess, Layer, Origin, Policy};
+use weir_protocol::profile::document::{Document, Legacy};
+use weir_protocol::profile::{Diagnostic, Format, MAX_DOCUMENT_BYTES, Profile, Report, Source, read};
+
+use super::builtin;
+use super::ceiling::{self, Caller, Refusal};
+use super::merge::{self, MergeError};
+use super::resolve::{ETC_WEIR, ResolveError, Resolved, resolve};
+use super::surroundings::{Host, Surroundings};
+
+/// File name of the administrator's requirements in [`ETC_WEIR`].
+const REQUIREMENTS: &str = "requirements.toml";
+
+/// Path of a project's configuration below its root.
+const PROJECT_CONFIG: &str = ".weir/config.toml";
+
+/// What the caller chose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Read this file instead of the user's `config.toml`.
+    pub config: Option<PathBuf>,
+    /// Use this profile.
+    pub profile: Option<String>,
+    /// More paths to read, for this run.
+    pub read: Vec<PathBuf>,
+    /// More paths to write, for this run.
+    pub write: Vec<PathBuf>,
+    /// Paths to close, for this run.
+    pub deny: Vec<PathBuf>,
+}
+
+/// A policy with everything that is known of how it came to be.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// Warnings about the documents.
+    pub report: Report,
+    /// Remarks about how the profile fits this host.
+    pub remarks: Vec<String>,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The documents have errors.
+    #[error("{0}")]
+    Documents(Report),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The requirements, or a directory above them, could be changed by someone other than root.
+    #[error("{} must belong to root and be writable by nobody else (owner {uid}, mode {mode:04o}); fix it with `chown root` and `chmod go-w`", .path.display())]
+    Requirements {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Profiles cannot be put together.
+    #[error("{0}")]
+    Merge(#[from] MergeError),
+    /// The profile has no meaning here.
+    #[error("{0}")]
+    Resolve(#[from] ResolveError),
+    /// The project's configuration would widen what the user allows.
+    #[error("the project's configuration may only narrow, and would allow more:{}", lines(.0))]
+    Widened(Vec<Excess>),
+    /// The ceiling refuses.
+    #[error("refused by {ETC_WEIR}/{REQUIREMENTS}:{}", lines(.0))]
+    Refused(Vec<Refusal>),
+}
+
+fn lines(items: &[impl ToString]) -> String {
+    items.iter().map(|item| format!("\n  - {}", item.to_string())).collect()
+}
+
+/// Every document that counts.
+#[derive(Debug, Default)]
+struct Layers {
+    requirements: Document,
+    user: Document,
+    project: Document,
+    report: Report,
+}
+
+/// Loads the policy that `selection` asks for.
+///
+/// # Errors
+/// [`LoadError`]; there is never another policy in its place.
+pub fn load(selection: &Selection, around: &Surroundings, caller: &Caller) -> Result<Loaded, LoadError> {
+    load_with(selection, around, caller, Path::new(ETC_WEIR), 0)
+}
+
+/// As [`load`], with another directory and owner for the requirements, which only tests name.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    selection: &Selection,
+    around: &Surroundings,
+    caller: &Caller,
+    etc: &Path,
+    administrator: u32,
+) -> Result<Loaded, LoadError> {
+    let layers = read_layers(selection, around, etc, administrator)?;
+    let over = command_line(selection, around)?;
+    let Layers { requirements, user, project, report } = layers;
+    let base = [builtin::document(), &requirements, &user];
+    let outer = Choice::make(&base, selection.profile.as_deref(), &user, &requirements);
+    let narrowed = !project.profiles.is_empty() || project.default_permissions.is_some();
+    let (chosen, mut profile) = if narrowed {
+        narrow(&base, &project, selection, outer?, around)?
+    } else {
+        let (name, profile) = outer?;
+        (name, profile)
+    };
+    profile = merge::over(profile, &over);
+    if let Some(ceiling) = &requirements.ceiling {
+        profile = ceiling::impose(&profile, ceiling);
+    }
+    let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host)?;
+    if let Some(ceiling) = &requirements.ceiling {
+        let refused = ceiling::refusals(&chosen, &policy, ceiling, caller, around, &Host)?;
+        if !refused.is_empty() {
+            return Err(LoadError::Refused(refused));
+        }
+    }
+    Ok(Loaded { policy, report, remarks })
+}
+
+/// The choice of a profile.
+struct Choice;
+
+impl Choice {
+    /// The profile named on the command line, else by the user, else by the administrator, else `:workspace`.
+    fn make(
+        layers: &[&Document],
+        named: Option<&str>,
+        user: &Document,
+        requirements: &Document,
+    ) -> Result<(String, Profile), MergeError> {
+        let profiles = merge::profiles(layers.iter().copied());
+        if let Some(name) = named {
+            return Ok((name.to_owned(), merge::extended(&profiles, name, None)?));
+        }
+        if let Some(Legacy { profile, rules }) = &user.legacy {
+            let below = merge::extended(&profiles, &profile.value, Some(&profile.origin))?;
+            return Ok((profile.value.clone(), merge::over(below, rules)));
+        }
+        let default = user.default_permissions.as_ref().or(requirements.default_permissions.as_ref());
+        let (name, by): (&str, Option<&Origin>) =
+            default.map_or((builtin::DEFAULT, None), |default| (&default.value, Some(&default.origin)));
+        Ok((name.to_owned(), merge::extended(&profiles, name, by)?))
+    }
+}
+
+/// The profile with the project's configuration, refused where it allows more than without.
+fn narrow(
+    base: &[&Document; 3],
+    project: &Document,
+    selection: &Selection,
+    outer: (String, Profile),
+    around: &Surroundings,
+) -> Result<(String, Profile), LoadError> {
+    let profiles = merge::profiles(base.iter().copied().chain([project]));
+    let by = project.default_permissions.as_ref();
+    let name = match (&selection.profile, by) {
+        (Some(name), _) => name.clone(),
+        (None, Some(default)) => default.value.clone(),
+        (None, None) => outer.0.clone(),
+    };
+    let inner = merge::extended(&profiles, &name, by.map(|default| &default.origin))?;
+    let limit = resolve(&outer.0, &outer.1, around, &Host)?.policy;
+    let excess = resolve(&name, &inner, around, &Host)?.policy.excess_over(&limit);
+    if excess.is_empty() { Ok((name, inner)) } else { Err(LoadError::Widened(excess)) }
+}
+
+fn read_layers(
+    selection: &Selection,
+    around: &Surroundings,
+    etc: &Path,
+    administrator: u32,
+) -> Result<Layers, LoadError> {
+    let mut layers = Layers::default();
+    let requirements = etc.join(REQUIREMENTS);
+    if let Some(bytes) = read_file(&requirements, Some((etc, administrator)))? {
+        layers.requirements = layers.parse(&requirements, bytes, Layer::Requirements);
+    }
+    let default = around.weir_home.as_path().join("config.toml");
+    let user = selection.config.as_deref().unwrap_or(&default);
+    match read_file(user, None)? {
+        Some(bytes) => layers.user = layers.parse(user, bytes, Layer::User),
+        None if selection.config.is_some() => {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(LoadError::Unreadable { path: user.to_owned(), source });
+        }
+        None => {}
+    }
+    for root in &around.project_roots {
+        let path = root.as_path().join(PROJECT_CONFIG);
+        if is_trusted(&layers.user, root)
+            && path != user
+            && let Some(bytes) = read_file(&path, None)?
+        {
+            let document = layers.parse(&path, bytes, Layer::Project);
+            layers.project.profiles.extend(document.profiles);
+            let chosen = document.default_permissions.or(document.legacy.map(|legacy| legacy.profile));
+            layers.project.default_permissions = chosen.or(layers.project.default_permissions.take());
+        }
+    }
+    if layers.report.has_errors() {
+        return Err(LoadError::Documents(layers.report));
+    }
+    Ok(layers)
+}
+
+impl Layers {
+    fn parse(&mut self, path: &Path, bytes: Vec<u8>, layer: Layer) -> Document {
+        let reading = parse(&path.display().to_string(), bytes, format_of(path), layer);
+        self.report.extend(reading.report);
+        reading.document.unwrap_or_default()
+    }
+}
+
+/// TOML, unless the name says JSON.
+#[must_use]
+pub fn format_of(path: &Path) -> Format {
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json")) { Format::Json } else { Format::Toml }
+}
+
+/// Reads one document, whatever is wrong with its bytes.
+#[must_use]
+pub fn parse(name: &str, bytes: Vec<u8>, format: Format, layer: Layer) -> read::Reading {
+    match Source::new(name, bytes, format, layer) {
+        Ok(source) => read::read(&source),
+        Err(problem) => {
+            let report = Report { diagnostics: vec![Diagnostic::clone(&problem)], omitted: 0 };
+            read::Reading { document: None, report }
+        }
+    }
+}
+
+/// Whether the nearest directory at or above `root` that the user has decided about is trusted.
+fn is_trusted(user: &Document, root: &AbsPath) -> bool {
+    let decided = |path: &AbsPath| {
+        user.trust.iter().find(|(name, _)| AbsPath::parse(name.as_str()).is_ok_and(|name| name == *path))
+    };
+    let mut next = Some(root.clone());
+    while let Some(path) = next {
+        if let Some((_, trust)) = decided(&path) {
+            return trust.value;
+        }
+        next = path.parent();
+    }
+    false
+}
+
+/// The bytes of a regular file, one more than allowed at most; `None` where there is no file.
+///
+/// With an owner, the file and its directory must belong to root (or that owner) and be writable by nobody else; the
+/// checks are made on the open file, so that it cannot be exchanged between check and use.
+fn read_file(path: &Path, owned: Option<(&Path, u32)>) -> Result<Option<Vec<u8>>, LoadError> {
+    let fail = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    let mut file = match std::fs::File::options().read(true).custom_flags_nonblocking().open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(fail(error)),
+    };
+    let found = file.metadata().map_err(fail)?;
+    if !found.is_file() {
+        return Err(fail(io::Error::other("not a regular file")));
+    }
+    if let Some((directory, administrator)) = owned {
+        let above = std::fs::metadata(directory).map_err(fail)?;
+        for (path, found) in [(directory, &above), (path, &found)] {
+            let mode = found.mode() & 0o7777;
+            if found.uid() != administrator || mode & 0o022 != 0 {
+                return Err(LoadError::Requirements { path: path.to_owned(), uid: found.uid(), mode });
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    let limit = MAX_DOCUMENT_BYTES as u64 + 1;
+    file.by_ref().take(limit).read_to_end(&mut bytes).map_err(fail)?;
+    Ok(Some(bytes))
+}
+
+/// Opening a FIFO or a device by mistake must not hang.
+trait NonBlocking {
+    fn custom_flags_nonblocking(&mut self) -> &mut Self;
+}
+
+impl NonBlocking for std::fs::OpenOptions {
+    fn custom_flags_nonblocking(&mut self) -> &mut Self {
+        use std::os::unix::fs::OpenOptionsExt;
+        self.custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+    }
+}
+
+/// The paths of the command line as rules. They pass through the same reader as every other rule.
+fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile, LoadError> {
+    let mut entries = serde_json::Map::new();
+    for (paths, word) in [(&selection.read, "read"), (&selection.write, "write"), (&selection.deny, "none")] {
+        for path in paths {
+            let text = path.to_str().ok_or_else(|| LoadError::Unreadable {
+                path: path.clone(),
+                source: io::Error::other("a path on the command line must be UTF-8"),
+            })?;
+            let literal = text.starts_with(['/', '~', ':']);
+            let full = if literal { text.to_owned() } else { format!("{}/{text}", around.cwd).replace("//", "/") };
+            let full = full.strip_suffix("/.").map_or(full.clone(), str::to_owned);
+            entries.insert(full, word.into());
+        }
+    }
+    let document = serde_json::json!({ "permissions": { "command-line": { "filesystem": entries } } });
+    let bytes = document.to_string().into_bytes();
+    let reading = parse("command line", bytes, Format::Json, Layer::CommandLine);
+    let mut document = reading.document.ok_or(LoadError::Documents(reading.report))?;
+    let mut profile = document.profiles.remove("command-line").unwrap_or_default();
+    profile.filesystem.values_mut().for_each(|entry| entry.origin.place = None);
+    Ok(profile)
+}

@@ -1,0 +1,388 @@
+//! From a profile to a policy: every token gets its places, every path its final name, and what follows is implied.
+//!
+//! Pure: the file system is asked through [`Terrain`] only, so that old hosts and hostile links are literals in tests.
+
+use std::collections::BTreeMap;
+
+use weir_protocol::AbsPath;
+use weir_protocol::path::PathError;
+use weir_protocol::policy::glob::GlobError;
+use weir_protocol::policy::{
+    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Network, NetworkParts,
+    Operation, Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Request, Resources, RuleRef, SocketRule, Sourced,
+    StandIn,
+};
+use weir_protocol::policy::DomainRule;
+use weir_protocol::profile::document::{Base, Below, Token};
+use weir_protocol::profile::read::PROTECTED_NAMES;
+use weir_protocol::profile::Profile;
+
+use super::merge::{sets_token, switched_on};
+use super::places;
+use super::surroundings::{Surroundings, Terrain, Walker};
+
+/// Temporary directories that get a stand-in where no rule grants them.
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+
+/// Where the administrator's requirements live; never readable inside.
+pub const ETC_WEIR: &str = "/etc/weir";
+
+/// Why a profile has no meaning here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// A path that is too long once its base is known.
+    #[error("{origin}: {source}")]
+    Path {
+        /// The rule.
+        origin: Box<Origin>,
+        /// What is wrong.
+        source: PathError,
+    },
+    /// A pattern that is too long once its base is known.
+    #[error("{origin}: {source}")]
+    Glob {
+        /// The rule.
+        origin: Box<Origin>,
+        /// What is wrong.
+        source: GlobError,
+    },
+}
+
+/// A policy with what should be said about how it came to be.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The policy.
+    pub policy: Policy,
+    /// Remarks for the user: links not followed, rules without effect.
+    pub remarks: Vec<String>,
+}
+
+/// Resolves one merged profile.
+///
+/// # Errors
+/// [`ResolveError`] when a path or pattern cannot be expressed below its base.
+pub fn resolve(
+    name: &str,
+    profile: &Profile,
+    around: &Surroundings,
+    terrain: &impl Terrain,
+) -> Result<Resolved, ResolveError> {
+    let mut resolver = Resolver {
+        around,
+        walker: Walker::new(terrain),
+        rules: Vec::new(),
+        globs: Vec::new(),
+        remarks: Vec::new(),
+    };
+    let roots = resolver.roots(profile)?;
+    resolver.entries(profile, &roots)?;
+    resolver.imply_minimal(profile);
+    resolver.links();
+    resolver.protect(profile);
+    let confinement = match &profile.unrestricted {
+        Some(origin) => Sourced { value: Confinement::Unrestricted, origin: origin.clone() },
+        None => Sourced::default_of(Confinement::Managed, "every profile but one confines"),
+    };
+    let sockets = resolver.sockets(profile, &roots)?;
+    let mut parts = FilesystemParts {
+        rules: resolver.rules,
+        globs: resolver.globs,
+        private: Vec::new(),
+        glob_scan_max_depth: profile.glob_scan_max_depth.as_ref().map(|depth| depth.value),
+    };
+    parts.private = stand_ins(&Filesystem::new(parts.clone()), around);
+    let remarks = resolver.remarks;
+    let filesystem = Filesystem::new(parts);
+    let policy = PolicyParts {
+        profile: name.to_owned(),
+        confinement,
+        filesystem,
+        network: network(profile, sockets),
+        resources: resources(profile),
+        environment: environment(profile),
+        degradations: profile.degrade.clone(),
+        kernel: switched_on(&profile.kernel),
+    };
+    Ok(Resolved { policy: policy.into(), remarks })
+}
+
+struct Resolver<'a, T> {
+    around: &'a Surroundings,
+    walker: Walker<'a, T>,
+    rules: Vec<PathRule>,
+    globs: Vec<GlobRule>,
+    remarks: Vec<String>,
+}
+
+impl<T: Terrain> Resolver<'_, T> {
+    /// The project's directories: those named for this run, and those that the profile adds.
+    fn roots(&self, profile: &Profile) -> Result<Vec<AbsPath>, ResolveError> {
+        let mut roots = self.around.project_roots.clone();
+        if roots.is_empty() {
+            roots.push(self.around.cwd.clone());
+        }
+        for (text, switch) in &profile.workspace_roots {
+            let wrap = |source| ResolveError::Path { origin: Box::new(switch.origin.clone()), source };
+            let root = match (text.strip_prefix("~/"), text.starts_with('/')) {
+                (Some(rest), _) => self.around.home.join(rest),
+                (None, true) => AbsPath::parse(text),
+                (None, false) => self.around.cwd.join(text),
+            }
+            .map_err(wrap)?;
+            roots.retain(|other| *other != root);
+            if switch.value {
+                roots.push(root);
+            }
+        }
+        roots.sort();
+        roots.dedup();
+        Ok(roots)
+    }
+
+    fn entries(&mut self, profile: &Profile, roots: &[AbsPath]) -> Result<(), ResolveError> {
+        for ((base, below), entry) in &profile.filesystem {
+            for (place, fixed) in self.places(base, roots) {
+                match below {
+                    Below::Path(path) => {
+                        let wrap = |source| ResolveError::Path { origin: Box::new(entry.origin.clone()), source };
+                        let path = if path.is_empty() { place } else { place.join(path).map_err(wrap)? };
+                        let access = fixed.map_or(entry.access, |fixed| within(fixed, entry.access));
+                        self.push(path, access, entry.origin.clone());
+                    }
+                    Below::Pattern(pattern) => {
+                        let wrap = |source| ResolveError::Glob { origin: Box::new(entry.origin.clone()), source };
+                        let pattern = Glob::below(&place, pattern).map_err(wrap)?;
+                        self.globs.push(GlobRule { pattern, origin: entry.origin.clone() });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, path: AbsPath, access: Access, origin: Origin) {
+        self.rules.push(PathRule { path, access, origin, via: None, overruled: Vec::new() });
+    }
+
+    /// The places that a base stands for; where the list itself fixes the access, it comes along.
+    fn places(&mut self, base: &Base, roots: &[AbsPath]) -> Vec<(AbsPath, Option<Access>)> {
+        let around = self.around;
+        let token = match base {
+            Base::Path(path) => return vec![(path.clone(), None)],
+            Base::Token(token) => token,
+        };
+        let free = |paths: Vec<AbsPath>| paths.into_iter().map(|path| (path, None)).collect();
+        match token {
+            Token::Root => free(vec![AbsPath::root()]),
+            Token::ProjectRoots => free(roots.to_vec()),
+            Token::Cwd => free(vec![around.cwd.clone()]),
+            Token::Tmpdir => free(around.tmpdir.iter().cloned().collect()),
+            Token::SlashTmp => free(literal(["/tmp"])),
+            Token::Home => free(vec![around.home.clone()]),
+            Token::Secrets => free(self.secrets()),
+            Token::Toolchains => free(self.toolchains()),
+            Token::Minimal => places::minimal()
+                .filter_map(|(path, access)| Some((AbsPath::parse(path).ok()?, Some(access))))
+                .collect(),
+        }
+    }
+
+    fn secrets(&self) -> Vec<AbsPath> {
+        let homes = std::iter::once(&self.around.home).chain(&self.around.other_homes);
+        let mut out: Vec<AbsPath> =
+            homes.flat_map(|home| places::HOME_SECRETS.iter().filter_map(|name| home.join(name).ok())).collect();
+        out.extend(literal(places::SYSTEM_SECRETS));
+        out
+    }
+
+    fn toolchains(&mut self) -> Vec<AbsPath> {
+        let home = places::HOME_TOOLCHAINS.iter().filter_map(|name| self.around.home.join(name).ok());
+        home.chain(literal(places::SYSTEM_TOOLCHAINS)).filter(|path| self.walker.exists(path)).collect()
+    }
+
+    /// `:minimal = "read"` where the profile does not set it, and Weir's own files closed everywhere.
+    fn imply_minimal(&mut self, profile: &Profile) {
+        if !sets_token(profile, Token::Minimal) {
+            let origin = Origin::implied("\":minimal\" = \"read\"");
+            for (path, access) in self.places(&Base::Token(Token::Minimal), &[]) {
+                // An implied rule never argues with what the profile says of the same path.
+                if !self.rules.iter().any(|rule| rule.path == path) {
+                    self.push(path, access.unwrap_or(Access::Read), origin.clone());
+                }
+            }
+        }
+        let origin = Origin::implied("the policy cannot be read from inside");
+        for path in literal([ETC_WEIR]).into_iter().chain([self.around.weir_home.clone()]) {
+            self.push(path, Access::None, origin.clone());
+        }
+    }
+
+    /// Adds, for each rule whose path holds symbolic links, a rule for where they lead: the kernel sees only that.
+    ///
+    /// A link that the policy lets a command write is never followed out of what the command may write: it could have
+    /// been put there by an earlier command to widen this one.
+    fn links(&mut self) {
+        let written = Filesystem::new(FilesystemParts { rules: self.rules.clone(), ..FilesystemParts::default() });
+        let mut led = Vec::new();
+        for rule in &self.rules {
+            let found = self.walker.follow(&rule.path);
+            if found.real == rule.path {
+                continue;
+            }
+            let planted = found.links.iter().find(|link| {
+                link.parent().is_some_and(|parent| written.access(&parent) == Access::Write)
+            });
+            if let Some(link) = planted.filter(|_| written.access(&found.real) < rule.access) {
+                self.remarks.push(format!(
+                    "{}: the symbolic link {link} lies where commands may write and is not followed to {}",
+                    rule.origin, found.real
+                ));
+                continue;
+            }
+            led.push(PathRule { path: found.real, via: Some(rule.path.clone()), ..rule.clone() });
+        }
+        // A rule that an earlier link led to must not overrule a rule that was written for that very place.
+        led.retain(|rule| rule.access == Access::None || !self.rules.iter().any(|own| own.path == rule.path));
+        self.rules.extend(led);
+        self.linked_globs();
+    }
+
+    fn linked_globs(&mut self) {
+        let mut led = Vec::new();
+        for rule in &self.globs {
+            let base = rule.pattern.base();
+            let real = self.walker.follow(&base).real;
+            if real != base {
+                let text = rule.pattern.to_bytes();
+                let skip = Glob::below(&base, "*").map(|glob| glob.to_bytes().len() - 1).unwrap_or(text.len());
+                if let Ok(pattern) = Glob::below(&real, text.get(skip..).unwrap_or_default()) {
+                    led.push(GlobRule { pattern, origin: rule.origin.clone() });
+                }
+            }
+        }
+        self.globs.extend(led);
+    }
+
+    /// Metadata at the top of each writable root is read-only, unless a rule of the profile lies between.
+    fn protect(&mut self, profile: &Profile) {
+        let written = Filesystem::new(FilesystemParts { rules: self.rules.clone(), ..FilesystemParts::default() });
+        let writable = |rule: &&PathRule| rule.access == Access::Write && !is_device(&rule.path);
+        // Below a writable directory another grant of the same says nothing new and is no root of its own.
+        let nested = |rule: &&PathRule| {
+            rule.path.parent().is_some_and(|parent| written.access(&parent) == Access::Write)
+        };
+        for root in written.rules().iter().filter(writable).filter(|rule| !nested(rule)) {
+            for name in PROTECTED_NAMES {
+                let switch = profile.protected.get(name);
+                if switch.is_some_and(|switch| !switch.value) {
+                    continue;
+                }
+                let Ok(path) = root.path.join(name) else { continue };
+                if written.covering(&path).is_some_and(|rule| rule.path == root.path) {
+                    let origin = switch.map_or_else(
+                        || Origin::implied(format!("`{name}` in a writable root is protected")),
+                        |switch| switch.origin.clone(),
+                    );
+                    self.push(path, Access::Read, origin);
+                }
+            }
+        }
+    }
+
+    fn sockets(&mut self, profile: &Profile, roots: &[AbsPath]) -> Result<Vec<SocketRule>, ResolveError> {
+        let mut out = Vec::new();
+        for ((base, below), rule) in &profile.network.unix_sockets {
+            for (place, _) in self.places(base, roots) {
+                let wrap = |source| ResolveError::Path { origin: Box::new(rule.origin.clone()), source };
+                let path = if below.is_empty() { place } else { place.join(below).map_err(wrap)? };
+                let real = self.walker.follow(&path).real;
+                let socket = |path| SocketRule { path, allow: rule.value, origin: rule.origin.clone() };
+                if real != path {
+                    out.push(socket(real));
+                }
+                out.push(socket(path));
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A list that fixes the access of its entries gives no more than it says: a device stays writable under
+/// `":minimal" = "read"`, a secret stays closed, and `":minimal" = "none"` closes all.
+fn within(fixed: Access, asked: Access) -> Access {
+    if asked == Access::None { Access::None } else { fixed }
+}
+
+fn is_device(path: &AbsPath) -> bool {
+    path.as_bytes().starts_with(b"/dev/")
+}
+
+fn literal<const N: usize>(paths: [&str; N]) -> Vec<AbsPath> {
+    paths.iter().filter_map(|path| AbsPath::parse(path).ok()).collect()
+}
+
+/// The home, temporary and shared-memory directories that no rule grants.
+fn stand_ins(fs: &Filesystem, around: &Surroundings) -> Vec<PrivateDirectory> {
+    let mut wanted = vec![(around.home.clone(), StandIn::Home)];
+    wanted.extend(literal(TEMPORARY).into_iter().map(|path| (path, StandIn::Temporary)));
+    wanted.extend(around.tmpdir.iter().map(|path| (path.clone(), StandIn::Temporary)));
+    wanted.extend(literal(["/dev/shm"]).into_iter().map(|path| (path, StandIn::SharedMemory)));
+    wanted
+        .into_iter()
+        .filter(|(path, kind)| *kind == StandIn::SharedMemory || fs.access(path) == Access::None)
+        .map(|(path, kind)| PrivateDirectory { path, kind })
+        .collect()
+}
+
+/// Written grants that a pattern of the same policy denies, so that they never grant anything.
+#[must_use]
+pub fn shadowed(policy: &Policy) -> Vec<String> {
+    let rules = policy.filesystem().rules().iter();
+    let granted = rules.filter(|rule| rule.access > Access::None && rule.origin.place.is_some());
+    granted
+        .filter_map(|rule| {
+            let request = Request::Path { path: &rule.path, operation: Operation::Read };
+            match policy.verdict(&request).rule {
+                RuleRef::Glob(glob) => Some(format!("{} can never match: {} wins", rule.origin, glob.origin)),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+fn network(profile: &Profile, unix_sockets: Vec<SocketRule>) -> Network {
+    let rules = &profile.network;
+    let base = NetworkParts::default();
+    Network::new(NetworkParts {
+        enabled: rules.enabled.clone().unwrap_or(base.enabled),
+        mode: rules.mode.clone().unwrap_or(base.mode),
+        domains: rules.domains.as_ref().map(|domains| {
+            let rule = |(pattern, rule): (&_, &Sourced<bool>)| DomainRule {
+                pattern: Clone::clone(pattern),
+                allow: rule.value,
+                origin: rule.origin.clone(),
+            };
+            domains.iter().map(rule).collect()
+        }),
+        unix_sockets,
+        loopback: rules.loopback.clone().unwrap_or(base.loopback),
+        allow_private: rules.allow_private.clone().filter(|private| !private.value.is_empty()),
+        allow_upstream_proxy: rules.allow_upstream_proxy.clone().unwrap_or(base.allow_upstream_proxy),
+    })
+}
+
+fn resources(profile: &Profile) -> Resources {
+    let mut out = Resources::default();
+    profile.resources.iter().for_each(|(resource, limit)| out.set(*resource, limit.clone()));
+    out
+}
+
+fn environment(profile: &Profile) -> Environment {
+    let rules = &profile.environment;
+    Environment {
+        inherit: rules.inherit.clone().unwrap_or(Environment::default().inherit),
+        allow: rules.allow.clone().unwrap_or_default(),
+        deny: rules.deny.clone().unwrap_or_default(),
+        set: BTreeMap::clone(&rules.set),
+    }
+}

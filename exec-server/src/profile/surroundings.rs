@@ -1,0 +1,176 @@
+//! What a profile is resolved against: directories of the caller and the symbolic links of the host.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use weir_protocol::AbsPath;
+
+/// Most symbolic links followed in one path, as the kernel does (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// Where a path leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// The path without symbolic links; components that do not exist are kept as written.
+    pub real: AbsPath,
+    /// The symbolic links on the way, by their own resolved names.
+    pub links: Vec<AbsPath>,
+}
+
+/// The part of the file system that resolving asks about, one name at a time.
+pub trait Terrain {
+    /// The target of the symbolic link `name`, whose parent holds no links; `None` for anything else.
+    fn read_link(&self, name: &AbsPath) -> Option<PathBuf>;
+
+    /// Whether there is something at `name`.
+    fn exists(&self, name: &AbsPath) -> bool;
+}
+
+/// The caller's directories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The home directory.
+    pub home: AbsPath,
+    /// The working directory.
+    pub cwd: AbsPath,
+    /// Directories named as project roots; the working directory where none is named.
+    pub project_roots: Vec<AbsPath>,
+    /// What `TMPDIR` names, if it is set and absolute.
+    pub tmpdir: Option<AbsPath>,
+    /// Weir's own directory, out of reach for every command.
+    pub weir_home: AbsPath,
+    /// Home directories of others that the caller's rights may reach; only for root.
+    pub other_homes: Vec<AbsPath>,
+}
+
+/// Home directories of other users, for root alone: everyone else is held back by the files' own modes.
+#[must_use]
+pub fn other_homes(home: &AbsPath) -> Vec<AbsPath> {
+    if !nix::unistd::geteuid().is_root() {
+        return Vec::new();
+    }
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut homes: Vec<_> = text
+        .lines()
+        .filter_map(|line| AbsPath::parse(line.split(':').nth(5)?).ok())
+        .filter(|other| other != home && (other.as_bytes().starts_with(b"/home/") || other.as_bytes() == b"/root"))
+        .collect();
+    homes.sort();
+    homes.dedup();
+    homes
+}
+
+/// The real file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Host;
+
+impl Terrain for Host {
+    fn read_link(&self, name: &AbsPath) -> Option<PathBuf> {
+        std::fs::read_link(name.as_path()).ok()
+    }
+
+    fn exists(&self, name: &AbsPath) -> bool {
+        name.as_path().symlink_metadata().is_ok()
+    }
+}
+
+/// A file system made of symbolic links alone, for tests and for answers about another host.
+#[derive(Debug, Clone, Default)]
+pub struct Links(pub BTreeMap<AbsPath, PathBuf>);
+
+impl Terrain for Links {
+    fn read_link(&self, name: &AbsPath) -> Option<PathBuf> {
+        self.0.get(name).cloned()
+    }
+
+    fn exists(&self, _: &AbsPath) -> bool {
+        true
+    }
+}
+
+/// Follows paths, asking about each name once.
+#[derive(Debug)]
+pub struct Walker<'t, T> {
+    terrain: &'t T,
+    known: HashMap<AbsPath, Option<PathBuf>>,
+}
+
+impl<'t, T: Terrain> Walker<'t, T> {
+    /// A walker that knows nothing yet.
+    #[must_use]
+    pub fn new(terrain: &'t T) -> Self {
+        Self { terrain, known: HashMap::new() }
+    }
+
+    /// Whether there is something at the end of `path`.
+    pub fn exists(&mut self, path: &AbsPath) -> bool {
+        let found = self.follow(path);
+        self.terrain.exists(&found.real)
+    }
+
+    /// Follows every symbolic link in `path`.
+    pub fn follow(&mut self, path: &AbsPath) -> Followed {
+        let mut links = Vec::new();
+        let mut real = AbsPath::root();
+        let mut open: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
+        open.reverse();
+        while let Some(name) = open.pop() {
+            match name.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    real = real.parent().unwrap_or_else(AbsPath::root);
+                    continue;
+                }
+                _ => {}
+            }
+            let Ok(next) = real.join(&name) else { break };
+            match self.read_link(&next).filter(|_| links.len() < MAX_LINKS) {
+                None => real = next,
+                Some(target) => {
+                    links.push(next);
+                    if target.is_absolute() {
+                        real = AbsPath::root();
+                    }
+                    open.extend(target.as_os_str().as_bytes().split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+                }
+            }
+        }
+        Followed { real, links }
+    }
+
+    fn read_link(&mut self, name: &AbsPath) -> Option<PathBuf> {
+        if let Some(known) = self.known.get(name) {
+            return known.clone();
+        }
+        let found = self.terrain.read_link(name);
+        self.known.insert(name.clone(), found.clone());
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> AbsPath {
+        AbsPath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn follows_links_like_the_kernel() {
+        let links = [("/bin", "usr/bin"), ("/a/up", "../b"), ("/loop", "/loop"), ("/b/abs", "/bin/x")];
+        let terrain = Links(links.iter().map(|(from, to)| (path(from), PathBuf::from(to))).collect());
+        let cases = [
+            ("/bin/sh", "/usr/bin/sh", 1),
+            ("/a/up/c", "/b/c", 1),
+            ("/a/up/abs/y", "/usr/bin/x/y", 3),
+            ("/plain", "/plain", 0),
+            ("/loop", "/loop", MAX_LINKS),
+        ];
+        for (name, real, count) in cases {
+            let found = Walker::new(&terrain).follow(&path(name));
+            assert_eq!((found.real, found.links.len()), (path(real), count), "{name}");
+        }
+    }
+}

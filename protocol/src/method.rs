@@ -1,0 +1,84 @@
+//! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
+
+pub mod policy;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The version that every message states.
+pub const JSON_RPC: &str = "2.0";
+
+/// A method with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params")]
+pub enum Call {
+    /// Reads documents and reports what is wrong with them.
+    #[serde(rename = "policy/check")]
+    PolicyCheck(policy::Check),
+    /// Resolves a profile to a policy.
+    #[serde(rename = "policy/show")]
+    PolicyShow(policy::Choice),
+    /// Answers one question and says why.
+    #[serde(rename = "policy/explain")]
+    PolicyExplain(policy::Explain),
+    /// Compares two profiles.
+    #[serde(rename = "policy/diff")]
+    PolicyDiff(policy::Diff),
+}
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Always [`JSON_RPC`].
+    pub jsonrpc: String,
+    /// Chosen by the client, returned with the answer.
+    pub id: u64,
+    /// What is asked.
+    #[serde(flatten)]
+    pub call: Call,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// Always [`JSON_RPC`].
+    pub jsonrpc: String,
+    /// The request's; absent where it could not be read.
+    pub id: Option<u64>,
+    /// The method's result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error>,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// The kind of failure.
+    pub code: i64,
+    /// For people: what, where, and what to do.
+    pub message: String,
+}
+
+/// Codes of [`Error`]. Those below -32000 are the ones that JSON-RPC fixes.
+pub mod code {
+    /// Not JSON, or not a request.
+    pub const BAD_REQUEST: i64 = -32600;
+    /// Not a method of this version, or not its parameters.
+    pub const BAD_CALL: i64 = -32602;
+    /// A document has errors.
+    pub const DOCUMENT: i64 = -32010;
+    /// A file cannot be read or is not trusted.
+    pub const FILE: i64 = -32011;
+    /// A profile does not exist, or cannot be put together or resolved.
+    pub const PROFILE: i64 = -32012;
+    /// A layer that may only narrow would widen.
+    pub const WIDENED: i64 = -32013;
+    /// The administrator's ceiling refuses.
+    pub const CEILING: i64 = -32014;
+    /// The question itself makes no sense.
+    pub const QUESTION: i64 = -32015;
+}
