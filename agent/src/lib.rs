@@ -1,2 +1,7 @@
-//! The thin client: command line, model turns, and typed requests to the exec-server.
+//! The thin client: command line, and typed requests to the exec-server.
+//!
+//! Nothing here decides what is allowed and nothing here starts a command: it asks.
 #![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod link;

@@ -1,0 +1,54 @@
+//! Writing results: text or JSON on standard output, one clear message on standard error.
+
+use std::io::Write;
+
+use serde::Serialize;
+use weir_protocol::method::code;
+
+use super::Exit;
+use crate::link::LinkError;
+
+/// Writes bytes to standard output. A reader that went away is no failure of ours to report.
+pub(super) fn bytes(bytes: &[u8]) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Success,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(error) => message(&format!("cannot write the result: {error}"), Exit::Failed),
+    }
+}
+
+/// Writes text to standard output.
+pub(super) fn text(text: &str) -> Exit {
+    bytes(text.as_bytes())
+}
+
+/// Writes a value as indented JSON.
+pub(super) fn json(value: &impl Serialize) -> Exit {
+    match serde_json::to_string_pretty(value) {
+        Ok(json) => text(&(json + "\n")),
+        Err(error) => message(&format!("cannot write the result: {error}"), Exit::Failed),
+    }
+}
+
+/// Writes a message to standard error.
+pub(super) fn message(text: &str, exit: Exit) -> Exit {
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end());
+    exit
+}
+
+/// Says why a call failed: what the user can mend is bad input, the rest is Weir's failure.
+pub(super) fn failure(error: &LinkError, as_json: bool) -> Exit {
+    let exit = match error {
+        LinkError::Refused(error) if error.code == code::BAD_REQUEST || error.code == code::BAD_CALL => Exit::Failed,
+        LinkError::Refused(_) => Exit::BadInput,
+        _ => Exit::Failed,
+    };
+    if let (LinkError::Refused(error), true) = (error, as_json) {
+        json(&serde_json::json!({ "error": error }));
+        return exit;
+    }
+    let text = error.to_string();
+    let told = text.starts_with("error:") || text.starts_with("warning:");
+    message(&if told { text } else { format!("error: {text}") }, exit)
+}

@@ -1,0 +1,77 @@
+//! Where the user stands: working directory, project roots, home.
+
+use std::path::{Path, PathBuf};
+
+use weir_protocol::AbsPath;
+use weir_protocol::method::policy::{Choice, Standpoint};
+
+use super::{Common, Overrides};
+
+/// Why the standpoint is unknown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StandpointError {
+    /// A directory that cannot be entered.
+    #[error("{}: {source}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something other than a directory.
+    #[error("{} is not a directory", .path.display())]
+    NotADirectory {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// No home directory.
+    #[error("HOME must name an absolute path")]
+    NoHome,
+    /// A path that is not UTF-8.
+    #[error("{} is not UTF-8", .path.display())]
+    NotUtf8 {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl Common {
+    pub(super) fn standpoint(&self) -> Result<Standpoint, StandpointError> {
+        let here = std::env::current_dir()
+            .map_err(|source| StandpointError::Directory { path: ".".into(), source })?;
+        let cwd = directory(&here.join(self.directory.as_deref().unwrap_or("")))?;
+        let roots = self.project_root.iter().map(|root| directory(&cwd.as_path().join(root)));
+        let absolute = |name: &str| std::env::var_os(name).and_then(|value| AbsPath::from_host(Path::new(&value)));
+        let home = absolute("HOME").ok_or(StandpointError::NoHome)?;
+        let below_home = home.join(".weir").unwrap_or_else(|_| home.clone());
+        Ok(Standpoint {
+            project_roots: roots.collect::<Result<_, _>>()?,
+            weir_home: absolute("WEIR_HOME").unwrap_or(below_home),
+            tmpdir: absolute("TMPDIR"),
+            cwd,
+            home,
+        })
+    }
+
+    pub(super) fn choice(&self, profile: Option<&str>, overrides: &Overrides) -> Result<Choice, StandpointError> {
+        Ok(Choice {
+            standpoint: self.standpoint()?,
+            config: self.config.clone(),
+            profile: profile.map(str::to_owned),
+            read: overrides.read.clone(),
+            write: overrides.write.clone(),
+            deny: overrides.deny.clone(),
+        })
+    }
+}
+
+/// The final name of an existing directory.
+fn directory(path: &Path) -> Result<AbsPath, StandpointError> {
+    let real = path
+        .canonicalize()
+        .map_err(|source| StandpointError::Directory { path: path.to_owned(), source })?;
+    if !real.is_dir() {
+        return Err(StandpointError::NotADirectory { path: path.to_owned() });
+    }
+    AbsPath::from_host(&real).ok_or(StandpointError::NotUtf8 { path: real })
+}

@@ -1,0 +1,7 @@
+//! The `weir` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weir_agent::cli::main()
+}
