@@ -18,7 +18,8 @@ pub(super) fn render(found: &Explained) -> String {
     if let Some(path) = &found.leads_to {
         let _ = writeln!(out, "  leads to {path}");
     }
-    let whence = explanation.origin.as_ref().map(|origin| format!("  [{}]", place(origin))).unwrap_or_default();
+    let whence =
+        explanation.origin.as_ref().map(|origin| format!("  [{}]", place(origin))).unwrap_or_default();
     let _ = writeln!(out, "  rule     {}{whence}", explanation.rule);
     if let Some(origin) = explanation.origin.as_ref().filter(|origin| origin.rule != explanation.rule) {
         let _ = writeln!(out, "           {}", origin.rule);
@@ -47,8 +48,13 @@ fn place(origin: &Origin) -> String {
 
 fn edit_text(edit: &Edit) -> String {
     match edit {
-        Edit::Add { table, line } => format!("add under [{table}]: {line}"),
-        Edit::Change { origin, to: Some(to) } => format!("change {} to {to} at {}", origin.rule, origin.whence()),
+        Edit::Add { table, line } => match table.split_once(", ") {
+            Some((table, where_in)) => format!("add under [{table}], {where_in}: {line}"),
+            None => format!("add under [{table}]: {line}"),
+        },
+        Edit::Change { origin, to: Some(to) } => {
+            format!("change {} to {to} at {}", origin.rule, origin.whence())
+        }
         Edit::Change { origin, to: None } => format!("remove {} at {}", origin.rule, origin.whence()),
     }
 }

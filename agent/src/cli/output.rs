@@ -40,7 +40,9 @@ pub(super) fn message(text: &str, exit: Exit) -> Exit {
 /// Says why a call failed: what the user can mend is bad input, the rest is Weir's failure.
 pub(super) fn failure(error: &LinkError, as_json: bool) -> Exit {
     let exit = match error {
-        LinkError::Refused(error) if error.code == code::BAD_REQUEST || error.code == code::BAD_CALL => Exit::Failed,
+        LinkError::Refused(error) if error.code == code::BAD_REQUEST || error.code == code::BAD_CALL => {
+            Exit::Failed
+        }
         LinkError::Refused(_) => Exit::BadInput,
         _ => Exit::Failed,
     };

@@ -18,7 +18,9 @@ use crate::link::{Link, LinkError};
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
     /// Check configuration files and say everything that is wrong with them
-    #[command(after_help = "Examples:\n  weir policy check ~/.weir/config.toml\n  weir policy check --requirements /etc/weir/requirements.toml\n\nExit codes: 0 every file can be used, 2 one cannot.")]
+    #[command(
+        after_help = "Examples:\n  weir policy check ~/.weir/config.toml\n  weir policy check --requirements /etc/weir/requirements.toml\n\nExit codes: 0 every file can be used, 2 one cannot."
+    )]
     Check {
         /// The files, TOML or (by name) JSON
         #[arg(required = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -43,10 +45,14 @@ pub(super) enum PolicyCommand {
         common: Common,
     },
     /// Say whether something is allowed, by which rule, and what would change the answer
-    #[command(after_help = "Examples:\n  weir policy explain --path src/main.rs --access write\n  weir policy explain --host registry.example.org\n  weir policy explain --unix-socket /run/docker.sock\n  weir policy explain --env GITHUB_TOKEN --exit-code")]
+    #[command(
+        after_help = "Examples:\n  weir policy explain --path src/main.rs --access write\n  weir policy explain --host registry.example.org\n  weir policy explain --unix-socket /run/docker.sock\n  weir policy explain --env GITHUB_TOKEN --exit-code"
+    )]
     Explain(Box<ExplainOptions>),
     /// Say what one profile allows and the other does not
-    #[command(after_help = "Example:\n  weir policy diff :read-only :workspace\n\nExit codes: 0 no difference, 1 differences.")]
+    #[command(
+        after_help = "Example:\n  weir policy diff :read-only :workspace\n\nExit codes: 0 no difference, 1 differences."
+    )]
     Diff {
         /// One profile
         a: String,
@@ -146,7 +152,8 @@ fn carry_out(command: PolicyCommand) -> Result<Exit, Failure> {
         PolicyCommand::Explain(options) => explain_one(*options),
         PolicyCommand::Diff { a, b, common } => {
             let none = Overrides { read: Vec::new(), write: Vec::new(), deny: Vec::new() };
-            let params = Diff { one: common.choice(Some(&a), &none)?, other: common.choice(Some(&b), &none)? };
+            let params =
+                Diff { one: common.choice(Some(&a), &none)?, other: common.choice(Some(&b), &none)? };
             let found: Differences = call(Call::PolicyDiff(params))?;
             Ok(diff(&a, &b, &found, common.json))
         }
@@ -218,8 +225,13 @@ fn diff(a: &str, b: &str, found: &Differences, as_json: bool) -> Exit {
     } else {
         let side = |name: &str, other: &str, list: &[Excess]| -> String {
             let head = format!("{name} allows, {other} does not:\n");
-            let lines: String = list.iter().map(|item| format!("  {}\n      by {}\n", item.subject, item.granted)).collect();
-            if list.is_empty() { format!("{name} allows nothing that {other} does not\n") } else { head + &lines }
+            let lines: String =
+                list.iter().map(|item| format!("  {}\n      by {}\n", item.subject, item.granted)).collect();
+            if list.is_empty() {
+                format!("{name} allows nothing that {other} does not\n")
+            } else {
+                head + &lines
+            }
         };
         output::text(&(side(a, b, &found.only_one) + &side(b, a, &found.only_other)))
     };
@@ -276,7 +288,9 @@ fn filesystem(out: &mut String, policy: &Policy) {
         line(out, &rule.access.to_string(), &rule.path.display(), &(rule.origin.whence() + &via));
     }
     fs.globs().iter().for_each(|rule| line(out, "none", &rule.pattern.to_string(), &rule.origin.whence()));
-    fs.private().iter().for_each(|private| line(out, "private", &private.path.display(), "empty, gone at exit"));
+    fs.private()
+        .iter()
+        .for_each(|private| line(out, "private", &private.path.display(), "empty, gone at exit"));
 }
 
 fn network(out: &mut String, policy: &Policy) {

@@ -41,7 +41,8 @@ impl Common {
             .map_err(|source| StandpointError::Directory { path: ".".into(), source })?;
         let cwd = directory(&here.join(self.directory.as_deref().unwrap_or("")))?;
         let roots = self.project_root.iter().map(|root| directory(&cwd.as_path().join(root)));
-        let absolute = |name: &str| std::env::var_os(name).and_then(|value| AbsPath::from_host(Path::new(&value)));
+        let absolute =
+            |name: &str| std::env::var_os(name).and_then(|value| AbsPath::from_host(Path::new(&value)));
         let home = absolute("HOME").ok_or(StandpointError::NoHome)?;
         let below_home = home.join(".weir").unwrap_or_else(|_| home.clone());
         Ok(Standpoint {
@@ -53,7 +54,11 @@ impl Common {
         })
     }
 
-    pub(super) fn choice(&self, profile: Option<&str>, overrides: &Overrides) -> Result<Choice, StandpointError> {
+    pub(super) fn choice(
+        &self,
+        profile: Option<&str>,
+        overrides: &Overrides,
+    ) -> Result<Choice, StandpointError> {
         Ok(Choice {
             standpoint: self.standpoint()?,
             config: self.config.clone(),
@@ -67,9 +72,8 @@ impl Common {
 
 /// The final name of an existing directory.
 fn directory(path: &Path) -> Result<AbsPath, StandpointError> {
-    let real = path
-        .canonicalize()
-        .map_err(|source| StandpointError::Directory { path: path.to_owned(), source })?;
+    let real =
+        path.canonicalize().map_err(|source| StandpointError::Directory { path: path.to_owned(), source })?;
     if !real.is_dir() {
         return Err(StandpointError::NotADirectory { path: path.to_owned() });
     }

@@ -32,7 +32,10 @@ fn around(standpoint: &Standpoint) -> Surroundings {
 fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
     let paths = |list: &[String]| list.iter().map(PathBuf::from).collect();
     let selection = Selection {
-        config: choice.config.as_ref().map(|path| choice.standpoint.cwd.as_path().join(path)),
+        config: choice.config.as_ref().map(|path| {
+            let full = choice.standpoint.cwd.as_path().join(path);
+            AbsPath::from_host(&full).map_or(full, |path| path.as_path().to_owned())
+        }),
         profile: choice.profile.clone(),
         read: paths(&choice.read),
         write: paths(&choice.write),
@@ -136,7 +139,13 @@ fn check_file(file: &str, layer: Layer, around: &Surroundings) -> Result<Checked
         Ok(source) => source,
         Err(problem) => {
             let report = weir_protocol::profile::Report { diagnostics: vec![*problem], omitted: 0 };
-            return Ok(Checked { file: file.to_owned(), ok: false, profiles: Vec::new(), report, remarks: Vec::new() });
+            return Ok(Checked {
+                file: file.to_owned(),
+                ok: false,
+                profiles: Vec::new(),
+                report,
+                remarks: Vec::new(),
+            });
         }
     };
     let reading = read::read(&source);

@@ -146,9 +146,11 @@ impl Policy {
         if self.is_unrestricted() {
             return None;
         }
-        let table = |name: &str| format!("permissions.{}.{name}", table_key(self.profile()));
+        let table = |name: &str| table_name(self.profile(), name);
         match request {
-            Request::Path { path, operation } => Some(self.path_edit(path, *operation, verdict, table("filesystem"))),
+            Request::Path { path, operation } => {
+                Some(self.path_edit(path, *operation, verdict, table("filesystem")))
+            }
             Request::Connect { host, port } => Some(self.connect_edit(host, *port, verdict, &table)),
             Request::UnixSocket { path } => {
                 let word = if verdict.allowed { "deny" } else { "allow" };
@@ -168,7 +170,9 @@ impl Policy {
         let word = if verdict.allowed { Access::None } else { operation.needs() };
         match verdict.rule {
             RuleRef::Glob(rule) => Edit::Change { origin: rule.origin.clone(), to: None },
-            RuleRef::Path(rule) if rule.path == *path && rule.origin.place.is_some() && rule.via.is_none() => {
+            RuleRef::Path(rule)
+                if rule.path == *path && rule.origin.place.is_some() && rule.via.is_none() =>
+            {
                 change(&rule.origin, &word.to_string())
             }
             _ => Edit::Add { table, line: format!("{} = \"{word}\"", quoted(&path.display())) },
@@ -183,22 +187,22 @@ impl Policy {
         table: &impl Fn(&str) -> String,
     ) -> Edit {
         let network = self.network();
-        let add = |word: &str| Edit::Add {
-            table: table("network.domains"),
-            line: format!("{} = \"{word}\"", quoted(&format!("{host}:{port}"))),
-        };
+        let add = |allow: bool| domain_edit(network, &format!("{host}:{port}"), allow, table);
         match verdict.rule {
             RuleRef::Switch("network.loopback", _) => {
                 Edit::Add { table: table("network"), line: format!("loopback = {}", !verdict.allowed) }
             }
             RuleRef::Switch("network.enabled", _) if !network.enabled.value => Edit::Add {
                 table: table("network"),
-                line: format!("enabled = true, domains = {{ {} = \"allow\" }}", quoted(&format!("{host}:{port}"))),
+                line: format!(
+                    "enabled = true, domains = {{ {} = \"allow\" }}",
+                    quoted(&format!("{host}:{port}"))
+                ),
             },
             RuleRef::Domain(rule) if !rule.allow && rule.pattern != super::DomainPattern::ANY => {
                 Edit::Change { origin: rule.origin.clone(), to: None }
             }
-            _ => add(if verdict.allowed { "deny" } else { "allow" }),
+            _ => add(!verdict.allowed),
         }
     }
 
@@ -210,6 +214,26 @@ impl Policy {
             _ if verdict.allowed => Edit::Add { table, line: list_line("deny", &environment.deny, name) },
             _ => Edit::Add { table, line: list_line("allow", &environment.allow, name) },
         }
+    }
+}
+
+/// A line for the list form where the profile uses it, for the map form otherwise.
+fn domain_edit(network: &super::Network, host: &str, allow: bool, table: &impl Fn(&str) -> String) -> Edit {
+    let is_list = network.domains.iter().flatten().any(|rule| rule.origin.rule.starts_with('{'));
+    if is_list {
+        let line = format!("{{ pattern = {}, allow = {allow} }},", quoted(host));
+        return Edit::Add { table: table("network") + ", in `domains`", line };
+    }
+    let word = if allow { "allow" } else { "deny" };
+    Edit::Add { table: table("network.domains"), line: format!("{} = \"{word}\"", quoted(host)) }
+}
+
+/// The table of a profile. Nobody can change a built-in profile, so an edit to one goes into a profile that extends it.
+fn table_name(profile: &str, name: &str) -> String {
+    if profile.starts_with(':') {
+        format!("permissions.my-profile.{name}, of a new profile with `extends = \"{profile}\"`")
+    } else {
+        format!("permissions.{}.{name}", table_key(profile))
     }
 }
 
