@@ -1,4 +1,5 @@
 //! The `weir` binary as a user runs it: real files, a real exec-server beside it, exit codes and messages.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

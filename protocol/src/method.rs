@@ -20,10 +20,10 @@ pub enum Call {
     PolicyShow(policy::Choice),
     /// Answers one question and says why.
     #[serde(rename = "policy/explain")]
-    PolicyExplain(policy::Explain),
+    PolicyExplain(Box<policy::Explain>),
     /// Compares two profiles.
     #[serde(rename = "policy/diff")]
-    PolicyDiff(policy::Diff),
+    PolicyDiff(Box<policy::Diff>),
 }
 
 /// A request.

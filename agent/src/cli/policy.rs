@@ -154,7 +154,7 @@ fn carry_out(command: PolicyCommand) -> Result<Exit, Failure> {
             let none = Overrides { read: Vec::new(), write: Vec::new(), deny: Vec::new() };
             let params =
                 Diff { one: common.choice(Some(&a), &none)?, other: common.choice(Some(&b), &none)? };
-            let found: Differences = call(Call::PolicyDiff(params))?;
+            let found: Differences = call(Call::PolicyDiff(Box::new(params)))?;
             Ok(diff(&a, &b, &found, common.json))
         }
         PolicyCommand::Schema { requirements: true } => {
@@ -209,7 +209,7 @@ fn explain_one(options: ExplainOptions) -> Result<Exit, Failure> {
         Asked { env, .. } => Question::Environment { name: env.unwrap_or_default() },
     };
     let choice = common.choice(profile.as_deref(), &overrides)?;
-    let found: Explained = call(Call::PolicyExplain(Explain { choice, question }))?;
+    let found: Explained = call(Call::PolicyExplain(Box::new(Explain { choice, question })))?;
     let exit = if common.json { output::json(&found) } else { output::text(&explain::render(&found)) };
     let denied = exit_code && !found.explanation.allowed;
     Ok(if denied && exit == Exit::Success { Exit::No } else { exit })

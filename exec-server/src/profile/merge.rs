@@ -13,7 +13,7 @@ pub const MAX_EXTENDS: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
     /// No layer defines the profile.
-    #[error("there is no profile `{name}`; {offer}{}", from(.by.as_ref()))]
+    #[error("there is no profile `{name}`; {offer}{}", from(.by.as_deref()))]
     Unknown {
         /// The name.
         name: String,
@@ -38,7 +38,7 @@ pub enum MergeError {
     },
 }
 
-fn from(by: Option<&Box<Origin>>) -> String {
+fn from(by: Option<&Origin>) -> String {
     by.map(|origin| format!(" (named at {})", origin.whence())).unwrap_or_default()
 }
 
