@@ -20,10 +20,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["--stdio"] => match weir_exec_server::stdio::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => say(&format!("weir-exec-server: {error}")),
-        },
+        ["--stdio"] => {
+            match weir_exec_server::stdio::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => say(&format!("weir-exec-server: {error}")),
+            }
+        }
         ["--version"] => print(concat!("weir-exec-server ", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h"] => print(USAGE),
         _ => say(USAGE),

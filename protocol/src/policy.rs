@@ -50,9 +50,7 @@ pub enum Confinement {
 }
 
 /// A guarantee that a profile gives up by name where a host cannot keep it.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Degradation {
     /// Patterns hold for the files present at start only.
@@ -70,9 +68,7 @@ pub enum Degradation {
 }
 
 /// A kernel feature that is closed unless the profile opens it by name.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KernelFeature {
     /// Creating user namespaces inside, as rootless containers and browsers do.

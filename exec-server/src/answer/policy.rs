@@ -136,7 +136,13 @@ fn check_file(file: &str, layer: Layer, around: &Surroundings) -> Result<Checked
         Ok(source) => source,
         Err(problem) => {
             let report = weir_protocol::profile::Report { diagnostics: vec![*problem], omitted: 0 };
-            return Ok(Checked { file: file.to_owned(), ok: false, profiles: Vec::new(), report, remarks: Vec::new() });
+            return Ok(Checked {
+                file: file.to_owned(),
+                ok: false,
+                profiles: Vec::new(),
+                report,
+                remarks: Vec::new(),
+            });
         }
     };
     let reading = read::read(&source);

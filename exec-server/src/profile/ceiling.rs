@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use weir_protocol::policy::{
     Access, DomainRule, Excess, Layer, Network, NetworkParts, Origin, PathRule, Policy, PolicyParts, Sourced,
 };
-use weir_protocol::profile::document::{Ceiling, Who};
 use weir_protocol::profile::Profile;
+use weir_protocol::profile::document::{Ceiling, Who};
 
 use super::resolve::{ResolveError, resolve};
 use super::surroundings::{Surroundings, Terrain};
@@ -104,7 +104,9 @@ fn names(chosen: &str, ceiling: &Ceiling, caller: &Caller) -> Vec<Refusal> {
     if let Some(allowed) = &ceiling.profiles
         && !allowed.iter().any(|name| name.value == chosen)
     {
-        let rule = allowed.first().map_or_else(|| Origin::implied("`profiles = []` allows none"), |name| name.origin.clone());
+        let rule = allowed
+            .first()
+            .map_or_else(|| Origin::implied("`profiles = []` allows none"), |name| name.origin.clone());
         out.push(Refusal::Profile { profile: chosen.to_owned(), rule });
     }
     let mine = |who: &&Who| {

@@ -242,7 +242,11 @@ impl Layers {
 /// TOML, unless the name says JSON.
 #[must_use]
 pub fn format_of(path: &Path) -> Format {
-    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json")) { Format::Json } else { Format::Toml }
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json")) {
+        Format::Json
+    } else {
+        Format::Toml
+    }
 }
 
 /// Reads one document, whatever is wrong with its bytes.
@@ -280,7 +284,9 @@ fn read_file(path: &Path, owned: Option<(&Path, u32)>) -> Result<Option<Vec<u8>>
     let fail = |source| LoadError::Unreadable { path: path.to_owned(), source };
     let mut file = match std::fs::File::options().read(true).custom_flags_nonblocking().open(path) {
         Ok(file) => file,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(fail(error)),
     };
     let found = file.metadata().map_err(fail)?;
@@ -324,7 +330,8 @@ fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile,
                 source: io::Error::other("a path on the command line must be UTF-8"),
             })?;
             let literal = text.starts_with(['/', '~', ':']);
-            let full = if literal { text.to_owned() } else { format!("{}/{text}", around.cwd).replace("//", "/") };
+            let full =
+                if literal { text.to_owned() } else { format!("{}/{text}", around.cwd).replace("//", "/") };
             let full = full.strip_suffix("/.").map_or(full.clone(), str::to_owned);
             entries.insert(full, word.into());
         }

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 
 use weir_protocol::AbsPath;
 use weir_protocol::path::PathError;
+use weir_protocol::policy::DomainRule;
 use weir_protocol::policy::glob::GlobError;
 use weir_protocol::policy::{
     Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Network, NetworkParts,
-    Operation, Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Request, Resources, RuleRef, SocketRule, Sourced,
-    StandIn,
+    Operation, Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Request, Resources, RuleRef,
+    SocketRule, Sourced, StandIn,
 };
-use weir_protocol::policy::DomainRule;
+use weir_protocol::profile::Profile;
 use weir_protocol::profile::document::{Base, Below, Token};
 use weir_protocol::profile::read::PROTECTED_NAMES;
-use weir_protocol::profile::Profile;
 
 use super::merge::{sets_token, switched_on};
 use super::places;
@@ -144,13 +144,15 @@ impl<T: Terrain> Resolver<'_, T> {
             for (place, fixed) in self.places(base, roots) {
                 match below {
                     Below::Path(path) => {
-                        let wrap = |source| ResolveError::Path { origin: Box::new(entry.origin.clone()), source };
+                        let wrap =
+                            |source| ResolveError::Path { origin: Box::new(entry.origin.clone()), source };
                         let path = if path.is_empty() { place } else { place.join(path).map_err(wrap)? };
                         let access = fixed.map_or(entry.access, |fixed| within(fixed, entry.access));
                         self.push(path, access, entry.origin.clone());
                     }
                     Below::Pattern(pattern) => {
-                        let wrap = |source| ResolveError::Glob { origin: Box::new(entry.origin.clone()), source };
+                        let wrap =
+                            |source| ResolveError::Glob { origin: Box::new(entry.origin.clone()), source };
                         let pattern = Glob::below(&place, pattern).map_err(wrap)?;
                         self.globs.push(GlobRule { pattern, origin: entry.origin.clone() });
                     }
@@ -189,8 +191,9 @@ impl<T: Terrain> Resolver<'_, T> {
 
     fn secrets(&self) -> Vec<AbsPath> {
         let homes = std::iter::once(&self.around.home).chain(&self.around.other_homes);
-        let mut out: Vec<AbsPath> =
-            homes.flat_map(|home| places::HOME_SECRETS.iter().filter_map(|name| home.join(name).ok())).collect();
+        let mut out: Vec<AbsPath> = homes
+            .flat_map(|home| places::HOME_SECRETS.iter().filter_map(|name| home.join(name).ok()))
+            .collect();
         out.extend(literal(places::SYSTEM_SECRETS));
         out
     }
@@ -222,16 +225,18 @@ impl<T: Terrain> Resolver<'_, T> {
     /// A link that the policy lets a command write is never followed out of what the command may write: it could have
     /// been put there by an earlier command to widen this one.
     fn links(&mut self) {
-        let written = Filesystem::new(FilesystemParts { rules: self.rules.clone(), ..FilesystemParts::default() });
+        let written =
+            Filesystem::new(FilesystemParts { rules: self.rules.clone(), ..FilesystemParts::default() });
         let mut led = Vec::new();
         for rule in &self.rules {
             let found = self.walker.follow(&rule.path);
             if found.real == rule.path {
                 continue;
             }
-            let planted = found.links.iter().find(|link| {
-                link.parent().is_some_and(|parent| written.access(&parent) == Access::Write)
-            });
+            let planted = found
+                .links
+                .iter()
+                .find(|link| link.parent().is_some_and(|parent| written.access(&parent) == Access::Write));
             if let Some(link) = planted.filter(|_| written.access(&found.real) < rule.access) {
                 self.remarks.push(format!(
                     "{}: the symbolic link {link} lies where commands may write and is not followed to {}",
@@ -254,7 +259,8 @@ impl<T: Terrain> Resolver<'_, T> {
             let real = self.walker.follow(&base).real;
             if real != base {
                 let text = rule.pattern.to_bytes();
-                let skip = Glob::below(&base, "*").map(|glob| glob.to_bytes().len() - 1).unwrap_or(text.len());
+                let skip =
+                    Glob::below(&base, "*").map(|glob| glob.to_bytes().len() - 1).unwrap_or(text.len());
                 if let Ok(pattern) = Glob::below(&real, text.get(skip..).unwrap_or_default()) {
                     led.push(GlobRule { pattern, origin: rule.origin.clone() });
                 }
@@ -265,7 +271,8 @@ impl<T: Terrain> Resolver<'_, T> {
 
     /// Metadata at the top of each writable root is read-only, unless a rule of the profile lies between.
     fn protect(&mut self, profile: &Profile) {
-        let written = Filesystem::new(FilesystemParts { rules: self.rules.clone(), ..FilesystemParts::default() });
+        let written =
+            Filesystem::new(FilesystemParts { rules: self.rules.clone(), ..FilesystemParts::default() });
         let writable = |rule: &&PathRule| rule.access == Access::Write && !is_device(&rule.path);
         // Below a writable directory another grant of the same says nothing new and is no root of its own.
         let nested = |rule: &&PathRule| {

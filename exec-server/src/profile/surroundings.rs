@@ -54,7 +54,9 @@ pub fn other_homes(home: &AbsPath) -> Vec<AbsPath> {
     let mut homes: Vec<_> = text
         .lines()
         .filter_map(|line| AbsPath::parse(line.split(':').nth(5)?).ok())
-        .filter(|other| other != home && (other.as_bytes().starts_with(b"/home/") || other.as_bytes() == b"/root"))
+        .filter(|other| {
+            other != home && (other.as_bytes().starts_with(b"/home/") || other.as_bytes() == b"/root")
+        })
         .collect();
     homes.sort();
     homes.dedup();
@@ -132,7 +134,9 @@ impl<'t, T: Terrain> Walker<'t, T> {
                     if target.is_absolute() {
                         real = AbsPath::root();
                     }
-                    open.extend(target.as_os_str().as_bytes().split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+                    open.extend(
+                        target.as_os_str().as_bytes().split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec),
+                    );
                 }
             }
         }

@@ -105,7 +105,9 @@ impl Policy {
         let telling: Vec<_> = fs
             .rules()
             .iter()
-            .filter(|rule| rule.access != rule.path.parent().map_or(Access::None, |parent| fs.access(&parent)))
+            .filter(|rule| {
+                rule.access != rule.path.parent().map_or(Access::None, |parent| fs.access(&parent))
+            })
             .collect();
         out.list(&telling, |out, rule| {
             out.field(rule.path.as_bytes());
@@ -152,7 +154,8 @@ fn encode_network(out: &mut Encoder, network: &Network) {
                 out.list(&denials, |out, rule| out.field(rule.pattern.to_string()));
             }
         }
-        let ranges = network.allow_private.as_ref().map(|private| private.value.as_slice()).unwrap_or_default();
+        let ranges =
+            network.allow_private.as_ref().map(|private| private.value.as_slice()).unwrap_or_default();
         out.list(ranges, |out, range| out.field(range.to_string()));
         out.field(if network.allow_upstream_proxy.value { "upstream" } else { "direct" });
     } else {

@@ -232,14 +232,22 @@ impl Comparison<'_> {
         }
         for (pattern, origin) in grants(wide) {
             if !is_granted(limit, &pattern) {
-                self.push(Subject::Domain { pattern }, origin, closest_domain(limit).or(Some(&limit.enabled.origin)));
+                self.push(
+                    Subject::Domain { pattern },
+                    origin,
+                    closest_domain(limit).or(Some(&limit.enabled.origin)),
+                );
             }
         }
         for bound in limit.denials() {
             let kept = wide.denials().any(|own| own.pattern.covers(&bound.pattern));
             let grant = grants(wide).find(|(pattern, _)| pattern.intersects(&bound.pattern));
             if let (false, Some((_, origin))) = (kept, grant) {
-                self.push(Subject::DeniedDomain { pattern: bound.pattern.clone() }, origin, Some(&bound.origin));
+                self.push(
+                    Subject::DeniedDomain { pattern: bound.pattern.clone() },
+                    origin,
+                    Some(&bound.origin),
+                );
             }
         }
     }
@@ -263,7 +271,7 @@ impl Comparison<'_> {
         let Some(own) = wide.allow_private.as_ref().filter(|_| wide.enabled.value) else { return };
         let bound = limit.allow_private.as_ref();
         for range in &own.value {
-            if !bound.is_some_and(|bound| bound.value.iter().any(|outer| outer.contains(range)))  {
+            if !bound.is_some_and(|bound| bound.value.iter().any(|outer| outer.contains(range))) {
                 let subject = Subject::Private { range: range.to_string() };
                 self.push(subject, &own.origin, bound.map(|bound| &bound.origin));
             }
@@ -276,7 +284,8 @@ impl Comparison<'_> {
             if own.is_none_or(|own| own.value > bound.value) {
                 let subject =
                     Subject::Limit { resource, value: own.map(|own| own.value), limit: bound.value };
-                let granted = own.map_or_else(|| Origin::implied("no limit is set"), |own| own.origin.clone());
+                let granted =
+                    own.map_or_else(|| Origin::implied("no limit is set"), |own| own.origin.clone());
                 self.push(subject, &granted, Some(&bound.origin));
             }
         }
@@ -304,7 +313,11 @@ impl Comparison<'_> {
         }
         for (name, bound) in &limit.set {
             if wide.verdict(name).passes() {
-                self.push(Subject::Variable { names: name.clone() }, &wide.inherit.origin, Some(&bound.origin));
+                self.push(
+                    Subject::Variable { names: name.clone() },
+                    &wide.inherit.origin,
+                    Some(&bound.origin),
+                );
             }
         }
     }

@@ -148,7 +148,9 @@ impl Policy {
         }
         let table = |name: &str| format!("permissions.{}.{name}", table_key(self.profile()));
         match request {
-            Request::Path { path, operation } => Some(self.path_edit(path, *operation, verdict, table("filesystem"))),
+            Request::Path { path, operation } => {
+                Some(self.path_edit(path, *operation, verdict, table("filesystem")))
+            }
             Request::Connect { host, port } => Some(self.connect_edit(host, *port, verdict, &table)),
             Request::UnixSocket { path } => {
                 let word = if verdict.allowed { "deny" } else { "allow" };
@@ -168,7 +170,9 @@ impl Policy {
         let word = if verdict.allowed { Access::None } else { operation.needs() };
         match verdict.rule {
             RuleRef::Glob(rule) => Edit::Change { origin: rule.origin.clone(), to: None },
-            RuleRef::Path(rule) if rule.path == *path && rule.origin.place.is_some() && rule.via.is_none() => {
+            RuleRef::Path(rule)
+                if rule.path == *path && rule.origin.place.is_some() && rule.via.is_none() =>
+            {
                 change(&rule.origin, &word.to_string())
             }
             _ => Edit::Add { table, line: format!("{} = \"{word}\"", quoted(&path.display())) },
@@ -193,7 +197,10 @@ impl Policy {
             }
             RuleRef::Switch("network.enabled", _) if !network.enabled.value => Edit::Add {
                 table: table("network"),
-                line: format!("enabled = true, domains = {{ {} = \"allow\" }}", quoted(&format!("{host}:{port}"))),
+                line: format!(
+                    "enabled = true, domains = {{ {} = \"allow\" }}",
+                    quoted(&format!("{host}:{port}"))
+                ),
             },
             RuleRef::Domain(rule) if !rule.allow && rule.pattern != super::DomainPattern::ANY => {
                 Edit::Change { origin: rule.origin.clone(), to: None }

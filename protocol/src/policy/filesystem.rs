@@ -202,7 +202,8 @@ impl Filesystem {
 }
 
 fn overrule(winner: &mut PathRule, loser: PathRule) {
-    for overruled in std::iter::once(Overruled { access: loser.access, origin: loser.origin }).chain(loser.overruled)
+    for overruled in
+        std::iter::once(Overruled { access: loser.access, origin: loser.origin }).chain(loser.overruled)
     {
         let same = overruled.access == winner.access && overruled.origin == winner.origin;
         if !same && !winner.overruled.contains(&overruled) {

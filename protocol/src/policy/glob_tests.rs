@@ -17,8 +17,16 @@ fn regex(glob: &Glob) -> Regex {
 #[test]
 fn matches_by_component_and_covers_the_subtree() {
     let cases: [(&str, &[&[u8]], &[&[u8]]); 9] = [
-        ("/r/**/*.env", &[b"/r/.env", b"/r/a/b/c/d/e/x.env", b"/r/x.env/inside"], &[b"/r/xenv", b"/q/x.env", b"/r"]),
-        ("/r/**/.secrets", &[b"/r/.secrets", b"/r/.secrets/key", b"/r/a/.secrets/b/c"], &[b"/r/.secretsx", b"/r/x.secrets"]),
+        (
+            "/r/**/*.env",
+            &[b"/r/.env", b"/r/a/b/c/d/e/x.env", b"/r/x.env/inside"],
+            &[b"/r/xenv", b"/q/x.env", b"/r"],
+        ),
+        (
+            "/r/**/.secrets",
+            &[b"/r/.secrets", b"/r/.secrets/key", b"/r/a/.secrets/b/c"],
+            &[b"/r/.secretsx", b"/r/x.secrets"],
+        ),
         ("/r/*", &[b"/r/a", b"/r/a/b", b"/r/\xff"], &[b"/r", b"/ra"]),
         ("/r/a*c", &[b"/r/ac", b"/r/abbc", b"/r/a\nc"], &[b"/r/a/c", b"/r/abd"]),
         ("/r/a?c", &[b"/r/abc", "/r/aéc".as_bytes(), b"/r/a\xffc"], &[b"/r/ac", b"/r/a/c", b"/r/abbc"]),

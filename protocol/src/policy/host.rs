@@ -81,7 +81,9 @@ impl Host {
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
-            Self::Address(address) => super::address::AddressClass::of(*address) == super::address::AddressClass::Loopback,
+            Self::Address(address) => {
+                super::address::AddressClass::of(*address) == super::address::AddressClass::Loopback
+            }
         }
     }
 }
@@ -352,7 +354,11 @@ mod tests {
             ("[::1]x", Err(HostError::BadIpv6)),
         ];
         for (text, expect) in cases {
-            assert_eq!(DomainPattern::parse(text).map(|pattern| pattern.to_string()), expect.map(str::to_owned), "{text}");
+            assert_eq!(
+                DomainPattern::parse(text).map(|pattern| pattern.to_string()),
+                expect.map(str::to_owned),
+                "{text}"
+            );
         }
     }
 

@@ -65,7 +65,8 @@ fn filesystem(own: &Filesystem, bound: &Filesystem) -> Filesystem {
     for path in all_paths(own, bound) {
         let (mine, theirs) = (own.covering(&path), bound.covering(&path));
         let access = |rule: Option<&PathRule>| rule.map_or(Access::None, |rule| rule.access);
-        let Some(winner) = (if access(mine) <= access(theirs) { mine.or(theirs) } else { theirs.or(mine) }) else {
+        let Some(winner) = (if access(mine) <= access(theirs) { mine.or(theirs) } else { theirs.or(mine) })
+        else {
             continue;
         };
         parts.rules.push(PathRule {
@@ -85,10 +86,9 @@ fn both(own: &Sourced<bool>, bound: &Sourced<bool>) -> Sourced<bool> {
 
 fn network(own: &Network, bound: &Network) -> Network {
     let private = match (&own.allow_private, &bound.allow_private) {
-        (Some(mine), Some(theirs)) => Some(Sourced {
-            value: common_ranges(&mine.value, &theirs.value),
-            origin: mine.origin.clone(),
-        }),
+        (Some(mine), Some(theirs)) => {
+            Some(Sourced { value: common_ranges(&mine.value, &theirs.value), origin: mine.origin.clone() })
+        }
         _ => None,
     };
     let domains = match (&own.domains, &bound.domains) {
@@ -159,7 +159,8 @@ fn resources(own: &Resources, bound: &Resources) -> Resources {
 
 fn environment(own: &Environment, bound: &Environment) -> Environment {
     let inherit = if own.inherit.value <= bound.inherit.value { &own.inherit } else { &bound.inherit };
-    let mut allow: Vec<_> = own.allow.iter().filter(|rule| bound.grants_all_of(&rule.value)).cloned().collect();
+    let mut allow: Vec<_> =
+        own.allow.iter().filter(|rule| bound.grants_all_of(&rule.value)).cloned().collect();
     allow.extend(bound.allow.iter().filter(|rule| own.grants_all_of(&rule.value)).cloned());
     if inherit.value == Inherit::None {
         allow.retain(|rule| own.grants_all_of(&rule.value) && bound.grants_all_of(&rule.value));

@@ -219,10 +219,9 @@ fn check_grant(base: &Policy, grant: &Grant) -> Result<(), LeaseError> {
         Grant::Path { path, .. } => {
             let request = super::Request::Path { path, operation: super::Operation::Read };
             match base.verdict(&request).rule {
-                super::RuleRef::Glob(rule) => Err(LeaseError::DeniedByPattern {
-                    path: path.clone(),
-                    pattern: rule.pattern.to_string(),
-                }),
+                super::RuleRef::Glob(rule) => {
+                    Err(LeaseError::DeniedByPattern { path: path.clone(), pattern: rule.pattern.to_string() })
+                }
                 _ => Ok(()),
             }
         }

@@ -148,7 +148,10 @@ impl Network {
     /// The socket rule with most components that covers `path`.
     #[must_use]
     pub fn socket_rule(&self, path: &AbsPath) -> Option<&SocketRule> {
-        self.unix_sockets.iter().filter(|rule| path.starts_with(&rule.path)).max_by_key(|rule| rule.path.depth())
+        self.unix_sockets
+            .iter()
+            .filter(|rule| path.starts_with(&rule.path))
+            .max_by_key(|rule| rule.path.depth())
     }
 
     /// Denials that take something away from grants: all but a bare `*`.
@@ -160,6 +163,8 @@ impl Network {
     /// Grants, without those that a denial covers whole.
     pub fn grants(&self) -> impl Iterator<Item = &DomainRule> {
         let rules = self.domains.as_deref().unwrap_or_default();
-        rules.iter().filter(|rule| rule.allow && !self.denials().any(|deny| deny.pattern.covers(&rule.pattern)))
+        rules
+            .iter()
+            .filter(|rule| rule.allow && !self.denials().any(|deny| deny.pattern.covers(&rule.pattern)))
     }
 }

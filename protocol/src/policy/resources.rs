@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::network::Sourced;
 
 /// A thing that can be limited.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resource {
     /// Memory of the whole tree, in bytes.

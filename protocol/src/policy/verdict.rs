@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
+use super::Policy;
 use super::access::{Access, Operation};
 use super::address::AddressClass;
 use super::environment::NameVerdict;
@@ -11,7 +12,6 @@ use super::filesystem::{Filesystem, GlobRule, PathRule, PrivateDirectory};
 use super::host::{Host, HostPattern};
 use super::network::{DomainRule, Network, NetworkMode, SocketRule};
 use super::origin::Origin;
-use super::Policy;
 use crate::path::{AbsPath, ancestor_slices};
 
 /// Most bytes that the compiled patterns of one policy may take.
@@ -193,7 +193,9 @@ impl Policy {
 
     fn path_rule(&self, path: &AbsPath) -> RuleRef<'_> {
         let index = self.index();
-        if let Some(rule) = index.globs.covering(path.as_bytes()).and_then(|at| self.filesystem().globs().get(at)) {
+        if let Some(rule) =
+            index.globs.covering(path.as_bytes()).and_then(|at| self.filesystem().globs().get(at))
+        {
             return RuleRef::Glob(rule);
         }
         ancestor_slices(path.as_bytes())
@@ -234,7 +236,10 @@ impl Policy {
 
 fn connect_verdict<'p>(network: &'p Network, host: &Host, port: u16) -> Verdict<'p> {
     if host.is_loopback() {
-        return Verdict::new(network.loopback.value, RuleRef::Switch("network.loopback", &network.loopback.origin));
+        return Verdict::new(
+            network.loopback.value,
+            RuleRef::Switch("network.loopback", &network.loopback.origin),
+        );
     }
     let enabled = RuleRef::Switch("network.enabled", &network.enabled.origin);
     if !network.enabled.value {
@@ -255,13 +260,13 @@ fn connect_verdict<'p>(network: &'p Network, host: &Host, port: u16) -> Verdict<
         Host::Name(_) => verdict.conditions.checked_address = true,
         Host::Address(address) => {
             let class = AddressClass::of(*address);
-            let by_name = matches!(rule, RuleRef::Domain(rule) if matches!(rule.pattern.host, HostPattern::Exact(_)));
+            let by_name =
+                matches!(rule, RuleRef::Domain(rule) if matches!(rule.pattern.host, HostPattern::Exact(_)));
             if class != AddressClass::Public && !by_name {
                 let covered = network.covers_private(*address);
-                let rule = network
-                    .allow_private
-                    .as_ref()
-                    .map_or(RuleRef::Nothing, |private| RuleRef::Switch("network.allow_private", &private.origin));
+                let rule = network.allow_private.as_ref().map_or(RuleRef::Nothing, |private| {
+                    RuleRef::Switch("network.allow_private", &private.origin)
+                });
                 verdict = Verdict::new(covered, rule);
                 verdict.conditions.address_class = Some(class);
                 verdict.conditions.limited_methods = covered && network.mode.value == NetworkMode::Limited;
@@ -291,6 +296,8 @@ impl Network {
     pub fn covers_private(&self, address: std::net::IpAddr) -> bool {
         let metadata = AddressClass::of(address) == AddressClass::Metadata;
         let ranges = self.allow_private.as_ref().map(|private| private.value.as_slice()).unwrap_or_default();
-        ranges.iter().any(|range| range.contains(&address) && (!metadata || range.prefix_len() == range.max_prefix_len()))
+        ranges.iter().any(|range| {
+            range.contains(&address) && (!metadata || range.prefix_len() == range.max_prefix_len())
+        })
     }
 }

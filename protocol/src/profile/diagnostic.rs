@@ -112,7 +112,8 @@ impl Report {
 
     /// Sorts by file, line and column, errors first at one place.
     pub fn sort(&mut self) {
-        self.diagnostics.sort_by(|a, b| (&a.place, a.severity, &a.reason).cmp(&(&b.place, b.severity, &b.reason)));
+        self.diagnostics
+            .sort_by(|a, b| (&a.place, a.severity, &a.reason).cmp(&(&b.place, b.severity, &b.reason)));
         self.diagnostics.dedup();
     }
 }
@@ -137,7 +138,9 @@ impl fmt::Display for Report {
 pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate)
+        })
         .filter(|(distance, candidate)| *distance <= MAX_WORD_DISTANCE.min(candidate.chars().count() / 2 + 1))
         .min()
         .map(|(_, candidate)| candidate)

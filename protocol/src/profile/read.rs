@@ -3,8 +3,8 @@
 mod environment;
 mod filesystem;
 mod network;
-mod requirements;
 mod reader;
+mod requirements;
 mod resources;
 
 use std::collections::BTreeMap;
@@ -18,10 +18,32 @@ use reader::Reader;
 
 /// Names of metadata that a host-side tool would execute or trust, read-only in writable roots unless switched off.
 pub const PROTECTED_NAMES: [&str; 26] = [
-    ".git/hooks", ".git/config", ".git/config.worktree", ".git/info/attributes", ".git/objects/info/alternates",
-    ".git/modules", ".weir", ".codex", ".agents", ".claude", ".mcp.json", ".vscode", ".idea", ".bashrc",
-    ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin",
-    ".zlogout", ".envrc", ".gitconfig", ".config/fish",
+    ".git/hooks",
+    ".git/config",
+    ".git/config.worktree",
+    ".git/info/attributes",
+    ".git/objects/info/alternates",
+    ".git/modules",
+    ".weir",
+    ".codex",
+    ".agents",
+    ".claude",
+    ".mcp.json",
+    ".vscode",
+    ".idea",
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".bash_logout",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    ".zlogout",
+    ".envrc",
+    ".gitconfig",
+    ".config/fish",
 ];
 
 /// What a document yields: its meaning, if it has no errors, and everything to say about it.
@@ -40,7 +62,9 @@ pub fn read(source: &Source) -> Reading {
     let mut document = Document::default();
     match source.tree() {
         Err(problems) => problems.into_iter().for_each(|problem| reader.report.push(problem)),
-        Ok(tree) if source.layer() == Layer::Requirements => requirements::read(&mut reader, &tree, &mut document),
+        Ok(tree) if source.layer() == Layer::Requirements => {
+            requirements::read(&mut reader, &tree, &mut document)
+        }
         Ok(tree) => read_config(&mut reader, &tree, &mut document),
     }
     let mut report = reader.report;
@@ -78,7 +102,11 @@ fn check_default(reader: &mut Reader<'_>, tree: &Node, document: &Document) {
     let Some(default) = &document.default_permissions else { return };
     if default.value.starts_with(':') && !super::document::is_built_in(&default.value) {
         let span = reader.span_of_key(tree, "default_permissions");
-        reader.error(&span, format!("there is no built-in profile `{}`", default.value), &offer_built_in(&default.value));
+        reader.error(
+            &span,
+            format!("there is no built-in profile `{}`", default.value),
+            &offer_built_in(&default.value),
+        );
     }
 }
 

@@ -94,7 +94,15 @@ impl Source {
         let raw = self.text[self.lines[line]..end].trim_end_matches('\r');
         let last = self.floor(span.end.min(end));
         let width = self.text.get(self.floor(span.start)..last).map_or(1, |part| part.chars().count().max(1));
-        let visible = |c: char| if c == '\t' { ' ' } else if c.is_control() { '\u{fffd}' } else { c };
+        let visible = |c: char| {
+            if c == '\t' {
+                ' '
+            } else if c.is_control() {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        };
         Diagnostic {
             severity,
             place,
@@ -112,7 +120,8 @@ impl Source {
         let text = &self.text[self.lines[line]..];
         let column = place.column.saturating_sub(1) as usize;
         let start = self.lines[line] + text.char_indices().nth(column).map_or(0, |(at, _)| at);
-        let end = self.text[start..].find([' ', '\n', ',', '}']).map_or(self.text.len(), |length| start + length);
+        let end =
+            self.text[start..].find([' ', '\n', ',', '}']).map_or(self.text.len(), |length| start + length);
         self.diagnostic(severity, &(start..end), reason)
     }
 
@@ -194,7 +203,8 @@ impl Source {
                 let mut entries = Vec::with_capacity(pairs.0.len());
                 for (key, value) in pairs.0 {
                     let key_span = self.span_of(key.get());
-                    let key: String = serde_json::from_str(key.get()).map_err(|error| (error, key_span.start))?;
+                    let key: String =
+                        serde_json::from_str(key.get()).map_err(|error| (error, key_span.start))?;
                     entries.push(Entry { key, key_span, node: self.json_node(value, depth + 1)? });
                 }
                 Value::Table(entries)

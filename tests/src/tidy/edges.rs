@@ -23,21 +23,34 @@ const EDGES: [(&str, &[&str]); 6] = [
 /// What every crate's tests may use besides: the accounting of skips.
 const TESTS: &str = "weir-tests";
 
-/// Crates that a crate never depends on, not even through another.
-const DENIED: [(&str, &[&str], &str); 3] = [
+/// How far a denial reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// The member's own manifest.
+    Direct,
+    /// Everything that the member's product is built from.
+    Whole,
+}
+
+/// Crates that a crate does not depend on, how far that reaches, and why. Hash functions ask `libc` for the processor's
+/// features on some architectures, so `protocol` is judged by its manifest and its words.
+const DENIED: [(&str, &[&str], Reach, &str); 3] = [
     (
         "weir-exec-server",
         &HTTP_AND_MODEL_CLIENTS,
+        Reach::Whole,
         "the privileged side holds no HTTP client and no model client",
     ),
     (
         "weir-agent",
         &["duct", "subprocess", "portable-pty", "async-process", "process-wrap"],
+        Reach::Whole,
         "the agent starts nothing",
     ),
     (
         "weir-protocol",
         &["tokio", "libc", "nix", "rustix", "mio", "async-std", "smol"],
+        Reach::Direct,
         "protocol performs no I/O",
     ),
 ];
@@ -109,13 +122,16 @@ fn is_allowed(dependency: &Dependency, allowed: &[&str]) -> bool {
 
 fn check_denied(source: &Source, manifest: &Manifest, graph: &Graph) -> Vec<Finding> {
     let product = manifest.dependencies.iter().filter(|dependency| dependency.purpose == Purpose::Product);
-    let reached = reach(graph, product.map(|dependency| dependency.package.clone()));
-    let of_member = DENIED.iter().filter(|(package, _, _)| *package == manifest.package);
-    let pairs = of_member.flat_map(|(_, denied, reason)| denied.iter().map(move |package| (package, reason)));
-    pairs
-        .filter(|(package, _)| reached.contains(**package))
-        .map(|(package, reason)| Finding::new(source, 0, format!("depends on {package}: {reason}")))
-        .collect()
+    let direct: BTreeSet<String> = product.map(|dependency| dependency.package.clone()).collect();
+    let whole = reach(graph, direct.iter().cloned());
+    let mut findings = Vec::new();
+    for (_, denied, far, reason) in DENIED.iter().filter(|(package, ..)| *package == manifest.package) {
+        let reached = if *far == Reach::Direct { &direct } else { &whole };
+        let found = denied.iter().filter(|package| reached.contains(**package));
+        findings
+            .extend(found.map(|package| Finding::new(source, 0, format!("depends on {package}: {reason}"))));
+    }
+    findings
 }
 
 /// The lock file: package → packages that it depends on. Versions of one package are taken together.
@@ -158,6 +174,9 @@ mod tests {
 [[package]]
 name = "weir-exec-server"
 dependencies = ["thing", "reqwest 0.12.0"]
+[[package]]
+name = "hash"
+dependencies = ["libc"]
 [[package]]
 name = "thing"
 dependencies = ["deeper 1.0.0", "clean"]
@@ -222,6 +241,7 @@ dependencies = ["ureq"]
                 "portable-pty",
                 vec!["depends on portable-pty: the agent starts nothing".to_owned()],
             ),
+            ("weir-protocol", "hash", vec![]),
             ("weir-protocol", "libc", vec!["depends on libc: protocol performs no I/O".to_owned()]),
         ];
         for (package, dependency, expect) in cases {

@@ -1,9 +1,14 @@
 //! What the product code of a crate must not name: I/O in `protocol`, starting a process in `agent`. Callers: [`super::RULES`].
 
+use super::paths::{self, NamedPath};
 use super::tokens::{self, Scope, Token};
-use super::{Finding, Source, paths};
+use super::{Finding, Source};
 
-/// Paths that `protocol` does not name. `core::net` has the address types, which are values and welcome.
+/// What `std::net` shares with `core::net`: addresses as values, which are welcome in `protocol`.
+const ADDRESSES: [&str; 6] =
+    ["AddrParseError", "IpAddr", "Ipv4Addr", "Ipv6Addr", "SocketAddr", "Ipv6MulticastScope"];
+
+/// Paths that `protocol` does not name.
 const IMPURE: [&[&str]; 10] = [
     &["std", "fs"],
     &["std", "net"],
@@ -30,7 +35,7 @@ const SPAWNING: [&[&str]; 4] = [
 
 /// `protocol` is pure outside its tests.
 pub fn check_protocol(source: &Source) -> Vec<Finding> {
-    let message = |path: &str| format!("`{path}`: protocol performs no I/O (for addresses, see `core::net`)");
+    let message = |path: &str| format!("`{path}`: protocol performs no I/O");
     product_tokens(source, "protocol/src/", |tokens| {
         let mut findings = named(source, tokens, &IMPURE, &message);
         let words = tokens.windows(2).filter(|pair| pair[0].is_mark('.'));
@@ -71,7 +76,7 @@ fn named(
     message: &dyn Fn(&str) -> String,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for path in paths::read(tokens) {
+    for path in paths::read(tokens).into_iter().filter(|path| !is_address(path)) {
         let is_below = |prefix: &&&[&str]| {
             let long_enough = path.names.len() > prefix.len() || prefix.len() > 1 || path.is_grouped;
             path.names.len() >= prefix.len()
@@ -85,6 +90,10 @@ fn named(
     findings
 }
 
+fn is_address(path: &NamedPath) -> bool {
+    matches!(path.names.as_slice(), [std, net, name, ..] if std == "std" && net == "net" && ADDRESSES.contains(&name.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{check_agent, check_protocol};
@@ -92,11 +101,15 @@ mod tests {
 
     #[test]
     fn protocol_is_pure() {
-        let cases: [(&str, &[usize]); 16] = [
+        let cases: [(&str, &[usize]); 20] = [
             ("use std::fs;", &[1]),
             ("use std::{collections::BTreeMap,\nfs::File, path::Path};", &[2]),
             ("fn f() { std::env::var(\"A\"); }", &[1]),
-            ("use std::net::{IpAddr, Ipv4Addr};", &[1, 1]),
+            ("use std::net::{IpAddr, Ipv4Addr, TcpStream};", &[1]),
+            ("use std::net;", &[1]),
+            ("use std::net::*;", &[1]),
+            ("use std::net::ToSocketAddrs;", &[1]),
+            ("use std::net::IpAddr; fn f() -> std::net::Ipv4Addr {}", &[]),
             ("use std::process;", &[1]),
             ("use tokio::io;", &[1]),
             ("\nlibc::getpid();", &[2]),

@@ -54,7 +54,11 @@ fn read_nested(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
         return;
     };
     if entries.is_empty() {
-        reader.warn(&entry.key_span, format!("`{}` grants and denies nothing", printable(&entry.key)), "name a sub-path, or `.` for the path itself");
+        reader.warn(
+            &entry.key_span,
+            format!("`{}` grants and denies nothing", printable(&entry.key)),
+            "name a sub-path, or `.` for the path itself",
+        );
     }
     for nested in entries {
         let Some(access) = read_access(reader, &nested.node) else { continue };
@@ -95,14 +99,23 @@ fn read_access(reader: &mut Reader<'_>, node: &Node) -> Option<Access> {
         "write" => Some(Access::Write),
         "none" | "deny" => Some(Access::None),
         other => {
-            reader.error(&node.span, format!("unknown access `{}`", printable(other)), &offer(other, &ACCESS_WORDS));
+            reader.error(
+                &node.span,
+                format!("unknown access `{}`", printable(other)),
+                &offer(other, &ACCESS_WORDS),
+            );
             None
         }
     }
 }
 
 /// Reads a key of the table: an absolute path, a path below home, a token, or a pattern.
-pub(super) fn path_key(reader: &mut Reader<'_>, text: &str, span: &Range<usize>, access: Access) -> Option<PathKey> {
+pub(super) fn path_key(
+    reader: &mut Reader<'_>,
+    text: &str,
+    span: &Range<usize>,
+    access: Access,
+) -> Option<PathKey> {
     if text.starts_with(':') {
         return token_key(reader, text, span);
     }
@@ -177,7 +190,11 @@ fn below(reader: &mut Reader<'_>, text: &str, span: &Range<usize>, access: Acces
     reader.count_pattern(span);
     if access != Access::None {
         let help = "grant the directory and deny what must stay closed inside it";
-        reader.error(span, format!("`{}`: a pattern can only deny, not grant {access}", printable(text)), help);
+        reader.error(
+            span,
+            format!("`{}`: a pattern can only deny, not grant {access}", printable(text)),
+            help,
+        );
         return None;
     }
     match Glob::below(&AbsPath::root(), text) {
@@ -194,9 +211,14 @@ pub(super) fn escaped(path: &str) -> String {
 pub(super) fn read_roots(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sourced<bool>> {
     let mut out = BTreeMap::new();
     for root in reader.table(&entry.node, "`workspace_roots`") {
-        let relative = root.key.strip_prefix("~/").or_else(|| root.key.strip_prefix('/')).unwrap_or(&root.key);
+        let relative =
+            root.key.strip_prefix("~/").or_else(|| root.key.strip_prefix('/')).unwrap_or(&root.key);
         if has_wildcard(&root.key) || root.key.starts_with(':') {
-            reader.error(&root.key_span, format!("`{}` is not a directory", printable(&root.key)), "name one directory");
+            reader.error(
+                &root.key_span,
+                format!("`{}` is not a directory", printable(&root.key)),
+                "name one directory",
+            );
         } else if let Err(error) = AbsPath::root().join(relative) {
             reader.error(&root.key_span, format!("`{}`: {error}", printable(&root.key)), "");
         }

@@ -78,7 +78,11 @@ impl<'s> Reader<'s> {
     pub(super) fn count_pattern(&mut self, span: &Range<usize>) {
         self.patterns += 1;
         if self.patterns == MAX_PATTERNS + 1 {
-            self.error(span, format!("more than {MAX_PATTERNS} patterns in one document"), "join patterns where they overlap");
+            self.error(
+                span,
+                format!("more than {MAX_PATTERNS} patterns in one document"),
+                "join patterns where they overlap",
+            );
         }
     }
 
@@ -91,7 +95,11 @@ impl<'s> Reader<'s> {
         let mut seen = std::collections::HashSet::new();
         for entry in entries {
             if !seen.insert(entry.key.as_str()) {
-                self.error(&entry.key_span, format!("the key `{}` stands twice", printable(&entry.key)), "remove one");
+                self.error(
+                    &entry.key_span,
+                    format!("the key `{}` stands twice", printable(&entry.key)),
+                    "remove one",
+                );
             }
         }
         entries
@@ -133,7 +141,8 @@ impl<'s> Reader<'s> {
         match &entry.node.value {
             Value::Boolean(value) => Some(Sourced { value: *value, origin: self.entry_origin(entry) }),
             other => {
-                let reason = format!("`{}` is `true` or `false`, not {}", printable(&entry.key), other.kind());
+                let reason =
+                    format!("`{}` is `true` or `false`, not {}", printable(&entry.key), other.kind());
                 self.error(&entry.node.span, reason, "");
                 None
             }
@@ -156,7 +165,11 @@ impl<'s> Reader<'s> {
     pub(super) fn name(&mut self, entry: &Entry) -> Option<Sourced<String>> {
         let text = self.string(&entry.node)?;
         if text.is_empty() {
-            self.error(&entry.node.span, "the name of a profile is empty".to_owned(), "name a profile, or remove the key");
+            self.error(
+                &entry.node.span,
+                "the name of a profile is empty".to_owned(),
+                "name a profile, or remove the key",
+            );
             return None;
         }
         Some(Sourced { value: text.to_owned(), origin: self.entry_origin(entry) })
@@ -165,7 +178,8 @@ impl<'s> Reader<'s> {
     pub(super) fn extends(&mut self, entry: &Entry) -> Option<Sourced<String>> {
         let name = self.name(entry)?;
         if name.value == ":danger-full-access" {
-            let help = "extend another profile; to run without restriction choose `:danger-full-access` itself";
+            let help =
+                "extend another profile; to run without restriction choose `:danger-full-access` itself";
             self.error(&entry.node.span, "`:danger-full-access` cannot be extended".to_owned(), help);
             return None;
         }
@@ -184,8 +198,15 @@ impl<'s> Reader<'s> {
             && name.chars().count() <= MAX_PROFILE_NAME
             && name.chars().all(|c| c.is_alphanumeric() || "-_.:".contains(c));
         if reserved {
-            let reason = format!("`{}`: names that start with `:` are reserved for built-in profiles", printable(name));
-            self.error(&entry.key_span, reason, &format!("call it `{}`", printable(name.trim_start_matches(':'))));
+            let reason = format!(
+                "`{}`: names that start with `:` are reserved for built-in profiles",
+                printable(name)
+            );
+            self.error(
+                &entry.key_span,
+                reason,
+                &format!("call it `{}`", printable(name.trim_start_matches(':'))),
+            );
         } else if !proper {
             let reason = format!("`{}` cannot be the name of a profile", printable(name));
             let help = format!("use up to {MAX_PROFILE_NAME} letters, digits, `-`, `_` and `.`");
@@ -204,7 +225,10 @@ impl<'s> Reader<'s> {
 
     pub(super) fn span_of_key(&self, table: &Node, key: &str) -> Range<usize> {
         let Value::Table(entries) = &table.value else { return table.span.clone() };
-        entries.iter().find(|entry| entry.key == key).map_or(table.span.clone(), |entry| entry.node.span.clone())
+        entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map_or(table.span.clone(), |entry| entry.node.span.clone())
     }
 }
 
@@ -216,7 +240,14 @@ fn words<T: JsonSchema>() -> Vec<String> {
     let schema: serde_json::Value = schema::document_schema::<T>();
     let mut out = Vec::new();
     let mut take = |value: &serde_json::Value| {
-        out.extend(value.get("enum").and_then(|list| list.as_array()).into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)));
+        out.extend(
+            value
+                .get("enum")
+                .and_then(|list| list.as_array())
+                .into_iter()
+                .flatten()
+                .filter_map(|word| word.as_str().map(str::to_owned)),
+        );
         out.extend(value.get("const").and_then(|word| word.as_str().map(str::to_owned)));
     };
     take(&schema);
