@@ -1,2 +1,10 @@
-//! End-to-end tests: harness, samples, goldens and tidy rules.
+//! What Weir's tests share: the accounting of skipped tests and the tidy rules.
+//!
+//! This library must never be a normal dependency of another crate; as a dev-dependency it may be used by all of them,
+//! so it stays light. Callers: the test binaries of every crate, and `.ci/run` through the binary `weir-skips`.
 #![forbid(unsafe_code)]
+
+pub mod skip;
+pub mod tidy;
+
+pub use skip::skip;

@@ -1,0 +1,36 @@
+//! Runs the body of each fuzz target over its checked-in corpus, and over every prefix of it.
+
+use std::fs;
+use std::path::PathBuf;
+
+#[path = "../../fuzz/src/merge.rs"]
+mod merge;
+#[path = "../../fuzz/src/profile.rs"]
+mod profile;
+
+/// Bytes of a file up to which every prefix is tried as well.
+const MAX_PREFIXED_BYTES: usize = 1024;
+
+/// Runs `target` over its corpus; panics where the target does, or when there is no corpus.
+fn replay(name: &str, target: fn(&[u8])) {
+    let tests = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let directory = tests.map(|tests| tests.with_file_name("fuzz").join("corpus").join(name));
+    let entries = directory.and_then(|directory| fs::read_dir(directory).ok());
+    let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    let inputs: Vec<Vec<u8>> = paths.filter_map(|path| fs::read(path).ok()).collect();
+    assert!(!inputs.is_empty(), "the corpus of {name} is empty");
+    for input in &inputs {
+        target(input);
+        (0..input.len().min(MAX_PREFIXED_BYTES)).for_each(|length| target(&input[..length]));
+    }
+}
+
+#[test]
+fn profile_corpus() {
+    replay("profile", profile::run);
+}
+
+#[test]
+fn merge_corpus() {
+    replay("merge", merge::run);
+}
