@@ -1,17 +1,16 @@
 //! The link to the exec-server: typed calls over frames, to a server started for this one process.
 //!
-//! The program started is always the `weir-exec-server` beside this one, never one that a path variable names.
+//! This module never decides anything and never interprets what it carries. The command line calls it.
+
+mod start;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout};
 
 use serde::de::DeserializeOwned;
 use weir_protocol::frame::{self, FrameError};
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, Response};
-
-/// File name of the exec-server, beside this program.
-const SERVER: &str = "weir-exec-server";
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -63,15 +62,7 @@ impl Link {
     /// # Errors
     /// [`LinkError::Start`] when it is not there or does not start.
     pub fn start() -> Result<Self, LinkError> {
-        let here = std::env::current_exe().map_err(LinkError::Here)?;
-        let path = here.with_file_name(SERVER);
-        let start = |source| LinkError::Start { path: path.clone(), source };
-        let mut child = Command::new(&path)
-            .arg("--stdio")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(start)?;
+        let mut child = start::server()?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let output = output.ok_or(LinkError::NoAnswer)?;
         Ok(Self { child, input, output, buffer: Vec::new(), next_id: 1 })

@@ -1,4 +1,5 @@
 //! The `weir` binary.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
