@@ -8,6 +8,9 @@ mod standpoint;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use weir_protocol::method::{Call, Examined};
+
+use crate::link::Link;
 
 /// Exit codes of `weir` itself. A command's own code passes through where one is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,7 @@ Examples:
   weir policy explain --path ~/.ssh/id_ed25519 --access read
   weir policy explain --profile team --host registry.example.org:443
   weir policy diff :read-only :workspace
+  weir doctor
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.";
 
@@ -52,6 +56,15 @@ enum Command {
     /// Look at permission profiles: check, show, explain, compare
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Try what this machine can enforce, and say what is missing and how to get it
+    #[command(
+        after_help = "Examples:\n  weir doctor\n  weir doctor --json\n\nExit codes: 0 commands can be confined here, 1 they cannot."
+    )]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the completion script for a shell
     #[command(after_help = "Example:\n  weir completion bash > /etc/bash_completion.d/weir")]
     Completion {
@@ -95,6 +108,7 @@ struct Overrides {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Policy(command) => policy::run(command),
+        Command::Doctor { json } => doctor(json),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "weir", &mut script);
@@ -102,6 +116,16 @@ pub fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+fn doctor(as_json: bool) -> Exit {
+    match Link::start().and_then(|mut link| link.call::<Examined>(Call::HostDoctor)) {
+        Err(error) => output::failure(&error, as_json),
+        Ok(found) => {
+            let written = if as_json { output::json(&found) } else { output::text(&found.text) };
+            if written == Exit::Success && !found.confines { Exit::No } else { written }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -227,6 +227,17 @@ fn schema_and_completion_are_printed() {
 }
 
 #[test]
+fn doctor_tries_and_tells() {
+    let place = Place::new();
+    let output = place.run(&["doctor", "--json"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(if found["confines"] == true { 0 } else { 1 }));
+    assert!(found["findings"].as_array().is_some_and(|findings| findings.len() > 20));
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    assert!(text(&place.run(&["doctor"]).stdout).contains(release.trim()), "the kernel is named");
+}
+
+#[test]
 fn the_server_must_lie_beside_the_client() {
     let place = Place::new();
     let alone = place.dir.path().join("weir");

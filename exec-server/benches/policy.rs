@@ -1,1 +1,3 @@
+//! Benchmarks of the policy language.
+
 fn main() {}

@@ -5,7 +5,9 @@ mod policy;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use weir_protocol::method::{Call, Error, JSON_RPC, Request, Response, code};
+use weir_protocol::method::{Call, Error, Examined, JSON_RPC, Request, Response, code};
+use weir_sandbox_linux::doctor;
+use weir_sandbox_linux::host::Host;
 
 use crate::profile::ceiling::Caller;
 
@@ -29,8 +31,20 @@ fn call(call: Call) -> Result<Value, Error> {
         Call::PolicyShow(params) => serde_json::to_value(policy::show(&params)?),
         Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
         Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
+        Call::HostDoctor => doctor().and_then(serde_json::to_value),
     };
     result.map_err(|error| Error { code: code::BAD_CALL, message: error.to_string() })
+}
+
+/// Probes the host by trying, and reads what was found.
+fn doctor() -> Result<Examined, serde_json::Error> {
+    let host = Host::probe();
+    Ok(Examined {
+        confines: doctor::confines(&host),
+        text: doctor::render(&host),
+        findings: serde_json::to_value(doctor::findings(&host))?,
+        host: serde_json::to_value(&host)?,
+    })
 }
 
 fn request_id(payload: &[u8]) -> Option<u64> {

@@ -24,6 +24,22 @@ pub enum Call {
     /// Compares two profiles.
     #[serde(rename = "policy/diff")]
     PolicyDiff(Box<policy::Diff>),
+    /// Tries what this host can enforce.
+    #[serde(rename = "host/doctor")]
+    HostDoctor,
+}
+
+/// Result of `host/doctor`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Examined {
+    /// Whether commands can be confined here at all.
+    pub confines: bool,
+    /// For people: what holds, what does not, why, and how to get it.
+    pub text: String,
+    /// The same as data, one entry for each feature.
+    pub findings: Value,
+    /// What was found by trying.
+    pub host: Value,
 }
 
 /// A request.

@@ -11,8 +11,7 @@ use weir_protocol::policy::{Host, Layer, Request};
 use weir_protocol::profile::{Document, MAX_DOCUMENT_BYTES, Severity, Source, read};
 
 use super::caller;
-use crate::profile::merge::MergeError;
-use crate::profile::resolve::{Resolved, resolve, shadowed};
+use crate::profile::resolve::{Resolved, resolve, without_effect};
 use crate::profile::surroundings::{self, Surroundings, Walker, other_homes};
 use crate::profile::{LoadError, Loaded, Selection, builtin, load, merge};
 
@@ -55,7 +54,7 @@ fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
 
 pub(super) fn show(choice: &Choice) -> Result<Shown, Error> {
     let Loaded { policy, report, mut remarks } = policy_of(choice)?;
-    remarks.extend(shadowed(&policy));
+    remarks.extend(without_effect(&policy));
     Ok(Shown { digest: policy.digest(), policy, report, remarks })
 }
 
@@ -135,20 +134,8 @@ fn check_file(file: &str, layer: Layer, around: &Surroundings) -> Result<Checked
     let path = around.cwd.as_path().join(file);
     let bytes = read_bounded(&path)
         .map_err(|error| Error { code: code::FILE, message: format!("cannot read {file}: {error}") })?;
-    let source = match Source::new(file, bytes, load::format_of(&path), layer) {
-        Ok(source) => source,
-        Err(problem) => {
-            let report = weir_protocol::profile::Report { diagnostics: vec![*problem], omitted: 0 };
-            return Ok(Checked {
-                file: file.to_owned(),
-                ok: false,
-                profiles: Vec::new(),
-                report,
-                remarks: Vec::new(),
-            });
-        }
-    };
-    let reading = read::read(&source);
+    let source = Source::new(file, bytes, load::format_of(&path), layer);
+    let reading = source.as_ref().map_or_else(|problem| load::unreadable(problem), read::read);
     let mut out = Checked {
         file: file.to_owned(),
         ok: false,
@@ -156,9 +143,9 @@ fn check_file(file: &str, layer: Layer, around: &Surroundings) -> Result<Checked
         report: reading.report,
         remarks: Vec::new(),
     };
-    if let Some(document) = reading.document {
+    if let (Some(document), Ok(source)) = (reading.document, &source) {
         out.profiles = document.profiles.keys().cloned().collect();
-        check_meaning(&source, &document, around, &mut out);
+        check_meaning(source, &document, around, &mut out);
         out.report.sort();
     }
     out.ok = !out.report.has_errors();
@@ -172,11 +159,11 @@ fn check_meaning(source: &Source, document: &Document, around: &Surroundings, ou
     let mut seen = Vec::new();
     for (name, by) in document.profiles.keys().map(|name| (name.as_str(), None)).chain(default) {
         let problem = match merge::extended(&profiles, name, by) {
-            Err(error) => Some((place_of(&error), error.to_string())),
+            Err(error) => Some((error.place().cloned(), error.to_string())),
             Ok(profile) => match resolve(name, &profile, around, &surroundings::Host) {
                 Err(error) => Some((None, error.to_string())),
                 Ok(Resolved { policy, remarks }) => {
-                    out.remarks.extend(remarks.into_iter().chain(shadowed(&policy)));
+                    out.remarks.extend(remarks.into_iter().chain(without_effect(&policy)));
                     None
                 }
             },
@@ -189,14 +176,6 @@ fn check_meaning(source: &Source, document: &Document, around: &Surroundings, ou
     }
     out.remarks.sort();
     out.remarks.dedup();
-}
-
-fn place_of(error: &MergeError) -> Option<weir_protocol::policy::Place> {
-    match error {
-        MergeError::Unknown { by, .. } => by.as_ref().and_then(|origin| origin.place.clone()),
-        MergeError::Cycle { by, .. } => by.place.clone(),
-        MergeError::TooLong { .. } => None,
-    }
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Excess, Layer, Origin, Policy};
 use weir_protocol::profile::document::{Document, Legacy};
-use weir_protocol::profile::{Diagnostic, Format, MAX_DOCUMENT_BYTES, Profile, Report, Source, read};
+use weir_protocol::profile::{
+    Diagnostic, Format, MAX_DOCUMENT_BYTES, Profile, Report, Severity, Source, read,
+};
 
 use super::builtin;
 use super::ceiling::{self, Caller, Refusal};
@@ -98,6 +100,7 @@ struct Layers {
     user: Document,
     project: Document,
     report: Report,
+    sources: Vec<Source>,
 }
 
 /// Loads the policy that `selection` asks for.
@@ -120,8 +123,29 @@ pub fn load_with(
     administrator: u32,
 ) -> Result<Loaded, LoadError> {
     let layers = read_layers(selection, around, etc, administrator)?;
+    let sources = layers.sources.clone();
+    put_together(selection, around, caller, layers).map_err(|error| error.in_its_place(&sources))
+}
+
+impl LoadError {
+    /// A fault that a line of a document caused, shown at that line.
+    fn in_its_place(self, sources: &[Source]) -> Self {
+        let Self::Merge(error) = &self else { return self };
+        let Some(place) = error.place() else { return self };
+        let Some(source) = sources.iter().find(|source| source.name() == place.file) else { return self };
+        let diagnostic = source.diagnostic_at(Severity::Error, place, error.to_string());
+        Self::Documents(Report { diagnostics: vec![diagnostic], omitted: 0 })
+    }
+}
+
+fn put_together(
+    selection: &Selection,
+    around: &Surroundings,
+    caller: &Caller,
+    layers: Layers,
+) -> Result<Loaded, LoadError> {
     let over = command_line(selection, around)?;
-    let Layers { requirements, user, project, report } = layers;
+    let Layers { requirements, user, project, report, sources: _ } = layers;
     let base = [builtin::document(), &requirements, &user];
     let outer = Choice::make(&base, selection.profile.as_deref(), &user, &requirements);
     let narrowed = !project.profiles.is_empty() || project.default_permissions.is_some();
@@ -233,7 +257,9 @@ fn read_layers(
 
 impl Layers {
     fn parse(&mut self, path: &Path, bytes: Vec<u8>, layer: Layer) -> Document {
-        let reading = parse(&path.display().to_string(), bytes, format_of(path), layer);
+        let source = Source::new(&path.display().to_string(), bytes, format_of(path), layer);
+        let reading = source.as_ref().map_or_else(|problem| unreadable(problem), read::read);
+        self.sources.extend(source);
         self.report.extend(reading.report);
         reading.document.unwrap_or_default()
     }
@@ -249,16 +275,11 @@ pub fn format_of(path: &Path) -> Format {
     }
 }
 
-/// Reads one document, whatever is wrong with its bytes.
+/// What is known of a text that is no source at all.
 #[must_use]
-pub fn parse(name: &str, bytes: Vec<u8>, format: Format, layer: Layer) -> read::Reading {
-    match Source::new(name, bytes, format, layer) {
-        Ok(source) => read::read(&source),
-        Err(problem) => {
-            let report = Report { diagnostics: vec![Diagnostic::clone(&problem)], omitted: 0 };
-            read::Reading { document: None, report }
-        }
-    }
+pub fn unreadable(problem: &Diagnostic) -> read::Reading {
+    let report = Report { diagnostics: vec![problem.clone()], omitted: 0 };
+    read::Reading { document: None, report }
 }
 
 /// Whether the nearest directory at or above `root` that the user has decided about is trusted.
@@ -338,7 +359,8 @@ fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile,
     }
     let document = serde_json::json!({ "permissions": { "command-line": { "filesystem": entries } } });
     let bytes = document.to_string().into_bytes();
-    let reading = parse("command line", bytes, Format::Json, Layer::CommandLine);
+    let reading = Source::new("command line", bytes, Format::Json, Layer::CommandLine)
+        .map_or_else(|problem| unreadable(&problem), |source| read::read(&source));
     let mut document = reading.document.ok_or(LoadError::Documents(reading.report))?;
     let mut profile = document.profiles.remove("command-line").unwrap_or_default();
     profile.filesystem.values_mut().for_each(|entry| entry.origin.place = None);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_protocol::policy::{Origin, Sourced};
+use weir_protocol::policy::{Origin, Place, Sourced};
 use weir_protocol::profile::document::{Base, Below, Document, Token};
 use weir_protocol::profile::{Profile, diagnostic};
 
@@ -36,6 +36,18 @@ pub enum MergeError {
         /// Where it starts.
         name: String,
     },
+}
+
+impl MergeError {
+    /// The place of the rule that is at fault.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Unknown { by, .. } => by.as_ref().and_then(|origin| origin.place.as_ref()),
+            Self::Cycle { by, .. } => by.place.as_ref(),
+            Self::TooLong { .. } => None,
+        }
+    }
 }
 
 fn from(by: Option<&Origin>) -> String {

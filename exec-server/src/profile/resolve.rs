@@ -341,20 +341,37 @@ fn stand_ins(fs: &Filesystem, around: &Surroundings) -> Vec<PrivateDirectory> {
         .collect()
 }
 
-/// Written grants that a pattern of the same policy denies, so that they never grant anything.
+/// Written rules that can never decide anything: overruled at their very path, denied by a pattern, or without anything to
+/// deny.
 #[must_use]
-pub fn shadowed(policy: &Policy) -> Vec<String> {
-    let rules = policy.filesystem().rules().iter();
-    let granted = rules.filter(|rule| rule.access > Access::None && rule.origin.place.is_some());
-    granted
-        .filter_map(|rule| {
-            let request = Request::Path { path: &rule.path, operation: Operation::Read };
-            match policy.verdict(&request).rule {
-                RuleRef::Glob(glob) => Some(format!("{} can never match: {} wins", rule.origin, glob.origin)),
-                _ => None,
-            }
-        })
-        .collect()
+pub fn without_effect(policy: &Policy) -> Vec<String> {
+    let fs = policy.filesystem();
+    let mut out = Vec::new();
+    for rule in fs.rules() {
+        for lost in
+            rule.overruled.iter().filter(|lost| lost.origin.place.is_some() && lost.access != rule.access)
+        {
+            out.push(format!(
+                "{} can never match: {} stands for the same path and wins",
+                lost.origin, rule.origin
+            ));
+        }
+        if rule.access == Access::None || rule.origin.place.is_none() {
+            continue;
+        }
+        let request = Request::Path { path: &rule.path, operation: Operation::Read };
+        if let RuleRef::Glob(glob) = policy.verdict(&request).rule {
+            out.push(format!("{} can never match: {} wins", rule.origin, glob.origin));
+        }
+    }
+    for glob in fs.globs() {
+        let base = glob.pattern.base();
+        let below = |rule: &PathRule| rule.access > Access::None && rule.path.starts_with(&base);
+        if fs.access(&base) == Access::None && !fs.rules().iter().any(below) {
+            out.push(format!("{} has nothing to deny: nothing is granted below {base}", glob.origin));
+        }
+    }
+    out
 }
 
 fn network(profile: &Profile, unix_sockets: Vec<SocketRule>) -> Network {

@@ -62,6 +62,12 @@ impl Source {
         Ok(Self { name: name.to_owned(), text, format, layer, lines })
     }
 
+    /// The name under which it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The layer that the document belongs to.
     #[must_use]
     pub fn layer(&self) -> Layer {
