@@ -316,5 +316,5 @@ fn network(out: &mut String, policy: &Policy) {
 }
 
 fn line(out: &mut String, word: &str, subject: &str, whence: &str) {
-    let _ = writeln!(out, "  {word:<9}{subject:<44}  {whence}");
+    let _ = writeln!(out, "  {word:<10} {subject:<44}  {whence}");
 }

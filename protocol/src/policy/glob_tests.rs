@@ -16,7 +16,8 @@ fn regex(glob: &Glob) -> Regex {
 
 #[test]
 fn matches_by_component_and_covers_the_subtree() {
-    let cases: [(&str, &[&[u8]], &[&[u8]]); 9] = [
+    type Case = (&'static str, &'static [&'static [u8]], &'static [&'static [u8]]);
+    let cases: [Case; 9] = [
         (
             "/r/**/*.env",
             &[b"/r/.env", b"/r/a/b/c/d/e/x.env", b"/r/x.env/inside"],
@@ -29,9 +30,9 @@ fn matches_by_component_and_covers_the_subtree() {
         ),
         ("/r/*", &[b"/r/a", b"/r/a/b", b"/r/\xff"], &[b"/r", b"/ra"]),
         ("/r/a*c", &[b"/r/ac", b"/r/abbc", b"/r/a\nc"], &[b"/r/a/c", b"/r/abd"]),
-        ("/r/a?c", &[b"/r/abc", "/r/aéc".as_bytes(), b"/r/a\xffc"], &[b"/r/ac", b"/r/a/c", b"/r/abbc"]),
+        ("/r/a?c", &[b"/r/abc", b"/r/a\xc3\xa9c", b"/r/a\xffc"], &[b"/r/ac", b"/r/a/c", b"/r/abbc"]),
         ("/r/[a-c!]x", &[b"/r/ax", b"/r/!x"], &[b"/r/dx", b"/r/x"]),
-        ("/r/[!a-c]x", &[b"/r/dx", "/r/éx".as_bytes()], &[b"/r/ax", b"/r//x", b"/r/x"]),
+        ("/r/[!a-c]x", &[b"/r/dx", b"/r/\xc3\xa9x"], &[b"/r/ax", b"/r//x", b"/r/x"]),
         ("/r/**", &[b"/r/a", b"/r/a/b"], &[b"/r", b"/q/a"]),
         (r"/r/\*.txt*", &[b"/r/*.txt", b"/r/*.txt2"], &[b"/r/a.txt"]),
     ];

@@ -203,9 +203,8 @@ fn read_sockets(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<(Base, String)
     let mut add =
         |reader: &mut Reader<'_>, text: &str, span: &std::ops::Range<usize>, rule: Sourced<bool>| {
             reader.count_rule(span);
-            match filesystem::path_key(reader, text, span, Access::Read) {
-                Some((base, Below::Path(below))) => drop(out.insert((base, below), rule)),
-                Some(_) | None => {}
+            if let Some((base, Below::Path(below))) = filesystem::path_key(reader, text, span, Access::Read) {
+                out.insert((base, below), rule);
             }
         };
     match &node.value {
