@@ -1,6 +1,6 @@
 //! The methods about profiles and policies.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use weir_protocol::AbsPath;
 use weir_protocol::method::policy::{
@@ -8,7 +8,7 @@ use weir_protocol::method::policy::{
 };
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::{Host, Layer, Request};
-use weir_protocol::profile::{Document, MAX_DOCUMENT_BYTES, Severity, Source, read};
+use weir_protocol::profile::{Document, Severity, Source, read};
 
 use super::caller;
 use crate::profile::resolve::{Resolved, resolve, without_effect};
@@ -132,8 +132,9 @@ pub(super) fn check(params: &Check) -> Result<Vec<Checked>, Error> {
 
 fn check_file(file: &str, layer: Layer, around: &Surroundings) -> Result<Checked, Error> {
     let path = around.cwd.as_path().join(file);
-    let bytes = read_bounded(&path)
-        .map_err(|error| Error { code: code::FILE, message: format!("cannot read {file}: {error}") })?;
+    let fail = |message| Error { code: code::FILE, message };
+    let bytes = load::read_file(&path, None).map_err(|error| fail(error.to_string()))?;
+    let bytes = bytes.ok_or_else(|| fail(format!("cannot read {file}: there is no such file")))?;
     let source = Source::new(file, bytes, load::format_of(&path), layer);
     let reading = source.as_ref().map_or_else(|problem| load::unreadable(problem), read::read);
     let mut out = Checked {
@@ -176,12 +177,4 @@ fn check_meaning(source: &Source, document: &Document, around: &Surroundings, ou
     }
     out.remarks.sort();
     out.remarks.dedup();
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
-    let file = std::fs::File::open(path)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -301,7 +301,10 @@ fn is_trusted(user: &Document, root: &AbsPath) -> bool {
 ///
 /// With an owner, the file and its directory must belong to root (or that owner) and be writable by nobody else; the
 /// checks are made on the open file, so that it cannot be exchanged between check and use.
-fn read_file(path: &Path, owned: Option<(&Path, u32)>) -> Result<Option<Vec<u8>>, LoadError> {
+///
+/// # Errors
+/// [`LoadError::Unreadable`] for anything but a readable regular file, [`LoadError::Requirements`] for a wrong owner or mode.
+pub fn read_file(path: &Path, owned: Option<(&Path, u32)>) -> Result<Option<Vec<u8>>, LoadError> {
     let fail = |source| LoadError::Unreadable { path: path.to_owned(), source };
     let mut file = match std::fs::File::options().read(true).custom_flags_nonblocking().open(path) {
         Ok(file) => file,

@@ -14,7 +14,7 @@ use weir_protocol::policy::{
     SocketRule, Sourced, StandIn,
 };
 use weir_protocol::profile::Profile;
-use weir_protocol::profile::document::{Base, Below, Token};
+use weir_protocol::profile::document::{Base, Below, PathEntry, Token};
 use weir_protocol::profile::read::PROTECTED_NAMES;
 
 use super::merge::{sets_token, switched_on};
@@ -75,6 +75,7 @@ pub fn resolve(
         remarks: Vec::new(),
     };
     let roots = resolver.roots(profile)?;
+    resolver.warn_wide_roots(profile, &roots);
     resolver.entries(profile, &roots)?;
     resolver.imply_minimal(profile);
     resolver.links();
@@ -137,6 +138,22 @@ impl<T: Terrain> Resolver<'_, T> {
         roots.sort();
         roots.dedup();
         Ok(roots)
+    }
+
+    /// A root at or above the home directory makes nearly everything of the user part of the project.
+    fn warn_wide_roots(&mut self, profile: &Profile, roots: &[AbsPath]) {
+        let written = |((base, _), entry): (&(Base, Below), &PathEntry)| {
+            *base == Base::Token(Token::ProjectRoots) && entry.access == Access::Write
+        };
+        if !profile.filesystem.iter().any(written) {
+            return;
+        }
+        for root in roots.iter().filter(|root| self.around.home.starts_with(root)) {
+            self.remarks.push(format!(
+                "the project root is {root}, so the home directory {} can be written; name the project with --project-root",
+                self.around.home
+            ));
+        }
     }
 
     fn entries(&mut self, profile: &Profile, roots: &[AbsPath]) -> Result<(), ResolveError> {
