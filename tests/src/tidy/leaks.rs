@@ -7,7 +7,7 @@ use super::{Finding, Source};
 /// Directories that belong to a machine. The name of a sandbox's home as such (without a slash behind it) is fine.
 const MACHINE_DIRECTORIES: [&str; 2] = ["/work/", "/root/"];
 
-/// No text file names a path below `MACHINE_DIRECTORIES`.
+/// No text file names a path below a directory that belongs to a machine.
 pub fn check_paths(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in source.text.lines().enumerate() {
