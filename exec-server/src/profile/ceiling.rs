@@ -65,7 +65,8 @@ pub fn impose(profile: &Profile, ceiling: &Ceiling) -> Profile {
     for (key, entry) in &ceiling.deny_read {
         out.filesystem.insert(key.clone(), entry.clone());
     }
-    if !ceiling.deny_domains.is_empty() && out.network.enabled.as_ref().is_some_and(|enabled| enabled.value) {
+    // Also where the network is off: a lease that turns it on meets the denials.
+    if !ceiling.deny_domains.is_empty() {
         let all = || {
             let origin = Origin::implied("every host, where `domains` is absent");
             BTreeMap::from([(weir_protocol::policy::DomainPattern::ANY, Sourced { value: true, origin })])
@@ -77,6 +78,26 @@ pub fn impose(profile: &Profile, ceiling: &Ceiling) -> Profile {
         out.resources.entry(*resource).or_insert_with(|| limit.clone());
     }
     out
+}
+
+/// Grants of a profile that name a place or host which the ceiling denies by the same key, or hosts inside a denied
+/// pattern. [`impose`] overrides them, so they are looked for before: what nothing may lift is refused, not dropped.
+#[must_use]
+pub fn overridden(profile: &Profile, ceiling: &Ceiling) -> Vec<Refusal> {
+    let refusal = |granted: &Origin, rule: &Origin| Refusal::Lifted {
+        granted: Box::new(granted.clone()),
+        rule: Box::new(rule.clone()),
+    };
+    let paths = ceiling.deny_read.iter().filter_map(|(key, deny)| {
+        let grant = profile.filesystem.get(key).filter(|entry| entry.access > Access::None)?;
+        Some(refusal(&grant.origin, &deny.origin))
+    });
+    let granted = profile.network.domains.iter().flatten().filter(|(_, rule)| rule.value);
+    let hosts = granted.filter_map(|(pattern, grant)| {
+        let (_, deny) = ceiling.deny_domains.iter().find(|(deny, _)| deny.covers(pattern))?;
+        Some(refusal(&grant.origin, &deny.origin))
+    });
+    paths.chain(hosts).collect()
 }
 
 /// Everything about `policy` that the ceiling refuses.

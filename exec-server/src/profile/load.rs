@@ -150,18 +150,21 @@ fn put_together(
     let outer = Choice::make(&base, selection.profile.as_deref(), &user, &requirements);
     let narrowed = !project.profiles.is_empty() || project.default_permissions.is_some();
     let (chosen, mut profile) = if narrowed {
-        narrow(&base, &project, selection, outer?, around)?
+        narrow(&base, &project, selection, (outer?, user.legacy.as_ref()), around)?
     } else {
         let (name, profile) = outer?;
         (name, profile)
     };
     profile = merge::over(profile, &over);
+    let mut overridden = Vec::new();
     if let Some(ceiling) = &requirements.ceiling {
+        overridden = ceiling::overridden(&profile, ceiling);
         profile = ceiling::impose(&profile, ceiling);
     }
     let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host)?;
     if let Some(ceiling) = &requirements.ceiling {
-        let refused = ceiling::refusals(&chosen, &policy, ceiling, caller, around, &Host)?;
+        let mut refused = ceiling::refusals(&chosen, &policy, ceiling, caller, around, &Host)?;
+        refused.extend(overridden);
         if !refused.is_empty() {
             return Err(LoadError::Refused(refused));
         }
@@ -200,7 +203,7 @@ fn narrow(
     base: &[&Document; 3],
     project: &Document,
     selection: &Selection,
-    outer: (String, Profile),
+    (outer, legacy): ((String, Profile), Option<&Legacy>),
     around: &Surroundings,
 ) -> Result<(String, Profile), LoadError> {
     let profiles = merge::profiles(base.iter().copied().chain([project]));
@@ -210,7 +213,10 @@ fn narrow(
         (None, Some(default)) => default.value.clone(),
         (None, None) => outer.0.clone(),
     };
-    let inner = merge::extended(&profiles, &name, by.map(|default| &default.origin))?;
+    let mut inner = merge::extended(&profiles, &name, by.map(|default| &default.origin))?;
+    if let Some(legacy) = legacy.filter(|legacy| selection.profile.is_none() && legacy.profile.value == name) {
+        inner = merge::over(inner, &legacy.rules);
+    }
     let limit = resolve(&outer.0, &outer.1, around, &Host)?.policy;
     let excess = resolve(&name, &inner, around, &Host)?.policy.excess_over(&limit);
     if excess.is_empty() { Ok((name, inner)) } else { Err(LoadError::Widened(excess)) }
@@ -244,7 +250,7 @@ fn read_layers(
             && let Some(bytes) = read_file(&path, None)?
         {
             let document = layers.parse(&path, bytes, Layer::Project);
-            layers.project.profiles.extend(document.profiles);
+            layers.project.profiles = merge::profiles([&layers.project, &document]);
             let chosen = document.default_permissions.or(document.legacy.map(|legacy| legacy.profile));
             layers.project.default_permissions = chosen.or(layers.project.default_permissions.take());
         }
@@ -344,6 +350,14 @@ impl NonBlocking for std::fs::OpenOptions {
     }
 }
 
+/// A relative path as a shell user writes it (`.`, `./build`) below a directory; `..` is left for the reader to refuse.
+fn below(directory: &AbsPath, text: &str) -> String {
+    let names = text.split('/').filter(|name| !matches!(*name, "" | "."));
+    let outer = directory.to_string();
+    let path = names.fold(outer.trim_end_matches('/').to_owned(), |path, name| path + "/" + name);
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
 /// The paths of the command line as rules. They pass through the same reader as every other rule.
 fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile, LoadError> {
     let mut entries = serde_json::Map::new();
@@ -354,10 +368,7 @@ fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile,
                 source: io::Error::other("a path on the command line must be UTF-8"),
             })?;
             let literal = text.starts_with(['/', '~', ':']);
-            let full =
-                if literal { text.to_owned() } else { format!("{}/{text}", around.cwd).replace("//", "/") };
-            let full = full.strip_suffix("/.").map_or(full.clone(), str::to_owned);
-            entries.insert(full, word.into());
+            entries.insert(if literal { text.to_owned() } else { below(&around.cwd, text) }, word.into());
         }
     }
     let document = serde_json::json!({ "permissions": { "command-line": { "filesystem": entries } } });

@@ -2,16 +2,16 @@
 //!
 //! Pure: the file system is asked through [`Terrain`] only, so that old hosts and hostile links are literals in tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use weir_protocol::AbsPath;
 use weir_protocol::path::PathError;
 use weir_protocol::policy::DomainRule;
 use weir_protocol::policy::glob::GlobError;
 use weir_protocol::policy::{
-    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Network, NetworkParts,
-    Operation, Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Request, Resources, RuleRef,
-    SocketRule, Sourced, StandIn,
+    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Layer, Network, NetworkParts,
+    Operation, Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Request, Resources, RuleRef, SocketRule, Sourced,
+    StandIn,
 };
 use weir_protocol::profile::Profile;
 use weir_protocol::profile::document::{Base, Below, PathEntry, Token};
@@ -19,7 +19,7 @@ use weir_protocol::profile::read::PROTECTED_NAMES;
 
 use super::merge::{sets_token, switched_on};
 use super::places;
-use super::surroundings::{Surroundings, Terrain, Walker};
+use super::surroundings::{Followed, Surroundings, Terrain, Walker};
 
 /// Temporary directories that get a stand-in where no rule grants them.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
@@ -73,27 +73,29 @@ pub fn resolve(
         rules: Vec::new(),
         globs: Vec::new(),
         remarks: Vec::new(),
+        reach: Filesystem::default(),
     };
     let roots = resolver.roots(profile)?;
     resolver.warn_wide_roots(profile, &roots);
     resolver.entries(profile, &roots)?;
     resolver.imply_minimal(profile);
-    resolver.links();
+    resolver.links()?;
     resolver.protect(profile);
     let confinement = match &profile.unrestricted {
         Some(origin) => Sourced { value: Confinement::Unrestricted, origin: origin.clone() },
         None => Sourced::default_of(Confinement::Managed, "every profile but one confines"),
     };
     let sockets = resolver.sockets(profile, &roots)?;
-    let mut parts = FilesystemParts {
+    let parts = FilesystemParts {
         rules: resolver.rules,
         globs: resolver.globs,
         private: Vec::new(),
         glob_scan_max_depth: profile.glob_scan_max_depth.as_ref().map(|depth| depth.value),
     };
-    parts.private = stand_ins(&Filesystem::new(parts.clone()), around);
+    let mut filesystem = Filesystem::new(parts);
+    let private = stand_ins(&filesystem, around);
+    filesystem.set_private(private);
     let remarks = resolver.remarks;
-    let filesystem = Filesystem::new(parts);
     let policy = PolicyParts {
         profile: name.to_owned(),
         confinement,
@@ -113,6 +115,8 @@ struct Resolver<'a, T> {
     rules: Vec<PathRule>,
     globs: Vec<GlobRule>,
     remarks: Vec<String>,
+    /// Where commands may have put links.
+    reach: Filesystem,
 }
 
 impl<T: Terrain> Resolver<'_, T> {
@@ -224,9 +228,12 @@ impl<T: Terrain> Resolver<'_, T> {
     fn imply_minimal(&mut self, profile: &Profile) {
         if !sets_token(profile, Token::Minimal) {
             let origin = Origin::implied("\":minimal\" = \"read\"");
+            let written: HashSet<_> = self.rules.iter().map(|rule| rule.path.clone()).collect();
+            let imposed = |rule: &&PathRule| rule.access == Access::None && rule.origin.layer == Layer::Requirements;
+            let closed: Vec<_> = self.rules.iter().filter(imposed).map(|rule| rule.path.clone()).collect();
             for (path, access) in self.places(&Base::Token(Token::Minimal), &[]) {
-                // An implied rule never argues with what the profile says of the same path.
-                if !self.rules.iter().any(|rule| rule.path == path) {
+                // An implied rule never argues with what the profile says of the same path, nor with the administrator.
+                if !written.contains(&path) && !closed.iter().any(|outer| path.starts_with(outer)) {
                     self.push(path, access.unwrap_or(Access::Read), origin.clone());
                 }
             }
@@ -239,57 +246,81 @@ impl<T: Terrain> Resolver<'_, T> {
 
     /// Adds, for each rule whose path holds symbolic links, a rule for where they lead: the kernel sees only that.
     ///
-    /// A link that the policy lets a command write is never followed out of what the command may write: it could have
-    /// been put there by an earlier command to widen this one.
-    fn links(&mut self) {
-        let written =
-            Filesystem::new(FilesystemParts { rules: self.rules.clone(), ..FilesystemParts::default() });
-        let mut led = Vec::new();
+    /// A link that lies where commands may write is never followed out of what they may do there: it could have been put
+    /// there by an earlier command to widen this one. Denials are followed wherever they lead.
+    fn links(&mut self) -> Result<(), ResolveError> {
+        let mut led: Vec<(PathRule, Vec<AbsPath>)> = Vec::new();
         for rule in &self.rules {
-            let found = self.walker.follow(&rule.path);
-            if found.real == rule.path {
-                continue;
+            let Followed { real, links } = self.walker.follow(&rule.path);
+            if real != rule.path {
+                led.push((PathRule { path: real, via: Some(rule.path.clone()), ..rule.clone() }, links));
             }
-            let planted = found
-                .links
-                .iter()
-                .find(|link| link.parent().is_some_and(|parent| written.access(&parent) == Access::Write));
-            if let Some(link) = planted.filter(|_| written.access(&found.real) < rule.access) {
-                self.remarks.push(format!(
-                    "{}: the symbolic link {link} lies where commands may write and is not followed to {}",
-                    rule.origin, found.real
-                ));
-                continue;
-            }
-            led.push(PathRule { path: found.real, via: Some(rule.path.clone()), ..rule.clone() });
         }
         // A rule that an earlier link led to must not overrule a rule that was written for that very place.
-        led.retain(|rule| rule.access == Access::None || !self.rules.iter().any(|own| own.path == rule.path));
-        self.rules.extend(led);
-        self.linked_globs();
+        let written: HashSet<_> = self.rules.iter().map(|rule| rule.path.clone()).collect();
+        let (closing, mut opening): (Vec<_>, Vec<_>) = led.into_iter().partition(|(rule, _)| rule.access == Access::None);
+        opening.retain(|(rule, _)| !written.contains(&rule.path));
+        self.rules.extend(closing.into_iter().map(|(rule, _)| rule));
+        self.reach = self.reachable(&opening);
+        let (doubtful, trusted): (Vec<_>, Vec<_>) =
+            opening.into_iter().partition(|(_, links)| self.planted(links).is_some());
+        self.rules.extend(trusted.into_iter().map(|(rule, _)| rule));
+        let granted = self.filesystem();
+        for (rule, links) in doubtful {
+            if granted.access(&rule.path) >= rule.access {
+                self.rules.push(rule);
+            } else if let Some(link) = self.planted(&links).cloned() {
+                self.remark_planted(&rule.origin, &link, &rule.path);
+            }
+        }
+        self.linked_globs()
     }
 
-    fn linked_globs(&mut self) {
+    fn remark_planted(&mut self, origin: &Origin, link: &AbsPath, real: &AbsPath) {
+        self.remarks.push(format!(
+            "{origin}: the symbolic link {link} lies where commands may write and is not followed to {real}"
+        ));
+    }
+
+    /// The first of these links that a command may have put there.
+    fn planted<'l>(&self, links: &'l [AbsPath]) -> Option<&'l AbsPath> {
+        links.iter().find(|link| link.parent().is_some_and(|parent| self.reach.access(&parent) == Access::Write))
+    }
+
+    /// Where commands may write under these rules or under others that deny less: a denial must never make a link
+    /// trustworthy, since it was perhaps not there when the link was made.
+    fn reachable(&self, led: &[(PathRule, Vec<AbsPath>)]) -> Filesystem {
+        let all = self.rules.iter().chain(led.iter().map(|(rule, _)| rule));
+        let rules = all.filter(|rule| rule.access > Access::None).map(bare).collect();
+        Filesystem::new(FilesystemParts { rules, ..FilesystemParts::default() })
+    }
+
+    /// The rules so far, in normal form.
+    fn filesystem(&self) -> Filesystem {
+        let rules = self.rules.iter().map(bare).collect();
+        Filesystem::new(FilesystemParts { rules, ..FilesystemParts::default() })
+    }
+
+    fn linked_globs(&mut self) -> Result<(), ResolveError> {
         let mut led = Vec::new();
         for rule in &self.globs {
             let base = rule.pattern.base();
             let real = self.walker.follow(&base).real;
             if real != base {
-                let text = rule.pattern.to_bytes();
-                let skip =
-                    Glob::below(&base, "*").map(|glob| glob.to_bytes().len() - 1).unwrap_or(text.len());
-                if let Ok(pattern) = Glob::below(&real, text.get(skip..).unwrap_or_default()) {
-                    led.push(GlobRule { pattern, origin: rule.origin.clone() });
-                }
+                let pattern = rule.pattern.moved(&real).map_err(|source| ResolveError::Glob {
+                    origin: Box::new(rule.origin.clone()),
+                    source,
+                })?;
+                led.push(GlobRule { pattern, origin: rule.origin.clone() });
             }
         }
         self.globs.extend(led);
+        Ok(())
     }
 
     /// Metadata at the top of each writable root is read-only, unless a rule of the profile lies between.
     fn protect(&mut self, profile: &Profile) {
-        let written =
-            Filesystem::new(FilesystemParts { rules: self.rules.clone(), ..FilesystemParts::default() });
+        let written = self.filesystem();
         let writable = |rule: &&PathRule| rule.access == Access::Write && !is_device(&rule.path);
         // Below a writable directory another grant of the same says nothing new and is no root of its own.
         let nested = |rule: &&PathRule| {
@@ -307,9 +338,20 @@ impl<T: Terrain> Resolver<'_, T> {
                         || Origin::implied(format!("`{name}` in a writable root is protected")),
                         |switch| switch.origin.clone(),
                     );
+                    self.protect_linked(&written, &path, &origin);
                     self.push(path, Access::Read, origin);
                 }
             }
+        }
+    }
+
+    /// Where a name of protected metadata, or a directory above it, is a symbolic link, what it leads to is what a
+    /// host-side tool would trust. A rule that was written for that very place still opens it.
+    fn protect_linked(&mut self, written: &Filesystem, path: &AbsPath, origin: &Origin) {
+        let real = self.walker.follow(path).real;
+        if real != *path && written.access(&real) == Access::Write && written.rule_at(&real).is_none() {
+            let (via, origin) = (Some(path.clone()), origin.clone());
+            self.rules.push(PathRule { path: real, access: Access::Read, origin, via, overruled: Vec::new() });
         }
     }
 
@@ -319,16 +361,25 @@ impl<T: Terrain> Resolver<'_, T> {
             for (place, _) in self.places(base, roots) {
                 let wrap = |source| ResolveError::Path { origin: Box::new(rule.origin.clone()), source };
                 let path = if below.is_empty() { place } else { place.join(below).map_err(wrap)? };
-                let real = self.walker.follow(&path).real;
+                let Followed { real, links } = self.walker.follow(&path);
                 let socket = |path| SocketRule { path, allow: rule.value, origin: rule.origin.clone() };
-                if real != path {
-                    out.push(socket(real));
+                match self.planted(&links).filter(|_| rule.value) {
+                    // Whoever may write here could lead this grant to any socket of the host.
+                    Some(link) => self.remark_planted(&rule.origin, link, &real),
+                    None if real != path => out.push(socket(real)),
+                    None => {}
                 }
                 out.push(socket(path));
             }
         }
         Ok(out)
     }
+}
+
+/// A rule without what only answers need, for looking things up while resolving.
+fn bare(rule: &PathRule) -> PathRule {
+    let origin = Origin { layer: rule.origin.layer, profile: String::new(), place: None, rule: String::new() };
+    PathRule { path: rule.path.clone(), access: rule.access, origin, via: None, overruled: Vec::new() }
 }
 
 /// A list that fixes the access of its entries gives no more than it says: a device stays writable under

@@ -126,7 +126,8 @@ impl<'t, T: Terrain> Walker<'t, T> {
                 }
                 _ => {}
             }
-            let Ok(next) = real.join(&name) else { break };
+            // No kernel resolves such a path (ENAMETOOLONG), so it leads nowhere but to itself.
+            let Ok(next) = real.join(&name) else { return Followed { real: path.clone(), links: Vec::new() } };
             match self.read_link(&next).filter(|_| links.len() < MAX_LINKS) {
                 None => real = next,
                 Some(target) => {

@@ -89,8 +89,22 @@ pub const SECRET_VARIABLES: [&str; 12] = [
 
 /// A pattern over the names of variables: `*`, `?` and `[…]`, case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct NamePattern(String);
+
+impl TryFrom<String> for NamePattern {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<NamePattern> for String {
+    fn from(pattern: NamePattern) -> Self {
+        pattern.0
+    }
+}
 
 /// Why some text is no pattern over variable names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,6 +129,15 @@ impl NamePattern {
         check_name(text)?;
         Glob::below(&AbsPath::root(), text)?;
         Ok(Self(text.to_owned()))
+    }
+
+    /// The pattern that stands for exactly this name, whatever characters it holds.
+    ///
+    /// # Errors
+    /// [`NameError`] when no variable can have that name.
+    pub fn of_name(name: &str) -> Result<Self, NameError> {
+        let special = |c: char| "*?[]{}\\".contains(c) || name == "." || name == "..";
+        Self::parse(&name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>())
     }
 
     /// Whether the pattern stands for `name`.
@@ -142,8 +165,13 @@ impl NamePattern {
     /// Whether it names one variable, without wildcards.
     #[must_use]
     pub fn is_literal(&self) -> bool {
-        !super::glob::has_wildcard(&self.0)
+        is_plain(&self.0)
     }
+}
+
+/// Whether the text stands for itself: no wildcard and no `\\`, which takes the next character as it is.
+fn is_plain(text: &str) -> bool {
+    !super::glob::has_wildcard(text) && !text.contains('\\')
 }
 
 /// Checks the name of a variable, wildcards included.
@@ -162,7 +190,7 @@ pub fn check_name(text: &str) -> Result<(), NameError> {
 
 /// Matches `*`, `?` and `[…]` against a whole name, through the same translation as path patterns.
 fn matches_name(pattern: &str, name: &str) -> bool {
-    if !super::glob::has_wildcard(pattern) {
+    if is_plain(pattern) {
         return pattern == name;
     }
     let Ok(glob) = Glob::below(&AbsPath::root(), pattern) else { return false };

@@ -15,7 +15,7 @@ use super::environment::Inherit;
 use super::filesystem::{Filesystem, GlobRule};
 use super::glob::Glob;
 use super::host::{DomainPattern, Host, HostPattern};
-use super::network::{Network, NetworkMode};
+use super::network::{Network, NetworkMode, opens_range};
 use super::origin::Origin;
 use super::resources::Resource;
 use super::{Degradation, KernelFeature, Policy};
@@ -227,7 +227,7 @@ impl Comparison<'_> {
 
     fn domains(&mut self) {
         let (wide, limit) = (self.wide.network(), self.limit.network());
-        if !wide.enabled.value || !limit.enabled.value || limit.domains.is_none() {
+        if !wide.enabled.value || !limit.enabled.value {
             return;
         }
         for (pattern, origin) in grants(wide) {
@@ -271,7 +271,7 @@ impl Comparison<'_> {
         let Some(own) = wide.allow_private.as_ref().filter(|_| wide.enabled.value) else { return };
         let bound = limit.allow_private.as_ref();
         for range in &own.value {
-            if !bound.is_some_and(|bound| bound.value.iter().any(|outer| outer.contains(range))) {
+            if !bound.is_some_and(|bound| opens_range(&bound.value, range)) {
                 let subject = Subject::Private { range: range.to_string() };
                 self.push(subject, &own.origin, bound.map(|bound| &bound.origin));
             }
@@ -305,8 +305,8 @@ impl Comparison<'_> {
         }
         let passes_some = wide.inherit.value > Inherit::None || !wide.allow.is_empty();
         for bound in limit.deny.iter().filter(|_| passes_some) {
-            let replaced = bound.value.is_literal() && wide.set.contains_key(bound.value.as_str());
-            if !replaced && !wide.deny.iter().any(|own| own.value.covers(&bound.value)) {
+            let passes = !bound.value.is_literal() || wide.verdict(bound.value.as_str()).passes();
+            if passes && !wide.deny.iter().any(|own| own.value.covers(&bound.value)) {
                 let names = bound.value.as_str().to_owned();
                 self.push(Subject::Variable { names }, &wide.inherit.origin, Some(&bound.origin));
             }
@@ -350,7 +350,7 @@ fn grant_near<'p>(fs: &'p Filesystem, bound: &GlobRule) -> Option<&'p Origin> {
 }
 
 /// The live grants; a missing list grants every host.
-fn grants(network: &Network) -> Box<dyn Iterator<Item = (DomainPattern, &Origin)> + '_> {
+pub(super) fn grants(network: &Network) -> Box<dyn Iterator<Item = (DomainPattern, &Origin)> + '_> {
     match &network.domains {
         None => Box::new(std::iter::once((DomainPattern::ANY, &network.enabled.origin))),
         Some(_) => Box::new(network.grants().map(|rule| (rule.pattern.clone(), &rule.origin))),
@@ -365,9 +365,9 @@ pub(super) fn is_granted(limit: &Network, pattern: &DomainPattern) -> bool {
         }
         _ => None,
     };
-    limit.grants().any(|rule| {
-        let named = matches!(rule.pattern.host, HostPattern::Exact(_));
-        rule.pattern.covers(pattern) && special.is_none_or(|address| named || limit.covers_private(address))
+    grants(limit).any(|(own, _)| {
+        let named = matches!(own.host, HostPattern::Exact(_));
+        own.covers(pattern) && special.is_none_or(|address| named || limit.covers_private(address))
     })
 }
 

@@ -107,7 +107,7 @@ impl Policy {
         let mut lost = Vec::new();
         let fs = self.filesystem();
         for prefix in ancestor_slices(path.as_bytes()) {
-            let Some(rule) = fs.rules().iter().find(|rule| rule.path.as_bytes() == prefix) else { continue };
+            let Some(rule) = fs.rule_at_bytes(prefix) else { continue };
             let wins = *winner == RuleRef::Path(rule);
             if !wins {
                 let because = match winner {

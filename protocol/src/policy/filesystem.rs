@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::access::Access;
 use super::glob::Glob;
 use super::origin::Origin;
-use crate::path::AbsPath;
+use crate::path::{AbsPath, ancestor_slices};
 
 /// A rule that lost to another one for the very same path, kept so that it can be named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +135,13 @@ impl Filesystem {
         Self { rules: settled, globs, private, glob_scan_max_depth }
     }
 
+    /// Names the directories with a private stand-in, in place of those named before.
+    pub fn set_private(&mut self, mut private: Vec<PrivateDirectory>) {
+        private.sort();
+        private.dedup();
+        self.private = private;
+    }
+
     /// Path rules, sorted by path, one for each path.
     #[must_use]
     pub fn rules(&self) -> &[PathRule] {
@@ -162,20 +169,17 @@ impl Filesystem {
     /// The rule for exactly this path.
     #[must_use]
     pub fn rule_at(&self, path: &AbsPath) -> Option<&PathRule> {
-        self.rules.binary_search_by(|rule| rule.path.cmp(path)).ok().map(|at| &self.rules[at])
+        self.rule_at_bytes(path.as_bytes())
+    }
+
+    pub(super) fn rule_at_bytes(&self, path: &[u8]) -> Option<&PathRule> {
+        self.rules.binary_search_by(|rule| rule.path.as_bytes().cmp(path)).ok().map(|at| &self.rules[at])
     }
 
     /// The rule with most components that covers `path`, patterns aside.
     #[must_use]
     pub fn covering(&self, path: &AbsPath) -> Option<&PathRule> {
-        let mut next = Some(path.clone());
-        while let Some(path) = next {
-            if let Some(rule) = self.rule_at(&path) {
-                return Some(rule);
-            }
-            next = path.parent();
-        }
-        None
+        ancestor_slices(path.as_bytes()).find_map(|prefix| self.rule_at_bytes(prefix))
     }
 
     /// What the path rules grant on `path`, patterns aside.

@@ -206,6 +206,21 @@ impl Glob {
         AbsPath::parse(&bytes).unwrap_or_else(|_| AbsPath::root())
     }
 
+    /// The same pattern with another directory in place of its [`base`](Self::base).
+    ///
+    /// # Errors
+    /// [`GlobError`] when the result is too long.
+    pub fn moved(&self, base: &AbsPath) -> Result<Self, GlobError> {
+        let wild = |component: &Component| !matches!(component, Component::Literal(_));
+        let from = self.components.iter().position(wild).unwrap_or(self.components.len());
+        let names = base.components().map(|name| Component::Literal(name.to_vec()));
+        let moved = Self { components: names.chain(self.components[from..].iter().cloned()).collect() };
+        match moved.to_bytes().len() {
+            length if length > MAX_PATH_BYTES => Err(PathError::TooLong { length }.into()),
+            _ => Ok(moved),
+        }
+    }
+
     /// A regular expression over the bytes of an absolute path that matches what the pattern covers: its matches and all
     /// below them. Anchored at both ends; wants `unicode(false)` and `dot_matches_new_line(true)`.
     #[must_use]

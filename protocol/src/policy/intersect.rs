@@ -92,9 +92,8 @@ fn network(own: &Network, bound: &Network) -> Network {
         _ => None,
     };
     let domains = match (&own.domains, &bound.domains) {
-        (mine, None) => mine.clone(),
-        (None, theirs) => theirs.clone(),
-        (Some(_), Some(_)) => Some(common_domains(own, bound)),
+        (None, None) => None,
+        _ => Some(common_domains(own, bound)),
     };
     let mut sockets = Vec::new();
     for rule in own.unix_sockets.iter().chain(&bound.unix_sockets) {
@@ -116,16 +115,22 @@ fn network(own: &Network, bound: &Network) -> Network {
 
 fn common_ranges(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
     let inside = |small: &[IpNet], large: &[IpNet]| -> Vec<IpNet> {
-        small.iter().filter(|range| large.iter().any(|outer| outer.contains(*range))).copied().collect()
+        small.iter().filter(|range| super::network::opens_range(large, range)).copied().collect()
     };
     [inside(one, other), inside(other, one)].concat()
+}
+
+/// The live grants as rules; a missing list grants every host.
+fn domain_grants(network: &Network) -> impl Iterator<Item = DomainRule> + '_ {
+    super::excess::grants(network)
+        .map(|(pattern, origin)| DomainRule { pattern, allow: true, origin: origin.clone() })
 }
 
 /// Grants that lie in a grant of the other side, and the denials of both.
 fn common_domains(own: &Network, bound: &Network) -> Vec<DomainRule> {
     let inside = |small: &Network, large: &Network| -> Vec<DomainRule> {
-        let granted = |rule: &&DomainRule| super::excess::is_granted(large, &rule.pattern);
-        small.grants().filter(granted).cloned().collect()
+        let granted = |rule: &DomainRule| super::excess::is_granted(large, &rule.pattern);
+        domain_grants(small).filter(granted).collect()
     };
     let mut rules = [inside(own, bound), inside(bound, own)].concat();
     for (small, large) in [(own, bound), (bound, own)] {
@@ -137,8 +142,8 @@ fn common_domains(own: &Network, bound: &Network) -> Vec<DomainRule> {
 
 /// `a.example` beside `*.example:443` meet in `a.example:443`, which neither lists.
 fn narrowed_ports<'p>(one: &'p Network, other: &'p Network) -> impl Iterator<Item = DomainRule> + 'p {
-    one.grants().filter(|rule| rule.pattern.port.is_none()).flat_map(move |rule| {
-        other.grants().filter(|near| near.pattern.port.is_some()).filter_map(move |near| {
+    domain_grants(one).filter(|rule| rule.pattern.port.is_none()).flat_map(move |rule| {
+        domain_grants(other).filter(|near| near.pattern.port.is_some()).filter_map(move |near| {
             let pattern = DomainPattern { host: rule.pattern.host.clone(), port: near.pattern.port };
             let candidate = DomainRule { pattern, allow: true, origin: rule.origin.clone() };
             super::excess::is_granted(other, &candidate.pattern).then_some(candidate)
@@ -167,7 +172,7 @@ fn environment(own: &Environment, bound: &Environment) -> Environment {
     }
     let mut deny = [own.deny.clone(), bound.deny.clone()].concat();
     for (name, value) in own.set.iter().chain(&bound.set) {
-        let hidden = super::environment::NamePattern::parse(name).ok();
+        let hidden = super::environment::NamePattern::of_name(name).ok();
         if let Some(pattern) = hidden.filter(|_| !own.set.contains_key(name)) {
             deny.push(Sourced { value: pattern, origin: value.origin.clone() });
         }

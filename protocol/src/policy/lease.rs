@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use super::digest::Digest;
-use super::filesystem::{Filesystem, Overruled, PathRule};
+use super::filesystem::{Filesystem, FilesystemParts, Overruled, PathRule};
 use super::host::DomainPattern;
 use super::network::{DomainRule, Network, NetworkParts, Sourced};
 use super::origin::{Layer, Origin};
 use super::{Policy, PolicyParts};
 use crate::path::AbsPath;
+use crate::profile::read::PROTECTED_NAMES;
 
 /// Longest time a lease may run, in milliseconds: one day.
 pub const MAX_LEASE_MS: u64 = 24 * 60 * 60 * 1000;
@@ -139,6 +140,14 @@ pub enum LeaseError {
         /// The rule.
         pattern: DomainPattern,
     },
+    /// The administrator denies the place that it would open.
+    #[error("{path} is denied by {rule}, which no lease can lift")]
+    DeniedByRequirements {
+        /// What would be granted.
+        path: AbsPath,
+        /// The administrator's rule.
+        rule: Box<Origin>,
+    },
     /// A grant of `none`.
     #[error("a lease can only grant read or write on {path}")]
     NotAGrant {
@@ -171,9 +180,27 @@ impl Lease {
                 }
             }
         }
+        self.protect(&parts.filesystem, &mut rules);
         parts.filesystem = Filesystem::new(rules);
         parts.network = Network::new(network);
         Ok(parts.into())
+    }
+
+    /// A directory that a lease makes writable holds its metadata read-only, as any writable root does.
+    fn protect(&self, base: &Filesystem, rules: &mut FilesystemParts) {
+        let raised = Filesystem::new(rules.clone());
+        for grant in &self.grants {
+            let Grant::Path { path: root, access: Access::Write } = grant else { continue };
+            if base.access(root) == Access::Write {
+                continue;
+            }
+            for path in PROTECTED_NAMES.iter().filter_map(|name| root.join(name).ok()) {
+                if raised.covering(&path).is_some_and(|rule| rule.path == *root) {
+                    let origin = Origin::implied("metadata in a writable root is protected");
+                    rules.rules.push(PathRule { path, access: Access::Read, origin, via: None, overruled: Vec::new() });
+                }
+            }
+        }
     }
 
     fn check(&self, base: &Policy, start: &Use<'_>) -> Result<(), LeaseError> {
@@ -219,8 +246,14 @@ fn check_grant(base: &Policy, grant: &Grant) -> Result<(), LeaseError> {
         Grant::Path { path, .. } => {
             let request = super::Request::Path { path, operation: super::Operation::Read };
             match base.verdict(&request).rule {
-                super::RuleRef::Glob(rule) => {
-                    Err(LeaseError::DeniedByPattern { path: path.clone(), pattern: rule.pattern.to_string() })
+                super::RuleRef::Glob(rule) => Err(LeaseError::DeniedByPattern {
+                    path: path.clone(),
+                    pattern: rule.pattern.to_string(),
+                }),
+                super::RuleRef::Path(rule)
+                    if rule.access == Access::None && rule.origin.layer == Layer::Requirements =>
+                {
+                    Err(LeaseError::DeniedByRequirements { path: path.clone(), rule: Box::new(rule.origin.clone()) })
                 }
                 _ => Ok(()),
             }
@@ -251,7 +284,8 @@ fn allow_host(network: &mut NetworkParts, pattern: &DomainPattern, origin: &Orig
         network.enabled = Sourced { value: true, origin: origin.clone() };
         network.domains = Some(Vec::new());
     }
-    if let Some(domains) = &mut network.domains {
-        domains.push(DomainRule { pattern: pattern.clone(), allow: true, origin: origin.clone() });
-    }
+    // Where every host is granted, an address that needs a rule of its own still needs one.
+    let every = DomainRule { pattern: DomainPattern::ANY, allow: true, origin: network.enabled.origin.clone() };
+    let domains = network.domains.get_or_insert_with(|| vec![every]);
+    domains.push(DomainRule { pattern: pattern.clone(), allow: true, origin: origin.clone() });
 }

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::address::AddressClass;
 use super::host::DomainPattern;
 use super::origin::Origin;
 use crate::path::AbsPath;
@@ -139,8 +140,11 @@ impl Network {
         sockets.sort_by(|a, b| (&a.path, a.allow, &a.origin).cmp(&(&b.path, b.allow, &b.origin)));
         sockets.dedup_by(|a, b| a.path == b.path);
         if let Some(private) = &mut parts.allow_private {
-            private.value = IpNet::aggregate(&private.value);
+            // A metadata service is opened by its own address alone, which a wider range must not swallow.
+            let (named, ranges): (Vec<_>, Vec<_>) = private.value.iter().partition(|range| names_metadata(range));
+            private.value = [IpNet::aggregate(&ranges), named].concat();
             private.value.sort();
+            private.value.dedup();
         }
         Self(parts)
     }
@@ -167,4 +171,14 @@ impl Network {
             .iter()
             .filter(|rule| rule.allow && !self.denials().any(|deny| deny.pattern.covers(&rule.pattern)))
     }
+}
+
+/// Whether the range is the one address of a metadata service.
+pub(super) fn names_metadata(range: &IpNet) -> bool {
+    range.prefix_len() == range.max_prefix_len() && AddressClass::of(range.addr()) == AddressClass::Metadata
+}
+
+/// Whether `limit` opens every address that `range` opens.
+pub(super) fn opens_range(limit: &[IpNet], range: &IpNet) -> bool {
+    if names_metadata(range) { limit.contains(range) } else { limit.iter().any(|outer| outer.contains(range)) }
 }
