@@ -43,9 +43,10 @@ fn a_file_has_a_largest_size() {
 
 #[test]
 fn rules_are_counted() {
-    accepted("most-rules.toml", rules(MAX_RULES), Format::Toml);
+    // The profile itself is one.
+    accepted("most-rules.toml", rules(MAX_RULES - 1), Format::Toml);
     let expect = format!("error: more than {MAX_RULES} rules in one document");
-    check("one-rule-more.toml", rules(MAX_RULES + 1), Format::Toml, &expect);
+    check("one-rule-more.toml", rules(MAX_RULES), Format::Toml, &expect);
     check("50000-rules.toml", rules(50_000), Format::Toml, &expect);
     let expect = format!("error: the file has 1788941 bytes and may have {MAX_DOCUMENT_BYTES}");
     check("100000-rules.toml", rules(100_000), Format::Toml, &expect);
@@ -90,7 +91,8 @@ fn nesting_is_bounded_and_never_exhausts_the_stack() {
     check("arrays", toml_arrays(MAX_DEPTH + 1), Format::Toml, &ours);
     check("arrays", toml_arrays(MANY_BRACKETS), Format::Toml, &ours);
     check("open arrays", format!("x = {}", "[".repeat(MANY_BRACKETS)), Format::Toml, &ours);
-    check("closing arrays", format!("x = {}", "]".repeat(MANY_BRACKETS)), Format::Toml, &ours);
+    let syntax = "error: not valid TOML: missing array opening, expected `[`";
+    check("closing arrays", format!("x = {}", "]".repeat(MANY_BRACKETS)), Format::Toml, syntax);
     let inline = |depth: usize| format!("x = {}1{}", "{a=".repeat(depth), "}".repeat(depth));
     accepted("inline tables", inline(MAX_DEPTH - 1), Format::Toml);
     check("inline tables", inline(MANY_BRACKETS), Format::Toml, &ours);

@@ -1,7 +1,9 @@
 //! The reader's small steps: expect a kind of value, keep the place, report and go on.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -23,11 +25,12 @@ pub(super) struct Reader<'s> {
     rules: usize,
     patterns: usize,
     told: HashSet<(usize, usize)>,
+    known: HashMap<Cow<'static, str>, Rc<[String]>>,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, report: Report::default(), profile: String::new(), rules: 0, patterns: 0, told: HashSet::new() }
+        Self { source, report: Report::default(), profile: String::new(), rules: 0, patterns: 0, told: HashSet::new(), known: HashMap::new() }
     }
 
     pub(super) fn error(&mut self, span: &Range<usize>, reason: String, help: &str) {
@@ -116,13 +119,18 @@ impl<'s> Reader<'s> {
     /// The entries of a table whose keys are those of `T`; any other key is an error.
     pub(super) fn known_table<'n, T: JsonSchema>(&mut self, node: &'n Node, what: &str) -> &'n [Entry] {
         let entries = self.table(node, what);
-        let known = schema::keys::<T>();
+        let known = self.keys::<T>();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let reason = format!("unknown key `{}` in {what}", printable(&entry.key));
             self.error(&entry.key_span, reason, &offer(&entry.key, &known));
         }
         entries
+    }
+
+    /// The keys that a table of type `T` knows; making the schema costs more than reading the table, so it is made once.
+    fn keys<T: JsonSchema>(&mut self) -> Rc<[String]> {
+        Rc::clone(self.known.entry(T::schema_id()).or_insert_with(|| schema::keys::<T>().into()))
     }
 
     pub(super) fn list<'n>(&mut self, node: &'n Node) -> &'n [Node] {
@@ -224,7 +232,7 @@ impl<'s> Reader<'s> {
 
     /// A top-level key that is not ours but nearly is.
     pub(super) fn warn_near_miss(&mut self, key: &str, entry: &Entry) {
-        let known = schema::keys::<schema::Config>();
+        let known = self.keys::<schema::Config>();
         if let Some(near) = nearest(key, known.iter().map(String::as_str)).filter(|near| near.len() > 8) {
             let reason = format!("`{}` is not about permissions and is ignored here", printable(key));
             self.warn(&entry.key_span, reason, &format!("did you mean `{near}`?"));
