@@ -7,7 +7,7 @@ mod requirements;
 mod reader;
 mod resources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::Report;
 use super::document::{Document, Legacy, PathEntry, Profile, Token};
@@ -106,8 +106,12 @@ fn read_profiles(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Pro
 fn check_cycles(reader: &mut Reader<'_>, permissions: &Entry, profiles: &BTreeMap<String, Profile>) {
     let extends = |name: &str| profiles.get(name)?.extends.as_ref().map(|extends| extends.value.as_str());
     let Value::Table(entries) = &permissions.node.value else { return };
+    let mut told: BTreeSet<&str> = BTreeSet::new();
     for entry in entries {
         let start = entry.key.as_str();
+        if told.contains(start) {
+            continue;
+        }
         let mut chain = vec![start];
         while let Some(next) = extends(chain[chain.len() - 1]) {
             if next == start {
@@ -115,6 +119,7 @@ fn check_cycles(reader: &mut Reader<'_>, permissions: &Entry, profiles: &BTreeMa
                 let way: Vec<String> = chain.iter().chain([&start]).map(|name| format!("`{}`", printable(name))).collect();
                 let reason = format!("the profile extends itself: {}", way.join(" → "));
                 reader.error(&span, reason, "let one of them extend a built-in profile, or nothing");
+                told.extend(&chain);
                 break;
             }
             if chain.contains(&next) || chain.len() > MAX_CHAIN {

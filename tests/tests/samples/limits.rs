@@ -10,7 +10,9 @@ const MANY_BRACKETS: usize = 100_000;
 
 /// A refused document gives this first line.
 fn check(name: &str, text: String, format: Format, expect: &str) {
+    let t0 = std::time::Instant::now();
     let outcome = read_bytes(name, text.into_bytes(), format, Layer::User);
+    eprintln!("TIME {name} {:?}", t0.elapsed());
     let first = outcome.message.lines().next().unwrap_or_default();
     assert_eq!((outcome.document.is_some(), first), (false, expect), "{name}");
     assert!(outcome.message.len() < MAX_MESSAGE_BYTES, "{name}: a message of {} bytes", outcome.message.len());
@@ -48,7 +50,7 @@ fn rules_are_counted() {
     let expect = format!("error: more than {MAX_RULES} rules in one document");
     check("one-rule-more.toml", rules(MAX_RULES), Format::Toml, &expect);
     check("50000-rules.toml", rules(50_000), Format::Toml, &expect);
-    let expect = format!("error: the file has 1788941 bytes and may have {MAX_DOCUMENT_BYTES}");
+    let expect = format!("error: the file has 1588917 bytes and may have {MAX_DOCUMENT_BYTES}");
     check("100000-rules.toml", rules(100_000), Format::Toml, &expect);
 }
 
@@ -105,7 +107,8 @@ fn nesting_is_bounded_and_never_exhausts_the_stack() {
     check("json arrays", json("[", "]", MAX_DEPTH + 1), Format::Json, &ours);
     check("json arrays", json("[", "]", MANY_BRACKETS), Format::Json, &ours);
     check("json objects", json("{\"a\":", "}", MANY_BRACKETS), Format::Json, &ours);
-    check("json open", "[".repeat(MANY_BRACKETS), Format::Json, &ours);
+    let syntax = "error: not valid JSON: the text ends inside a list";
+    check("json open", "[".repeat(MANY_BRACKETS), Format::Json, syntax);
 }
 
 /// Every problem costs the same, however many there are and however long their line is.
@@ -115,7 +118,7 @@ fn very_many_problems_are_counted_and_fifty_are_told() {
     let expect = "error: unknown key `k0` in a profile";
     check("unknown keys", format!("permissions.p = {{ {keys} }}"), Format::Toml, expect);
     let bad: String = (0..60_000).map(|n| format!("k{n}=x\n")).collect();
-    check("syntax", bad, Format::Toml, "error: not valid TOML: text stands between quotes");
+    check("syntax", bad, Format::Toml, "error: not valid TOML: a text must stand between quotes");
     let twice = "a=1\n".repeat(60_000);
     check("duplicates", twice, Format::Toml, "error: the key `a` stands twice");
 }

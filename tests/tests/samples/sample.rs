@@ -38,6 +38,16 @@ impl Sample {
         if self.name.starts_with("requirements-") { Layer::Requirements } else { Layer::User }
     }
 
+    /// The plain values of a file that is proper TOML or JSON.
+    #[must_use]
+    pub(crate) fn tree(&self) -> Option<serde_json::Value> {
+        let text = std::str::from_utf8(&self.bytes).ok()?.trim_start_matches('\u{feff}');
+        match self.format() {
+            Format::Json => serde_json::from_str(text).ok(),
+            Format::Toml => serde_json::to_value(toml::from_str::<toml::Table>(text).ok()?).ok(),
+        }
+    }
+
     /// Reads it as the document that it is.
     #[must_use]
     pub(crate) fn read(&self) -> Outcome {

@@ -156,14 +156,14 @@ pub(super) fn path_key(reader: &mut Reader<'_>, text: &str, span: &Range<usize>,
         let help = match text {
             _ if text.starts_with('~') => "only `~/…` is supported, not another user's home",
             "" => "name a path",
-            _ => "write an absolute path, `~/…`, or a nested table under `:project_roots`",
+            _ => "write an absolute path or `~/…`; in `filesystem`, a nested table under `:project_roots`",
         };
         let error = if text.is_empty() { PathError::Empty } else { PathError::NotAbsolute };
         reader.fault(span, text, &error, help);
         return None;
     };
     if rest.starts_with('/') {
-        reader.fault(span, text, &PathError::EmptyComponent, "");
+        reader.fault(span, text, &PathError::EmptyComponent, path_help(&PathError::EmptyComponent));
         return None;
     }
     match below(reader, rest, text, span, access)? {

@@ -88,7 +88,7 @@ fn read_who(reader: &mut Reader<'_>, node: &Node) -> Option<Who> {
         return None;
     }
     if out.profiles.is_empty() {
-        let help = "add `profiles = […]`; nobody else may use those named there";
+        let help = "add `profiles = […]`";
         reader.error(&node.span, "`who` names no profiles".to_owned(), help);
         return None;
     }

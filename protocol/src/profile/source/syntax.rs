@@ -35,7 +35,13 @@ pub(super) fn toml_fault(message: &str, text: &str, span: &Range<usize>) -> Faul
         return fault("a value is missing after `=`", "");
     }
     if bare_text {
-        return fault("text stands between quotes", "put it between double quotes");
+        return fault("a text must stand between quotes", "put it between double quotes");
+    }
+    if message.starts_with("invalid basic string") || message.starts_with("invalid literal string") {
+        return match word.chars().next() {
+            Some('\u{fffd}') => fault("a control character in a text", "write it as an escape, for instance `\\u001b`"),
+            _ => fault("the text is not closed with a quote on its line", ""),
+        };
     }
     if message.starts_with("invalid unquoted key") {
         return fault("a key with other characters than letters, digits, `-` and `_` stands between quotes", "");
