@@ -89,13 +89,29 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds a problem; beyond [`MAX_DIAGNOSTICS`](super::MAX_DIAGNOSTICS) it is only counted.
+    /// Adds a problem; beyond [`MAX_DIAGNOSTICS`](super::MAX_DIAGNOSTICS) it is only counted, but an error takes the place
+    /// of a warning, so that a report never loses the fact that there was one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.diagnostics.len() < super::MAX_DIAGNOSTICS {
+        if !self.is_full() {
             self.diagnostics.push(diagnostic);
-        } else {
-            self.omitted += 1;
+            return;
         }
+        self.omitted += 1;
+        let warning = self.diagnostics.iter_mut().rev().find(|kept| kept.severity == Severity::Warning);
+        if let (Severity::Error, Some(warning)) = (diagnostic.severity, warning) {
+            *warning = diagnostic;
+        }
+    }
+
+    /// Whether further problems of this severity would only be counted.
+    #[must_use]
+    pub(super) fn only_counts(&self, severity: Severity) -> bool {
+        let replaceable = |kept: &Diagnostic| kept.severity == Severity::Warning;
+        self.is_full() && (severity == Severity::Warning || !self.diagnostics.iter().any(replaceable))
+    }
+
+    fn is_full(&self) -> bool {
+        self.diagnostics.len() >= super::MAX_DIAGNOSTICS
     }
 
     /// Adds all of another report.
@@ -133,15 +149,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// The known word nearest to `word`, if any is near.
+/// The known word nearest to `word`, if any is near: at most a third of its letters may differ.
 #[must_use]
 pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     known
         .into_iter()
-        .map(|candidate| {
-            (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate)
-        })
-        .filter(|(distance, candidate)| *distance <= MAX_WORD_DISTANCE.min(candidate.chars().count() / 2 + 1))
+        .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= MAX_WORD_DISTANCE.min((candidate.chars().count() / 3).max(1)))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -154,3 +168,25 @@ pub fn offer(word: &str, known: &[&str]) -> String {
         None => format!("known here: {}", known.join(", ")),
     }
 }
+
+/// A character as it may stand in a message: control characters and those that reorder or hide text become visible.
+#[must_use]
+pub(super) fn visible(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        _ if is_hidden(c) => '\u{fffd}',
+        _ => c,
+    }
+}
+
+/// Whether a character controls the output instead of standing in it (Unicode Cc; the bidirectional and invisible
+/// characters of UAX #9 and UTS #39).
+#[must_use]
+pub(super) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+#[path = "diagnostic_tests.rs"]
+mod tests;

@@ -7,14 +7,14 @@ mod reader;
 mod requirements;
 mod resources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::Report;
 use super::document::{Document, Legacy, PathEntry, Profile, Token};
 use super::schema;
 use super::source::{Entry, Node, Source, Value};
 use crate::policy::{Access, Degradation, KernelFeature, Layer, Sourced};
-use reader::Reader;
+use reader::{Reader, printable};
 
 /// Names of metadata that a host-side tool would execute or trust, read-only in writable roots unless switched off.
 pub const PROTECTED_NAMES: [&str; 26] = [
@@ -45,6 +45,9 @@ pub const PROTECTED_NAMES: [&str; 26] = [
     ".gitconfig",
     ".config/fish",
 ];
+
+/// Longest chain of `extends` that is followed while looking for a cycle.
+const MAX_CHAIN: usize = 32;
 
 /// What a document yields: its meaning, if it has no errors, and everything to say about it.
 #[derive(Debug, Clone)]
@@ -87,6 +90,11 @@ fn read_config(reader: &mut Reader<'_>, tree: &Node, document: &mut Document) {
         }
     }
     document.legacy = mode.and_then(|entry| read_legacy(reader, entry, workspace_write));
+    if let (None, Some(details)) = (mode, workspace_write) {
+        read_workspace_write(reader, details, &mut Profile::default());
+        let reason = "`sandbox_workspace_write` has no effect without `sandbox_mode`".to_owned();
+        reader.warn(&details.key_span, reason, "remove the table, or set `sandbox_mode = \"workspace-write\"`");
+    }
     if let (Some(entry), Some(_)) = (mode, &document.default_permissions) {
         reader.error(
             &entry.key_span,
@@ -100,30 +108,50 @@ fn read_config(reader: &mut Reader<'_>, tree: &Node, document: &mut Document) {
 fn check_default(reader: &mut Reader<'_>, tree: &Node, document: &Document) {
     // Another layer may define the profile, so only what cannot be right anywhere is an error here.
     let Some(default) = &document.default_permissions else { return };
-    if default.value.starts_with(':') && !super::document::is_built_in(&default.value) {
-        let span = reader.span_of_key(tree, "default_permissions");
-        reader.error(
-            &span,
-            format!("there is no built-in profile `{}`", default.value),
-            &offer_built_in(&default.value),
-        );
-    }
-}
-
-fn offer_built_in(word: &str) -> String {
-    super::diagnostic::offer(word, &super::document::BUILT_IN_NAMES)
+    let span = reader.span_of_key(tree, "default_permissions");
+    reader.check_built_in(&default.value, &span);
 }
 
 fn read_profiles(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Profile> {
     let mut profiles = BTreeMap::new();
     for entry in reader.table(&entry.node, "`permissions`") {
+        reader.count_rule(&entry.key_span);
         reader.check_profile_name(entry);
         reader.profile = entry.key.clone();
         let profile = read_profile(reader, &entry.node);
         reader.profile.clear();
         profiles.insert(entry.key.clone(), profile);
     }
+    check_cycles(reader, entry, &profiles);
     profiles
+}
+
+/// A profile that extends itself, directly or through others of this document, means nothing in any layer.
+fn check_cycles(reader: &mut Reader<'_>, permissions: &Entry, profiles: &BTreeMap<String, Profile>) {
+    let extends = |name: &str| profiles.get(name)?.extends.as_ref().map(|extends| extends.value.as_str());
+    let Value::Table(entries) = &permissions.node.value else { return };
+    let mut told: BTreeSet<&str> = BTreeSet::new();
+    for entry in entries {
+        let start = entry.key.as_str();
+        if told.contains(start) {
+            continue;
+        }
+        let mut chain = vec![start];
+        while let Some(next) = extends(chain[chain.len() - 1]) {
+            if next == start {
+                let span = reader.span_of_key(&entry.node, "extends");
+                let way: Vec<String> = chain.iter().chain([&start]).map(|name| format!("`{}`", printable(name))).collect();
+                let reason = format!("the profile extends itself: {}", way.join(" → "));
+                reader.error(&span, reason, "let one of them extend a built-in profile, or nothing");
+                told.extend(&chain);
+                break;
+            }
+            if chain.contains(&next) || chain.len() > MAX_CHAIN {
+                break;
+            }
+            chain.push(next);
+        }
+    }
 }
 
 fn read_profile(reader: &mut Reader<'_>, node: &Node) -> Profile {
@@ -151,7 +179,7 @@ fn read_protected(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, So
     for entry in reader.table(&entry.node, "`protected`") {
         if !PROTECTED_NAMES.contains(&entry.key.as_str()) {
             let help = super::diagnostic::offer(&entry.key, &PROTECTED_NAMES);
-            reader.error(&entry.key_span, format!("`{}` is not protected metadata", entry.key), &help);
+            reader.error(&entry.key_span, format!("`{}` is not protected metadata", printable(&entry.key)), &help);
         }
         if let Some(value) = reader.boolean(entry) {
             out.insert(entry.key.clone(), value);
@@ -180,7 +208,9 @@ fn read_degrade(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<Degradation,
     for item in reader.list(&entry.node) {
         if let Some(name) = reader.word::<Degradation>(item, "guarantee") {
             let origin = reader.origin(&entry.key_span, &item.span);
-            out.insert(name, origin);
+            if out.insert(name, origin).is_some() {
+                reader.warn(&item.span, "the same guarantee stands twice".to_owned(), "remove one");
+            }
         }
     }
     out
@@ -188,9 +218,8 @@ fn read_degrade(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<Degradation,
 
 fn read_projects(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sourced<bool>> {
     let mut out = BTreeMap::new();
-    let Value::Table(projects) = &entry.node.value else { return out };
-    for project in projects {
-        let Value::Table(fields) = &project.node.value else { continue };
+    for project in reader.table(&entry.node, "`projects`") {
+        let fields = reader.table(&project.node, "what is known of a project");
         let Some(level) = fields.iter().find(|field| field.key == "trust_level") else { continue };
         let Some(word) = reader.string(&level.node) else { continue };
         let origin = reader.origin(&level.key_span, &level.node.span);
@@ -199,7 +228,7 @@ fn read_projects(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sou
             "untrusted" => drop(out.insert(project.key.clone(), Sourced { value: false, origin })),
             other => {
                 let help = super::diagnostic::offer(other, &["trusted", "untrusted"]);
-                reader.error(&level.node.span, format!("unknown trust level `{other}`"), &help);
+                reader.error(&level.node.span, format!("unknown trust level `{}`", printable(other)), &help);
             }
         }
     }
@@ -215,7 +244,7 @@ fn read_legacy(reader: &mut Reader<'_>, mode: &Entry, details: Option<&Entry>) -
     let word = reader.string(&mode.node)?;
     let Some((_, profile)) = modes.iter().find(|(name, _)| *name == word) else {
         let help = super::diagnostic::offer(word, &modes.map(|(name, _)| name));
-        reader.error(&mode.node.span, format!("unknown sandbox mode `{word}`"), &help);
+        reader.error(&mode.node.span, format!("unknown sandbox mode `{}`", printable(word)), &help);
         return None;
     };
     let origin = reader.origin(&mode.key_span, &mode.node.span);

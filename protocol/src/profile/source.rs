@@ -1,17 +1,22 @@
 //! A text with its name, and the tree that TOML and JSON both become.
 
+mod syntax;
+
 use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Severity};
-use super::{MAX_DEPTH, MAX_DOCUMENT_BYTES};
+use super::diagnostic::{Diagnostic, Severity, visible};
+use super::{MAX_DEPTH, MAX_DIAGNOSTICS, MAX_DOCUMENT_BYTES};
 use crate::policy::{Layer, Place};
 
 /// Beyond this length of a line columns count bytes, so that finding a place stays cheap.
 const MAX_CHARACTER_COLUMNS: usize = 64 << 10;
+
+/// What some editors put at the start of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The notation of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,33 +38,34 @@ pub struct Source {
 }
 
 impl Source {
-    /// Takes the bytes of a document.
+    /// Takes the bytes of a document; a byte order mark at its start is dropped.
     ///
     /// # Errors
     /// A [`Diagnostic`] when they are too many or not UTF-8.
     pub fn new(name: &str, bytes: Vec<u8>, format: Format, layer: Layer) -> Result<Self, Box<Diagnostic>> {
-        let bare = |line, reason: String, help: &str| {
-            Box::new(Diagnostic {
+        if bytes.len() > MAX_DOCUMENT_BYTES {
+            return Err(Box::new(Diagnostic {
                 severity: Severity::Error,
-                place: Place { file: name.to_owned(), line, column: 1 },
+                place: Place { file: name.to_owned(), line: 1, column: 1 },
                 width: 1,
                 line_text: String::new(),
-                reason,
-                help: Some(help.to_owned()),
-            })
-        };
-        if bytes.len() > MAX_DOCUMENT_BYTES {
-            let reason = format!("the file has {} bytes and may have {MAX_DOCUMENT_BYTES}", bytes.len());
-            return Err(bare(1, reason, "split it, or use patterns instead of single files"));
+                reason: format!("the file has {} bytes and may have {MAX_DOCUMENT_BYTES}", bytes.len()),
+                help: Some("use directories or patterns instead of single files".to_owned()),
+            }));
         }
-        let text = String::from_utf8(bytes).map_err(|error| {
+        let with = |text: String| {
+            let text = text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text);
+            let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+            Self { name: name.to_owned(), text, format, layer, lines }
+        };
+        String::from_utf8(bytes).map(with).map_err(|error| {
+            let mark = if error.as_bytes().starts_with("\u{feff}".as_bytes()) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
             let at = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let reason = format!("the file is not UTF-8 (byte {at})");
-            bare(u32::try_from(line).unwrap_or(u32::MAX), reason, "save it as UTF-8")
-        })?;
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Ok(Self { name: name.to_owned(), text, format, layer, lines })
+            let lossy = with(String::from_utf8_lossy(error.as_bytes()).into_owned());
+            let reason = format!("the file is not UTF-8 (byte {at} from its start)");
+            let help = Some("save it as UTF-8".to_owned());
+            Box::new(Diagnostic { help, ..lossy.diagnostic(Severity::Error, &(at - mark..at - mark + 1), reason) })
+        })
     }
 
     /// The name under which it was given.
@@ -100,15 +106,6 @@ impl Source {
         let raw = self.text[self.lines[line]..end].trim_end_matches('\r');
         let last = self.floor(span.end.min(end));
         let width = self.text.get(self.floor(span.start)..last).map_or(1, |part| part.chars().count().max(1));
-        let visible = |c: char| {
-            if c == '\t' {
-                ' '
-            } else if c.is_control() {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        };
         Diagnostic {
             severity,
             place,
@@ -131,11 +128,11 @@ impl Source {
         self.diagnostic(severity, &(start..end), reason)
     }
 
-    /// The text of a range, on one line.
+    /// The text of a range, on one line, nothing hidden in it.
     #[must_use]
     pub fn excerpt(&self, span: &Range<usize>) -> String {
         let text = self.text.get(span.clone()).unwrap_or_default();
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+        text.split_whitespace().collect::<Vec<_>>().join(" ").chars().map(visible).collect()
     }
 
     fn floor(&self, at: usize) -> usize {
@@ -161,26 +158,35 @@ impl Source {
     }
 
     fn toml_tree(&self) -> Result<Node, Vec<Diagnostic>> {
+        if let Some(at) = syntax::toml_depth(&self.text) {
+            let reason = format!("nested more than {MAX_DEPTH} levels deep");
+            return Err(vec![self.diagnostic(Severity::Error, &(at..at + 1), reason)]);
+        }
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         if errors.is_empty() {
             return Ok(Node { span: table.span(), value: toml_table(table.get_ref()) });
         }
-        let end = self.text.len()..self.text.len();
-        Err(errors
-            .iter()
-            .map(|error| {
-                let span = error.span().unwrap_or_else(|| end.clone());
-                self.diagnostic(Severity::Error, &span, format!("not valid TOML: {}", error.message()))
-            })
-            .collect())
+        let end = self.text.len();
+        let mut problems: Vec<(Range<usize>, &str)> =
+            errors.iter().map(|error| (error.span().unwrap_or(end..end), error.message())).collect();
+        problems.sort_by_key(|(span, _)| span.start);
+        let duplicates = problems.iter().filter(|(_, message)| message.starts_with("duplicate key"));
+        let duplicates: Vec<_> = duplicates.map(|(span, _)| span.clone()).take(MAX_DIAGNOSTICS).collect();
+        let follows = syntax::follows_from_header(&self.text, &duplicates);
+        let told = problems.iter().filter(|(span, _)| !follows.contains(&span.start)).take(MAX_DIAGNOSTICS);
+        Err(told.map(|(span, message)| self.fault(span, syntax::toml_fault(message, &self.text, span))).collect())
+    }
+
+    fn fault(&self, span: &Range<usize>, fault: syntax::Fault) -> Diagnostic {
+        let help = Some(fault.help.to_owned()).filter(|help| !help.is_empty());
+        Diagnostic { help, ..self.diagnostic(Severity::Error, span, fault.reason) }
     }
 
     fn json_tree(&self) -> Result<Node, Vec<Diagnostic>> {
         let fail = |error: serde_json::Error, offset: usize| {
             let at = self.json_offset(&error, offset);
-            let full = error.to_string();
-            let reason = full.rsplit_once(" at line").map_or(full.as_str(), |(head, _)| head);
-            vec![self.diagnostic(Severity::Error, &(at..at + 1), format!("not valid JSON: {reason}"))]
+            let rest = self.text.get(at..).unwrap_or_default();
+            vec![self.fault(&(at..at + 1), syntax::json_fault(&error.to_string(), rest))]
         };
         let raw: &RawValue = serde_json::from_str(&self.text).map_err(|error| fail(error, 0))?;
         self.json_node(raw, 0).map_err(|(error, offset)| fail(error, offset))
@@ -277,6 +283,15 @@ pub enum Value {
 }
 
 impl Value {
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The kind of value, with its article.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -299,7 +314,10 @@ fn toml_table(table: &DeTable<'_>) -> Value {
         key_span: key.span(),
         node: toml_node(value),
     };
-    Value::Table(table.iter().map(entry).collect())
+    let mut entries: Vec<Entry> = table.iter().map(entry).collect();
+    // The parser sorts by key; problems such as "stands twice" are told at the later one.
+    entries.sort_by_key(|entry| entry.key_span.start);
+    Value::Table(entries)
 }
 
 fn toml_node(value: &toml::Spanned<DeValue<'_>>) -> Node {
@@ -377,3 +395,7 @@ impl<'de> Deserialize<'de> for Items<'de> {
         deserializer.deserialize_seq(Collect)
     }
 }
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

@@ -1,8 +1,11 @@
 //! The `environment` table.
 
+use std::collections::HashSet;
+
 use super::reader::{Reader, printable};
 use crate::policy::Sourced;
 use crate::policy::environment::{NamePattern, check_name};
+use crate::policy::glob::has_wildcard;
 use crate::profile::document::EnvironmentRules;
 use crate::profile::schema;
 use crate::profile::source::{Entry, Node};
@@ -13,7 +16,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> EnvironmentRules {
         match entry.key.as_str() {
             "inherit" => {
                 let origin = reader.entry_origin(entry);
-                out.inherit = reader.word(&entry.node, "word").map(|value| Sourced { value, origin });
+                out.inherit = reader.word(&entry.node, "value of `inherit`").map(|value| Sourced { value, origin });
             }
             "allow" => out.allow = Some(read_names(reader, entry)),
             "deny" => out.deny = Some(read_names(reader, entry)),
@@ -21,7 +24,10 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> EnvironmentRules {
                 for entry in reader.table(&entry.node, "`set`") {
                     reader.count_rule(&entry.key_span);
                     if let Err(error) = check_name(&entry.key) {
-                        reader.error(&entry.key_span, format!("`{}`: {error}", printable(&entry.key)), "");
+                        reader.fault(&entry.key_span, &entry.key, &error, "");
+                    } else if has_wildcard(&entry.key) {
+                        let reason = format!("`{}` is a pattern, and one variable is set", printable(&entry.key));
+                        reader.error(&entry.key_span, reason, "name the variable");
                     }
                     let Some(value) = reader.string(&entry.node) else { continue };
                     if value.contains('\0') {
@@ -39,12 +45,20 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> EnvironmentRules {
 
 fn read_names(reader: &mut Reader<'_>, entry: &Entry) -> Vec<Sourced<NamePattern>> {
     let mut out = Vec::new();
+    let mut seen = HashSet::new();
     for item in reader.list(&entry.node) {
         reader.count_rule(&item.span);
         let Some(text) = reader.string(item) else { continue };
+        if has_wildcard(text) {
+            reader.count_pattern(&item.span);
+        }
         match NamePattern::parse(text) {
+            Ok(value) if !seen.insert(text) => {
+                let reason = format!("`{}` stands twice", value.as_str());
+                reader.warn(&item.span, reason, "remove one");
+            }
             Ok(value) => out.push(Sourced { value, origin: reader.origin(&item.span, &item.span) }),
-            Err(error) => reader.error(&item.span, format!("`{}`: {error}", printable(text)), ""),
+            Err(error) => reader.fault(&item.span, text, &error, ""),
         }
     }
     out

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::reader::{Reader, printable};
 use crate::path::{AbsPath, PathError};
-use crate::policy::glob::{Glob, has_wildcard};
+use crate::policy::glob::{Glob, GlobError, has_wildcard};
 use crate::policy::{Access, Sourced};
 use crate::profile::diagnostic::offer;
 use crate::profile::document::{Base, Below, PathEntry, PathKey, Profile, Token};
@@ -63,7 +63,7 @@ fn read_nested(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
     for nested in entries {
         let Some(access) = read_access(reader, &nested.node) else { continue };
         reader.count_rule(&nested.key_span);
-        let Some(below) = below(reader, &nested.key, &nested.key_span, access) else { continue };
+        let Some(below) = nested_below(reader, nested, access) else { continue };
         let below = match below {
             Below::Path(path) if path.is_empty() => Below::Path(outer.clone()),
             Below::Path(path) if outer.is_empty() => Below::Path(path),
@@ -72,7 +72,44 @@ fn read_nested(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
             Below::Pattern(pattern) => Below::Pattern(format!("{}/{pattern}", escaped(&outer))),
         };
         let origin = reader.entry_origin(nested);
-        insert(reader, out, (base.clone(), below), PathEntry { access, origin }, &nested.key_span);
+        insert(reader, out, joined(base.clone(), below), PathEntry { access, origin }, &nested.key_span);
+    }
+}
+
+/// Reads a key of a nested table: relative, and no special path of its own.
+fn nested_below(reader: &mut Reader<'_>, entry: &Entry, access: Access) -> Option<Below> {
+    let (text, span) = (entry.key.as_str(), &entry.key_span);
+    let (reason, help) = match text {
+        _ if text.starts_with('/') => (PathError::NotRelative.to_string(), "give it a key of its own, outside this table"),
+        _ if text.starts_with(':') => ("a special path cannot stand inside another".to_owned(), "give it a key of its own"),
+        _ if text == "~" || text.starts_with("~/") => {
+            ("`~` has no meaning inside a nested table".to_owned(), "give it a key of its own, outside this table")
+        }
+        "" => (PathError::Empty.to_string(), "write `.` for the path itself"),
+        _ => return below(reader, text, text, span, access),
+    };
+    reader.fault(span, text, &reason, help);
+    None
+}
+
+/// One identity for each path, however it is nested: `/srv` with `a` inside is `/srv/a`, and so is `:root` with `srv/a`.
+fn joined(base: Base, below: Below) -> PathKey {
+    let path = match &base {
+        Base::Path(path) => path.clone(),
+        Base::Token(Token::Root) => AbsPath::root(),
+        Base::Token(_) => return (base, below),
+    };
+    match below {
+        Below::Path(relative) if relative.is_empty() => (base, Below::Path(relative)),
+        Below::Path(relative) => match path.join(&relative) {
+            Ok(path) => (Base::Path(path), Below::Path(String::new())),
+            Err(_) => (base, Below::Path(relative)),
+        },
+        Below::Pattern(pattern) if path.is_root() => (Base::Path(path), Below::Pattern(pattern)),
+        Below::Pattern(pattern) => {
+            let prefix = path.display().trim_start_matches('/').to_owned();
+            (Base::Path(AbsPath::root()), Below::Pattern(format!("{}/{pattern}", escaped(&prefix))))
+        }
     }
 }
 
@@ -123,7 +160,7 @@ pub(super) fn path_key(
         return Some((Base::Token(Token::Home), Below::Path(String::new())));
     }
     if let Some(rest) = text.strip_prefix("~/") {
-        return Some((Base::Token(Token::Home), below(reader, rest, span, access)?));
+        return Some((Base::Token(Token::Home), below(reader, rest, text, span, access)?));
     }
     if text == "/" || text == "/**" && access != Access::None {
         return Some((Base::Token(Token::Root), Below::Path(String::new())));
@@ -132,13 +169,17 @@ pub(super) fn path_key(
         let help = match text {
             _ if text.starts_with('~') => "only `~/…` is supported, not another user's home",
             "" => "name a path",
-            _ => "write an absolute path, `~/…`, or a nested table under `:project_roots`",
+            _ => "write an absolute path or `~/…`; in `filesystem`, a nested table under `:project_roots`",
         };
         let error = if text.is_empty() { PathError::Empty } else { PathError::NotAbsolute };
-        reader.error(span, format!("`{}`: {error}", printable(text)), help);
+        reader.fault(span, text, &error, help);
         return None;
     };
-    match below(reader, rest, span, access)? {
+    if rest.starts_with('/') {
+        reader.fault(span, text, &PathError::EmptyComponent, path_help(&PathError::EmptyComponent));
+        return None;
+    }
+    match below(reader, rest, text, span, access)? {
         Below::Path(path) => match AbsPath::parse(format!("/{path}")) {
             Ok(path) => Some((Base::Path(path), Below::Path(String::new()))),
             Err(error) => {
@@ -165,41 +206,64 @@ fn token_key(reader: &mut Reader<'_>, text: &str, span: &Range<usize>) -> Option
     None
 }
 
-/// Reads a relative path or pattern.
-fn below(reader: &mut Reader<'_>, text: &str, span: &Range<usize>, access: Access) -> Option<Below> {
+/// Reads a relative path or pattern; `shown` is the whole key as it was written.
+fn below(reader: &mut Reader<'_>, text: &str, shown: &str, span: &Range<usize>, access: Access) -> Option<Below> {
     if text == "." || text == "./" {
         return Some(Below::Path(String::new()));
     }
     if text.chars().any(char::is_control) {
-        let help = "patterns such as `?` can stand for unusual characters in a name";
-        reader.error(span, format!("`{}`: a control character in a path", printable(text)), help);
+        let help = "in a denial, `?` can stand for an unusual character of a name";
+        reader.fault(span, shown, &"a control character in a path", help);
         return None;
     }
     // A grant on `dir/**` is a grant on `dir`, as existing files write it.
     let text = if access == Access::None { text } else { text.strip_suffix("/**").unwrap_or(text) };
-    let fault = |reader: &mut Reader<'_>, error: String| {
-        reader.error(span, format!("`{}`: {error}", printable(text)), "");
-        None
-    };
     if !has_wildcard(text) {
         return match AbsPath::root().join(text) {
             Ok(_) => Some(Below::Path(text.trim_end_matches('/').to_owned())),
-            Err(error) => fault(reader, error.to_string()),
+            Err(error) => {
+                reader.fault(span, shown, &error, path_help(&error));
+                None
+            }
         };
     }
+    read_pattern(reader, text, shown, span, access)
+}
+
+fn read_pattern(reader: &mut Reader<'_>, text: &str, shown: &str, span: &Range<usize>, access: Access) -> Option<Below> {
     reader.count_pattern(span);
     if access != Access::None {
         let help = "grant the directory and deny what must stay closed inside it";
-        reader.error(
-            span,
-            format!("`{}`: a pattern can only deny, not grant {access}", printable(text)),
-            help,
-        );
+        reader.fault(span, shown, &format!("a pattern can only deny, not grant {access}"), help);
+        return None;
+    }
+    if text.ends_with('/') {
+        let help = "remove it: a pattern that matches a directory covers what is below it";
+        reader.fault(span, shown, &"a pattern cannot end with a slash", help);
         return None;
     }
     match Glob::below(&AbsPath::root(), text) {
         Ok(_) => Some(Below::Pattern(text.to_owned())),
-        Err(error) => fault(reader, error.to_string()),
+        Err(error) => {
+            let help = match &error {
+                GlobError::Path(error) => path_help(error),
+                GlobError::DoubleStarInComponent { .. } => "for instance `**/*.key`",
+                GlobError::EmptyClass { .. } => "write `[[]` for a bracket itself",
+                _ => "",
+            };
+            reader.fault(span, shown, &error, help);
+            None
+        }
+    }
+}
+
+/// What to do about a path that is not normal.
+fn path_help(error: &PathError) -> &'static str {
+    match error {
+        PathError::ParentComponent => "write the path that is meant",
+        PathError::DotComponent => "leave it out",
+        PathError::EmptyComponent => "write one slash",
+        _ => "",
     }
 }
 
@@ -211,20 +275,28 @@ pub(super) fn escaped(path: &str) -> String {
 pub(super) fn read_roots(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sourced<bool>> {
     let mut out = BTreeMap::new();
     for root in reader.table(&entry.node, "`workspace_roots`") {
-        let relative =
-            root.key.strip_prefix("~/").or_else(|| root.key.strip_prefix('/')).unwrap_or(&root.key);
-        if has_wildcard(&root.key) || root.key.starts_with(':') {
-            reader.error(
-                &root.key_span,
-                format!("`{}` is not a directory", printable(&root.key)),
-                "name one directory",
-            );
-        } else if let Err(error) = AbsPath::root().join(relative) {
-            reader.error(&root.key_span, format!("`{}`: {error}", printable(&root.key)), "");
-        }
+        reader.count_rule(&root.key_span);
+        check_root(reader, root);
         if let Some(value) = reader.boolean(root) {
             out.insert(root.key.clone(), value);
         }
     }
     out
+}
+
+/// A workspace root is one directory: absolute, below home, or relative to the working directory.
+fn check_root(reader: &mut Reader<'_>, root: &Entry) {
+    let (text, span) = (root.key.as_str(), &root.key_span);
+    let relative = text.strip_prefix("~/").or_else(|| text.strip_prefix('/')).unwrap_or(text);
+    if has_wildcard(text) || text.starts_with(':') {
+        reader.fault(span, text, &"a workspace root is one directory", "name one directory");
+    } else if text.starts_with('~') && text != "~" && !text.starts_with("~/") {
+        reader.fault(span, text, &PathError::NotAbsolute, "only `~/…` is supported, not another user's home");
+    } else if text.chars().any(char::is_control) {
+        reader.fault(span, text, &"a control character in a path", "");
+    } else if relative.is_empty() && !text.is_empty() {
+        // `/` and `~/` are directories.
+    } else if let Err(error) = AbsPath::root().join(relative) {
+        reader.fault(span, text, &error, path_help(&error));
+    }
 }

@@ -1,11 +1,12 @@
 //! The `network` table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::filesystem;
 use super::reader::{Reader, printable};
+use crate::policy::glob::has_wildcard;
 use crate::policy::{Access, DomainPattern, Origin, Sourced};
 use crate::profile::diagnostic::offer;
 use crate::profile::document::{Base, Below, NetworkRules, Token};
@@ -74,8 +75,11 @@ fn warn_without_effect(reader: &mut Reader<'_>, entries: &[Entry], rules: &Netwo
     }
 }
 
+/// Host rules with where each pattern stands.
+type Domains = BTreeMap<DomainPattern, (Sourced<bool>, std::ops::Range<usize>)>;
+
 fn read_domains(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<DomainPattern, Sourced<bool>> {
-    let mut out = BTreeMap::new();
+    let mut out = Domains::new();
     match &node.value {
         Value::Array(items) => {
             for item in items {
@@ -106,11 +110,11 @@ fn read_domains(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<DomainPattern,
             );
         }
     }
-    warn_shadowed(reader, node, &out);
-    out
+    warn_shadowed(reader, &out);
+    out.into_iter().map(|(pattern, (rule, _))| (pattern, rule)).collect()
 }
 
-fn read_domain_entry(reader: &mut Reader<'_>, item: &Node, out: &mut BTreeMap<DomainPattern, Sourced<bool>>) {
+fn read_domain_entry(reader: &mut Reader<'_>, item: &Node, out: &mut Domains) {
     reader.count_rule(&item.span);
     let (mut pattern, mut allow) = (None, None);
     let before = reader.report.diagnostics.len();
@@ -147,33 +151,36 @@ fn add_domain(
     text: &str,
     span: &std::ops::Range<usize>,
     rule: Sourced<bool>,
-    out: &mut BTreeMap<DomainPattern, Sourced<bool>>,
+    out: &mut Domains,
 ) {
     match DomainPattern::parse(text) {
-        Err(error) => reader.error(span, format!("`{}`: {error}", printable(text)), ""),
+        Err(error) => reader.fault(span, text, &error, ""),
         Ok(pattern) => match out.get(&pattern) {
-            Some(first) if first.value != rule.value => {
+            Some((first, _)) if first.value != rule.value => {
                 let whence = first.origin.whence();
                 let reason = format!("`{pattern}` is both allowed and denied (see {whence})");
                 reader.error(span, reason, "keep one of the two");
             }
-            Some(first) => {
+            Some((first, _)) => {
                 let whence = first.origin.whence();
                 reader.warn(span, format!("`{pattern}` stands twice (see {whence})"), "remove one");
             }
-            None => drop(out.insert(pattern, rule)),
+            None => drop(out.insert(pattern, (rule, span.clone()))),
         },
     }
 }
 
 /// A grant that a denial covers whole can never match.
-fn warn_shadowed(reader: &mut Reader<'_>, node: &Node, rules: &BTreeMap<DomainPattern, Sourced<bool>>) {
-    let denials = || rules.iter().filter(|(pattern, rule)| !rule.value && **pattern != DomainPattern::ANY);
-    for (pattern, _) in rules.iter().filter(|(_, rule)| rule.value) {
-        if let Some((deny, rule)) = denials().find(|(deny, _)| deny.covers(pattern)) {
+fn warn_shadowed(reader: &mut Reader<'_>, rules: &Domains) {
+    if reader.report.has_errors() {
+        return;
+    }
+    let denials = || rules.iter().filter(|(pattern, (rule, _))| !rule.value && **pattern != DomainPattern::ANY);
+    for (pattern, (_, span)) in rules.iter().filter(|(_, (rule, _))| rule.value) {
+        if let Some((deny, (rule, _))) = denials().find(|(deny, _)| deny.covers(pattern)) {
             let whence = rule.origin.whence();
             let reason = format!("`{pattern}` can never match: the denial of `{deny}` wins ({whence})");
-            reader.warn(&node.span, reason, "remove one of the two");
+            reader.warn(span, reason, "remove one of the two");
         }
     }
 }
@@ -200,13 +207,26 @@ fn read_permission(reader: &mut Reader<'_>, node: &Node) -> Option<bool> {
 
 fn read_sockets(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<(Base, String), Sourced<bool>> {
     let mut out = BTreeMap::new();
-    let mut add =
-        |reader: &mut Reader<'_>, text: &str, span: &std::ops::Range<usize>, rule: Sourced<bool>| {
-            reader.count_rule(span);
-            if let Some((base, Below::Path(below))) = filesystem::path_key(reader, text, span, Access::Read) {
-                out.insert((base, below), rule);
+    let mut add = |reader: &mut Reader<'_>, text: &str, span: &std::ops::Range<usize>, rule: Sourced<bool>| {
+        reader.count_rule(span);
+        if has_wildcard(text) {
+            let help = "name the socket, or the directory that holds it";
+            reader.error(span, format!("`{}`: a socket rule cannot be a pattern", printable(text)), help);
+            return;
+        }
+        let Some((base, Below::Path(below))) = filesystem::path_key(reader, text, span, Access::Read) else { return };
+        match out.entry((base, below)) {
+            btree_map::Entry::Vacant(free) => drop(free.insert(rule)),
+            btree_map::Entry::Occupied(first) if first.get().value == rule.value => {
+                let reason = format!("the socket stands twice (see {})", first.get().origin.whence());
+                reader.warn(span, reason, "remove one");
             }
-        };
+            btree_map::Entry::Occupied(first) => {
+                let reason = format!("the socket is both allowed and denied (see {})", first.get().origin.whence());
+                reader.error(span, reason, "keep one of the two");
+            }
+        }
+    };
     match &node.value {
         Value::Array(items) => {
             for item in items {
@@ -238,6 +258,7 @@ fn read_private(reader: &mut Reader<'_>, entry: &Entry) -> Option<Sourced<Vec<Ip
         Value::Array(items) => {
             let mut ranges = Vec::new();
             for item in items {
+                reader.count_rule(&item.span);
                 let Some(text) = reader.string(item) else { continue };
                 match text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)) {
                     Ok(range) => ranges.push(range.trunc()),

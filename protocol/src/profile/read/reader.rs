@@ -1,12 +1,15 @@
 //! The reader's small steps: expect a kind of value, keep the place, report and go on.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::policy::{Origin, Sourced};
-use crate::profile::diagnostic::{Report, Severity, nearest, offer};
+use crate::profile::diagnostic::{Report, Severity, is_hidden, nearest, offer};
 use crate::profile::schema;
 use crate::profile::source::{Entry, Node, Source, Value};
 use crate::profile::{MAX_PATTERNS, MAX_RULES, document};
@@ -21,11 +24,13 @@ pub(super) struct Reader<'s> {
     pub(super) profile: String,
     rules: usize,
     patterns: usize,
+    told: HashSet<(usize, usize)>,
+    known: HashMap<Cow<'static, str>, Rc<[String]>>,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, report: Report::default(), profile: String::new(), rules: 0, patterns: 0 }
+        Self { source, report: Report::default(), profile: String::new(), rules: 0, patterns: 0, told: HashSet::new(), known: HashMap::new() }
     }
 
     pub(super) fn error(&mut self, span: &Range<usize>, reason: String, help: &str) {
@@ -37,32 +42,46 @@ impl<'s> Reader<'s> {
     }
 
     fn say(&mut self, severity: Severity, span: &Range<usize>, reason: String, help: &str) {
+        // One place has one error: what follows from it would only hide it. And beyond the report's room a diagnostic is
+        // not even built, since each costs its line.
+        if severity == Severity::Error && !self.told.insert((span.start, span.end)) {
+            return;
+        }
+        if self.report.only_counts(severity) {
+            self.report.omitted += 1;
+            return;
+        }
         let mut diagnostic = self.source.diagnostic(severity, span, reason);
         diagnostic.help = (!help.is_empty()).then(|| help.to_owned());
         self.report.push(diagnostic);
     }
 
-    /// The origin of a rule that stands between two spans.
-    pub(super) fn origin(&self, from: &Range<usize>, to: &Range<usize>) -> Origin {
-        let whole = from.start.min(to.start)..from.end.max(to.end);
-        let adjacent = whole.len() <= MAX_RULE_TEXT;
-        let rule = self.source.excerpt(if adjacent { &whole } else { to });
-        Origin {
-            layer: self.source.layer(),
-            profile: self.profile.clone(),
-            place: Some(self.source.place(to.start.max(from.start).min(from.start.max(to.start)))),
-            rule,
-        }
+    /// The origin of an item of a list that stands under the key `key`: the item's place, and both as the rule where they
+    /// are near each other.
+    pub(super) fn origin(&self, key: &Range<usize>, item: &Range<usize>) -> Origin {
+        let whole = key.start.min(item.start)..item.end.max(key.end);
+        let near = whole.len() <= MAX_RULE_TEXT;
+        self.origin_at(item.start, if near { &whole } else { item })
     }
 
     pub(super) fn entry_origin(&self, entry: &Entry) -> Origin {
         let whole = entry.key_span.start..entry.node.span.end.max(entry.key_span.end);
-        Origin {
-            layer: self.source.layer(),
-            profile: self.profile.clone(),
-            place: Some(self.source.place(entry.key_span.start)),
-            rule: self.source.excerpt(&whole),
+        self.origin_at(entry.key_span.start, &whole)
+    }
+
+    fn origin_at(&self, at: usize, rule: &Range<usize>) -> Origin {
+        let mut text = self.source.excerpt(rule);
+        if let Some((cut, _)) = text.char_indices().nth(MAX_RULE_TEXT) {
+            text.truncate(cut);
+            text.push('…');
         }
+        let place = Some(self.source.place(at));
+        Origin { layer: self.source.layer(), profile: self.profile.clone(), place, rule: text }
+    }
+
+    /// A value as it stands in the text, short enough for a message.
+    pub(super) fn shown(&self, span: &Range<usize>) -> String {
+        printable(&self.source.excerpt(span))
     }
 
     /// Counts a rule; the one beyond the limit is an error, and further ones are not reported again.
@@ -92,7 +111,7 @@ impl<'s> Reader<'s> {
             self.error(&node.span, format!("{what} must be a table, not {}", node.value.kind()), "");
             return &[];
         };
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for entry in entries {
             if !seen.insert(entry.key.as_str()) {
                 self.error(
@@ -108,13 +127,18 @@ impl<'s> Reader<'s> {
     /// The entries of a table whose keys are those of `T`; any other key is an error.
     pub(super) fn known_table<'n, T: JsonSchema>(&mut self, node: &'n Node, what: &str) -> &'n [Entry] {
         let entries = self.table(node, what);
-        let known = schema::keys::<T>();
+        let known = self.keys::<T>();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let reason = format!("unknown key `{}` in {what}", printable(&entry.key));
             self.error(&entry.key_span, reason, &offer(&entry.key, &known));
         }
         entries
+    }
+
+    /// The keys that a table of type `T` knows; making the schema costs more than reading the table, so it is made once.
+    fn keys<T: JsonSchema>(&mut self) -> Rc<[String]> {
+        Rc::clone(self.known.entry(T::schema_id()).or_insert_with(|| schema::keys::<T>().into()))
     }
 
     pub(super) fn list<'n>(&mut self, node: &'n Node) -> &'n [Node] {
@@ -183,12 +207,22 @@ impl<'s> Reader<'s> {
             self.error(&entry.node.span, "`:danger-full-access` cannot be extended".to_owned(), help);
             return None;
         }
-        if name.value.starts_with(':') && !document::is_built_in(&name.value) {
-            let help = offer(&name.value, &document::BUILT_IN_NAMES);
-            self.error(&entry.node.span, format!("there is no built-in profile `{}`", name.value), &help);
-            return None;
-        }
+        self.check_built_in(&name.value, &entry.node.span);
         Some(name)
+    }
+
+    /// Says so when a name that must be a built-in profile's is not.
+    pub(super) fn check_built_in(&mut self, name: &str, span: &Range<usize>) {
+        if name.starts_with(':') && !document::is_built_in(name) {
+            let help = offer(name, &document::BUILT_IN_NAMES);
+            self.error(span, format!("there is no built-in profile `{}`", printable(name)), &help);
+        }
+    }
+
+    /// A problem with something that was written: the text, unless it is empty, and what is wrong with it.
+    pub(super) fn fault(&mut self, span: &Range<usize>, text: &str, error: &impl std::fmt::Display, help: &str) {
+        let reason = if text.is_empty() { error.to_string() } else { format!("`{}`: {error}", printable(text)) };
+        self.error(span, reason, help);
     }
 
     pub(super) fn check_profile_name(&mut self, entry: &Entry) {
@@ -198,17 +232,13 @@ impl<'s> Reader<'s> {
             && name.chars().count() <= MAX_PROFILE_NAME
             && name.chars().all(|c| c.is_alphanumeric() || "-_.:".contains(c));
         if reserved {
-            let reason = format!(
-                "`{}`: names that start with `:` are reserved for built-in profiles",
-                printable(name)
-            );
-            self.error(
-                &entry.key_span,
-                reason,
-                &format!("call it `{}`", printable(name.trim_start_matches(':'))),
-            );
+            let reason = format!("`{}`: names that start with `:` are reserved for built-in profiles", printable(name));
+            let bare = printable(name.trim_start_matches(':'));
+            let help = if bare.is_empty() { "give it a name of your own".to_owned() } else { format!("call it `{bare}`") };
+            self.error(&entry.key_span, reason, &help);
         } else if !proper {
-            let reason = format!("`{}` cannot be the name of a profile", printable(name));
+            let shown = if name.is_empty() { "an empty text".to_owned() } else { format!("`{}`", printable(name)) };
+            let reason = format!("{shown} cannot be the name of a profile");
             let help = format!("use up to {MAX_PROFILE_NAME} letters, digits, `-`, `_` and `.`");
             self.error(&entry.key_span, reason, &help);
         }
@@ -216,7 +246,7 @@ impl<'s> Reader<'s> {
 
     /// A top-level key that is not ours but nearly is.
     pub(super) fn warn_near_miss(&mut self, key: &str, entry: &Entry) {
-        let known = schema::keys::<schema::Config>();
+        let known = self.keys::<schema::Config>();
         if let Some(near) = nearest(key, known.iter().map(String::as_str)).filter(|near| near.len() > 8) {
             let reason = format!("`{}` is not about permissions and is ignored here", printable(key));
             self.warn(&entry.key_span, reason, &format!("did you mean `{near}`?"));
@@ -232,7 +262,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Longest rule text kept in an origin, in bytes.
+/// Longest rule text kept in an origin, in characters.
 const MAX_RULE_TEXT: usize = 200;
 
 /// The words that an enumeration takes, from its schema.
@@ -266,5 +296,5 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 fn escape(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+    if is_hidden(c) { c.escape_default().collect() } else { vec![c] }
 }

@@ -1,7 +1,7 @@
 //! The administrator's requirements: defaults and the ceiling. Every key is known; a stranger is an error.
 
 use super::filesystem;
-use super::reader::{Reader, printable};
+use super::reader::Reader;
 use super::{network, read_profiles, resources};
 use crate::policy::{Access, DomainPattern, Sourced};
 use crate::profile::document::{Ceiling, Document, PathEntry, Who};
@@ -25,7 +25,7 @@ fn read_ceiling(reader: &mut Reader<'_>, node: &Node) -> Ceiling {
     reader.profile = "ceiling".to_owned();
     for entry in reader.known_table::<schema::CeilingTable>(node, "`ceiling`") {
         match entry.key.as_str() {
-            "profiles" => out.profiles = Some(names(reader, entry)),
+            "profiles" => out.profiles = Some(profiles(reader, entry)),
             "filesystem" => {
                 out.has_filesystem = true;
                 filesystem::read(reader, &entry.node, &mut out.limits);
@@ -48,6 +48,9 @@ fn read_ceiling(reader: &mut Reader<'_>, node: &Node) -> Ceiling {
 
 fn read_deny(reader: &mut Reader<'_>, node: &Node, out: &mut Ceiling) {
     for entry in reader.known_table::<schema::DenyTable>(node, "`deny`") {
+        if !matches!(entry.key.as_str(), "read" | "domains") {
+            continue;
+        }
         for item in reader.list(&entry.node) {
             reader.count_rule(&item.span);
             let Some(text) = reader.string(item) else { continue };
@@ -60,7 +63,7 @@ fn read_deny(reader: &mut Reader<'_>, node: &Node, out: &mut Ceiling) {
             }
             match DomainPattern::parse(text) {
                 Ok(pattern) => drop(out.deny_domains.insert(pattern, Sourced { value: false, origin })),
-                Err(error) => reader.error(&item.span, format!("`{}`: {error}", printable(text)), ""),
+                Err(error) => reader.fault(&item.span, text, &error, ""),
             }
         }
     }
@@ -69,15 +72,18 @@ fn read_deny(reader: &mut Reader<'_>, node: &Node, out: &mut Ceiling) {
 fn read_who(reader: &mut Reader<'_>, node: &Node) -> Option<Who> {
     let origin = reader.origin(&node.span, &node.span);
     let mut out = Who { users: Vec::new(), groups: Vec::new(), profiles: Vec::new(), origin };
+    let told = reader.report.diagnostics.len();
+    let plain = |names: Vec<Sourced<String>>| names.into_iter().map(|name| name.value).collect();
     for entry in reader.known_table::<schema::WhoTable>(node, "`who`") {
-        let names = names(reader, entry);
-        let plain = || names.iter().map(|name| name.value.clone()).collect();
         match entry.key.as_str() {
-            "users" => out.users = plain(),
-            "groups" => out.groups = plain(),
-            "profiles" => out.profiles = names,
+            "users" => out.users = plain(names(reader, entry)),
+            "groups" => out.groups = plain(names(reader, entry)),
+            "profiles" => out.profiles = profiles(reader, entry),
             _ => {}
         }
+    }
+    if reader.report.diagnostics.len() > told {
+        return None;
     }
     if out.users.is_empty() && out.groups.is_empty() {
         reader.error(
@@ -87,7 +93,23 @@ fn read_who(reader: &mut Reader<'_>, node: &Node) -> Option<Who> {
         );
         return None;
     }
+    if out.profiles.is_empty() {
+        let help = "add `profiles = […]`";
+        reader.error(&node.span, "`who` names no profiles".to_owned(), help);
+        return None;
+    }
     Some(out)
+}
+
+/// Names of profiles; one that starts with a colon must be built in.
+fn profiles(reader: &mut Reader<'_>, entry: &Entry) -> Vec<Sourced<String>> {
+    let names = names(reader, entry);
+    if let crate::profile::source::Value::Array(items) = &entry.node.value {
+        for (node, text) in items.iter().filter_map(|node| Some((node, node.value.as_text()?))) {
+            reader.check_built_in(text, &node.span);
+        }
+    }
+    names
 }
 
 fn names(reader: &mut Reader<'_>, entry: &Entry) -> Vec<Sourced<String>> {
