@@ -3,8 +3,8 @@
 mod environment;
 mod filesystem;
 mod network;
-mod requirements;
 mod reader;
+mod requirements;
 mod resources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +18,32 @@ use reader::{Reader, printable};
 
 /// Names of metadata that a host-side tool would execute or trust, read-only in writable roots unless switched off.
 pub const PROTECTED_NAMES: [&str; 26] = [
-    ".git/hooks", ".git/config", ".git/config.worktree", ".git/info/attributes", ".git/objects/info/alternates",
-    ".git/modules", ".weir", ".codex", ".agents", ".claude", ".mcp.json", ".vscode", ".idea", ".bashrc",
-    ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin",
-    ".zlogout", ".envrc", ".gitconfig", ".config/fish",
+    ".git/hooks",
+    ".git/config",
+    ".git/config.worktree",
+    ".git/info/attributes",
+    ".git/objects/info/alternates",
+    ".git/modules",
+    ".weir",
+    ".codex",
+    ".agents",
+    ".claude",
+    ".mcp.json",
+    ".vscode",
+    ".idea",
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".bash_logout",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    ".zlogout",
+    ".envrc",
+    ".gitconfig",
+    ".config/fish",
 ];
 
 /// Longest chain of `extends` that is followed while looking for a cycle.
@@ -43,7 +65,9 @@ pub fn read(source: &Source) -> Reading {
     let mut document = Document::default();
     match source.tree() {
         Err(problems) => problems.into_iter().for_each(|problem| reader.report.push(problem)),
-        Ok(tree) if source.layer() == Layer::Requirements => requirements::read(&mut reader, &tree, &mut document),
+        Ok(tree) if source.layer() == Layer::Requirements => {
+            requirements::read(&mut reader, &tree, &mut document)
+        }
         Ok(tree) => read_config(&mut reader, &tree, &mut document),
     }
     let mut report = reader.report;
@@ -69,7 +93,11 @@ fn read_config(reader: &mut Reader<'_>, tree: &Node, document: &mut Document) {
     if let (None, Some(details)) = (mode, workspace_write) {
         read_workspace_write(reader, details, &mut Profile::default());
         let reason = "`sandbox_workspace_write` has no effect without `sandbox_mode`".to_owned();
-        reader.warn(&details.key_span, reason, "remove the table, or set `sandbox_mode = \"workspace-write\"`");
+        reader.warn(
+            &details.key_span,
+            reason,
+            "remove the table, or set `sandbox_mode = \"workspace-write\"`",
+        );
     }
     if let (Some(entry), Some(_)) = (mode, &document.default_permissions) {
         reader.error(
@@ -116,7 +144,8 @@ fn check_cycles(reader: &mut Reader<'_>, permissions: &Entry, profiles: &BTreeMa
         while let Some(next) = extends(chain[chain.len() - 1]) {
             if next == start {
                 let span = reader.span_of_key(&entry.node, "extends");
-                let way: Vec<String> = chain.iter().chain([&start]).map(|name| format!("`{}`", printable(name))).collect();
+                let way: Vec<String> =
+                    chain.iter().chain([&start]).map(|name| format!("`{}`", printable(name))).collect();
                 let reason = format!("the profile extends itself: {}", way.join(" → "));
                 reader.error(&span, reason, "let one of them extend a built-in profile, or nothing");
                 told.extend(&chain);
@@ -155,7 +184,11 @@ fn read_protected(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, So
     for entry in reader.table(&entry.node, "`protected`") {
         if !PROTECTED_NAMES.contains(&entry.key.as_str()) {
             let help = super::diagnostic::offer(&entry.key, &PROTECTED_NAMES);
-            reader.error(&entry.key_span, format!("`{}` is not protected metadata", printable(&entry.key)), &help);
+            reader.error(
+                &entry.key_span,
+                format!("`{}` is not protected metadata", printable(&entry.key)),
+                &help,
+            );
         }
         if let Some(value) = reader.boolean(entry) {
             out.insert(entry.key.clone(), value);

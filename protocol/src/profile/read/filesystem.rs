@@ -54,7 +54,11 @@ fn read_nested(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
         return;
     };
     if entries.is_empty() {
-        reader.warn(&entry.key_span, format!("`{}` grants and denies nothing", printable(&entry.key)), "name a sub-path, or `.` for the path itself");
+        reader.warn(
+            &entry.key_span,
+            format!("`{}` grants and denies nothing", printable(&entry.key)),
+            "name a sub-path, or `.` for the path itself",
+        );
     }
     for nested in entries {
         let Some(access) = read_access(reader, &nested.node) else { continue };
@@ -76,11 +80,16 @@ fn read_nested(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
 fn nested_below(reader: &mut Reader<'_>, entry: &Entry, access: Access) -> Option<Below> {
     let (text, span) = (entry.key.as_str(), &entry.key_span);
     let (reason, help) = match text {
-        _ if text.starts_with('/') => (PathError::NotRelative.to_string(), "give it a key of its own, outside this table"),
-        _ if text.starts_with(':') => ("a special path cannot stand inside another".to_owned(), "give it a key of its own"),
-        _ if text == "~" || text.starts_with("~/") => {
-            ("`~` has no meaning inside a nested table".to_owned(), "give it a key of its own, outside this table")
+        _ if text.starts_with('/') => {
+            (PathError::NotRelative.to_string(), "give it a key of its own, outside this table")
         }
+        _ if text.starts_with(':') => {
+            ("a special path cannot stand inside another".to_owned(), "give it a key of its own")
+        }
+        _ if text == "~" || text.starts_with("~/") => (
+            "`~` has no meaning inside a nested table".to_owned(),
+            "give it a key of its own, outside this table",
+        ),
         "" => (PathError::Empty.to_string(), "write `.` for the path itself"),
         _ => return below(reader, text, text, span, access),
     };
@@ -132,14 +141,23 @@ fn read_access(reader: &mut Reader<'_>, node: &Node) -> Option<Access> {
         "write" => Some(Access::Write),
         "none" | "deny" => Some(Access::None),
         other => {
-            reader.error(&node.span, format!("unknown access `{}`", printable(other)), &offer(other, &ACCESS_WORDS));
+            reader.error(
+                &node.span,
+                format!("unknown access `{}`", printable(other)),
+                &offer(other, &ACCESS_WORDS),
+            );
             None
         }
     }
 }
 
 /// Reads a key of the table: an absolute path, a path below home, a token, or a pattern.
-pub(super) fn path_key(reader: &mut Reader<'_>, text: &str, span: &Range<usize>, access: Access) -> Option<PathKey> {
+pub(super) fn path_key(
+    reader: &mut Reader<'_>,
+    text: &str,
+    span: &Range<usize>,
+    access: Access,
+) -> Option<PathKey> {
     if text.starts_with(':') {
         return token_key(reader, text, span);
     }
@@ -194,7 +212,13 @@ fn token_key(reader: &mut Reader<'_>, text: &str, span: &Range<usize>) -> Option
 }
 
 /// Reads a relative path or pattern; `shown` is the whole key as it was written.
-fn below(reader: &mut Reader<'_>, text: &str, shown: &str, span: &Range<usize>, access: Access) -> Option<Below> {
+fn below(
+    reader: &mut Reader<'_>,
+    text: &str,
+    shown: &str,
+    span: &Range<usize>,
+    access: Access,
+) -> Option<Below> {
     if text == "." || text == "./" {
         return Some(Below::Path(String::new()));
     }
@@ -217,7 +241,13 @@ fn below(reader: &mut Reader<'_>, text: &str, shown: &str, span: &Range<usize>, 
     read_pattern(reader, text, shown, span, access)
 }
 
-fn read_pattern(reader: &mut Reader<'_>, text: &str, shown: &str, span: &Range<usize>, access: Access) -> Option<Below> {
+fn read_pattern(
+    reader: &mut Reader<'_>,
+    text: &str,
+    shown: &str,
+    span: &Range<usize>,
+    access: Access,
+) -> Option<Below> {
     reader.count_pattern(span);
     if access != Access::None {
         let help = "grant the directory and deny what must stay closed inside it";

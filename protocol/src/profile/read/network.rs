@@ -66,7 +66,9 @@ fn refuse_true(reader: &mut Reader<'_>, entry: &Entry) {
 /// Says so where the network is off and rules for it stand beside: they can never match.
 fn warn_without_effect(reader: &mut Reader<'_>, entries: &[Entry], rules: &NetworkRules) {
     if rules.enabled.as_ref().is_some_and(|enabled| !enabled.value) {
-        for entry in entries.iter().filter(|entry| matches!(entry.key.as_str(), "domains" | "mode" | "allow_private")) {
+        for entry in
+            entries.iter().filter(|entry| matches!(entry.key.as_str(), "domains" | "mode" | "allow_private"))
+        {
             let reason = format!("`{}` has no effect while `enabled = false`", entry.key);
             reader.warn(&entry.key_span, reason, "set `enabled = true`, or remove it");
         }
@@ -89,13 +91,23 @@ fn read_domains(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<DomainPattern,
                 reader.count_rule(&entry.key_span);
                 let origin = reader.entry_origin(entry);
                 if let Some(allow) = read_permission(reader, &entry.node) {
-                    add_domain(reader, &entry.key, &entry.key_span, Sourced { value: allow, origin }, &mut out);
+                    add_domain(
+                        reader,
+                        &entry.key,
+                        &entry.key_span,
+                        Sourced { value: allow, origin },
+                        &mut out,
+                    );
                 }
             }
         }
         other => {
             let reason = format!("`domains` is a list or a table, not {}", other.kind());
-            reader.error(&node.span, reason, "for instance `domains = { \"registry.example.org\" = \"allow\" }`");
+            reader.error(
+                &node.span,
+                reason,
+                "for instance `domains = { \"registry.example.org\" = \"allow\" }`",
+            );
         }
     }
     warn_shadowed(reader, &out);
@@ -117,10 +129,20 @@ fn read_domain_entry(reader: &mut Reader<'_>, item: &Node, out: &mut Domains) {
         (Some((text, span)), Some(allow)) => {
             let origin = Origin { rule: String::new(), ..reader.origin(&item.span, &item.span) };
             let rule = format!("{{ pattern = \"{}\", allow = {} }}", printable(text), allow.value);
-            add_domain(reader, text, &span, Sourced { value: allow.value, origin: Origin { rule, ..origin } }, out);
+            add_domain(
+                reader,
+                text,
+                &span,
+                Sourced { value: allow.value, origin: Origin { rule, ..origin } },
+                out,
+            );
         }
         _ if reader.report.diagnostics.len() > before => {}
-        _ => reader.error(&item.span, "a domain rule needs `pattern` and `allow`".to_owned(), "for instance `{ pattern = \"*.example.org\", allow = true }`"),
+        _ => reader.error(
+            &item.span,
+            "a domain rule needs `pattern` and `allow`".to_owned(),
+            "for instance `{ pattern = \"*.example.org\", allow = true }`",
+        ),
     }
 }
 
@@ -153,7 +175,8 @@ fn warn_shadowed(reader: &mut Reader<'_>, rules: &Domains) {
     if reader.report.has_errors() {
         return;
     }
-    let denials = || rules.iter().filter(|(pattern, (rule, _))| !rule.value && **pattern != DomainPattern::ANY);
+    let denials =
+        || rules.iter().filter(|(pattern, (rule, _))| !rule.value && **pattern != DomainPattern::ANY);
     for (pattern, (_, span)) in rules.iter().filter(|(_, (rule, _))| rule.value) {
         if let Some((deny, (rule, _))) = denials().find(|(deny, _)| deny.covers(pattern)) {
             let whence = rule.origin.whence();
@@ -165,7 +188,11 @@ fn warn_shadowed(reader: &mut Reader<'_>, rules: &Domains) {
 
 fn read_permission(reader: &mut Reader<'_>, node: &Node) -> Option<bool> {
     if let Value::Boolean(_) = node.value {
-        reader.error(&node.span, "write \"allow\" or \"deny\" in this form".to_owned(), "`true` and `false` belong to the list form");
+        reader.error(
+            &node.span,
+            "write \"allow\" or \"deny\" in this form".to_owned(),
+            "`true` and `false` belong to the list form",
+        );
         return None;
     }
     match reader.string(node)? {
@@ -181,14 +208,19 @@ fn read_permission(reader: &mut Reader<'_>, node: &Node) -> Option<bool> {
 
 fn read_sockets(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<(Base, String), Sourced<bool>> {
     let mut out = BTreeMap::new();
-    let mut add = |reader: &mut Reader<'_>, text: &str, span: &std::ops::Range<usize>, rule: Sourced<bool>| {
+    let mut add = |reader: &mut Reader<'_>,
+                   text: &str,
+                   span: &std::ops::Range<usize>,
+                   rule: Sourced<bool>| {
         reader.count_rule(span);
         if has_wildcard(text) {
             let help = "name the socket, or the directory that holds it";
             reader.error(span, format!("`{}`: a socket rule cannot be a pattern", printable(text)), help);
             return;
         }
-        let Some((base, Below::Path(below))) = filesystem::path_key(reader, text, span, Access::Read) else { return };
+        let Some((base, Below::Path(below))) = filesystem::path_key(reader, text, span, Access::Read) else {
+            return;
+        };
         match out.entry((base, below)) {
             btree_map::Entry::Vacant(free) => drop(free.insert(rule)),
             btree_map::Entry::Occupied(first) if first.get().value == rule.value => {
@@ -196,7 +228,8 @@ fn read_sockets(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<(Base, String)
                 reader.warn(span, reason, "remove one");
             }
             btree_map::Entry::Occupied(first) => {
-                let reason = format!("the socket is both allowed and denied (see {})", first.get().origin.whence());
+                let reason =
+                    format!("the socket is both allowed and denied (see {})", first.get().origin.whence());
                 reader.error(span, reason, "keep one of the two");
             }
         }
@@ -217,7 +250,9 @@ fn read_sockets(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<(Base, String)
                 }
             }
         }
-        other => reader.error(&node.span, format!("`unix_sockets` is a list or a table, not {}", other.kind()), ""),
+        other => {
+            reader.error(&node.span, format!("`unix_sockets` is a list or a table, not {}", other.kind()), "")
+        }
     }
     out
 }
@@ -244,7 +279,8 @@ fn read_private(reader: &mut Reader<'_>, entry: &Entry) -> Option<Sourced<Vec<Ip
             ranges
         }
         other => {
-            let reason = format!("`allow_private` is `true`, `false` or a list of ranges, not {}", other.kind());
+            let reason =
+                format!("`allow_private` is `true`, `false` or a list of ranges, not {}", other.kind());
             reader.error(&entry.node.span, reason, "");
             return None;
         }

@@ -30,7 +30,15 @@ pub(super) struct Reader<'s> {
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, report: Report::default(), profile: String::new(), rules: 0, patterns: 0, told: HashSet::new(), known: HashMap::new() }
+        Self {
+            source,
+            report: Report::default(),
+            profile: String::new(),
+            rules: 0,
+            patterns: 0,
+            told: HashSet::new(),
+            known: HashMap::new(),
+        }
     }
 
     pub(super) fn error(&mut self, span: &Range<usize>, reason: String, help: &str) {
@@ -97,7 +105,11 @@ impl<'s> Reader<'s> {
     pub(super) fn count_pattern(&mut self, span: &Range<usize>) {
         self.patterns += 1;
         if self.patterns == MAX_PATTERNS + 1 {
-            self.error(span, format!("more than {MAX_PATTERNS} patterns in one document"), "join patterns where they overlap");
+            self.error(
+                span,
+                format!("more than {MAX_PATTERNS} patterns in one document"),
+                "join patterns where they overlap",
+            );
         }
     }
 
@@ -110,7 +122,11 @@ impl<'s> Reader<'s> {
         let mut seen = HashSet::new();
         for entry in entries {
             if !seen.insert(entry.key.as_str()) {
-                self.error(&entry.key_span, format!("the key `{}` stands twice", printable(&entry.key)), "remove one");
+                self.error(
+                    &entry.key_span,
+                    format!("the key `{}` stands twice", printable(&entry.key)),
+                    "remove one",
+                );
             }
         }
         entries
@@ -122,8 +138,10 @@ impl<'s> Reader<'s> {
         let known = self.keys::<T>();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            let reason = format!("unknown key `{}` in {what}", printable(&entry.key));
-            self.error(&entry.key_span, reason, &offer(&entry.key, &known));
+            // The nearest word is looked for only while it would be told.
+            let told = !self.report.only_counts(Severity::Error);
+            let help = if told { offer(&entry.key, &known) } else { String::new() };
+            self.error(&entry.key_span, format!("unknown key `{}` in {what}", printable(&entry.key)), &help);
         }
         entries
     }
@@ -157,7 +175,8 @@ impl<'s> Reader<'s> {
         match &entry.node.value {
             Value::Boolean(value) => Some(Sourced { value: *value, origin: self.entry_origin(entry) }),
             other => {
-                let reason = format!("`{}` is `true` or `false`, not {}", printable(&entry.key), other.kind());
+                let reason =
+                    format!("`{}` is `true` or `false`, not {}", printable(&entry.key), other.kind());
                 self.error(&entry.node.span, reason, "");
                 None
             }
@@ -180,7 +199,11 @@ impl<'s> Reader<'s> {
     pub(super) fn name(&mut self, entry: &Entry) -> Option<Sourced<String>> {
         let text = self.string(&entry.node)?;
         if text.is_empty() {
-            self.error(&entry.node.span, "the name of a profile is empty".to_owned(), "name a profile, or remove the key");
+            self.error(
+                &entry.node.span,
+                "the name of a profile is empty".to_owned(),
+                "name a profile, or remove the key",
+            );
             return None;
         }
         Some(Sourced { value: text.to_owned(), origin: self.entry_origin(entry) })
@@ -189,7 +212,8 @@ impl<'s> Reader<'s> {
     pub(super) fn extends(&mut self, entry: &Entry) -> Option<Sourced<String>> {
         let name = self.name(entry)?;
         if name.value == ":danger-full-access" {
-            let help = "extend another profile; to run without restriction choose `:danger-full-access` itself";
+            let help =
+                "extend another profile; to run without restriction choose `:danger-full-access` itself";
             self.error(&entry.node.span, "`:danger-full-access` cannot be extended".to_owned(), help);
             return None;
         }
@@ -206,8 +230,15 @@ impl<'s> Reader<'s> {
     }
 
     /// A problem with something that was written: the text, unless it is empty, and what is wrong with it.
-    pub(super) fn fault(&mut self, span: &Range<usize>, text: &str, error: &impl std::fmt::Display, help: &str) {
-        let reason = if text.is_empty() { error.to_string() } else { format!("`{}`: {error}", printable(text)) };
+    pub(super) fn fault(
+        &mut self,
+        span: &Range<usize>,
+        text: &str,
+        error: &impl std::fmt::Display,
+        help: &str,
+    ) {
+        let reason =
+            if text.is_empty() { error.to_string() } else { format!("`{}`: {error}", printable(text)) };
         self.error(span, reason, help);
     }
 
@@ -218,12 +249,20 @@ impl<'s> Reader<'s> {
             && name.chars().count() <= MAX_PROFILE_NAME
             && name.chars().all(|c| c.is_alphanumeric() || "-_.:".contains(c));
         if reserved {
-            let reason = format!("`{}`: names that start with `:` are reserved for built-in profiles", printable(name));
+            let reason = format!(
+                "`{}`: names that start with `:` are reserved for built-in profiles",
+                printable(name)
+            );
             let bare = printable(name.trim_start_matches(':'));
-            let help = if bare.is_empty() { "give it a name of your own".to_owned() } else { format!("call it `{bare}`") };
+            let help = if bare.is_empty() {
+                "give it a name of your own".to_owned()
+            } else {
+                format!("call it `{bare}`")
+            };
             self.error(&entry.key_span, reason, &help);
         } else if !proper {
-            let shown = if name.is_empty() { "an empty text".to_owned() } else { format!("`{}`", printable(name)) };
+            let shown =
+                if name.is_empty() { "an empty text".to_owned() } else { format!("`{}`", printable(name)) };
             let reason = format!("{shown} cannot be the name of a profile");
             let help = format!("use up to {MAX_PROFILE_NAME} letters, digits, `-`, `_` and `.`");
             self.error(&entry.key_span, reason, &help);
@@ -241,7 +280,10 @@ impl<'s> Reader<'s> {
 
     pub(super) fn span_of_key(&self, table: &Node, key: &str) -> Range<usize> {
         let Value::Table(entries) = &table.value else { return table.span.clone() };
-        entries.iter().find(|entry| entry.key == key).map_or(table.span.clone(), |entry| entry.node.span.clone())
+        entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map_or(table.span.clone(), |entry| entry.node.span.clone())
     }
 }
 
@@ -253,7 +295,14 @@ fn words<T: JsonSchema>() -> Vec<String> {
     let schema: serde_json::Value = schema::document_schema::<T>();
     let mut out = Vec::new();
     let mut take = |value: &serde_json::Value| {
-        out.extend(value.get("enum").and_then(|list| list.as_array()).into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)));
+        out.extend(
+            value
+                .get("enum")
+                .and_then(|list| list.as_array())
+                .into_iter()
+                .flatten()
+                .filter_map(|word| word.as_str().map(str::to_owned)),
+        );
         out.extend(value.get("const").and_then(|word| word.as_str().map(str::to_owned)));
     };
     take(&schema);

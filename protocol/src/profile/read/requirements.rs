@@ -36,7 +36,9 @@ fn read_ceiling(reader: &mut Reader<'_>, node: &Node) -> Ceiling {
             }
             "resources" => out.limits.resources = resources::read(reader, &entry.node),
             "deny" => read_deny(reader, &entry.node, &mut out),
-            "who" => out.who = reader.list(&entry.node).iter().filter_map(|item| read_who(reader, item)).collect(),
+            "who" => {
+                out.who = reader.list(&entry.node).iter().filter_map(|item| read_who(reader, item)).collect()
+            }
             _ => {}
         }
     }
@@ -84,7 +86,11 @@ fn read_who(reader: &mut Reader<'_>, node: &Node) -> Option<Who> {
         return None;
     }
     if out.users.is_empty() && out.groups.is_empty() {
-        reader.error(&node.span, "`who` names neither users nor groups".to_owned(), "add `users = […]` or `groups = […]`");
+        reader.error(
+            &node.span,
+            "`who` names neither users nor groups".to_owned(),
+            "add `users = […]` or `groups = […]`",
+        );
         return None;
     }
     if out.profiles.is_empty() {
