@@ -12,6 +12,9 @@ pub const MAX_SHOWN_COLUMNS: usize = 160;
 /// Largest distance at which a known word is offered instead of an unknown one.
 const MAX_WORD_DISTANCE: usize = 3;
 
+/// Shortest word that is offered because another begins with it, in letters.
+const MIN_COMMON_START: usize = 4;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -149,15 +152,21 @@ impl fmt::Display for Report {
     }
 }
 
-/// The known word nearest to `word`, if any is near: at most a third of its letters may differ.
+/// The known word nearest to `word`, if any is near: at most a third of the letters differ, or one begins with the other.
 #[must_use]
 pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= MAX_WORD_DISTANCE.min((candidate.chars().count() / 3).max(1)))
-        .min()
-        .map(|(_, candidate)| candidate)
+    let lower = word.to_lowercase();
+    let length = lower.chars().count();
+    let rank = |candidate: &'w str| {
+        let other = candidate.to_lowercase();
+        let longer = other.chars().count().max(length);
+        let shorter = other.chars().count().min(length);
+        let distance = strsim::damerau_levenshtein(&lower, &other);
+        let alike = distance <= MAX_WORD_DISTANCE.min((longer / 3).max(1));
+        let begins = shorter >= MIN_COMMON_START && (lower.starts_with(&other) || other.starts_with(&lower));
+        (alike || begins).then_some((!alike, distance, candidate))
+    };
+    known.into_iter().filter_map(rank).min().map(|(_, _, candidate)| candidate)
 }
 
 /// "did you mean …" or the list of known words.

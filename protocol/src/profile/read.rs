@@ -93,7 +93,11 @@ fn read_config(reader: &mut Reader<'_>, tree: &Node, document: &mut Document) {
     if let (None, Some(details)) = (mode, workspace_write) {
         read_workspace_write(reader, details, &mut Profile::default());
         let reason = "`sandbox_workspace_write` has no effect without `sandbox_mode`".to_owned();
-        reader.warn(&details.key_span, reason, "remove the table, or set `sandbox_mode = \"workspace-write\"`");
+        reader.warn(
+            &details.key_span,
+            reason,
+            "remove the table, or set `sandbox_mode = \"workspace-write\"`",
+        );
     }
     if let (Some(entry), Some(_)) = (mode, &document.default_permissions) {
         reader.error(
@@ -140,7 +144,8 @@ fn check_cycles(reader: &mut Reader<'_>, permissions: &Entry, profiles: &BTreeMa
         while let Some(next) = extends(chain[chain.len() - 1]) {
             if next == start {
                 let span = reader.span_of_key(&entry.node, "extends");
-                let way: Vec<String> = chain.iter().chain([&start]).map(|name| format!("`{}`", printable(name))).collect();
+                let way: Vec<String> =
+                    chain.iter().chain([&start]).map(|name| format!("`{}`", printable(name))).collect();
                 let reason = format!("the profile extends itself: {}", way.join(" → "));
                 reader.error(&span, reason, "let one of them extend a built-in profile, or nothing");
                 told.extend(&chain);
@@ -179,7 +184,11 @@ fn read_protected(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, So
     for entry in reader.table(&entry.node, "`protected`") {
         if !PROTECTED_NAMES.contains(&entry.key.as_str()) {
             let help = super::diagnostic::offer(&entry.key, &PROTECTED_NAMES);
-            reader.error(&entry.key_span, format!("`{}` is not protected metadata", printable(&entry.key)), &help);
+            reader.error(
+                &entry.key_span,
+                format!("`{}` is not protected metadata", printable(&entry.key)),
+                &help,
+            );
         }
         if let Some(value) = reader.boolean(entry) {
             out.insert(entry.key.clone(), value);

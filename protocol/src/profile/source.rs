@@ -59,12 +59,19 @@ impl Source {
             Self { name: name.to_owned(), text, format, layer, lines }
         };
         String::from_utf8(bytes).map(with).map_err(|error| {
-            let mark = if error.as_bytes().starts_with("\u{feff}".as_bytes()) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+            let mark = if error.as_bytes().starts_with("\u{feff}".as_bytes()) {
+                BYTE_ORDER_MARK.len_utf8()
+            } else {
+                0
+            };
             let at = error.utf8_error().valid_up_to();
             let lossy = with(String::from_utf8_lossy(error.as_bytes()).into_owned());
             let reason = format!("the file is not UTF-8 (byte {at} from its start)");
             let help = Some("save it as UTF-8".to_owned());
-            Box::new(Diagnostic { help, ..lossy.diagnostic(Severity::Error, &(at - mark..at - mark + 1), reason) })
+            Box::new(Diagnostic {
+                help,
+                ..lossy.diagnostic(Severity::Error, &(at - mark..at - mark + 1), reason)
+            })
         })
     }
 
@@ -174,7 +181,9 @@ impl Source {
         let duplicates: Vec<_> = duplicates.map(|(span, _)| span.clone()).take(MAX_DIAGNOSTICS).collect();
         let follows = syntax::follows_from_header(&self.text, &duplicates);
         let told = problems.iter().filter(|(span, _)| !follows.contains(&span.start)).take(MAX_DIAGNOSTICS);
-        Err(told.map(|(span, message)| self.fault(span, syntax::toml_fault(message, &self.text, span))).collect())
+        Err(told
+            .map(|(span, message)| self.fault(span, syntax::toml_fault(message, &self.text, span)))
+            .collect())
     }
 
     fn fault(&self, span: &Range<usize>, fault: syntax::Fault) -> Diagnostic {

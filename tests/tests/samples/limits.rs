@@ -1,7 +1,9 @@
 //! Documents that are too large to be kept as files: each is refused with its reason, in bounded time and memory.
 
 use weir_protocol::policy::Layer;
-use weir_protocol::profile::{Format, MAX_DEPTH, MAX_DIAGNOSTICS, MAX_DOCUMENT_BYTES, MAX_PATTERNS, MAX_RULES};
+use weir_protocol::profile::{
+    Format, MAX_DEPTH, MAX_DIAGNOSTICS, MAX_DOCUMENT_BYTES, MAX_PATTERNS, MAX_RULES,
+};
 
 use crate::sample::read_bytes;
 
@@ -10,12 +12,14 @@ const MANY_BRACKETS: usize = 100_000;
 
 /// A refused document gives this first line.
 fn check(name: &str, text: String, format: Format, expect: &str) {
-    let t0 = std::time::Instant::now();
     let outcome = read_bytes(name, text.into_bytes(), format, Layer::User);
-    eprintln!("TIME {name} {:?}", t0.elapsed());
     let first = outcome.message.lines().next().unwrap_or_default();
     assert_eq!((outcome.document.is_some(), first), (false, expect), "{name}");
-    assert!(outcome.message.len() < MAX_MESSAGE_BYTES, "{name}: a message of {} bytes", outcome.message.len());
+    assert!(
+        outcome.message.len() < MAX_MESSAGE_BYTES,
+        "{name}: a message of {} bytes",
+        outcome.message.len()
+    );
 }
 
 /// Longest message for a document: every problem shows at most a window of its line.
@@ -39,7 +43,8 @@ fn a_file_has_a_largest_size() {
     check("10mb.json", " ".repeat(10 << 20), Format::Json, &expect);
     let comment = |bytes: usize| format!("{}\n", "#".repeat(bytes - 1));
     accepted("largest.toml", comment(MAX_DOCUMENT_BYTES), Format::Toml);
-    let over = format!("error: the file has {} bytes and may have {MAX_DOCUMENT_BYTES}", MAX_DOCUMENT_BYTES + 1);
+    let over =
+        format!("error: the file has {} bytes and may have {MAX_DOCUMENT_BYTES}", MAX_DOCUMENT_BYTES + 1);
     check("one-more.toml", comment(MAX_DOCUMENT_BYTES + 1), Format::Toml, &over);
 }
 
@@ -102,7 +107,9 @@ fn nesting_is_bounded_and_never_exhausts_the_stack() {
     check("dotted header", format!("[{}a]", "a.".repeat(MANY_BRACKETS)), Format::Toml, &ours);
     check("dotted list header", format!("[[{}a]]", "a.".repeat(MANY_BRACKETS)), Format::Toml, &ours);
     check("spaced dotted key", format!("{}a = 1", "\"a\" . ".repeat(MANY_BRACKETS)), Format::Toml, &ours);
-    let json = |open: &str, close: &str, depth: usize| format!("{{\"x\":{}1{}}}", open.repeat(depth), close.repeat(depth));
+    let json = |open: &str, close: &str, depth: usize| {
+        format!("{{\"x\":{}1{}}}", open.repeat(depth), close.repeat(depth))
+    };
     accepted("json arrays", json("[", "]", MAX_DEPTH - 1), Format::Json);
     check("json arrays", json("[", "]", MAX_DEPTH + 1), Format::Json, &ours);
     check("json arrays", json("[", "]", MANY_BRACKETS), Format::Json, &ours);

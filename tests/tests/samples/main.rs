@@ -60,7 +60,9 @@ fn check_messages(group: &str, samples: &[Sample], expect: Expect) {
             wrong.push(format!("{}: {found:?}, not {expect:?}\n{}", sample.name, outcome.message));
         } else if outcome.message.is_empty() {
             wrong.push(format!("{}: nothing was said", sample.name));
-        } else if let Err(difference) = golden::compare(&format!("{group}/{}.txt", sample.name), &outcome.message) {
+        } else if let Err(difference) =
+            golden::compare(&format!("{group}/{}.txt", sample.name), &outcome.message)
+        {
             wrong.push(difference);
         }
     }

@@ -116,7 +116,9 @@ fn blank(text: &str) -> String {
             continue;
         };
         let indent = line.len() - line.trim_start().len();
-        let closes = |inner: &&str| inner.len() - inner.trim_start().len() == indent && inner.trim_start().starts_with('}');
+        let closes = |inner: &&str| {
+            inner.len() - inner.trim_start().len() == indent && inner.trim_start().starts_with('}')
+        };
         let _closing = lines.by_ref().find(closes);
         out.push(format!("{head}Origin"));
     }

@@ -9,9 +9,10 @@ use crate::{golden, sample};
 
 #[test]
 fn the_schema_is_the_golden() {
-    for (name, schema) in
-        [("schema.json", document_schema::<Config>()), ("requirements-schema.json", document_schema::<Requirements>())]
-    {
+    for (name, schema) in [
+        ("schema.json", document_schema::<Config>()),
+        ("requirements-schema.json", document_schema::<Requirements>()),
+    ] {
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         if let Err(difference) = golden::compare(name, &text) {
             panic!("{difference}");
@@ -37,7 +38,9 @@ fn every_key_of_the_schema_is_accepted_in_a_sample() {
     for schema in [document_schema::<Config>(), document_schema::<Requirements>()] {
         let root = schema.get("title").and_then(Value::as_str).unwrap_or_default().to_owned();
         let tables = schema.get("$defs").and_then(Value::as_object).into_iter().flatten();
-        for (name, table) in tables.map(|(name, table)| (name.as_str(), table)).chain([(root.as_str(), &schema)]) {
+        for (name, table) in
+            tables.map(|(name, table)| (name.as_str(), table)).chain([(root.as_str(), &schema)])
+        {
             expected.extend(properties(table).map(|(key, _)| format!("{name}.{key}")));
         }
     }
@@ -62,12 +65,18 @@ fn collect(root: &Value, schema: &Value, name: &str, tree: &Value, out: &mut BTr
     }
     match tree {
         Value::Object(entries) => {
-            let name = if name.is_empty() { schema.get("title").and_then(Value::as_str).unwrap_or_default() } else { name };
+            let name = if name.is_empty() {
+                schema.get("title").and_then(Value::as_str).unwrap_or_default()
+            } else {
+                name
+            };
             for (key, value) in entries {
                 if let Some((_, schema)) = properties(schema).find(|(known, _)| *known == key) {
                     out.insert(format!("{name}.{key}"));
                     collect(root, schema, "", value, out);
-                } else if let Some(schema) = schema.get("additionalProperties").filter(|schema| schema.is_object()) {
+                } else if let Some(schema) =
+                    schema.get("additionalProperties").filter(|schema| schema.is_object())
+                {
                     collect(root, schema, "", value, out);
                 }
             }

@@ -16,7 +16,8 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> EnvironmentRules {
         match entry.key.as_str() {
             "inherit" => {
                 let origin = reader.entry_origin(entry);
-                out.inherit = reader.word(&entry.node, "value of `inherit`").map(|value| Sourced { value, origin });
+                out.inherit =
+                    reader.word(&entry.node, "value of `inherit`").map(|value| Sourced { value, origin });
             }
             "allow" => out.allow = Some(read_names(reader, entry)),
             "deny" => out.deny = Some(read_names(reader, entry)),
@@ -26,7 +27,8 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> EnvironmentRules {
                     if let Err(error) = check_name(&entry.key) {
                         reader.fault(&entry.key_span, &entry.key, &error, "");
                     } else if has_wildcard(&entry.key) {
-                        let reason = format!("`{}` is a pattern, and one variable is set", printable(&entry.key));
+                        let reason =
+                            format!("`{}` is a pattern, and one variable is set", printable(&entry.key));
                         reader.error(&entry.key_span, reason, "name the variable");
                     }
                     let Some(value) = reader.string(&entry.node) else { continue };

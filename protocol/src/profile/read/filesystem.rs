@@ -80,11 +80,16 @@ fn read_nested(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
 fn nested_below(reader: &mut Reader<'_>, entry: &Entry, access: Access) -> Option<Below> {
     let (text, span) = (entry.key.as_str(), &entry.key_span);
     let (reason, help) = match text {
-        _ if text.starts_with('/') => (PathError::NotRelative.to_string(), "give it a key of its own, outside this table"),
-        _ if text.starts_with(':') => ("a special path cannot stand inside another".to_owned(), "give it a key of its own"),
-        _ if text == "~" || text.starts_with("~/") => {
-            ("`~` has no meaning inside a nested table".to_owned(), "give it a key of its own, outside this table")
+        _ if text.starts_with('/') => {
+            (PathError::NotRelative.to_string(), "give it a key of its own, outside this table")
         }
+        _ if text.starts_with(':') => {
+            ("a special path cannot stand inside another".to_owned(), "give it a key of its own")
+        }
+        _ if text == "~" || text.starts_with("~/") => (
+            "`~` has no meaning inside a nested table".to_owned(),
+            "give it a key of its own, outside this table",
+        ),
         "" => (PathError::Empty.to_string(), "write `.` for the path itself"),
         _ => return below(reader, text, text, span, access),
     };
@@ -207,7 +212,13 @@ fn token_key(reader: &mut Reader<'_>, text: &str, span: &Range<usize>) -> Option
 }
 
 /// Reads a relative path or pattern; `shown` is the whole key as it was written.
-fn below(reader: &mut Reader<'_>, text: &str, shown: &str, span: &Range<usize>, access: Access) -> Option<Below> {
+fn below(
+    reader: &mut Reader<'_>,
+    text: &str,
+    shown: &str,
+    span: &Range<usize>,
+    access: Access,
+) -> Option<Below> {
     if text == "." || text == "./" {
         return Some(Below::Path(String::new()));
     }
@@ -230,7 +241,13 @@ fn below(reader: &mut Reader<'_>, text: &str, shown: &str, span: &Range<usize>, 
     read_pattern(reader, text, shown, span, access)
 }
 
-fn read_pattern(reader: &mut Reader<'_>, text: &str, shown: &str, span: &Range<usize>, access: Access) -> Option<Below> {
+fn read_pattern(
+    reader: &mut Reader<'_>,
+    text: &str,
+    shown: &str,
+    span: &Range<usize>,
+    access: Access,
+) -> Option<Below> {
     reader.count_pattern(span);
     if access != Access::None {
         let help = "grant the directory and deny what must stay closed inside it";

@@ -175,7 +175,8 @@ fn warn_shadowed(reader: &mut Reader<'_>, rules: &Domains) {
     if reader.report.has_errors() {
         return;
     }
-    let denials = || rules.iter().filter(|(pattern, (rule, _))| !rule.value && **pattern != DomainPattern::ANY);
+    let denials =
+        || rules.iter().filter(|(pattern, (rule, _))| !rule.value && **pattern != DomainPattern::ANY);
     for (pattern, (_, span)) in rules.iter().filter(|(_, (rule, _))| rule.value) {
         if let Some((deny, (rule, _))) = denials().find(|(deny, _)| deny.covers(pattern)) {
             let whence = rule.origin.whence();
@@ -207,14 +208,19 @@ fn read_permission(reader: &mut Reader<'_>, node: &Node) -> Option<bool> {
 
 fn read_sockets(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<(Base, String), Sourced<bool>> {
     let mut out = BTreeMap::new();
-    let mut add = |reader: &mut Reader<'_>, text: &str, span: &std::ops::Range<usize>, rule: Sourced<bool>| {
+    let mut add = |reader: &mut Reader<'_>,
+                   text: &str,
+                   span: &std::ops::Range<usize>,
+                   rule: Sourced<bool>| {
         reader.count_rule(span);
         if has_wildcard(text) {
             let help = "name the socket, or the directory that holds it";
             reader.error(span, format!("`{}`: a socket rule cannot be a pattern", printable(text)), help);
             return;
         }
-        let Some((base, Below::Path(below))) = filesystem::path_key(reader, text, span, Access::Read) else { return };
+        let Some((base, Below::Path(below))) = filesystem::path_key(reader, text, span, Access::Read) else {
+            return;
+        };
         match out.entry((base, below)) {
             btree_map::Entry::Vacant(free) => drop(free.insert(rule)),
             btree_map::Entry::Occupied(first) if first.get().value == rule.value => {
@@ -222,7 +228,8 @@ fn read_sockets(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<(Base, String)
                 reader.warn(span, reason, "remove one");
             }
             btree_map::Entry::Occupied(first) => {
-                let reason = format!("the socket is both allowed and denied (see {})", first.get().origin.whence());
+                let reason =
+                    format!("the socket is both allowed and denied (see {})", first.get().origin.whence());
                 reader.error(span, reason, "keep one of the two");
             }
         }

@@ -30,7 +30,15 @@ pub(super) struct Reader<'s> {
 
 impl<'s> Reader<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        Self { source, report: Report::default(), profile: String::new(), rules: 0, patterns: 0, told: HashSet::new(), known: HashMap::new() }
+        Self {
+            source,
+            report: Report::default(),
+            profile: String::new(),
+            rules: 0,
+            patterns: 0,
+            told: HashSet::new(),
+            known: HashMap::new(),
+        }
     }
 
     pub(super) fn error(&mut self, span: &Range<usize>, reason: String, help: &str) {
@@ -130,8 +138,10 @@ impl<'s> Reader<'s> {
         let known = self.keys::<T>();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            let reason = format!("unknown key `{}` in {what}", printable(&entry.key));
-            self.error(&entry.key_span, reason, &offer(&entry.key, &known));
+            // The nearest word is looked for only while it would be told.
+            let told = !self.report.only_counts(Severity::Error);
+            let help = if told { offer(&entry.key, &known) } else { String::new() };
+            self.error(&entry.key_span, format!("unknown key `{}` in {what}", printable(&entry.key)), &help);
         }
         entries
     }
@@ -220,8 +230,15 @@ impl<'s> Reader<'s> {
     }
 
     /// A problem with something that was written: the text, unless it is empty, and what is wrong with it.
-    pub(super) fn fault(&mut self, span: &Range<usize>, text: &str, error: &impl std::fmt::Display, help: &str) {
-        let reason = if text.is_empty() { error.to_string() } else { format!("`{}`: {error}", printable(text)) };
+    pub(super) fn fault(
+        &mut self,
+        span: &Range<usize>,
+        text: &str,
+        error: &impl std::fmt::Display,
+        help: &str,
+    ) {
+        let reason =
+            if text.is_empty() { error.to_string() } else { format!("`{}`: {error}", printable(text)) };
         self.error(span, reason, help);
     }
 
@@ -232,12 +249,20 @@ impl<'s> Reader<'s> {
             && name.chars().count() <= MAX_PROFILE_NAME
             && name.chars().all(|c| c.is_alphanumeric() || "-_.:".contains(c));
         if reserved {
-            let reason = format!("`{}`: names that start with `:` are reserved for built-in profiles", printable(name));
+            let reason = format!(
+                "`{}`: names that start with `:` are reserved for built-in profiles",
+                printable(name)
+            );
             let bare = printable(name.trim_start_matches(':'));
-            let help = if bare.is_empty() { "give it a name of your own".to_owned() } else { format!("call it `{bare}`") };
+            let help = if bare.is_empty() {
+                "give it a name of your own".to_owned()
+            } else {
+                format!("call it `{bare}`")
+            };
             self.error(&entry.key_span, reason, &help);
         } else if !proper {
-            let shown = if name.is_empty() { "an empty text".to_owned() } else { format!("`{}`", printable(name)) };
+            let shown =
+                if name.is_empty() { "an empty text".to_owned() } else { format!("`{}`", printable(name)) };
             let reason = format!("{shown} cannot be the name of a profile");
             let help = format!("use up to {MAX_PROFILE_NAME} letters, digits, `-`, `_` and `.`");
             self.error(&entry.key_span, reason, &help);

@@ -8,8 +8,16 @@ use crate::profile::schema;
 use crate::profile::source::{Entry, Node, Value};
 
 const SIZES: [(&str, u64); 10] = [
-    ("B", 1), ("kB", 1000), ("KB", 1000), ("KiB", 1 << 10), ("MB", 1_000_000), ("MiB", 1 << 20),
-    ("GB", 1_000_000_000), ("GiB", 1 << 30), ("TB", 1_000_000_000_000), ("TiB", 1 << 40),
+    ("B", 1),
+    ("kB", 1000),
+    ("KB", 1000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+    ("TB", 1_000_000_000_000),
+    ("TiB", 1 << 40),
 ];
 
 const TIMES: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("min", 60_000), ("h", 3_600_000)];
@@ -79,7 +87,10 @@ fn read_quantity(reader: &mut Reader<'_>, entry: &Entry, units: &[(&str, u64)]) 
         None => "write a whole number of 1 or more".to_owned(),
         Some((base, _)) => {
             let (base, example) = if *base == "ms" { ("milliseconds", "30m") } else { ("bytes", "4GiB") };
-            format!("write a whole number of {base}, or text such as \"{example}\" with one of {}", names.join(", "))
+            format!(
+                "write a whole number of {base}, or text such as \"{example}\" with one of {}",
+                names.join(", ")
+            )
         }
     };
     reader.error(&entry.node.span, format!("`{}` cannot be {shown}", entry.key), &help);

@@ -21,7 +21,8 @@ pub(super) struct Fault {
 
 /// A problem that the TOML parser found at `span` of `text`.
 pub(super) fn toml_fault(message: &str, text: &str, span: &Range<usize>) -> Fault {
-    let word: String = text.get(span.clone()).unwrap_or_default().chars().take(MAX_WORD).map(visible).collect();
+    let word: String =
+        text.get(span.clone()).unwrap_or_default().chars().take(MAX_WORD).map(visible).collect();
     let fault = |reason: &str, help| Fault { reason: format!("not valid TOML: {reason}"), help };
     if message.starts_with("duplicate key") {
         let key = word.trim_matches(['"', '\'']);
@@ -30,7 +31,8 @@ pub(super) fn toml_fault(message: &str, text: &str, span: &Range<usize>) -> Faul
     if message.contains("recursion limit") {
         return Fault { reason: format!("nested more than {MAX_DEPTH} levels deep"), help: "" };
     }
-    let bare_text = message.starts_with("string values must be quoted") || message.starts_with("invalid float");
+    let bare_text =
+        message.starts_with("string values must be quoted") || message.starts_with("invalid float");
     if bare_text && word.is_empty() {
         return fault("a value is missing after `=`", "");
     }
@@ -39,15 +41,23 @@ pub(super) fn toml_fault(message: &str, text: &str, span: &Range<usize>) -> Faul
     }
     if message.starts_with("invalid basic string") || message.starts_with("invalid literal string") {
         return match word.chars().next() {
-            Some('\u{fffd}') => fault("a control character in a text", "write it as an escape, for instance `\\u001b`"),
+            Some('\u{fffd}') => {
+                fault("a control character in a text", "write it as an escape, for instance `\\u001b`")
+            }
             _ => fault("the text is not closed with a quote on its line", ""),
         };
     }
     if message.starts_with("invalid unquoted key") {
-        return fault("a key with other characters than letters, digits, `-` and `_` stands between quotes", "");
+        return fault(
+            "a key with other characters than letters, digits, `-` and `_` stands between quotes",
+            "",
+        );
     }
     if message.starts_with("missing escaped value") {
-        return fault("unknown escape", "write `\\\\` for a backslash, or put the text between single quotes");
+        return fault(
+            "unknown escape",
+            "write `\\\\` for a backslash, or put the text between single quotes",
+        );
     }
     fault(message.trim_end_matches(", expected nothing"), "")
 }
