@@ -144,7 +144,7 @@ fn a_broken_configuration_is_refused_and_nothing_chosen_instead() {
     let place = Place::with_config(cases[2].0);
     let output = place.run(&["policy", "show", "a"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("circle: a -> b -> a"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("`a` → `b` → `a`"), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -214,7 +214,8 @@ fn narrow(
         (None, None) => outer.0.clone(),
     };
     let mut inner = merge::extended(&profiles, &name, by.map(|default| &default.origin))?;
-    if let Some(legacy) = legacy.filter(|legacy| selection.profile.is_none() && legacy.profile.value == name) {
+    if let Some(legacy) = legacy.filter(|legacy| selection.profile.is_none() && legacy.profile.value == name)
+    {
         inner = merge::over(inner, &legacy.rules);
     }
     let limit = resolve(&outer.0, &outer.1, around, &Host)?.policy;
@@ -279,6 +280,13 @@ pub fn format_of(path: &Path) -> Format {
     } else {
         Format::Toml
     }
+}
+
+/// Reads one document, whatever is wrong with its bytes.
+#[must_use]
+pub fn parse(name: &str, bytes: Vec<u8>, format: Format, layer: Layer) -> read::Reading {
+    Source::new(name, bytes, format, layer)
+        .map_or_else(|problem| unreadable(&problem), |source| read::read(&source))
 }
 
 /// What is known of a text that is no source at all.
@@ -373,8 +381,7 @@ fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile,
     }
     let document = serde_json::json!({ "permissions": { "command-line": { "filesystem": entries } } });
     let bytes = document.to_string().into_bytes();
-    let reading = Source::new("command line", bytes, Format::Json, Layer::CommandLine)
-        .map_or_else(|problem| unreadable(&problem), |source| read::read(&source));
+    let reading = parse("command line", bytes, Format::Json, Layer::CommandLine);
     let mut document = reading.document.ok_or(LoadError::Documents(reading.report))?;
     let mut profile = document.profiles.remove("command-line").unwrap_or_default();
     profile.filesystem.values_mut().for_each(|entry| entry.origin.place = None);

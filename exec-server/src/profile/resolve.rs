@@ -9,9 +9,9 @@ use weir_protocol::path::PathError;
 use weir_protocol::policy::DomainRule;
 use weir_protocol::policy::glob::GlobError;
 use weir_protocol::policy::{
-    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Layer, Network, NetworkParts,
-    Operation, Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Request, Resources, RuleRef, SocketRule, Sourced,
-    StandIn,
+    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Layer, Network,
+    NetworkParts, Operation, Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Request, Resources,
+    RuleRef, SocketRule, Sourced, StandIn,
 };
 use weir_protocol::profile::Profile;
 use weir_protocol::profile::document::{Base, Below, PathEntry, Token};
@@ -229,7 +229,8 @@ impl<T: Terrain> Resolver<'_, T> {
         if !sets_token(profile, Token::Minimal) {
             let origin = Origin::implied("\":minimal\" = \"read\"");
             let written: HashSet<_> = self.rules.iter().map(|rule| rule.path.clone()).collect();
-            let imposed = |rule: &&PathRule| rule.access == Access::None && rule.origin.layer == Layer::Requirements;
+            let imposed =
+                |rule: &&PathRule| rule.access == Access::None && rule.origin.layer == Layer::Requirements;
             let closed: Vec<_> = self.rules.iter().filter(imposed).map(|rule| rule.path.clone()).collect();
             for (path, access) in self.places(&Base::Token(Token::Minimal), &[]) {
                 // An implied rule never argues with what the profile says of the same path, nor with the administrator.
@@ -258,7 +259,8 @@ impl<T: Terrain> Resolver<'_, T> {
         }
         // A rule that an earlier link led to must not overrule a rule that was written for that very place.
         let written: HashSet<_> = self.rules.iter().map(|rule| rule.path.clone()).collect();
-        let (closing, mut opening): (Vec<_>, Vec<_>) = led.into_iter().partition(|(rule, _)| rule.access == Access::None);
+        let (closing, mut opening): (Vec<_>, Vec<_>) =
+            led.into_iter().partition(|(rule, _)| rule.access == Access::None);
         opening.retain(|(rule, _)| !written.contains(&rule.path));
         self.rules.extend(closing.into_iter().map(|(rule, _)| rule));
         self.reach = self.reachable(&opening);
@@ -284,7 +286,9 @@ impl<T: Terrain> Resolver<'_, T> {
 
     /// The first of these links that a command may have put there.
     fn planted<'l>(&self, links: &'l [AbsPath]) -> Option<&'l AbsPath> {
-        links.iter().find(|link| link.parent().is_some_and(|parent| self.reach.access(&parent) == Access::Write))
+        links
+            .iter()
+            .find(|link| link.parent().is_some_and(|parent| self.reach.access(&parent) == Access::Write))
     }
 
     /// Where commands may write under these rules or under others that deny less: a denial must never make a link
@@ -307,10 +311,10 @@ impl<T: Terrain> Resolver<'_, T> {
             let base = rule.pattern.base();
             let real = self.walker.follow(&base).real;
             if real != base {
-                let pattern = rule.pattern.moved(&real).map_err(|source| ResolveError::Glob {
-                    origin: Box::new(rule.origin.clone()),
-                    source,
-                })?;
+                let pattern = rule
+                    .pattern
+                    .moved(&real)
+                    .map_err(|source| ResolveError::Glob { origin: Box::new(rule.origin.clone()), source })?;
                 led.push(GlobRule { pattern, origin: rule.origin.clone() });
             }
         }
@@ -351,7 +355,13 @@ impl<T: Terrain> Resolver<'_, T> {
         let real = self.walker.follow(path).real;
         if real != *path && written.access(&real) == Access::Write && written.rule_at(&real).is_none() {
             let (via, origin) = (Some(path.clone()), origin.clone());
-            self.rules.push(PathRule { path: real, access: Access::Read, origin, via, overruled: Vec::new() });
+            self.rules.push(PathRule {
+                path: real,
+                access: Access::Read,
+                origin,
+                via,
+                overruled: Vec::new(),
+            });
         }
     }
 
@@ -378,7 +388,8 @@ impl<T: Terrain> Resolver<'_, T> {
 
 /// A rule without what only answers need, for looking things up while resolving.
 fn bare(rule: &PathRule) -> PathRule {
-    let origin = Origin { layer: rule.origin.layer, profile: String::new(), place: None, rule: String::new() };
+    let origin =
+        Origin { layer: rule.origin.layer, profile: String::new(), place: None, rule: String::new() };
     PathRule { path: rule.path.clone(), access: rule.access, origin, via: None, overruled: Vec::new() }
 }
 

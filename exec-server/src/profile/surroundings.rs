@@ -127,7 +127,9 @@ impl<'t, T: Terrain> Walker<'t, T> {
                 _ => {}
             }
             // No kernel resolves such a path (ENAMETOOLONG), so it leads nowhere but to itself.
-            let Ok(next) = real.join(&name) else { return Followed { real: path.clone(), links: Vec::new() } };
+            let Ok(next) = real.join(&name) else {
+                return Followed { real: path.clone(), links: Vec::new() };
+            };
             match self.read_link(&next).filter(|_| links.len() < MAX_LINKS) {
                 None => real = next,
                 Some(target) => {

@@ -9,14 +9,32 @@ use serde_json::{Map, Value, json};
 const NAMES: [&str; 8] = ["a", "b", "l", ".git", "hooks", "x.env", ".secrets", ".ssh"];
 const TOPS: [&str; 6] = ["/p", "/home/u", "/srv", "/tmp", "/data/real", "/etc"];
 const TOKENS: [&str; 9] = [
-    ":root", ":minimal", ":project_roots", ":cwd", ":tmpdir", ":slash_tmp", ":home", ":toolchains", ":secrets",
+    ":root",
+    ":minimal",
+    ":project_roots",
+    ":cwd",
+    ":tmpdir",
+    ":slash_tmp",
+    ":home",
+    ":toolchains",
+    ":secrets",
 ];
-const PATTERNS: [&str; 9] = [
-    "**/*.env", "**/.secrets", "*", "a/*", "?", "b/**/x*", "[ab]/.git", ".g?t/[!a]*", "**/a/**",
-];
+const PATTERNS: [&str; 9] =
+    ["**/*.env", "**/.secrets", "*", "a/*", "?", "b/**/x*", "[ab]/.git", ".g?t/[!a]*", "**/a/**"];
 const HOST_PATTERNS: [&str; 13] = [
-    "*", "*:443", "example.org", "example.org:443", "*.example.org", "*.example.org:80", "**.example.org",
-    "a.example.org", "*.a.example.org:443", "10.0.0.1", "10.0.0.1:80", "169.254.169.254", "evil.test",
+    "*",
+    "*:443",
+    "example.org",
+    "example.org:443",
+    "*.example.org",
+    "*.example.org:80",
+    "**.example.org",
+    "a.example.org",
+    "*.a.example.org:443",
+    "10.0.0.1",
+    "10.0.0.1:80",
+    "169.254.169.254",
+    "evil.test",
 ];
 const RANGES: [&str; 5] = ["10.0.0.0/8", "10.0.0.0/24", "169.254.0.0/16", "169.254.169.254/32", "0.0.0.0/0"];
 const NAME_PATTERNS: [&str; 9] = ["FOO", "F*", "*TOKEN*", "PATH", "A?C", "[AB]*", "*", "A\\B", "SECRET_FOO"];
@@ -83,7 +101,11 @@ fn network() -> impl Strategy<Value = Value> {
     let sockets = vec((path(), select(&["allow", "deny"][..]).prop_map(Value::from)), 0..4)
         .prop_map(|rules| Value::Object(rules.into_iter().collect()));
     let mode = option::of(select(&["limited", "full"][..]));
-    let switches = (option::weighted(0.9, proptest::bool::weighted(0.8)), option::of(any::<bool>()), option::of(any::<bool>()));
+    let switches = (
+        option::weighted(0.9, proptest::bool::weighted(0.8)),
+        option::of(any::<bool>()),
+        option::of(any::<bool>()),
+    );
     (switches, mode, option::weighted(0.8, domains()), private, sockets).prop_map(
         |((enabled, loopback, upstream), mode, domains, private, sockets)| {
             without_nulls(json!({
@@ -97,8 +119,9 @@ fn network() -> impl Strategy<Value = Value> {
 fn environment() -> impl Strategy<Value = Value> {
     let names = || option::of(vec(select(&NAME_PATTERNS[..]), 0..3));
     let inherit = option::of(select(&["none", "core", "all"][..]));
-    let set = vec((select(&["FOO", "PATH", "ABC"][..]), select(&["1", "2"][..])), 0..2)
-        .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()));
+    let set = vec((select(&["FOO", "PATH", "ABC"][..]), select(&["1", "2"][..])), 0..2).prop_map(|pairs| {
+        Value::Object(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+    });
     (inherit, names(), names(), set).prop_map(|(inherit, allow, deny, set)| {
         without_nulls(json!({ "inherit": inherit, "allow": allow, "deny": deny, "set": set }))
     })
@@ -115,8 +138,10 @@ fn without_nulls(mut value: Value) -> Value {
 pub(crate) fn profile() -> impl Strategy<Value = Value> {
     let resources = (option::of(1_u64..9), option::of(1_u64..9))
         .prop_map(|(memory, processes)| without_nulls(json!({ "memory": memory, "processes": processes })));
-    let protected = vec((select(&[".git/hooks", ".git/config", ".weir"][..]), any::<bool>()), 0..2)
-        .prop_map(|names| Value::Object(names.into_iter().map(|(name, on)| (name.to_owned(), on.into())).collect()));
+    let protected =
+        vec((select(&[".git/hooks", ".git/config", ".weir"][..]), any::<bool>()), 0..2).prop_map(|names| {
+            Value::Object(names.into_iter().map(|(name, on)| (name.to_owned(), on.into())).collect())
+        });
     let kernel = option::of(any::<bool>()).prop_map(|on| without_nulls(json!({ "io_uring": on })));
     let degrade = proptest::sample::subsequence(vec!["snapshot-globs", "no-stand-ins"], 0..=2);
     (filesystem(), network(), environment(), resources, protected, kernel, degrade).prop_map(
@@ -147,8 +172,10 @@ pub(crate) fn toml(profile: &Value) -> String {
 fn toml_value(value: &Value) -> String {
     match value {
         Value::Object(table) => {
-            let entries: Vec<_> =
-                table.iter().map(|(key, value)| format!("{} = {}", Value::from(key.as_str()), toml_value(value))).collect();
+            let entries: Vec<_> = table
+                .iter()
+                .map(|(key, value)| format!("{} = {}", Value::from(key.as_str()), toml_value(value)))
+                .collect();
             format!("{{ {} }}", entries.join(", "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(toml_value).collect::<Vec<_>>().join(", ")),
@@ -160,8 +187,11 @@ fn toml_value(value: &Value) -> String {
 pub(crate) fn reversed(value: &Value) -> String {
     match value {
         Value::Object(table) => {
-            let entries: Vec<_> =
-                table.iter().rev().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), reversed(value))).collect();
+            let entries: Vec<_> = table
+                .iter()
+                .rev()
+                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), reversed(value)))
+                .collect();
             format!("{{{}}}", entries.join(","))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(reversed).collect::<Vec<_>>().join(",")),
@@ -173,8 +203,10 @@ pub(crate) fn reversed(value: &Value) -> String {
 pub(crate) fn with_domain_list(profile: &Value) -> Value {
     let mut out = profile.clone();
     if let Some(Value::Object(map)) = out.pointer("/network/domains").cloned() {
-        let list: Vec<_> =
-            map.iter().map(|(pattern, word)| json!({ "pattern": pattern, "allow": word == "allow" })).collect();
+        let list: Vec<_> = map
+            .iter()
+            .map(|(pattern, word)| json!({ "pattern": pattern, "allow": word == "allow" }))
+            .collect();
         out["network"]["domains"] = list.into();
     }
     out

@@ -3,24 +3,35 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use weir_exec_server::profile::load;
 use weir_exec_server::profile::merge;
 use weir_exec_server::profile::resolve::resolve;
 use weir_exec_server::profile::surroundings::{Links, Surroundings};
-use weir_exec_server::profile::load;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Host, Layer, Operation, Policy, Request};
 use weir_protocol::profile::{Format, Profile};
 
 /// Host names and addresses that the rules of the generator meet.
 pub(crate) const HOSTS: [&str; 14] = [
-    "example.org", "a.example.org", "b.a.example.org", "evilexample.org", "example.org.evil.test", "evil.test", "8.8.8.8",
-    "10.0.0.1", "10.9.9.9", "169.254.169.254", "169.254.1.1", "::ffff:10.0.0.1", "127.0.0.1", "localhost",
+    "example.org",
+    "a.example.org",
+    "b.a.example.org",
+    "evilexample.org",
+    "example.org.evil.test",
+    "evil.test",
+    "8.8.8.8",
+    "10.0.0.1",
+    "10.9.9.9",
+    "169.254.169.254",
+    "169.254.1.1",
+    "::ffff:10.0.0.1",
+    "127.0.0.1",
+    "localhost",
 ];
 
 /// Variables that the rules of the generator meet.
-pub(crate) const VARIABLES: [&str; 12] = [
-    "FOO", "FAR", "PATH", "HOME", "LC_ALL", "MY_TOKEN", "ABC", "AC", "BETA", "SECRET_FOO", "EDITOR", "A\\B",
-];
+pub(crate) const VARIABLES: [&str; 12] =
+    ["FOO", "FAR", "PATH", "HOME", "LC_ALL", "MY_TOKEN", "ABC", "AC", "BETA", "SECRET_FOO", "EDITOR", "A\\B"];
 
 const PORTS: [u16; 3] = [443, 80, 22];
 
@@ -101,7 +112,8 @@ fn near(path: &AbsPath) -> Vec<AbsPath> {
 
 /// Every question that the rules of these policies raise.
 pub(crate) fn questions(policies: &[&Policy]) -> Vec<Ask> {
-    let mut paths = BTreeSet::from([AbsPath::root(), path("/p"), path("/home/u/.ssh/id"), path("/usr/bin/env")]);
+    let mut paths =
+        BTreeSet::from([AbsPath::root(), path("/p"), path("/home/u/.ssh/id"), path("/usr/bin/env")]);
     let mut sockets = BTreeSet::from([path("/run/docker.sock")]);
     for policy in policies {
         let (written, implied): (Vec<_>, Vec<_>) =
@@ -114,7 +126,8 @@ pub(crate) fn questions(policies: &[&Policy]) -> Vec<Ask> {
     }
     let operations = [Operation::Read, Operation::Write, Operation::Execute];
     let paths = paths.iter().flat_map(|path| operations.map(|operation| Ask::Path(path.clone(), operation)));
-    let hosts = HOSTS.iter().flat_map(|host| PORTS.map(|port| Ask::Connect(Host::parse(host).unwrap(), port)));
+    let hosts =
+        HOSTS.iter().flat_map(|host| PORTS.map(|port| Ask::Connect(Host::parse(host).unwrap(), port)));
     let sockets = sockets.into_iter().map(Ask::Socket);
     let variables = VARIABLES.iter().map(|name| Ask::Variable((*name).to_owned()));
     paths.chain(hosts).chain(sockets).chain(variables).collect()

@@ -137,7 +137,9 @@ impl NamePattern {
     /// [`NameError`] when no variable can have that name.
     pub fn of_name(name: &str) -> Result<Self, NameError> {
         let special = |c: char| "*?[]{}\\".contains(c) || name == "." || name == "..";
-        Self::parse(&name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>())
+        Self::parse(
+            &name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>(),
+        )
     }
 
     /// Whether the pattern stands for `name`.

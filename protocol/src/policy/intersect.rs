@@ -122,8 +122,11 @@ fn common_ranges(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
 
 /// The live grants as rules; a missing list grants every host.
 fn domain_grants(network: &Network) -> impl Iterator<Item = DomainRule> + '_ {
-    super::excess::grants(network)
-        .map(|(pattern, origin)| DomainRule { pattern, allow: true, origin: origin.clone() })
+    super::excess::grants(network).map(|(pattern, origin)| DomainRule {
+        pattern,
+        allow: true,
+        origin: origin.clone(),
+    })
 }
 
 /// Grants that lie in a grant of the other side, and the denials of both.

@@ -197,7 +197,13 @@ impl Lease {
             for path in PROTECTED_NAMES.iter().filter_map(|name| root.join(name).ok()) {
                 if raised.covering(&path).is_some_and(|rule| rule.path == *root) {
                     let origin = Origin::implied("metadata in a writable root is protected");
-                    rules.rules.push(PathRule { path, access: Access::Read, origin, via: None, overruled: Vec::new() });
+                    rules.rules.push(PathRule {
+                        path,
+                        access: Access::Read,
+                        origin,
+                        via: None,
+                        overruled: Vec::new(),
+                    });
                 }
             }
         }
@@ -246,14 +252,16 @@ fn check_grant(base: &Policy, grant: &Grant) -> Result<(), LeaseError> {
         Grant::Path { path, .. } => {
             let request = super::Request::Path { path, operation: super::Operation::Read };
             match base.verdict(&request).rule {
-                super::RuleRef::Glob(rule) => Err(LeaseError::DeniedByPattern {
-                    path: path.clone(),
-                    pattern: rule.pattern.to_string(),
-                }),
+                super::RuleRef::Glob(rule) => {
+                    Err(LeaseError::DeniedByPattern { path: path.clone(), pattern: rule.pattern.to_string() })
+                }
                 super::RuleRef::Path(rule)
                     if rule.access == Access::None && rule.origin.layer == Layer::Requirements =>
                 {
-                    Err(LeaseError::DeniedByRequirements { path: path.clone(), rule: Box::new(rule.origin.clone()) })
+                    Err(LeaseError::DeniedByRequirements {
+                        path: path.clone(),
+                        rule: Box::new(rule.origin.clone()),
+                    })
                 }
                 _ => Ok(()),
             }
@@ -285,7 +293,8 @@ fn allow_host(network: &mut NetworkParts, pattern: &DomainPattern, origin: &Orig
         network.domains = Some(Vec::new());
     }
     // Where every host is granted, an address that needs a rule of its own still needs one.
-    let every = DomainRule { pattern: DomainPattern::ANY, allow: true, origin: network.enabled.origin.clone() };
+    let every =
+        DomainRule { pattern: DomainPattern::ANY, allow: true, origin: network.enabled.origin.clone() };
     let domains = network.domains.get_or_insert_with(|| vec![every]);
     domains.push(DomainRule { pattern: pattern.clone(), allow: true, origin: origin.clone() });
 }

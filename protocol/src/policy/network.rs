@@ -141,7 +141,8 @@ impl Network {
         sockets.dedup_by(|a, b| a.path == b.path);
         if let Some(private) = &mut parts.allow_private {
             // A metadata service is opened by its own address alone, which a wider range must not swallow.
-            let (named, ranges): (Vec<_>, Vec<_>) = private.value.iter().partition(|range| names_metadata(range));
+            let (named, ranges): (Vec<_>, Vec<_>) =
+                private.value.iter().partition(|range| names_metadata(range));
             private.value = [IpNet::aggregate(&ranges), named].concat();
             private.value.sort();
             private.value.dedup();
@@ -180,5 +181,9 @@ pub(super) fn names_metadata(range: &IpNet) -> bool {
 
 /// Whether `limit` opens every address that `range` opens.
 pub(super) fn opens_range(limit: &[IpNet], range: &IpNet) -> bool {
-    if names_metadata(range) { limit.contains(range) } else { limit.iter().any(|outer| outer.contains(range)) }
+    if names_metadata(range) {
+        limit.contains(range)
+    } else {
+        limit.iter().any(|outer| outer.contains(range))
+    }
 }
