@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::policy::{Access, Degradation, Inherit, NetworkMode};
+use crate::policy::{Degradation, Inherit, NetworkMode};
 
 /// Weir's configuration: `config.toml` of a user or a project. Tables not named here belong to other parts and are ignored.
 #[derive(JsonSchema)]
@@ -113,9 +113,23 @@ pub struct FilesystemTable {
 #[schemars(untagged)]
 pub enum PathValue {
     /// Access to the path and everything below it.
-    Access(Access),
+    Access(AccessWord),
     /// Access by sub-path; `.` is the path itself.
-    Nested(BTreeMap<String, Access>),
+    Nested(BTreeMap<String, AccessWord>),
+}
+
+/// What a rule grants on a path and everything below it.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+pub enum AccessWord {
+    /// Reading, listing and executing.
+    Read,
+    /// Reading, and creating, changing, renaming and removing.
+    Write,
+    /// Nothing: the place does not exist for the command.
+    None,
+    /// The same as `none`.
+    Deny,
 }
 
 /// Network rules.

@@ -143,7 +143,8 @@ impl Source {
     }
 
     fn floor(&self, at: usize) -> usize {
-        self.text.floor_char_boundary(at.min(self.text.len()))
+        let at = at.min(self.text.len());
+        (0..=at).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
     }
 
     /// Reads the text into a tree. All syntax errors that can be told apart are returned together.

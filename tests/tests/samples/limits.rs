@@ -59,6 +59,15 @@ fn rules_are_counted() {
     check("100000-rules.toml", rules(100_000), Format::Toml, &expect);
 }
 
+/// The place of a rule costs little even where all rules stand on one line.
+#[test]
+fn rules_may_stand_on_one_line() {
+    let entries: String = (1..MAX_RULES).map(|n| format!("\"/directory/{n}\":\"read\",")).collect();
+    let json =
+        format!("{{\"permissions\":{{\"p\":{{\"filesystem\":{{{}}}}}}}}}", entries.trim_end_matches(','));
+    accepted("one-line.json", json, Format::Json);
+}
+
 #[test]
 fn rules_of_every_table_are_counted() {
     let expect = format!("error: more than {MAX_RULES} rules in one document");

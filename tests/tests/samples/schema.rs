@@ -42,6 +42,7 @@ fn every_key_of_the_schema_is_accepted_in_a_sample() {
             tables.map(|(name, table)| (name.as_str(), table)).chain([(root.as_str(), &schema)])
         {
             expected.extend(properties(table).map(|(key, _)| format!("{name}.{key}")));
+            expected.extend(words(table).map(|word| format!("{name}={word}")));
         }
     }
     let missing: Vec<_> = expected.difference(&accepted).collect();
@@ -52,7 +53,15 @@ fn properties(table: &Value) -> impl Iterator<Item = (&String, &Value)> {
     table.get("properties").and_then(Value::as_object).into_iter().flatten()
 }
 
-/// Walks a document beside its schema and notes which keys of which table stand in it.
+/// The words of an enumeration.
+fn words(schema: &Value) -> impl Iterator<Item = &str> {
+    let each = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let single = each.filter_map(|word| word.get("const")?.as_str());
+    let list = schema.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    single.chain(list)
+}
+
+/// Walks a document beside its schema and notes which keys of which table, and which words, stand in it.
 fn collect(root: &Value, schema: &Value, name: &str, tree: &Value, out: &mut BTreeSet<String>) {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let name = reference.rsplit('/').next().unwrap_or_default();
@@ -87,6 +96,13 @@ fn collect(root: &Value, schema: &Value, name: &str, tree: &Value, out: &mut BTr
                     collect(root, schema, "", item, out);
                 }
             }
+        }
+        Value::String(word) if words(schema).next().is_some() => {
+            assert!(
+                words(schema).any(|known| known == word),
+                "the reader accepts `{word}`, the schema of {name} does not"
+            );
+            out.insert(format!("{name}={word}"));
         }
         _ => {}
     }

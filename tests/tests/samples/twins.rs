@@ -3,7 +3,7 @@
 use crate::sample;
 
 /// Samples that say the same.
-const TWINS: [[&str; 2]; 21] = [
+const TWINS: [[&str; 2]; 22] = [
     ["spec-example.toml", "spec-example.json"],
     ["spec-example.toml", "spec-example-domains-as-map.toml"],
     ["legacy-workspace-write.toml", "legacy-workspace-write.json"],
@@ -18,6 +18,7 @@ const TWINS: [[&str; 2]; 21] = [
     ["literal-strings.toml", "escaped-strings.json"],
     ["everything.toml", "everything.json"],
     ["projects-trust.toml", "projects-trust.json"],
+    ["paths-nested.toml", "paths-not-nested.toml"],
     ["access-none.toml", "access-deny-is-none.toml"],
     ["crlf.toml", "lf.toml"],
     ["lf.toml", "byte-order-mark.toml"],

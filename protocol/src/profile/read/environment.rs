@@ -8,7 +8,10 @@ use crate::policy::environment::{NamePattern, check_name};
 use crate::policy::glob::has_wildcard;
 use crate::profile::document::EnvironmentRules;
 use crate::profile::schema;
-use crate::profile::source::{Entry, Node};
+use crate::profile::source::{Entry, Node, Value};
+
+/// Most pairs of granted and denied names that are compared to warn: each builds two automata.
+const MAX_COMPARED_PAIRS: usize = 1024;
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> EnvironmentRules {
     let mut out = EnvironmentRules::default();
@@ -42,7 +45,36 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> EnvironmentRules {
             _ => {}
         }
     }
+    warn_denied(reader, node, &out);
     out
+}
+
+/// A grant that a denial covers whole can never match.
+fn warn_denied(reader: &mut Reader<'_>, node: &Node, rules: &EnvironmentRules) {
+    let (Some(allow), Some(deny)) = (&rules.allow, &rules.deny) else { return };
+    if allow.len().saturating_mul(deny.len()) > MAX_COMPARED_PAIRS {
+        return;
+    }
+    let items = match &node.value {
+        Value::Table(entries) => {
+            entries.iter().find(|entry| entry.key == "allow").map(|entry| &entry.node.value)
+        }
+        _ => None,
+    };
+    let Some(Value::Array(items)) = items else { return };
+    for item in items {
+        let Some(granted) = allow.iter().find(|rule| Some(rule.value.as_str()) == item.value.as_text())
+        else {
+            continue;
+        };
+        let covers = |rule: &&Sourced<NamePattern>| rule.value.covers(&granted.value);
+        if let Some(denial) = deny.iter().find(covers) {
+            let (name, pattern, whence) =
+                (granted.value.as_str(), denial.value.as_str(), denial.origin.whence());
+            let reason = format!("`{name}` can never match: the denial of `{pattern}` wins ({whence})");
+            reader.warn(&item.span, reason, "remove one of the two");
+        }
+    }
 }
 
 fn read_names(reader: &mut Reader<'_>, entry: &Entry) -> Vec<Sourced<NamePattern>> {

@@ -1,11 +1,12 @@
 //! The `filesystem` table: paths, tokens and patterns.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::reader::{Reader, printable};
 use crate::path::{AbsPath, PathError};
-use crate::policy::glob::{Glob, GlobError, has_wildcard};
+use crate::policy::glob::{Component, Glob, GlobError, has_wildcard};
 use crate::policy::{Access, Sourced};
 use crate::profile::diagnostic::offer;
 use crate::profile::document::{Base, Below, PathEntry, PathKey, Profile, Token};
@@ -45,7 +46,8 @@ fn read_entry(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
 
 fn read_nested(reader: &mut Reader<'_>, entry: &Entry, out: &mut Profile) {
     let entries = reader.table(&entry.node, "a nested table of paths");
-    if has_wildcard(&entry.key) && !entry.key.starts_with(':') {
+    let relative = entry.key.trim_start_matches("~/").trim_start_matches('/');
+    if literal(relative).is_none() && !entry.key.starts_with(':') {
         let help = "write the whole pattern as one key";
         reader.error(&entry.key_span, "a pattern cannot have a nested table".to_owned(), help);
         return;
@@ -229,9 +231,9 @@ fn below(
     }
     // A grant on `dir/**` is a grant on `dir`, as existing files write it.
     let text = if access == Access::None { text } else { text.strip_suffix("/**").unwrap_or(text) };
-    if !has_wildcard(text) {
-        return match AbsPath::root().join(text) {
-            Ok(_) => Some(Below::Path(text.trim_end_matches('/').to_owned())),
+    if let Some(path) = literal(text) {
+        return match AbsPath::root().join(path.as_ref()) {
+            Ok(_) => Some(Below::Path(path.trim_end_matches('/').to_owned())),
             Err(error) => {
                 reader.fault(span, shown, &error, path_help(&error));
                 None
@@ -250,7 +252,10 @@ fn read_pattern(
 ) -> Option<Below> {
     reader.count_pattern(span);
     if access != Access::None {
-        let help = "grant the directory and deny what must stay closed inside it";
+        let help = match text.contains(['*', '?']) {
+            true => "grant the directory and deny what must stay closed inside it",
+            false => "for a bracket itself write `\\\\[`, or `\\[` between single quotes",
+        };
         reader.fault(span, shown, &format!("a pattern can only deny, not grant {access}"), help);
         return None;
     }
@@ -282,6 +287,20 @@ fn path_help(error: &PathError) -> &'static str {
         PathError::EmptyComponent => "write one slash",
         _ => "",
     }
+}
+
+/// The path that a key names when it is no pattern: it holds no wildcard, or each is escaped (`app/\[id]`).
+fn literal(text: &str) -> Option<Cow<'_, str>> {
+    if !has_wildcard(text) {
+        return Some(Cow::Borrowed(text));
+    }
+    let glob = Glob::below(&AbsPath::root(), text).ok()?;
+    let name = |component: &Component| match component {
+        Component::Literal(name) => String::from_utf8(name.clone()).ok(),
+        Component::Pattern(_) | Component::AnyDepth => None,
+    };
+    let names: Option<Vec<String>> = glob.components().iter().map(name).collect();
+    names.map(|names| Cow::Owned(names.join("/")))
 }
 
 /// A literal path inside a pattern.

@@ -116,6 +116,11 @@ fn read_domains(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<DomainPattern,
 
 fn read_domain_entry(reader: &mut Reader<'_>, item: &Node, out: &mut Domains) {
     reader.count_rule(&item.span);
+    if let Some(text) = item.value.as_text() {
+        let help = format!("write `{{ pattern = \"{}\", allow = true }}`", printable(text));
+        reader.error(&item.span, "a domain rule must be a table, not a string".to_owned(), &help);
+        return;
+    }
     let (mut pattern, mut allow) = (None, None);
     let before = reader.report.diagnostics.len();
     for entry in reader.known_table::<schema::DomainEntry>(item, "a domain rule") {

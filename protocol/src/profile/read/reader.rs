@@ -177,7 +177,8 @@ impl<'s> Reader<'s> {
             other => {
                 let reason =
                     format!("`{}` is `true` or `false`, not {}", printable(&entry.key), other.kind());
-                self.error(&entry.node.span, reason, "");
+                let quoted = matches!(other.as_text(), Some("true" | "false"));
+                self.error(&entry.node.span, reason, if quoted { "write it without quotes" } else { "" });
                 None
             }
         }
