@@ -180,7 +180,12 @@ proptest! {
 /// The patterns as another implementation reads them: the pattern itself, and everything below its matches.
 fn reference_globs(policy: &Policy) -> Vec<GlobMatcher> {
     let compile = |text: &str| {
-        GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build().unwrap().compile_matcher()
+        GlobBuilder::new(text)
+            .literal_separator(true)
+            .backslash_escape(true)
+            .build()
+            .unwrap()
+            .compile_matcher()
     };
     let texts = policy.filesystem().globs().iter().map(|rule| rule.pattern.to_string());
     texts.flat_map(|text| [compile(&text), compile(&format!("{text}/**"))]).collect()
@@ -235,7 +240,8 @@ fn a_lease_cannot_lift_the_administrators_denial_and_protects_what_it_opens() {
     );
     let profile = &reading.document.unwrap().profiles["x"];
     let terrain = links(&[]);
-    let base = weir_exec_server::profile::resolve::resolve("x", profile, &world::around(), &terrain).unwrap().policy;
+    let base =
+        weir_exec_server::profile::resolve::resolve("x", profile, &world::around(), &terrain).unwrap().policy;
     let grant = |text| Lease {
         grants: vec![Grant::Path { path: world::path(text), access: Access::Write }],
         ..lease(&base)
@@ -263,7 +269,11 @@ fn every_reason_to_refuse_a_lease_is_reached() {
     let cases = [
         (lease(&base), start(), Ok(())),
         (Lease { scope: turn("turn"), ..lease(&base) }, Use { used: 7, ..start() }, Ok(())),
-        (lease(&other), start(), Err(LeaseError::WrongBase { expected: other.digest(), found: base.digest() })),
+        (
+            lease(&other),
+            start(),
+            Err(LeaseError::WrongBase { expected: other.digest(), found: base.digest() }),
+        ),
         (
             Lease { issued_ms, expires_ms, ..lease(&base) },
             start(),
@@ -276,15 +286,30 @@ fn every_reason_to_refuse_a_lease_is_reached() {
         ),
         (Lease { expires_ms: NOW_MS + MAX_LEASE_MS + 1, ..lease(&base) }, start(), Err(LeaseError::TooLong)),
         (Lease { grants: Vec::new(), ..lease(&base) }, start(), Err(LeaseError::GrantCount { count: 0 })),
-        (Lease { grants: many, ..lease(&base) }, start(), Err(LeaseError::GrantCount { count: MAX_LEASE_GRANTS + 1 })),
-        (Lease { scope: Scope::Command { argv: Vec::new() }, ..lease(&base) }, start(), Err(LeaseError::OutOfScope)),
+        (
+            Lease { grants: many, ..lease(&base) },
+            start(),
+            Err(LeaseError::GrantCount { count: MAX_LEASE_GRANTS + 1 }),
+        ),
+        (
+            Lease { scope: Scope::Command { argv: Vec::new() }, ..lease(&base) },
+            start(),
+            Err(LeaseError::OutOfScope),
+        ),
         (Lease { scope: turn("next"), ..lease(&base) }, start(), Err(LeaseError::OutOfScope)),
-        (Lease { scope: turn("turn"), ..lease(&base) }, Use { turn: None, ..start() }, Err(LeaseError::OutOfScope)),
+        (
+            Lease { scope: turn("turn"), ..lease(&base) },
+            Use { turn: None, ..start() },
+            Err(LeaseError::OutOfScope),
+        ),
         (lease(&base), Use { used: 1, ..start() }, Err(LeaseError::Used)),
         (
             one(path("/p/a/x.env", Access::Read)),
             start(),
-            Err(LeaseError::DeniedByPattern { path: world::path("/p/a/x.env"), pattern: "/p/**/*.env".to_owned() }),
+            Err(LeaseError::DeniedByPattern {
+                path: world::path("/p/a/x.env"),
+                pattern: "/p/**/*.env".to_owned(),
+            }),
         ),
         (
             one(host("**.test")),

@@ -124,13 +124,25 @@ fn metadata_of_a_writable_root_is_protected() {
             ("/p/sub/.vscode", "write"),
         ],
     );
-    check(&format!("{root}\n\"/p/.git/hooks\" = \"write\""), &[], &[("/p/.git/hooks/x", "write"), ("/p/.git/config", "read")]);
-    check(&format!("{root}\n\"/p/.git\" = \"read\""), &[], &[("/p/.git/hooks/x", "read"), ("/p/.git/index", "read")]);
+    check(
+        &format!("{root}\n\"/p/.git/hooks\" = \"write\""),
+        &[],
+        &[("/p/.git/hooks/x", "write"), ("/p/.git/config", "read")],
+    );
+    check(
+        &format!("{root}\n\"/p/.git\" = \"read\""),
+        &[],
+        &[("/p/.git/hooks/x", "read"), ("/p/.git/index", "read")],
+    );
     let opened = "[permissions.x.filesystem]\n\":project_roots\" = \"write\"\n[permissions.x.protected]\n\".git/hooks\" = false\n";
     let policy = resolved(opened, &[]).policy;
     assert_eq!([access(&policy, "/p/.git/hooks/x"), access(&policy, "/p/.git/config")], ["write", "read"]);
     // Where `.git` is a link inside the root, a host-side git runs what it leads to.
-    check(root, &[("/p/.git", "meta")], &[("/p/meta/hooks/x", "read"), ("/p/meta/config", "read"), ("/p/meta/index", "write")]);
+    check(
+        root,
+        &[("/p/.git", "meta")],
+        &[("/p/meta/hooks/x", "read"), ("/p/meta/config", "read"), ("/p/meta/index", "write")],
+    );
 }
 
 #[test]
@@ -155,7 +167,18 @@ fn what_a_program_needs_is_implied() {
         ],
     );
     check("\":minimal\" = \"none\"", &[], &[("/usr/bin/git", "none"), ("/dev/null", "none")]);
-    check("\":root\" = \"read\"\n\":secrets\" = \"none\"", &[], &[("/var/lib/x", "read"), ("/home/u/.ssh/x", "none"), ("/home/other/.ssh/x", "none"), ("/etc/shadow", "none"), ("/etc/weir/x", "none"), ("/home/u/.weir/x", "none")]);
+    check(
+        "\":root\" = \"read\"\n\":secrets\" = \"none\"",
+        &[],
+        &[
+            ("/var/lib/x", "read"),
+            ("/home/u/.ssh/x", "none"),
+            ("/home/other/.ssh/x", "none"),
+            ("/etc/shadow", "none"),
+            ("/etc/weir/x", "none"),
+            ("/home/u/.weir/x", "none"),
+        ],
+    );
 }
 
 #[test]
@@ -169,27 +192,47 @@ fn an_ungranted_home_and_tmp_get_a_stand_in() {
     let (home, temporary) = (Some(StandIn::Home), Some(StandIn::Temporary));
     let shared = Some(StandIn::SharedMemory);
     assert_eq!(kinds("\":cwd\" = \"write\"", &texts), [home, temporary, temporary, shared, None]);
-    assert_eq!(kinds("\":home\" = \"read\"\n\":slash_tmp\" = \"write\"", &texts), [None, None, None, shared, None]);
+    assert_eq!(
+        kinds("\":home\" = \"read\"\n\":slash_tmp\" = \"write\"", &texts),
+        [None, None, None, shared, None]
+    );
     assert_eq!(kinds("\"~/.cache\" = \"write\"", &["/home/u/.cache/x", "/home/u/.config"]), [None, home]);
 }
 
 #[test]
 fn links_are_followed_only_where_no_command_can_put_them() {
     let planted = [("/p/l", "/home/u/.ssh"), ("/p/in", "a"), ("/out", "/srv/data")];
-    let lines = "\":project_roots\" = \"write\"\n\"/p/l\" = \"read\"\n\"/p/in\" = \"write\"\n\"/out\" = \"read\"";
-    check(lines, &planted, &[("/home/u/.ssh/id", "none"), ("/p/a/x", "write"), ("/srv/data/x", "read"), ("/out/x", "read")]);
+    let lines =
+        "\":project_roots\" = \"write\"\n\"/p/l\" = \"read\"\n\"/p/in\" = \"write\"\n\"/out\" = \"read\"";
+    check(
+        lines,
+        &planted,
+        &[("/home/u/.ssh/id", "none"), ("/p/a/x", "write"), ("/srv/data/x", "read"), ("/out/x", "read")],
+    );
     let found = filesystem(lines, &planted);
     assert_eq!(found.remarks.len(), 1, "{:?}", found.remarks);
-    assert!(found.remarks[0].contains("/p/l") && found.remarks[0].contains("/home/u/.ssh"), "{:?}", found.remarks);
+    assert!(
+        found.remarks[0].contains("/p/l") && found.remarks[0].contains("/home/u/.ssh"),
+        "{:?}",
+        found.remarks
+    );
     let rule = found.policy.filesystem().rule_at(&path("/srv/data")).unwrap();
     assert_eq!(rule.via, Some(path("/out")));
     // A root that is itself a link: what lies below its real place is writable as well.
     let below = [("/p", "/data/real"), ("/data/real/l", "/home/u/.ssh")];
     check(lines, &below, &[("/data/real/x", "write"), ("/home/u/.ssh/id", "none")]);
     // A denial beside it makes the link no more trustworthy.
-    check("\"/p\" = \"write\"\n\":cwd\" = \"none\"\n\"/p/l\" = \"read\"", &planted, &[("/home/u/.ssh/id", "none"), ("/p/x", "none")]);
+    check(
+        "\"/p\" = \"write\"\n\":cwd\" = \"none\"\n\"/p/l\" = \"read\"",
+        &planted,
+        &[("/home/u/.ssh/id", "none"), ("/p/x", "none")],
+    );
     // A denied link closes what it leads to, wherever it lies.
-    check("\":project_roots\" = \"write\"\n\"/srv\" = \"read\"\n\"/p/d\" = \"none\"", &[("/p/d", "/srv/x")], &[("/srv/x", "none"), ("/srv/y", "read")]);
+    check(
+        "\":project_roots\" = \"write\"\n\"/srv\" = \"read\"\n\"/p/d\" = \"none\"",
+        &[("/p/d", "/srv/x")],
+        &[("/srv/x", "none"), ("/srv/y", "read")],
+    );
     let long = format!("/srv/{}", "n".repeat(300));
     check("\"/out/x\" = \"read\"", &[("/out", &long)], &[("/srv", "none"), ("/", "none")]);
     let sockets = "[permissions.x.filesystem]\n\":project_roots\" = \"write\"\n[permissions.x.network]\nunix_sockets = [\"/p/s\", \"/run/link\"]\n";
@@ -214,7 +257,8 @@ fn the_example_of_the_specification_means_what_it_says() {
     for (text, operation, expect) in cases {
         assert_eq!(policy.verdict(&Request::Path { path: &path(text), operation }).allowed, expect, "{text}");
     }
-    let explained = policy.explain(&Request::Path { path: &path("/usr/bin/git"), operation: Operation::Read });
+    let explained =
+        policy.explain(&Request::Path { path: &path("/usr/bin/git"), operation: Operation::Read });
     assert_eq!(explained.origin.unwrap().whence(), "implied");
     let explained = policy.explain(&Request::Path { path: &path("/p/a.env"), operation: Operation::Read });
     assert_eq!(explained.origin.unwrap().whence(), "test:4");
@@ -232,7 +276,8 @@ fn the_example_of_the_specification_means_what_it_says() {
 
 fn hosts(policy: &Policy, expect: &[(&str, bool)]) {
     let allowed = |text: &str| {
-        let (text, port) = text.split_once(" port ").map_or((text, 443), |(text, port)| (text, port.parse().unwrap()));
+        let (text, port) =
+            text.split_once(" port ").map_or((text, 443), |(text, port)| (text, port.parse().unwrap()));
         policy.verdict(&Request::Connect { host: &Host::parse(text).unwrap(), port }).allowed
     };
     let found: Vec<_> = expect.iter().map(|(text, _)| (*text, allowed(text))).collect();
@@ -286,13 +331,25 @@ fn hosts_have_one_spelling_and_addresses_need_a_rule() {
     hosts(&network("enabled = true\ndomains = []"), &[("any.example", false)]);
     hosts(&network("enabled = false\ndomains = { \"*\" = \"allow\" }"), &[("any.example", false)]);
     hosts(&network("mode = \"full\""), &[("any.example", false)]);
-    hosts(&network("loopback = true"), &[("localhost", true), ("127.1", true), ("::1", true), ("any.example", false)]);
+    hosts(
+        &network("loopback = true"),
+        &[("localhost", true), ("127.1", true), ("::1", true), ("any.example", false)],
+    );
     let private = "enabled = true\nallow_private = [\"10.0.0.0/8\", \"169.254.0.0/16\"]";
-    hosts(&network(private), &[("10.1.2.3", true), ("192.168.0.1", false), ("169.254.1.1", true), ("169.254.169.254", false)]);
+    hosts(
+        &network(private),
+        &[("10.1.2.3", true), ("192.168.0.1", false), ("169.254.1.1", true), ("169.254.169.254", false)],
+    );
     let metadata = "enabled = true\nallow_private = [\"169.254.0.0/16\", \"169.254.169.254/32\"]";
     hosts(&network(metadata), &[("169.254.169.254", true), ("169.254.170.2", false)]);
-    hosts(&network("enabled = true\nallow_private = true"), &[("192.168.0.1", true), ("169.254.169.254", false)]);
-    hosts(&network("enabled = true\ndomains = { \"10.0.0.1\" = \"allow\" }"), &[("10.0.0.1", true), ("10.0.0.2", false)]);
+    hosts(
+        &network("enabled = true\nallow_private = true"),
+        &[("192.168.0.1", true), ("169.254.169.254", false)],
+    );
+    hosts(
+        &network("enabled = true\ndomains = { \"10.0.0.1\" = \"allow\" }"),
+        &[("10.0.0.1", true), ("10.0.0.2", false)],
+    );
 }
 
 #[test]
@@ -317,8 +374,14 @@ fn variables_pass_by_rule() {
     let cases = [
         ("", vec![("PATH", true), ("LC_ALL", true), ("MY_VAR", false), ("AWS_SECRET_ACCESS_KEY", false)]),
         ("inherit = \"all\"", vec![("MY_VAR", true), ("API_TOKEN", false), ("DB_PASSWORD", false)]),
-        ("inherit = \"none\"\nallow = [\"FOO\", \"B*\"]", vec![("FOO", true), ("BAR", true), ("PATH", false), ("foo", false)]),
-        ("allow = [\"API_TOKEN\", \"B*\"]\ndeny = [\"BAD\"]", vec![("API_TOKEN", true), ("BAD", false), ("BAR", true)]),
+        (
+            "inherit = \"none\"\nallow = [\"FOO\", \"B*\"]",
+            vec![("FOO", true), ("BAR", true), ("PATH", false), ("foo", false)],
+        ),
+        (
+            "allow = [\"API_TOKEN\", \"B*\"]\ndeny = [\"BAD\"]",
+            vec![("API_TOKEN", true), ("BAD", false), ("BAR", true)],
+        ),
         ("deny = [\"*\"]", vec![("PATH", false)]),
         ("deny = [\"P?TH\"]", vec![("PATH", false), ("HOME", true)]),
         ("set = { PATH = \"/usr/bin\" }", vec![("PATH", false), ("HOME", true)]),
