@@ -14,7 +14,7 @@ use weir_protocol::policy::{
     RuleRef, SocketRule, Sourced, StandIn,
 };
 use weir_protocol::profile::Profile;
-use weir_protocol::profile::document::{Base, Below, PathEntry, Token};
+use weir_protocol::profile::document::{Base, Below, PathEntry, PathKey, Token};
 use weir_protocol::profile::read::PROTECTED_NAMES;
 
 use super::merge::{sets_token, switched_on};
@@ -161,26 +161,52 @@ impl<T: Terrain> Resolver<'_, T> {
     }
 
     fn entries(&mut self, profile: &Profile, roots: &[AbsPath]) -> Result<(), ResolveError> {
-        for ((base, below), entry) in &profile.filesystem {
-            for (place, fixed) in self.places(base, roots) {
-                match below {
-                    Below::Path(path) => {
-                        let wrap =
-                            |source| ResolveError::Path { origin: Box::new(entry.origin.clone()), source };
-                        let path = if path.is_empty() { place } else { place.join(path).map_err(wrap)? };
-                        let access = fixed.map_or(entry.access, |fixed| within(fixed, entry.access));
-                        self.push(path, access, entry.origin.clone());
-                    }
-                    Below::Pattern(pattern) => {
-                        let wrap =
-                            |source| ResolveError::Glob { origin: Box::new(entry.origin.clone()), source };
-                        let pattern = Glob::below(&place, pattern).map_err(wrap)?;
-                        self.globs.push(GlobRule { pattern, origin: entry.origin.clone() });
-                    }
+        let imposed =
+            |entry: &PathEntry| entry.access == Access::None && entry.origin.layer == Layer::Requirements;
+        // The administrator's denials first: lists of places are granted as far as these let them be.
+        let (first, rest): (Vec<_>, Vec<_>) =
+            profile.filesystem.iter().partition(|(_, entry)| imposed(entry));
+        first.into_iter().try_for_each(|(key, entry)| self.entry(key, entry, roots, &[]))?;
+        let closed = self.closed();
+        rest.into_iter().try_for_each(|(key, entry)| self.entry(key, entry, roots, &closed))
+    }
+
+    fn entry(
+        &mut self,
+        (base, below): &PathKey,
+        entry: &PathEntry,
+        roots: &[AbsPath],
+        closed: &[AbsPath],
+    ) -> Result<(), ResolveError> {
+        let list = matches!(base, Base::Token(Token::Minimal | Token::Toolchains));
+        let origin = || entry.origin.clone();
+        for (place, fixed) in self.places(base, roots) {
+            let refused = list && entry.access > Access::None;
+            if refused && closed.iter().any(|outer| place.starts_with(outer)) {
+                continue;
+            }
+            match below {
+                Below::Path(path) => {
+                    let wrap = |source| ResolveError::Path { origin: Box::new(origin()), source };
+                    let path = if path.is_empty() { place } else { place.join(path).map_err(wrap)? };
+                    let access = fixed.map_or(entry.access, |fixed| within(fixed, entry.access));
+                    self.push(path, access, origin());
+                }
+                Below::Pattern(pattern) => {
+                    let wrap = |source| ResolveError::Glob { origin: Box::new(origin()), source };
+                    let pattern = Glob::below(&place, pattern).map_err(wrap)?;
+                    self.globs.push(GlobRule { pattern, origin: origin() });
                 }
             }
         }
         Ok(())
+    }
+
+    /// What the administrator denies.
+    fn closed(&self) -> Vec<AbsPath> {
+        let imposed =
+            |rule: &&PathRule| rule.access == Access::None && rule.origin.layer == Layer::Requirements;
+        self.rules.iter().filter(imposed).map(|rule| rule.path.clone()).collect()
     }
 
     fn push(&mut self, path: AbsPath, access: Access, origin: Origin) {
@@ -229,9 +255,7 @@ impl<T: Terrain> Resolver<'_, T> {
         if !sets_token(profile, Token::Minimal) {
             let origin = Origin::implied("\":minimal\" = \"read\"");
             let written: HashSet<_> = self.rules.iter().map(|rule| rule.path.clone()).collect();
-            let imposed =
-                |rule: &&PathRule| rule.access == Access::None && rule.origin.layer == Layer::Requirements;
-            let closed: Vec<_> = self.rules.iter().filter(imposed).map(|rule| rule.path.clone()).collect();
+            let closed = self.closed();
             for (path, access) in self.places(&Base::Token(Token::Minimal), &[]) {
                 // An implied rule never argues with what the profile says of the same path, nor with the administrator.
                 if !written.contains(&path) && !closed.iter().any(|outer| path.starts_with(outer)) {

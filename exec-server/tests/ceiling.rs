@@ -1,0 +1,326 @@
+//! Layers and the ceiling, through the same function that the server calls, on files in a directory of the test's own.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use weir_exec_server::profile::ceiling::{Caller, Refusal};
+use weir_exec_server::profile::load::load_with;
+use weir_exec_server::profile::{LoadError, Loaded, Selection, Surroundings};
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{Access, Host, Operation, Policy, Request, Resource};
+
+/// A machine of the test's own: requirements, a home and a project.
+struct Machine {
+    root: TempDir,
+    administrator: u32,
+}
+
+impl Machine {
+    fn new(requirements: &str, user: &str, project: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let machine = Self { root, administrator: nix::unistd::geteuid().as_raw() };
+        for (name, text) in [
+            ("etc/requirements.toml", requirements),
+            ("home/.weir/config.toml", user),
+            ("project/.weir/config.toml", project),
+        ] {
+            let path = machine.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if !text.is_empty() {
+                let text = text.replace("$PROJECT", &machine.path("project").display().to_string());
+                fs::write(
+                    &path,
+                    text.replace("$ROOT", &machine.path("etc").parent().unwrap().display().to_string()),
+                )
+                .unwrap();
+                machine.mode(name, 0o644);
+            }
+        }
+        machine.mode("etc", 0o755);
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().canonicalize().unwrap().join(name)
+    }
+
+    fn abs(&self, name: &str) -> AbsPath {
+        AbsPath::from_host(&self.path(name)).unwrap()
+    }
+
+    fn mode(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn around(&self) -> Surroundings {
+        Surroundings {
+            home: self.abs("home"),
+            cwd: self.abs("project"),
+            project_roots: vec![self.abs("project")],
+            tmpdir: None,
+            weir_home: self.abs("home/.weir"),
+            other_homes: Vec::new(),
+        }
+    }
+
+    fn load_as(&self, selection: &Selection, user: &str, groups: &[&str]) -> Result<Loaded, LoadError> {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        let caller = Caller { user: user.to_owned(), groups };
+        load_with(selection, &self.around(), &caller, &self.path("etc"), self.administrator)
+    }
+
+    fn load(&self, selection: &Selection) -> Result<Loaded, LoadError> {
+        self.load_as(selection, "alice", &["staff"])
+    }
+
+    fn policy(&self) -> Policy {
+        self.load(&Selection::default()).unwrap().policy
+    }
+
+    fn access(&self, policy: &Policy, name: &str) -> Access {
+        policy.access(&self.abs(name))
+    }
+}
+
+fn named(profile: &str) -> Selection {
+    Selection { profile: Some(profile.to_owned()), ..Selection::default() }
+}
+
+/// The lines of the requirements that a refusal names.
+fn refused(found: Result<Loaded, LoadError>) -> Vec<Refusal> {
+    match found {
+        Err(LoadError::Refused(refusals)) => refusals,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Loading is refused, and the message names the ceiling's file, this line and this text.
+fn check_refused(found: Result<Loaded, LoadError>, line: u32, text: &str) {
+    let message = LoadError::Refused(refused(found)).to_string();
+    assert!(message.contains(&format!("requirements.toml:{line})")), "line {line}: {message}");
+    assert!(message.contains(text), "{text}: {message}");
+}
+
+#[test]
+fn requirements_count_only_when_nobody_else_may_write_them() {
+    let machine = Machine::new("default_permissions = \":isolated\"\n", "", "");
+    assert_eq!(machine.policy().profile(), ":isolated");
+    for (name, mode) in
+        [("etc/requirements.toml", 0o664), ("etc/requirements.toml", 0o646), ("etc", 0o775), ("etc", 0o757)]
+    {
+        machine.mode(name, mode);
+        let found = machine.load(&Selection::default());
+        assert!(
+            matches!(&found, Err(LoadError::Requirements { path, mode: shown, .. }) if *path == machine.path(name) && *shown == mode),
+            "{name} {mode:o}: {found:?}"
+        );
+        machine.mode(name, if name == "etc" { 0o755 } else { 0o644 });
+    }
+    assert!(machine.load(&Selection::default()).is_ok());
+    let stranger = Machine { administrator: machine.administrator + 1, ..machine };
+    assert!(matches!(stranger.load(&Selection::default()), Err(LoadError::Requirements { .. })));
+}
+
+#[test]
+fn broken_files_yield_no_policy() {
+    let cases = [
+        ("[ceiling]\nprofile = []\n", ""),
+        ("ceiling = ", ""),
+        ("", "[permissions.x]\nnetwrk = {}\n"),
+        ("", "default_permissions = \"nobody\"\n"),
+    ];
+    for (requirements, user) in cases {
+        let found = Machine::new(requirements, user, "").load(&Selection::default());
+        assert!(
+            matches!(found, Err(LoadError::Documents(_) | LoadError::Merge(_))),
+            "{requirements}{user}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_fifo_or_a_directory_is_refused_and_does_not_hang() {
+    let machine = Machine::new("", "", "");
+    let path = machine.path("home/.weir/config.toml");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(matches!(machine.load(&Selection::default()), Err(LoadError::Unreadable { .. })));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(machine.load(&Selection::default()), Err(LoadError::Unreadable { .. })));
+    let missing = Selection { config: Some(machine.path("missing.toml")), ..Selection::default() };
+    assert!(matches!(machine.load(&missing), Err(LoadError::Unreadable { .. })));
+}
+
+#[test]
+fn only_allowed_profiles_may_be_chosen_and_only_by_those_who_may() {
+    let machine = Machine::new("[ceiling]\nprofiles = [\":isolated\", \":workspace\"]\n", "", "");
+    assert!(machine.load(&named(":isolated")).is_ok());
+    check_refused(machine.load(&named(":read-only")), 2, "`:read-only` is not among the allowed");
+    check_refused(machine.load(&named(":danger-full-access")), 2, "`:danger-full-access`");
+    let who = "[[ceiling.who]]\nusers = [\"alice\"]\nprofiles = [\":isolated\"]\n\n[[ceiling.who]]\ngroups = [\"admin\"]\nprofiles = [\":workspace\"]\n";
+    let machine = Machine::new(who, "", "");
+    assert!(machine.load_as(&named(":isolated"), "alice", &[]).is_ok());
+    assert!(machine.load_as(&named(":workspace"), "bob", &["staff", "admin"]).is_ok());
+    for (user, groups, profile) in [("alice", &["staff"], ":workspace"), ("bob", &["staff"], ":isolated")] {
+        let refusals = refused(machine.load_as(&named(profile), user, groups));
+        assert!(matches!(&refusals[..], [Refusal::User { .. }]), "{refusals:?}");
+    }
+}
+
+#[test]
+fn more_than_the_ceiling_is_refused_with_its_line() {
+    let ceiling = "[ceiling.filesystem]\n\":root\" = \"read\"\n\":project_roots\" = \"write\"\n\n[ceiling.network]\nenabled = true\nmode = \"limited\"\ndomains = { \"*.example.org\" = \"allow\" }\n\n[ceiling.resources]\nprocesses = 64\n";
+    let base = "default_permissions = \"x\"\n[permissions.x.filesystem]\n\":project_roots\" = \"write\"\n[permissions.x.network]\nmode = \"limited\"\n";
+    let machine = Machine::new(ceiling, base, "");
+    let policy = machine.policy();
+    assert_eq!(machine.access(&policy, "project/src"), Access::Write);
+    assert_eq!(policy.resources().limit(Resource::Processes).unwrap().value, 64);
+    let cases = [
+        (
+            "[permissions.x.filesystem]\n\":project_roots\" = \"write\"\n\"/srv\" = \"write\"\n",
+            2,
+            "write on /srv",
+        ),
+        (
+            "[permissions.x.network]\nenabled = true\nmode = \"full\"\ndomains = { \"a.example.org\" = \"allow\" }\n",
+            7,
+            "methods",
+        ),
+        (
+            "[permissions.x.network]\nenabled = true\nmode = \"limited\"\ndomains = { \"evil.test\" = \"allow\" }\n",
+            8,
+            "evil.test",
+        ),
+        ("[permissions.x.network]\nenabled = true\nmode = \"limited\"\n", 8, "host *"),
+        ("[permissions.x.resources]\nprocesses = 65\n", 11, "processes of 65"),
+    ];
+    for (body, line, text) in cases {
+        let machine = Machine::new(ceiling, &format!("default_permissions = \"x\"\n{body}"), "");
+        check_refused(machine.load(&Selection::default()), line, text);
+    }
+    let full = machine.load(&named(":danger-full-access"));
+    assert!(refused(full).iter().any(|refusal| refusal.to_string().contains("running without restriction")));
+    let write = Selection { write: vec![PathBuf::from("/srv")], ..Selection::default() };
+    check_refused(machine.load(&write), 2, "(command line)");
+}
+
+#[test]
+fn a_denial_of_the_ceiling_holds_and_nothing_lifts_it() {
+    let ceiling = "[ceiling.deny]\nread = [\"$ROOT/data\", \"~/.aws\", \"/**/*.pem\"]\ndomains = [\"*.corp.example\"]\n";
+    let machine = Machine::new(
+        ceiling,
+        "default_permissions = \"x\"\n[permissions.x.filesystem]\n\":root\" = \"read\"\n[permissions.x.network]\nenabled = true\n",
+        "",
+    );
+    let policy = machine.policy();
+    for (name, expect) in [
+        ("data/x", Access::None),
+        ("home/.aws/x", Access::None),
+        ("project/a.pem", Access::None),
+        ("other", Access::Read),
+    ] {
+        assert_eq!(machine.access(&policy, name), expect, "{name}");
+    }
+    let connect =
+        |host| policy.verdict(&Request::Connect { host: &Host::parse(host).unwrap(), port: 443 }).allowed;
+    assert_eq!([connect("a.corp.example"), connect("example.org")], [false, true]);
+    let lifting = [
+        ("filesystem]\n\"$ROOT/data\" = \"read\"\n", 2),
+        ("filesystem]\n\"$ROOT/data/deep\" = \"read\"\n", 2),
+        ("filesystem]\n\"~/.aws\" = \"read\"\n", 2),
+        ("filesystem]\n\"~/.aws/config\" = \"write\"\n", 2),
+        ("network]\nenabled = true\ndomains = { \"git.corp.example\" = \"allow\" }\n", 3),
+    ];
+    for (body, line) in lifting {
+        let machine =
+            Machine::new(ceiling, &format!("default_permissions = \"x\"\n[permissions.x.{body}"), "");
+        check_refused(machine.load(&Selection::default()), line, "nothing may lift");
+    }
+    // What every profile implies gives way to the administrator instead of making every profile fail.
+    let machine = Machine::new("[ceiling.deny]\nread = [\"/run\"]\n", "", "");
+    let policy = machine.load(&named(":isolated")).unwrap().policy;
+    assert_eq!(policy.access(&AbsPath::parse("/run/systemd/resolve").unwrap()), Access::None);
+}
+
+const TRUSTED: &str = "[projects.\"$PROJECT\"]\ntrust_level = \"trusted\"\n";
+const UNTRUSTED: &str = "[projects.\"$PROJECT\"]\ntrust_level = \"untrusted\"\n";
+const PARENT_TRUSTED: &str = "[projects.\"$ROOT\"]\ntrust_level = \"trusted\"\n";
+
+#[test]
+fn a_project_counts_only_when_trusted_and_only_narrows() {
+    let narrowing = "default_permissions = \":isolated\"\n";
+    let cases = [
+        (TRUSTED.to_owned(), ":isolated"),
+        (UNTRUSTED.to_owned(), ":workspace"),
+        (String::new(), ":workspace"),
+        (PARENT_TRUSTED.to_owned(), ":isolated"),
+        (format!("{PARENT_TRUSTED}{UNTRUSTED}"), ":workspace"),
+    ];
+    for (user, expect) in cases {
+        let machine = Machine::new("", &user, narrowing);
+        assert_eq!(machine.policy().profile(), expect, "{user}");
+    }
+    let widening = "default_permissions = \"x\"\n[permissions.x]\nextends = \":workspace\"\n[permissions.x.network]\nenabled = true\n";
+    let machine = Machine::new("", TRUSTED, widening);
+    let found = machine.load(&Selection::default());
+    assert!(matches!(found, Err(LoadError::Widened(_))), "{found:?}");
+    let message = found.unwrap_err().to_string();
+    assert!(message.contains("project/.weir/config.toml:5"), "{message}");
+    assert_eq!(Machine::new("", UNTRUSTED, widening).policy().profile(), ":workspace");
+}
+
+#[test]
+fn layers_lie_over_each_other_with_their_places() {
+    let requirements = "default_permissions = \"x\"\n[permissions.x.filesystem]\n\"/srv/a\" = \"read\"\n\"/srv/b\" = \"read\"\n";
+    let machine = Machine::new(
+        requirements,
+        "[permissions.x.filesystem]\n\"/srv/b\" = \"none\"\n\"/srv/c\" = \"read\"\n",
+        "",
+    );
+    let selection = Selection {
+        read: vec![PathBuf::from("./build")],
+        write: vec![PathBuf::from("/srv/d")],
+        deny: vec![PathBuf::from("/srv/c/secret"), PathBuf::from(".")],
+        ..Selection::default()
+    };
+    let policy = machine.load(&selection).unwrap().policy;
+    let whence = |path: &Path| {
+        let path = AbsPath::from_host(path).unwrap();
+        let explained = policy.explain(&Request::Path { path: &path, operation: Operation::Read });
+        (explained.access.unwrap(), explained.origin.unwrap().whence())
+    };
+    let file = |name: &str, line| format!("{}:{line}", machine.path(name).display());
+    let command_line = || "command line".to_owned();
+    assert_eq!(whence(Path::new("/srv/a")), (Access::Read, file("etc/requirements.toml", 3)));
+    assert_eq!(whence(Path::new("/srv/b")), (Access::None, file("home/.weir/config.toml", 2)));
+    assert_eq!(whence(Path::new("/srv/c")), (Access::Read, file("home/.weir/config.toml", 3)));
+    assert_eq!(whence(Path::new("/srv/c/secret/x")), (Access::None, command_line()));
+    assert_eq!(whence(Path::new("/srv/d")), (Access::Write, command_line()));
+    assert_eq!(whence(&machine.path("project/build")), (Access::Read, command_line()));
+    assert_eq!(whence(&machine.path("project/x")), (Access::None, command_line()));
+    assert_eq!(whence(Path::new("/usr/bin/env")), (Access::Read, "implied".to_owned()));
+}
+
+#[test]
+fn the_older_sandbox_modes_are_profiles() {
+    let cases = [
+        ("sandbox_mode = \"read-only\"\n", ":read-only", Access::Read),
+        ("sandbox_mode = \"workspace-write\"\n", ":workspace", Access::Write),
+        ("sandbox_mode = \"danger-full-access\"\n", ":danger-full-access", Access::Write),
+    ];
+    for (text, profile, access) in cases {
+        let machine = Machine::new("", text, "");
+        let policy = machine.policy();
+        assert_eq!((policy.profile(), machine.access(&policy, "project/x")), (profile, access));
+    }
+    let details = "sandbox_mode = \"workspace-write\"\n[sandbox_workspace_write]\nwritable_roots = [\"/srv/w\"]\nnetwork_access = true\nexclude_slash_tmp = true\n";
+    let narrowing = "[permissions.unused.filesystem]\n\":root\" = \"read\"\n";
+    for (user, project) in [(details.to_owned(), ""), (format!("{details}{TRUSTED}"), narrowing)] {
+        let policy = Machine::new("", &user, project).policy();
+        let access = |text: &str| policy.access(&AbsPath::parse(text).unwrap());
+        assert_eq!([access("/srv/w/x"), access("/tmp")], [Access::Write, Access::Read], "{user}");
+        assert!(policy.network().enabled.value);
+    }
+}
