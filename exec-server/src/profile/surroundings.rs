@@ -1,6 +1,6 @@
 //! What a profile is resolved against: directories of the caller and the symbolic links of the host.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -96,13 +96,15 @@ impl Terrain for Links {
 pub struct Walker<'t, T> {
     terrain: &'t T,
     known: HashMap<AbsPath, Option<PathBuf>>,
+    /// Paths in which there is no link, up to and with the last name: rules share most of their way.
+    plain: HashSet<Vec<u8>>,
 }
 
 impl<'t, T: Terrain> Walker<'t, T> {
     /// A walker that knows nothing yet.
     #[must_use]
     pub fn new(terrain: &'t T) -> Self {
-        Self { terrain, known: HashMap::new() }
+        Self { terrain, known: HashMap::new(), plain: HashSet::new() }
     }
 
     /// Whether there is something at the end of `path`.
@@ -114,9 +116,8 @@ impl<'t, T: Terrain> Walker<'t, T> {
     /// Follows every symbolic link in `path`.
     pub fn follow(&mut self, path: &AbsPath) -> Followed {
         let mut links = Vec::new();
-        let mut real = AbsPath::root();
-        let mut open: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
-        open.reverse();
+        let (mut real, rest) = self.start(path);
+        let mut open: Vec<Vec<u8>> = rest.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect();
         while let Some(name) = open.pop() {
             match name.as_slice() {
                 b"" | b"." => continue,
@@ -131,7 +132,12 @@ impl<'t, T: Terrain> Walker<'t, T> {
                 return Followed { real: path.clone(), links: Vec::new() };
             };
             match self.read_link(&next).filter(|_| links.len() < MAX_LINKS) {
-                None => real = next,
+                None => {
+                    if links.is_empty() {
+                        self.plain.insert(next.as_bytes().to_vec());
+                    }
+                    real = next;
+                }
                 Some(target) => {
                     links.push(next);
                     if target.is_absolute() {
@@ -144,6 +150,17 @@ impl<'t, T: Terrain> Walker<'t, T> {
             }
         }
         Followed { real, links }
+    }
+
+    /// The longest beginning of `path` that is known to hold no link, and what follows it.
+    fn start<'p>(&self, path: &'p AbsPath) -> (AbsPath, &'p [u8]) {
+        let bytes = path.as_bytes();
+        let mut end = bytes.len();
+        while end > 0 && !self.plain.contains(&bytes[..end]) {
+            end = bytes[..end].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        }
+        let known = AbsPath::parse(&bytes[..end]).unwrap_or_else(|_| AbsPath::root());
+        (known, &bytes[end..])
     }
 
     fn read_link(&mut self, name: &AbsPath) -> Option<PathBuf> {
