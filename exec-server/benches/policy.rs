@@ -23,8 +23,8 @@ fn path(text: &str) -> AbsPath {
 fn around() -> Surroundings {
     Surroundings {
         home: path("/home/u"),
-        cwd: path("/work/p"),
-        project_roots: vec![path("/work/p")],
+        cwd: path("/srv/p"),
+        project_roots: vec![path("/srv/p")],
         tmpdir: None,
         weir_home: path("/home/u/.weir"),
         other_homes: Vec::new(),
@@ -37,7 +37,7 @@ fn document() -> String {
         String::from("[permissions.x.filesystem]\n\":project_roots\" = \"write\"\n\":root\" = \"read\"\n");
     for index in 0..RULES {
         let word = ["read", "write", "none"][index % 3];
-        text += &format!("\"/work/p/part{}/dir{}/leaf{index}\" = \"{word}\"\n", index % 10, index % 100);
+        text += &format!("\"/srv/p/part{}/dir{}/leaf{index}\" = \"{word}\"\n", index % 10, index % 100);
     }
     for index in 0..PATTERNS {
         let pattern = match index % 4 {
@@ -46,7 +46,7 @@ fn document() -> String {
             2 => format!("part{}/*/key{index}.[pk]em", index % 10),
             _ => format!("**/.cache{index}"),
         };
-        text += &format!("\"/work/p/{pattern}\" = \"none\"\n");
+        text += &format!("\"/srv/p/{pattern}\" = \"none\"\n");
     }
     text
 }
@@ -70,10 +70,10 @@ fn links() -> Links {
 
 fn verdicts(criterion: &mut Criterion, policy: &Policy) {
     let cases = [
-        ("allowed", "/work/p/part3/dir33/leaf333/src/deep/er/main.rs", true),
-        ("denied by rule", "/work/p/part2/dir2/leaf2/src/main.rs", false),
-        ("denied by pattern", "/work/p/part3/dir33/leaf333/src/x.secret40", false),
-        ("denied by pattern, deep", "/work/p/a/b/c/d/e/f/g/h/i/j/private41/x", false),
+        ("allowed", "/srv/p/part3/dir33/leaf333/src/deep/er/main.rs", true),
+        ("denied by rule", "/srv/p/part2/dir2/leaf2/src/main.rs", false),
+        ("denied by pattern", "/srv/p/part3/dir33/leaf333/src/x.secret40", false),
+        ("denied by pattern, deep", "/srv/p/a/b/c/d/e/f/g/h/i/j/private41/x", false),
         ("covered by the root alone", "/srv/data/a/b/c", true),
     ];
     for (name, text, expect) in cases {
@@ -101,7 +101,7 @@ fn all(criterion: &mut Criterion) {
             bench.iter(|| bare.verdict(black_box(&request)).allowed)
         });
     }
-    let asked = path("/work/p/part3/dir33/leaf333/src/x.secret40");
+    let asked = path("/srv/p/part3/dir33/leaf333/src/x.secret40");
     let request = Request::Path { path: &asked, operation: Operation::Read };
     criterion.bench_function("explain", |bench| bench.iter(|| policy.explain(black_box(&request))));
     criterion.bench_function("first verdict", |bench| {
