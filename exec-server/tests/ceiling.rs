@@ -1,5 +1,7 @@
 //! Layers and the ceiling, through the same function that the server calls, on files in a directory of the test's own.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its support as well")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

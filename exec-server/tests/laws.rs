@@ -1,6 +1,8 @@
 //! Laws of the language, tried on random profiles: a denial never widens, narrower means narrower, one meaning has one
 //! digest however it is written, and the verdict agrees with a naive reading of the rules.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its support as well")]
+
 #[path = "support/generate.rs"]
 mod generate;
 #[path = "support/world.rs"]

@@ -1,5 +1,7 @@
 //! SPEC 1.1 and 1.2 as cases: which rule wins, what is implied, what is protected, where links lead, which hosts match.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its support as well")]
+
 #[allow(dead_code, reason = "shared with the laws, which ask about more")]
 #[path = "support/world.rs"]
 mod world;

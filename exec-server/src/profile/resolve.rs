@@ -282,7 +282,7 @@ impl<T: Terrain> Resolver<'_, T> {
             }
         }
         // A rule that an earlier link led to must not overrule a rule that was written for that very place.
-        let written: HashSet<_> = self.rules.iter().map(|rule| rule.path.clone()).collect();
+        let written: HashSet<_> = self.rules.iter().map(|rule| &rule.path).collect();
         let (closing, mut opening): (Vec<_>, Vec<_>) =
             led.into_iter().partition(|(rule, _)| rule.access == Access::None);
         opening.retain(|(rule, _)| !written.contains(&rule.path));
