@@ -195,7 +195,8 @@ fn reference_globs(policy: &Policy) -> Vec<GlobMatcher> {
 
 /// SPEC 1.2, word by word: patterns win over everything; then the entry with most components; nothing covers: no access.
 fn naive(policy: &Policy, globs: &[GlobMatcher], path: &AbsPath, operation: Operation) -> bool {
-    if globs.iter().any(|glob| glob.is_match(path.as_path())) {
+    // To globset `/*` matches `/` itself, with an empty name for the star; no name is empty.
+    if !path.is_root() && globs.iter().any(|glob| glob.is_match(path.as_path())) {
         return false;
     }
     let asked: Vec<_> = path.components().collect();
