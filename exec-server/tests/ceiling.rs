@@ -326,3 +326,22 @@ fn the_older_sandbox_modes_are_profiles() {
         assert!(policy.network().enabled.value);
     }
 }
+
+#[test]
+fn a_profile_that_goes_by_name_is_the_administrators_alone() {
+    let named = "[permissions.team]\nextends = \":read-only\"\n[ceiling]\nprofiles = [\"team\"]\n";
+    let wider = "default_permissions = \"team\"\n[permissions.team.filesystem]\n\":root\" = \"write\"\n";
+    match Machine::new(named, wider, "").load(&Selection::default()) {
+        Err(LoadError::Administered { name, whose }) => {
+            assert_eq!((name.as_str(), whose), ("team", "the user's"))
+        }
+        other => panic!("{other:?}"),
+    }
+    let free = "[permissions.team]\nextends = \":read-only\"\n";
+    assert!(
+        Machine::new(free, wider, "").load(&Selection::default()).is_ok(),
+        "without a ceiling it is a default"
+    );
+    let own = "default_permissions = \"team\"\n";
+    assert!(Machine::new(named, own, "").load(&Selection::default()).is_ok(), "choosing it is allowed");
+}

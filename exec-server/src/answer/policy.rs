@@ -46,7 +46,7 @@ fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
             LoadError::Unreadable { .. } | LoadError::Requirements { .. } => code::FILE,
             LoadError::Merge(_) | LoadError::Resolve(_) => code::PROFILE,
             LoadError::Widened(_) => code::WIDENED,
-            LoadError::Refused(_) => code::CEILING,
+            LoadError::Refused(_) | LoadError::Administered { .. } => code::CEILING,
         };
         Error { code, message: error.to_string().trim_end().to_owned() }
     })

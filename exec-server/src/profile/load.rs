@@ -81,6 +81,16 @@ pub enum LoadError {
     /// The profile has no meaning here.
     #[error("{0}")]
     Resolve(#[from] ResolveError),
+    /// A profile that the administrator offers under a ceiling on names is defined again.
+    #[error(
+        "profile `{name}` belongs to the administrator ({ETC_WEIR}/{REQUIREMENTS}) and cannot be changed in {whose} configuration; give yours another name"
+    )]
+    Administered {
+        /// The profile.
+        name: String,
+        /// Whose configuration defines it again.
+        whose: &'static str,
+    },
     /// The project's configuration would widen what the user allows.
     #[error("the project's configuration may only narrow, and would allow more:{}", lines(.0))]
     Widened(Vec<Excess>),
@@ -146,6 +156,7 @@ fn put_together(
 ) -> Result<Loaded, LoadError> {
     let over = command_line(selection, around)?;
     let Layers { requirements, user, project, report, sources: _ } = layers;
+    check_administered(&requirements, [("the user's", &user), ("the project's", &project)])?;
     let base = [builtin::document(), &requirements, &user];
     let outer = Choice::make(&base, selection.profile.as_deref(), &user, &requirements);
     let narrowed = !project.profiles.is_empty() || project.default_permissions.is_some();
@@ -170,6 +181,23 @@ fn put_together(
         }
     }
     Ok(Loaded { policy, report, remarks })
+}
+
+/// Where the ceiling goes by names, what stands behind a name must be the administrator's alone.
+fn check_administered(
+    requirements: &Document,
+    others: [(&'static str, &Document); 2],
+) -> Result<(), LoadError> {
+    let by_name = requirements
+        .ceiling
+        .as_ref()
+        .is_some_and(|ceiling| ceiling.profiles.is_some() || !ceiling.who.is_empty());
+    for (whose, document) in others.into_iter().filter(|_| by_name) {
+        if let Some(name) = document.profiles.keys().find(|name| requirements.profiles.contains_key(*name)) {
+            return Err(LoadError::Administered { name: name.clone(), whose });
+        }
+    }
+    Ok(())
 }
 
 /// The choice of a profile.

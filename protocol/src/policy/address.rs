@@ -69,6 +69,13 @@ impl AddressClass {
         }
     }
 
+    /// Whether a range opens addresses of this kind only by naming one address: they lead to the host itself or to its
+    /// credentials, which nobody means by a wide range.
+    #[must_use]
+    pub fn must_be_named(self) -> bool {
+        matches!(self, Self::Metadata | Self::Loopback | Self::Unspecified)
+    }
+
     fn of_v4(address: Ipv4Addr) -> Self {
         let [a, b, c, _] = address.octets();
         match (a, b, c) {

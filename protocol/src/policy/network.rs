@@ -141,8 +141,7 @@ impl Network {
         sockets.dedup_by(|a, b| a.path == b.path);
         if let Some(private) = &mut parts.allow_private {
             // A metadata service is opened by its own address alone, which a wider range must not swallow.
-            let (named, ranges): (Vec<_>, Vec<_>) =
-                private.value.iter().partition(|range| names_metadata(range));
+            let (named, ranges): (Vec<_>, Vec<_>) = private.value.iter().partition(|range| names_one(range));
             private.value = [IpNet::aggregate(&ranges), named].concat();
             private.value.sort();
             private.value.dedup();
@@ -174,16 +173,12 @@ impl Network {
     }
 }
 
-/// Whether the range is the one address of a metadata service.
-pub(super) fn names_metadata(range: &IpNet) -> bool {
-    range.prefix_len() == range.max_prefix_len() && AddressClass::of(range.addr()) == AddressClass::Metadata
+/// Whether the range is one address of a kind that must be named.
+pub(super) fn names_one(range: &IpNet) -> bool {
+    range.prefix_len() == range.max_prefix_len() && AddressClass::of(range.addr()).must_be_named()
 }
 
 /// Whether `limit` opens every address that `range` opens.
 pub(super) fn opens_range(limit: &[IpNet], range: &IpNet) -> bool {
-    if names_metadata(range) {
-        limit.contains(range)
-    } else {
-        limit.iter().any(|outer| outer.contains(range))
-    }
+    if names_one(range) { limit.contains(range) } else { limit.iter().any(|outer| outer.contains(range)) }
 }

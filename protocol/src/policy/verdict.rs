@@ -291,13 +291,14 @@ fn domain_rule<'p>(network: &'p Network, host: &Host, port: u16) -> RuleRef<'p> 
 }
 
 impl Network {
-    /// Whether `allow_private` opens this address. A metadata service must be named by a range of that one address.
+    /// Whether `allow_private` opens this address. Metadata services, loopback and unspecified addresses must be named by
+    /// a range of that one address.
     #[must_use]
     pub fn covers_private(&self, address: std::net::IpAddr) -> bool {
-        let metadata = AddressClass::of(address) == AddressClass::Metadata;
+        let named = AddressClass::of(address).must_be_named();
         let ranges = self.allow_private.as_ref().map(|private| private.value.as_slice()).unwrap_or_default();
-        ranges.iter().any(|range| {
-            range.contains(&address) && (!metadata || range.prefix_len() == range.max_prefix_len())
-        })
+        ranges
+            .iter()
+            .any(|range| range.contains(&address) && (!named || range.prefix_len() == range.max_prefix_len()))
     }
 }
