@@ -1,9 +1,3 @@
-//! Says what cannot be tested here, and why.
+//! Says what cannot be tested here, and why. Skips are accounted for in `tests/expected-skips.txt`.
 
-use std::io::Write as _;
-
-/// Tells a person; `test_id` is one word, `area::case`.
-pub(crate) fn skip(test_id: &str, reason: &str) {
-    let told = writeln!(std::io::stderr(), "SKIP {test_id}: {reason}");
-    assert!(told.is_ok());
-}
+pub(crate) use weir_tests::skip;
