@@ -1,29 +1,16 @@
 //! Which package registries this machine is set up with, so that their names do not slip into the tree.
 //!
 //! Asks npm, pip, apt and cargo for their configuration; keeps host names alone, never a user name, a path or a token.
-//! What everybody uses by default is no secret of a machine and is left out. Caller: `tests/tests/tidy.rs`.
+//! No host is excused, and none is listed here: the machine is asked. Caller: `tests/tests/tidy.rs`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
-/// Hosts that are the default everywhere.
-const PUBLIC: [&str; 14] = [
-    "crates.io",
-    "deb.debian.org",
-    "files.pythonhosted.org",
-    "ftp.debian.org",
-    "github.com",
-    "index.crates.io",
-    "proxy.golang.org",
-    "pypi.org",
-    "registry.npmjs.org",
-    "security.debian.org",
-    "static.crates.io",
-    "static.rust-lang.org",
-    "www.debian.org",
-    "wiki.debian.org",
-];
+use super::Source;
+
+/// How the line of a lock file ends that names cargo's default index.
+const DEFAULT_INDEX: &str = "/rust-lang/crates.io-index\"";
 
 /// Programs that print their registry.
 const PROGRAMS: [&[&str]; 2] = [&["npm", "config", "get", "registry"], &["pip", "config", "list"]];
@@ -44,7 +31,7 @@ const VARIABLES: [&str; 8] = [
     "npm_config_registry",
 ];
 
-/// The hosts of every configured registry, lower case, sorted, without the public ones. A source that is not there adds nothing.
+/// The hosts of every configured registry, lower case, sorted. A source that is not there adds nothing.
 pub fn registry_hosts() -> Vec<String> {
     let mut texts: Vec<String> = PROGRAMS.iter().filter_map(|words| output(words)).collect();
     texts.extend(VARIABLES.iter().filter_map(|name| env::var(name).ok()));
@@ -52,13 +39,22 @@ pub fn registry_hosts() -> Vec<String> {
     let cargo = home.map(|home| home.join("config.toml"));
     let files = FILES.iter().map(PathBuf::from).chain(cargo);
     texts.extend(files.flat_map(|path| contents(&path)));
-    private_hosts(&texts)
+    remote_hosts(&texts)
 }
 
-/// The hosts of all URLs in `texts` that are neither public nor of the loopback.
-pub fn private_hosts(texts: &[String]) -> Vec<String> {
+/// A lock file without the name that cargo itself gives its default index, whatever the machine is set up with; every
+/// other file, and every other source in a lock file, as it is.
+pub fn without_default_index(source: &Source) -> Source {
+    let is_lock = source.path == "Cargo.lock" || source.path.ends_with("/Cargo.lock");
+    let is_default = |line: &&str| line.starts_with("source = ") && line.ends_with(DEFAULT_INDEX);
+    let blank = |line| if is_lock && is_default(&line) { "" } else { line };
+    Source::new(&source.path, &source.text.split('\n').map(blank).collect::<Vec<_>>().join("\n"))
+}
+
+/// The hosts of all URLs in `texts` that are not of the loopback.
+pub fn remote_hosts(texts: &[String]) -> Vec<String> {
     let mut hosts: Vec<String> = texts.iter().flat_map(|text| url_hosts(text)).collect();
-    hosts.retain(|host| host.contains('.') && !PUBLIC.contains(&host.as_str()) && !host.starts_with("127."));
+    hosts.retain(|host| host.contains('.') && !host.starts_with("127."));
     hosts.sort();
     hosts.dedup();
     hosts
@@ -90,14 +86,28 @@ fn contents(path: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::private_hosts;
+    use super::{remote_hosts, without_default_index};
+    use crate::tidy::Source;
 
     #[test]
-    fn only_private_hosts_are_kept_and_nothing_but_the_host() {
+    fn only_the_default_index_of_a_lock_file_is_passed_over() {
+        let line = "source = \"registry+https://git.example.net/rust-lang/crates.io-index\"";
+        let other = "source = \"registry+https://git.example.net/index\"";
+        let text = format!("{line}\n{other}");
+        let left = |path: &str| without_default_index(&Source::new(path, &text)).text;
+        assert_eq!(left("fuzz/Cargo.lock"), format!("\n{other}"));
+        assert_eq!(left("a.toml"), text);
+    }
+
+    #[test]
+    fn remote_hosts_are_kept_and_nothing_but_the_host() {
         let text = "registry=https://User:secret@Mirror.Example.net:8443/npm/\n\
-            deb [signed-by=/k] http://deb.debian.org/debian bookworm main\n\
+            deb [signed-by=/k] http://deb.example.org/debian bookworm main\n\
             global.index-url='https://pip.example.net/simple' http://localhost:3/ http://127.0.0.1/\n\
             sparse+https://mirror.example.net/cargo/ no url here";
-        assert_eq!(private_hosts(&[text.to_owned()]), ["mirror.example.net", "pip.example.net"]);
+        assert_eq!(
+            remote_hosts(&[text.to_owned()]),
+            ["deb.example.org", "mirror.example.net", "pip.example.net"]
+        );
     }
 }
