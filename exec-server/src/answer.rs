@@ -31,6 +31,9 @@ fn call(call: Call) -> Result<Value, Error> {
         Call::PolicyShow(params) => serde_json::to_value(policy::show(&params)?),
         Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
         Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
+        Call::ProcessPlan(_) | Call::ProcessStart(_) | Call::ProcessSignal(_) => {
+            return Err(Error { code: code::STATE, message: "this stream carries no commands".to_owned() });
+        }
         Call::HostDoctor => doctor().and_then(serde_json::to_value),
     };
     result.map_err(|error| Error { code: code::BAD_CALL, message: error.to_string() })

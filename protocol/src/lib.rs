@@ -4,11 +4,13 @@
 //! The chain of words is fixed: a [`profile`] is what a person wrote, a [`policy`] is what it means on one host.
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 pub mod frame;
 pub mod method;
 pub mod path;
 pub mod policy;
 pub mod profile;
 
+pub use bytes::ByteString;
 pub use path::AbsPath;
 pub use policy::Policy;

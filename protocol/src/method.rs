@@ -1,6 +1,7 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
 pub mod policy;
+pub mod process;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +28,15 @@ pub enum Call {
     /// Tries what this host can enforce.
     #[serde(rename = "host/doctor")]
     HostDoctor,
+    /// Compiles a command's plan and prints it; nothing runs.
+    #[serde(rename = "process/plan")]
+    ProcessPlan(Box<process::Start>),
+    /// Starts a command under a profile.
+    #[serde(rename = "process/start")]
+    ProcessStart(Box<process::Start>),
+    /// Sends a signal to a running command.
+    #[serde(rename = "process/signal")]
+    ProcessSignal(process::Signal),
 }
 
 /// Result of `host/doctor`.
@@ -97,4 +107,14 @@ pub mod code {
     pub const CEILING: i64 = -32014;
     /// The question itself makes no sense.
     pub const QUESTION: i64 = -32015;
+    /// This host cannot hold the policy, and the profile does not give the guarantee up by name.
+    pub const UNENFORCEABLE: i64 = -32020;
+    /// The sandbox could not be made; nothing ran.
+    pub const LAUNCH: i64 = -32021;
+    /// The command was not found.
+    pub const COMMAND_NOT_FOUND: i64 = -32022;
+    /// The command was found and cannot be executed.
+    pub const COMMAND_NOT_EXECUTABLE: i64 = -32023;
+    /// The server is busy, or the call does not fit what has happened so far.
+    pub const STATE: i64 = -32024;
 }

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::bytes::ByteText;
+
 /// Longest path accepted, in bytes: `PATH_MAX` of Linux, without its terminating NUL (limits.h).
 pub const MAX_PATH_BYTES: usize = 4095;
 
@@ -270,45 +272,6 @@ impl fmt::Debug for AbsPath {
     }
 }
 
-/// How bytes that are mostly text stand in JSON: as text where they are UTF-8, as hexadecimal digits where they are not, so
-/// that nothing is lost.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum ByteText {
-    /// UTF-8.
-    Text(String),
-    /// Anything else.
-    Bytes {
-        /// Two digits for each byte.
-        hex: String,
-    },
-}
-
-/// `hex` is not pairs of hexadecimal digits.
-#[derive(Debug, thiserror::Error)]
-#[error("`hex` is not pairs of hexadecimal digits")]
-pub(crate) struct BadHex;
-
-impl From<Vec<u8>> for ByteText {
-    fn from(bytes: Vec<u8>) -> Self {
-        String::from_utf8(bytes).map_or_else(
-            |error| Self::Bytes { hex: error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect() },
-            Self::Text,
-        )
-    }
-}
-
-impl TryFrom<ByteText> for Vec<u8> {
-    type Error = BadHex;
-
-    fn try_from(text: ByteText) -> Result<Self, BadHex> {
-        match text {
-            ByteText::Text(text) => Ok(text.into_bytes()),
-            ByteText::Bytes { hex } => decode_hex(&hex).ok_or(BadHex),
-        }
-    }
-}
-
 impl Serialize for AbsPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         ByteText::from(self.0.clone()).serialize(serializer)
@@ -321,17 +284,6 @@ impl<'de> Deserialize<'de> for AbsPath {
         let bytes: Vec<u8> = ByteText::deserialize(deserializer)?.try_into().map_err(D::Error::custom)?;
         Self::parse(bytes).map_err(D::Error::custom)
     }
-}
-
-pub(crate) fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks(2)
-        .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-        .collect()
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let bytes = crate::path::decode_hex(text).ok_or(DigestError)?;
+        let bytes = crate::bytes::decode_hex(text).ok_or(DigestError)?;
         bytes.try_into().map(Self).map_err(|_| DigestError)
     }
 }

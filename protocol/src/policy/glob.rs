@@ -14,7 +14,8 @@ use regex_automata::dfa::{Automaton, dense};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::path::{AbsPath, ByteText, MAX_PATH_BYTES, PathError};
+use crate::bytes::ByteText;
+use crate::path::{AbsPath, MAX_PATH_BYTES, PathError};
 
 /// Most bytes that the automaton of one pattern may take while two patterns are compared.
 const MAX_COMPARE_BYTES: usize = 1 << 20;

@@ -1,0 +1,234 @@
+//! Starting, signalling and ending commands.
+//!
+//! `process/start` travels with descriptors (`SCM_RIGHTS` on the frame's first byte): those that [`Start::stdio`] names, in
+//! order. Its answer comes when the command has been executed or the sandbox has failed; a terminal's controlling side
+//! comes back with the answer. What happens later arrives as an [`Event`], a JSON-RPC notification.
+
+use serde::{Deserialize, Serialize};
+
+use super::policy::Choice;
+use crate::bytes::ByteString;
+use crate::policy::{Degradation, Digest, Origin};
+
+/// Most arguments of one command.
+pub const MAX_ARGUMENTS: usize = 65_536;
+
+/// Most bytes of arguments and environment together: what Linux takes with its default stack (execve(2)).
+pub const MAX_ARGUMENT_BYTES: usize = 2 << 20;
+
+/// Parameters of `process/start` and `process/plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// The profile, and where the caller stands; the command starts in the caller's working directory.
+    pub choice: Choice,
+    /// The command and its arguments; the first is looked up in `PATH` where it holds no slash.
+    pub argv: Vec<ByteString>,
+    /// The caller's environment, before the profile's rules.
+    pub env: Vec<(ByteString, ByteString)>,
+    /// Variables set for this run whatever the profile says.
+    #[serde(default)]
+    pub set: Vec<(ByteString, ByteString)>,
+    /// Where input and output go.
+    pub stdio: Stdio,
+    /// Milliseconds until the command is ended; the profile's limit holds as well.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// Another user to run as; root's alone to choose.
+    #[serde(default)]
+    pub user: Option<String>,
+}
+
+/// Where a command's input and output go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Stdio {
+    /// The caller's own descriptors, nothing in between.
+    Descriptors {
+        /// Which of standard input, output and error are open and travel along, in that order.
+        open: [bool; 3],
+    },
+    /// A new pseudo-terminal, whose controlling side comes back with the answer.
+    Terminal {
+        /// Rows and columns.
+        size: [u16; 2],
+    },
+}
+
+/// Names a command within its connection.
+pub type ProcessId = u64;
+
+/// Result of `process/start`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The command.
+    pub id: ProcessId,
+    /// Its first process, as the host numbers it.
+    pub pid: i32,
+    /// How the profile is enforced.
+    pub enforcement: Enforcement,
+}
+
+/// Result of `process/plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// How the profile would be enforced.
+    pub enforcement: Enforcement,
+    /// Every step, for people.
+    pub listing: String,
+}
+
+/// How a profile is enforced on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforcement {
+    /// The profile.
+    pub profile: String,
+    /// The digest of the policy that is enforced.
+    pub digest: Digest,
+    /// `direct`, `user-namespace` or `bare`.
+    pub way: String,
+    /// What holds the rules.
+    pub mechanisms: Vec<Mechanism>,
+    /// Guarantees that this host cannot keep and the profile gives up by name.
+    pub degradations: Vec<Degraded>,
+    /// What should be known besides, for people.
+    pub remarks: Vec<String>,
+}
+
+/// One mechanism at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mechanism {
+    /// Its name, such as `landlock` or `pid-namespace`.
+    pub name: String,
+    /// Version, size or extent, for people.
+    pub detail: String,
+}
+
+/// One guarantee given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    /// Its name in the profile.
+    pub name: Degradation,
+    /// The rule that gives it up.
+    pub origin: Origin,
+    /// What is lost, for people.
+    pub lost: String,
+}
+
+/// Parameters of `process/signal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signal {
+    /// The command.
+    pub id: ProcessId,
+    /// The signal's number (signal(7)).
+    pub signal: i32,
+    /// Who gets it.
+    pub to: Receivers,
+}
+
+/// Who gets a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Receivers {
+    /// The command's process group: as a terminal sends them.
+    Group,
+    /// The command's first process.
+    Leader,
+    /// Everything in the sandbox.
+    All,
+}
+
+/// What happens to a command after it has started. Carried as a JSON-RPC notification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params")]
+pub enum Event {
+    /// Its first process was stopped by a signal.
+    #[serde(rename = "process/stopped")]
+    Stopped {
+        /// The command.
+        id: ProcessId,
+        /// The signal.
+        signal: i32,
+    },
+    /// It has ended, and everything it started with it. The last event.
+    #[serde(rename = "process/exited")]
+    Exited(Box<Exited>),
+}
+
+/// A notification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    /// Always [`super::JSON_RPC`].
+    pub jsonrpc: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// The command.
+    pub id: ProcessId,
+    /// Why it ended.
+    pub end: End,
+    /// What it used.
+    pub usage: Usage,
+    /// What was refused, where the mechanism tells.
+    pub denials: Vec<Denial>,
+    /// Repositories made below a writable root during the run, by their directory, for people: a host-side git will run
+    /// their hooks and read their configuration.
+    pub new_repositories: Vec<ByteString>,
+}
+
+/// Why a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum End {
+    /// By itself.
+    Exited {
+        /// Its exit code.
+        code: i32,
+    },
+    /// By a signal.
+    Signalled {
+        /// The signal.
+        signal: i32,
+    },
+    /// Its time was over.
+    TimedOut {
+        /// The limit, in milliseconds.
+        limit_ms: u64,
+    },
+    /// The sandbox was ended from outside: the client went, or the launcher or init died.
+    Cancelled,
+}
+
+/// What a command and everything it started used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Time from start to end, in microseconds.
+    pub wall_us: u64,
+    /// Processor time in user mode, in microseconds.
+    pub user_us: u64,
+    /// Processor time in the kernel, in microseconds.
+    pub system_us: u64,
+    /// Largest resident set of any one process, in KiB.
+    pub max_rss_kib: u64,
+}
+
+/// Something that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// What was tried: `create`, `connect` …
+    pub operation: String,
+    /// The path or address.
+    pub target: ByteString,
+    /// What refused it.
+    pub mechanism: String,
+    /// The rule, where one covers it.
+    pub origin: Option<Origin>,
+    /// How often.
+    pub count: u64,
+}
