@@ -1,6 +1,7 @@
 //! Answers calls: the one place where a method meets what carries it out.
 
 mod policy;
+pub mod process;
 
 use std::sync::OnceLock;
 
@@ -18,6 +19,12 @@ pub fn answer(payload: &[u8]) -> Response {
         Ok(request) => (Some(request.id), call(request.call)),
         Err(error) => (request_id(payload), Err(bad_request(payload, &error))),
     };
+    response(id, outcome)
+}
+
+/// An answer to the request `id`.
+#[must_use]
+pub fn response(id: Option<u64>, outcome: Result<Value, Error>) -> Response {
     let (result, error) = match outcome {
         Ok(value) => (Some(value), None),
         Err(error) => (None, Some(error)),

@@ -8,9 +8,10 @@ const FAILED: u8 = 125;
 const USAGE: &str = "\
 weir-exec-server: the part of Weir that reads profiles and enforces them
 
-Usage: weir-exec-server --stdio
+Usage: weir-exec-server --stdio | --embedded
 
   --stdio     answer framed requests on standard input and output until the input ends
+  --embedded  serve one client on the socket that is standard input, and run its command
   --version   print the version
   --help      print this
 
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
                 Err(error) => say(&format!("weir-exec-server: {error}")),
             }
         }
+        ["--embedded"] => weir_exec_server::embedded::run()
+            .unwrap_or_else(|error| say(&format!("weir-exec-server: {error}"))),
         ["--version"] => print(concat!("weir-exec-server ", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h"] => print(USAGE),
         _ => say(USAGE),

@@ -1,7 +1,14 @@
 //! Policy to Linux kernel: probing the host, compiling a policy into a plan, and entering it.
 
 pub mod bpf;
+pub mod compile;
+pub mod control;
 pub mod doctor;
 pub mod host;
+pub mod plan;
+pub mod prepare;
 pub mod seccomp;
+pub mod start;
+pub mod step;
+pub mod survey;
 mod sys;

@@ -1,0 +1,113 @@
+//! From a request to start a command to what the launcher is asked for: the policy, the filtered environment, the limits.
+
+use weir_protocol::method::process::{MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, Start, Stdio};
+use weir_protocol::method::{Error, code};
+use weir_protocol::policy::{Request, Resource};
+use weir_protocol::{AbsPath, ByteString, Policy};
+
+use super::policy::policy_of;
+use crate::launch::begin::user;
+use crate::launch::{Launch, Source};
+
+/// A command that may be started.
+#[derive(Debug)]
+pub struct Startable {
+    /// What the launcher is asked for.
+    pub launch: Launch,
+    /// Milliseconds until the command is ended.
+    pub limit_ms: Option<u64>,
+    /// What should be said about the documents and the profile.
+    pub remarks: Vec<String>,
+}
+
+/// Decides everything that can be decided before a process exists.
+///
+/// # Errors
+/// [`Error`] for the client: no policy, or a command that cannot be expressed.
+pub fn startable(start: &Start) -> Result<Startable, Error> {
+    check_size(start)?;
+    let mut choice = start.choice.clone();
+    let user = start
+        .user
+        .as_deref()
+        .map(|name| user(name).ok_or_else(|| question(format!("there is no user `{name}`"))));
+    let user = user.transpose()?;
+    if let Some(home) = user.as_ref().and_then(|user| AbsPath::from_host(&user.dir)) {
+        choice.standpoint.home = home;
+    }
+    let loaded = policy_of(&choice)?;
+    let mut env = environment(&loaded.policy, start);
+    if let Some(user) = &user {
+        set(&mut env, "HOME", user.dir.as_os_str().as_encoded_bytes());
+        set(&mut env, "USER", user.name.as_bytes());
+        set(&mut env, "LOGNAME", user.name.as_bytes());
+        set(&mut env, "SHELL", user.shell.as_os_str().as_encoded_bytes());
+    }
+    let wall = loaded.policy.resources().limit(Resource::WallTime).map(|limit| limit.value);
+    let limit_ms = [wall, start.timeout_ms].into_iter().flatten().min();
+    let (stdio, size) = sources(&start.stdio);
+    let launch = Launch {
+        cwd: choice.standpoint.cwd.clone(),
+        policy: loaded.policy,
+        argv: start.argv.clone(),
+        env,
+        stdio,
+        size,
+        user: start.user.clone(),
+    };
+    Ok(Startable { launch, limit_ms, remarks: loaded.remarks })
+}
+
+fn question(message: String) -> Error {
+    Error { code: code::QUESTION, message }
+}
+
+fn check_size(start: &Start) -> Result<(), Error> {
+    if start.argv.first().is_none() {
+        return Err(question("no command was given".to_owned()));
+    }
+    let variables = start.env.iter().chain(&start.set);
+    let bytes = start.argv.iter().map(|argument| argument.0.len()).sum::<usize>()
+        + variables.map(|(name, value)| name.0.len() + value.0.len()).sum::<usize>();
+    if start.argv.len() > MAX_ARGUMENTS || bytes > MAX_ARGUMENT_BYTES {
+        return Err(question(format!(
+            "{} arguments and {bytes} bytes of arguments and environment are more than {MAX_ARGUMENTS} and {MAX_ARGUMENT_BYTES}",
+            start.argv.len()
+        )));
+    }
+    Ok(())
+}
+
+/// What the command sees of the caller's environment, with what the profile and this run set.
+fn environment(policy: &Policy, start: &Start) -> Vec<(ByteString, ByteString)> {
+    let passes = |name: &ByteString| match std::str::from_utf8(&name.0) {
+        Ok(name) => policy.verdict(&Request::Environment { name }).allowed,
+        Err(_) => policy.is_unrestricted(),
+    };
+    let mut env: Vec<_> = start.env.iter().filter(|(name, _)| passes(name)).cloned().collect();
+    if env.iter().any(|(name, _)| name.0 == b"PWD") {
+        set(&mut env, "PWD", start.choice.standpoint.cwd.as_bytes());
+    }
+    for (name, value) in &policy.environment().set {
+        set(&mut env, name, value.value.as_bytes());
+    }
+    for (name, value) in &start.set {
+        env.retain(|(other, _)| other != name);
+        env.push((name.clone(), value.clone()));
+    }
+    env
+}
+
+fn set(env: &mut Vec<(ByteString, ByteString)>, name: &str, value: &[u8]) {
+    env.retain(|(other, _)| other.0 != name.as_bytes());
+    env.push((ByteString::from(name), ByteString(value.to_vec())));
+}
+
+fn sources(stdio: &Stdio) -> ([Source; 3], Option<[u16; 2]>) {
+    match stdio {
+        Stdio::Descriptors { open } => {
+            (open.map(|open| if open { Source::Passed } else { Source::Closed }), None)
+        }
+        Stdio::Terminal { size } => ([Source::Terminal; 3], Some(*size)),
+    }
+}

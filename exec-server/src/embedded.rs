@@ -1,0 +1,267 @@
+//! The exec-server for one caller: no socket of its own, one connection, gone with it.
+//!
+//! It is the same server part and the same launcher as the daemon's, over a socket that the caller inherited to it. The
+//! server part reads what the client sends and decides; only the launcher makes anything. Either's end is the end of the
+//! sandbox: the launcher ends it when the server part is gone, the server part goes when its client does.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{DumpableBehavior, Signal};
+use serde_json::Value;
+use weir_protocol::method::process::{
+    End, Event, Exited, Notification, Planned, ProcessId, Receivers, Started,
+};
+use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
+
+use crate::answer::process::startable;
+use crate::answer::{answer, response};
+use crate::launch::sys::{Half, close_inherited, divide};
+use crate::launch::{Ended, Order, Told, launcher};
+use crate::wire::{Read, Wire, WireError};
+
+/// The number of the one command of a connection.
+const ONLY: ProcessId = 1;
+
+/// Lowest descriptor that is none of the standard ones.
+const FIRST_OWN: i32 = 3;
+
+/// Milliseconds between the request to end and the end itself, when a command's time is over.
+const GRACE_MS: u64 = 2_000;
+
+/// Why the embedded server could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// A system call that it cannot do without.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+    /// Serving failed.
+    #[error("{0}")]
+    Wire(#[from] WireError),
+}
+
+/// Divides the process into launcher and server part, and serves the client on the socket that is standard input. Called first
+/// of all: whatever else the caller left open is closed.
+///
+/// # Errors
+/// [`EmbeddedError`] when the process cannot be divided or the client misbehaves.
+pub fn run() -> Result<ExitCode, EmbeddedError> {
+    close_inherited()?;
+    let socket =
+        rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), FIRST_OWN).map_err(std::io::Error::from)?;
+    let nothing = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing).map_err(std::io::Error::from)?;
+    // Signals that the terminal sends to the caller's group are the caller's to forward.
+    let _ = rustix::process::setsid();
+    let (ours, launchers) = UnixStream::pair()?;
+    match divide()? {
+        Half::Parent(server) => {
+            drop((socket, ours));
+            Ok(launcher::run(Wire::new(launchers), server))
+        }
+        Half::Child => {
+            drop(launchers);
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+                .map_err(std::io::Error::from)?;
+            rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+                .map_err(std::io::Error::from)?;
+            Session::new(Wire::new(socket.into()), Wire::new(ours)).serve()?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// One connection.
+struct Session {
+    client: Wire,
+    launcher: Wire,
+    /// The request that waits for the launcher's word.
+    asked: Option<u64>,
+    deadline: Option<Deadline>,
+}
+
+/// When a command's time is over.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    limit_ms: u64,
+    at: Instant,
+    /// It has been asked to end.
+    told: bool,
+}
+
+enum Ready {
+    Client,
+    Launcher,
+    Time,
+}
+
+impl Session {
+    fn new(client: Wire, launcher: Wire) -> Self {
+        Self { client, launcher, asked: None, deadline: None }
+    }
+
+    /// Serves until the client or the launcher is gone.
+    fn serve(&mut self) -> Result<(), WireError> {
+        loop {
+            while let Some(payload) = self.client.take()? {
+                self.request(&payload)?;
+            }
+            while let Some(payload) = self.launcher.take()? {
+                self.told(serde_json::from_slice(&payload)?)?;
+            }
+            let read = match self.wait() {
+                Ready::Client => self.client.read()?,
+                Ready::Launcher => self.launcher.read()?,
+                Ready::Time => {
+                    self.time_over()?;
+                    Read::Bytes
+                }
+            };
+            if read == Read::End {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&self) -> Ready {
+        let watch = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
+        let mut watched = [watch(self.launcher.as_fd()), watch(self.client.as_fd())];
+        loop {
+            let left = self.deadline.map(|deadline| deadline.at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ready::Time;
+            }
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            if poll(&mut watched, left.as_ref()).is_err() {
+                continue;
+            }
+            match watched.each_ref().map(|entry| !entry.revents().is_empty()) {
+                [true, _] => return Ready::Launcher,
+                [_, true] => return Ready::Client,
+                _ => {}
+            }
+        }
+    }
+
+    fn request(&mut self, payload: &[u8]) -> Result<(), WireError> {
+        let Ok(request) = serde_json::from_slice::<Request>(payload) else {
+            return self.client.say(&answer(payload), &[]);
+        };
+        let id = request.id;
+        let outcome = match request.call {
+            Call::ProcessStart(start) => self.start(id, &start),
+            Call::ProcessPlan(start) => self.plan(id, &start),
+            Call::ProcessSignal(signal) => {
+                let order = Order::Signal { signal: signal.signal, to: signal.to };
+                self.launcher.say(&order, &[])?;
+                Ok(Some(Value::Null))
+            }
+            _ => return self.client.say(&answer(payload), &[]),
+        };
+        match outcome {
+            Ok(None) => Ok(()),
+            Ok(Some(value)) => self.client.say(&response(Some(id), Ok(value)), &[]),
+            Err(error) => self.client.say(&response(Some(id), Err(error)), &[]),
+        }
+    }
+
+    fn start(
+        &mut self,
+        id: u64,
+        start: &weir_protocol::method::process::Start,
+    ) -> Result<Option<Value>, Error> {
+        self.check_idle()?;
+        let startable = startable(start)?;
+        let count = startable.launch.stdio.iter().filter(|source| **source == crate::launch::Source::Passed);
+        let passed: Vec<OwnedFd> = count.map_while(|_| self.client.take_descriptor()).collect();
+        let passed: Vec<BorrowedFd<'_>> = passed.iter().map(std::os::fd::AsFd::as_fd).collect();
+        self.deadline = startable.limit_ms.map(|limit_ms| Deadline {
+            limit_ms,
+            at: Instant::now() + Duration::from_millis(limit_ms),
+            told: false,
+        });
+        self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
+    }
+
+    fn plan(
+        &mut self,
+        id: u64,
+        start: &weir_protocol::method::process::Start,
+    ) -> Result<Option<Value>, Error> {
+        self.check_idle()?;
+        let launch = startable(start)?.launch;
+        self.order(id, &Order::Plan(Box::new(launch)), &[])
+    }
+
+    fn check_idle(&self) -> Result<(), Error> {
+        match self.asked {
+            None => Ok(()),
+            Some(_) => Err(Error { code: code::STATE, message: "a request is under way".to_owned() }),
+        }
+    }
+
+    fn order(&mut self, id: u64, order: &Order, passed: &[BorrowedFd<'_>]) -> Result<Option<Value>, Error> {
+        self.asked = Some(id);
+        self.launcher
+            .say(order, passed)
+            .map(|()| None)
+            .map_err(|error| Error { code: code::LAUNCH, message: format!("the launcher is gone: {error}") })
+    }
+
+    fn told(&mut self, told: Told) -> Result<(), WireError> {
+        match told {
+            Told::Launched { pid, enforcement } => {
+                let terminal = self.launcher.take_descriptor();
+                let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
+                let started = Started { id: ONLY, pid, enforcement };
+                let answer = response(self.asked.take(), Ok(serde_json::to_value(started)?));
+                self.client.say(&answer, &passed)
+            }
+            Told::Planned { enforcement, listing } => {
+                let planned = serde_json::to_value(Planned { enforcement, listing })?;
+                self.client.say(&response(self.asked.take(), Ok(planned)), &[])
+            }
+            Told::Refused { code, message } => {
+                self.deadline = None;
+                self.client.say(&response(self.asked.take(), Err(Error { code, message })), &[])
+            }
+            Told::Stopped { signal } => self.event(Event::Stopped { id: ONLY, signal }),
+            Told::Ended(ended) => {
+                let event = Event::Exited(Box::new(self.exited(*ended)));
+                self.deadline = None;
+                self.event(event)
+            }
+        }
+    }
+
+    fn exited(&self, ended: Ended) -> Exited {
+        let Ended { end, usage, denials, new_repositories } = ended;
+        let end = match self.deadline.filter(|deadline| deadline.told) {
+            Some(deadline) => End::TimedOut { limit_ms: deadline.limit_ms },
+            None => end,
+        };
+        Exited { id: ONLY, end, usage, denials, new_repositories }
+    }
+
+    fn event(&self, event: Event) -> Result<(), WireError> {
+        self.client.say(&Notification { jsonrpc: JSON_RPC.to_owned(), event }, &[])
+    }
+
+    /// Asks the command to end, and ends it when it does not.
+    fn time_over(&mut self) -> Result<(), WireError> {
+        let Some(deadline) = &mut self.deadline else { return Ok(()) };
+        let order = if deadline.told {
+            // Whatever happens now, it is the end; the launcher's word is all that is waited for.
+            deadline.at += Duration::from_secs(u64::from(u32::MAX));
+            Order::End
+        } else {
+            deadline.told = true;
+            deadline.at = Instant::now() + Duration::from_millis(GRACE_MS);
+            Order::Signal { signal: Signal::TERM.as_raw(), to: Receivers::All }
+        };
+        self.launcher.say(&order, &[])
+    }
+}

@@ -1,0 +1,113 @@
+//! From a decided policy to a running sandbox: the launcher, and what the server part says to it.
+//!
+//! The launcher has one thread and is there before any runtime. It alone makes sandboxes and is the parent of each, so that
+//! they end when it does. It reads nothing that a client wrote but the bounded, typed [`Launch`], and it decides for itself as
+//! whom a command may run.
+
+pub mod launcher;
+
+pub(crate) mod begin;
+mod running;
+pub mod sys;
+
+use serde::{Deserialize, Serialize};
+use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
+use weir_protocol::{AbsPath, ByteString, Policy};
+
+/// Where one of the command's standard descriptors comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// It stays closed.
+    Closed,
+    /// The next descriptor that travels along.
+    Passed,
+    /// The sandbox's own terminal.
+    Terminal,
+}
+
+/// A sandbox to be made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// What the command may do.
+    pub policy: Policy,
+    /// The command.
+    pub argv: Vec<ByteString>,
+    /// Its whole environment.
+    pub env: Vec<(ByteString, ByteString)>,
+    /// Where it starts.
+    pub cwd: AbsPath,
+    /// Standard input, output and error.
+    pub stdio: [Source; 3],
+    /// Rows and columns of a terminal of its own.
+    pub size: Option<[u16; 2]>,
+    /// Another user to run as.
+    pub user: Option<String>,
+}
+
+/// What the server part asks of the launcher.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Makes a sandbox; descriptors travel along.
+    Launch(Box<Launch>),
+    /// Compiles a plan and makes nothing.
+    Plan(Box<Launch>),
+    /// Sends a signal.
+    Signal {
+        /// The signal.
+        signal: i32,
+        /// To whom.
+        to: Receivers,
+    },
+    /// Ends the sandbox at once.
+    End,
+}
+
+/// What the launcher tells.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// The command has been executed. The controlling side of its terminal travels along.
+    Launched {
+        /// The sandbox's first process.
+        pid: i32,
+        /// How the policy is enforced.
+        enforcement: Enforcement,
+    },
+    /// The plan.
+    Planned {
+        /// How the policy would be enforced.
+        enforcement: Enforcement,
+        /// Every step.
+        listing: String,
+    },
+    /// There is no sandbox.
+    Refused {
+        /// A code of [`weir_protocol::method::code`].
+        code: i64,
+        /// For people.
+        message: String,
+    },
+    /// The command was stopped.
+    Stopped {
+        /// By this signal.
+        signal: i32,
+    },
+    /// The sandbox has ended, whole.
+    Ended(Box<Ended>),
+}
+
+/// How a sandbox ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ended {
+    /// Why.
+    pub end: End,
+    /// What it used.
+    pub usage: Usage,
+    /// What was refused, as far as the sandbox's own broker tells.
+    pub denials: Vec<Denial>,
+    /// Repositories that were made.
+    pub new_repositories: Vec<ByteString>,
+}

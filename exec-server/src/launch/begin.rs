@@ -1,0 +1,230 @@
+//! One launch: look, compile, prepare, start, and hear whether the command was executed.
+
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use nix::unistd::{Group, User, getgrouplist};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use weir_protocol::method::code;
+use weir_protocol::method::process::Enforcement;
+use weir_sandbox_linux::compile::{Facts, compile};
+use weir_sandbox_linux::host::{Host, Way};
+use weir_sandbox_linux::plan::{Credentials, Plan};
+use weir_sandbox_linux::prepare::{Command, PrepareError, Prepared};
+use weir_sandbox_linux::start::{self, Wires, start};
+use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
+use weir_sandbox_linux::survey::Survey;
+
+use super::running::Running;
+use super::{Launch, Source, Told};
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BeginError {
+    /// The file tree could not be looked at.
+    #[error("cannot look at the places that the profile names: {0}")]
+    Survey(String),
+    /// The host cannot hold the policy.
+    #[error("{0}")]
+    Refused(#[from] weir_sandbox_linux::compile::refusal::Refusal),
+    /// The command cannot be expressed.
+    #[error("{0}")]
+    Prepare(#[from] PrepareError),
+    /// Something that the launcher needs for itself is missing.
+    #[error("cannot connect with the sandbox: {0}")]
+    Connect(#[from] io::Error),
+    /// Descriptors that were announced did not come.
+    #[error("a descriptor that was announced did not come")]
+    NoDescriptor,
+    /// Another user was asked for, by someone other than root.
+    #[error("only root may run a command as another user")]
+    NotRoot,
+    /// There is no such user.
+    #[error("there is no user `{name}`")]
+    NoUser {
+        /// The name.
+        name: String,
+    },
+    /// A step of entering failed.
+    #[error("{}", step(.failure, .what))]
+    Step {
+        /// The step.
+        failure: Failure,
+        /// The program, or the directory.
+        what: String,
+    },
+}
+
+fn step(failure: &Failure, what: &str) -> String {
+    match (failure.step, failure.errno) {
+        (Step::Execute, libc::ENOENT) => format!("{what}: command not found"),
+        (Step::Execute | Step::WorkingDirectory, errno) => {
+            let error = io::Error::from_raw_os_error(errno);
+            format!("{what}: {}: {error}", failure.step.name())
+        }
+        _ if what.is_empty() => format!("the sandbox could not be made; nothing was run ({failure})"),
+        _ => format!("the sandbox could not be made; nothing was run ({failure}; {what})"),
+    }
+}
+
+impl BeginError {
+    pub(super) fn told(&self) -> Told {
+        let code = match self {
+            Self::Refused(_) => code::UNENFORCEABLE,
+            Self::Step { failure: Failure { step: Step::Execute, errno: libc::ENOENT, .. }, .. } => {
+                code::COMMAND_NOT_FOUND
+            }
+            Self::Step { failure: Failure { step: Step::Execute, .. }, .. } => code::COMMAND_NOT_EXECUTABLE,
+            Self::NotRoot | Self::NoUser { .. } | Self::Prepare(_) => code::QUESTION,
+            _ => code::LAUNCH,
+        };
+        Told::Refused { code, message: self.to_string() }
+    }
+}
+
+/// A compiled launch.
+pub(super) struct Compiled {
+    pub(super) plan: Plan,
+    maker: Credentials,
+}
+
+pub(super) fn compiled(launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
+    let maker = own();
+    let credentials = match &launch.user {
+        None => maker.clone(),
+        Some(name) => other(name, &maker)?,
+    };
+    let survey = Survey::take(&launch.policy).map_err(|error| BeginError::Survey(error.to_string()))?;
+    let facts = Facts { host, survey: &survey, credentials: &credentials };
+    Ok(Compiled { plan: compile(&launch.policy, &facts)?, maker })
+}
+
+/// Who this process is.
+fn own() -> Credentials {
+    Credentials {
+        uid: nix::unistd::geteuid().as_raw(),
+        gid: nix::unistd::getegid().as_raw(),
+        groups: nix::unistd::getgroups()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|group| group.as_raw())
+            .collect(),
+    }
+}
+
+fn other(name: &str, maker: &Credentials) -> Result<Credentials, BeginError> {
+    if maker.uid != 0 {
+        return Err(BeginError::NotRoot);
+    }
+    let user = user(name).ok_or_else(|| BeginError::NoUser { name: name.to_owned() })?;
+    let groups = std::ffi::CString::new(user.name.clone())
+        .ok()
+        .and_then(|name| getgrouplist(&name, user.gid).ok())
+        .unwrap_or_else(|| vec![user.gid]);
+    Ok(Credentials {
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        groups: groups.into_iter().map(|group| group.as_raw()).collect(),
+    })
+}
+
+/// The user of this name or number; a number without an entry stands for itself, in the group of that number.
+pub(crate) fn user(name: &str) -> Option<User> {
+    if let Some(user) = User::from_name(name).ok().flatten() {
+        return Some(user);
+    }
+    let uid: u32 = name.parse().ok()?;
+    let known = User::from_uid(uid.into()).ok().flatten();
+    Some(known.unwrap_or_else(|| {
+        let gid = Group::from_gid(uid.into()).ok().flatten().map_or(uid.into(), |group| group.gid);
+        User {
+            name: uid.to_string(),
+            passwd: std::ffi::CString::default(),
+            uid: uid.into(),
+            gid,
+            gecos: std::ffi::CString::default(),
+            dir: "/".into(),
+            shell: "/bin/sh".into(),
+        }
+    }))
+}
+
+pub(super) fn enforcement(launch: &Launch, plan: &Plan) -> Enforcement {
+    let way = match (&plan.confinement, plan.way) {
+        (None, _) => "unrestricted",
+        (_, Way::Direct) => "direct",
+        (_, Way::UserNamespace) => "user-namespace",
+        (_, Way::Bare) => "bare",
+    };
+    Enforcement {
+        profile: launch.policy.profile().to_owned(),
+        digest: launch.policy.digest(),
+        way: way.to_owned(),
+        mechanisms: plan.mechanisms.clone(),
+        degradations: plan.degradations.clone(),
+        remarks: plan.remarks.clone(),
+    }
+}
+
+/// Makes the sandbox and answers when the command has been executed.
+pub(super) fn begin(
+    launch: Launch,
+    host: &Host,
+    mut passed: impl FnMut() -> Option<OwnedFd>,
+) -> Result<(Running, Enforcement), BeginError> {
+    let started = Instant::now();
+    let mut stdio = [start::Source::Closed, start::Source::Closed, start::Source::Closed];
+    for (slot, source) in stdio.iter_mut().zip(launch.stdio) {
+        *slot = match source {
+            Source::Closed => start::Source::Closed,
+            Source::Passed => start::Source::Descriptor(passed().ok_or(BeginError::NoDescriptor)?),
+            Source::Terminal => start::Source::Terminal,
+        };
+    }
+    let Compiled { plan, maker } = compiled(&launch, host)?;
+    let enforcement = enforcement(&launch, &plan);
+    let bytes = |list: &[(weir_protocol::ByteString, weir_protocol::ByteString)]| {
+        list.iter().map(|(name, value)| (name.0.clone(), value.0.clone())).collect()
+    };
+    let command = Command {
+        argv: launch.argv.iter().map(|argument| argument.0.clone()).collect(),
+        env: bytes(&launch.env),
+        cwd: launch.cwd.clone(),
+    };
+    let prepared = Prepared::new(&plan, &command, &maker)?;
+    let (mut told, error) = io::pipe()?;
+    let (ours, control) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(io::Error::from)?;
+    let wires = Wires { error: error.into(), control, stdio, size: launch.size };
+    let step = |failure: Failure| {
+        let what = match failure.step {
+            Step::Execute => launch.argv.first().map(ToString::to_string).unwrap_or_default(),
+            Step::WorkingDirectory => format!("{} under profile {}", launch.cwd, launch.policy.profile()),
+            Step::Mount => usize::try_from(failure.item)
+                .ok()
+                .and_then(|item| plan.mounts.get(item))
+                .map(|step| format!("{step:?}"))
+                .unwrap_or_default(),
+            _ => String::new(),
+        };
+        BeginError::Step { failure, what }
+    };
+    let first = start(&prepared, &wires).map_err(step)?;
+    drop(wires);
+    let mut running = Running::new(first, ours, prepared.has_own_pids(), started);
+    let mut record = Vec::new();
+    told.read_to_end(&mut record)?;
+    match record.as_slice().try_into() {
+        Ok(bytes) => {
+            let bytes: &[u8; FAILURE_BYTES] = bytes;
+            running.end();
+            let _ = running.reap();
+            Err(match Failure::from_bytes(bytes) {
+                Some(failure) => step(failure),
+                None => io::Error::from(io::ErrorKind::InvalidData).into(),
+            })
+        }
+        Err(_) => Ok((running, enforcement)),
+    }
+}

@@ -1,0 +1,162 @@
+//! The launcher's life: waits for orders, makes a sandbox, watches it to its end. One sandbox at a time, one thread.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::RecvFlags;
+use weir_protocol::method::code;
+use weir_sandbox_linux::host::Host;
+
+use super::begin::{begin, compiled, enforcement};
+use super::running::{Heard, Running};
+use super::{Order, Told};
+use crate::wire::{Read, Wire, WireError};
+
+/// The server part, which is a child of the launcher too and no part of any sandbox.
+static SERVER: OnceLock<i32> = OnceLock::new();
+
+pub(super) fn server() -> Option<i32> {
+    SERVER.get().copied()
+}
+
+/// Serves the server part until it is gone; ends what runs then.
+#[must_use]
+pub fn run(channel: Wire, server: i32) -> ExitCode {
+    let _ = SERVER.set(server);
+    // The memory of this process holds policies.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    // Where there is no PID namespace, orphans of a sandbox come here.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let mut launcher = Launcher { channel, host: Host::probe(), running: None };
+    let served = launcher.serve();
+    if let Some(running) = launcher.running.take() {
+        running.end();
+        let _ = running.reap();
+    }
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+struct Launcher {
+    channel: Wire,
+    host: Host,
+    running: Option<Running>,
+}
+
+/// What there is to do.
+enum Ready {
+    Orders,
+    Words,
+    End,
+}
+
+impl Launcher {
+    fn serve(&mut self) -> Result<(), WireError> {
+        loop {
+            while let Some(order) = self.channel.take()? {
+                self.carry_out(serde_json::from_slice(&order)?)?;
+            }
+            match self.wait() {
+                Ready::Orders => {
+                    if self.channel.read()? == Read::End {
+                        return Ok(());
+                    }
+                }
+                Ready::Words => self.hear()?,
+                Ready::End => self.ended()?,
+            }
+        }
+    }
+
+    fn wait(&self) -> Ready {
+        let watch = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
+        let running = self.running.as_ref();
+        let more: Vec<BorrowedFd<'_>> =
+            running.map(|running| vec![running.control(), running.handle()]).unwrap_or_default();
+        let mut watched: Vec<_> = std::iter::once(self.channel.as_fd()).chain(more).map(watch).collect();
+        loop {
+            if poll(&mut watched, None).is_err() {
+                continue;
+            }
+            let ready = |at: usize| watched.get(at).is_some_and(|entry| !entry.revents().is_empty());
+            // The end first: a first process that is gone has nothing more to tell but what reaping hears.
+            if ready(2) {
+                return Ready::End;
+            }
+            if ready(1) {
+                return Ready::Words;
+            }
+            if ready(0) {
+                return Ready::Orders;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) -> Result<(), WireError> {
+        match order {
+            Order::Plan(launch) => {
+                let told = match compiled(&launch, &self.host) {
+                    Ok(found) => Told::Planned {
+                        enforcement: enforcement(&launch, &found.plan),
+                        listing: found.plan.listing(),
+                    },
+                    Err(error) => error.told(),
+                };
+                self.channel.say(&told, &[])
+            }
+            Order::Launch(_) if self.running.is_some() => {
+                let message = "a command is running already".to_owned();
+                self.channel.say(&Told::Refused { code: code::STATE, message }, &[])
+            }
+            Order::Launch(launch) => self.launch(*launch),
+            Order::Signal { signal, to } => {
+                if let Some(running) = &self.running {
+                    let _ = running.signal(signal, to);
+                }
+                Ok(())
+            }
+            Order::End => {
+                self.running.iter().for_each(Running::end);
+                Ok(())
+            }
+        }
+    }
+
+    fn launch(&mut self, launch: super::Launch) -> Result<(), WireError> {
+        let Self { channel, host, .. } = self;
+        let terminal = launch.size.is_some();
+        match begin(launch, host, || channel.take_descriptor()) {
+            Err(error) => channel.say(&error.told(), &[]),
+            Ok((mut running, enforcement)) => {
+                if terminal {
+                    running.hear(RecvFlags::empty());
+                }
+                let terminal = running.take_terminal();
+                let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
+                let told = Told::Launched { pid: running.pid(), enforcement };
+                self.running = Some(running);
+                self.channel.say(&told, &passed)
+            }
+        }
+    }
+
+    fn hear(&mut self) -> Result<(), WireError> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        match running.hear(RecvFlags::DONTWAIT) {
+            Heard::Stopped(signal) => self.channel.say(&Told::Stopped { signal }, &[]),
+            Heard::Noted => Ok(()),
+            // Its side is closed, so it is ending.
+            Heard::End => self.ended(),
+        }
+    }
+
+    fn ended(&mut self) -> Result<(), WireError> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        let ended = running.reap();
+        self.channel.say(&Told::Ended(Box::new(ended)), &[])
+    }
+}

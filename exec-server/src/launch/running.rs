@@ -1,0 +1,162 @@
+//! A sandbox that runs: its first process, what it tells, and its end.
+
+use std::io::{IoSliceMut, Result};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown};
+use rustix::process::Signal;
+use weir_protocol::ByteString;
+use weir_protocol::method::process::{Denial, End, Receivers, Usage};
+use weir_sandbox_linux::control::{self, MAX_WORD_BYTES, Word};
+use weir_sandbox_linux::start::{First, end_descendants};
+
+use super::{Ended, sys};
+
+/// Most distinct refusals and repositories kept for the report.
+const MAX_RECORDS: usize = 1000;
+
+/// A running sandbox.
+#[derive(Debug)]
+pub(super) struct Running {
+    first: First,
+    control: OwnedFd,
+    own_pids: bool,
+    started: Instant,
+    end: Option<End>,
+    denials: Vec<Denial>,
+    repositories: Vec<ByteString>,
+    terminal: Option<OwnedFd>,
+}
+
+/// Something that was heard from the first process.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The command was stopped by this signal.
+    Stopped(i32),
+    /// Something that the report will tell.
+    Noted,
+    /// Nothing more will come.
+    End,
+}
+
+impl Running {
+    pub(super) fn new(first: First, control: OwnedFd, own_pids: bool, started: Instant) -> Self {
+        let (denials, repositories) = (Vec::new(), Vec::new());
+        Self { first, control, own_pids, started, end: None, denials, repositories, terminal: None }
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.first.pid
+    }
+
+    /// Readable when the first process has ended.
+    pub(super) fn handle(&self) -> BorrowedFd<'_> {
+        self.first.handle.as_fd()
+    }
+
+    /// Readable when the first process has something to tell.
+    pub(super) fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// The controlling side of the sandbox's terminal, once, after it has been heard of.
+    pub(super) fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// Hears one packet.
+    pub(super) fn hear(&mut self, flags: RecvFlags) -> Heard {
+        match self.receive(flags) {
+            Some(Word::Stopped(signal)) => return Heard::Stopped(signal),
+            Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
+            Some(Word::Signalled(signal)) => self.end = Some(End::Signalled { signal }),
+            Some(Word::RefusedName(path)) => self.deny("create", path),
+            Some(Word::RefusedSocket(path)) => self.deny("connect", path),
+            Some(Word::Repository(path)) if self.repositories.len() < MAX_RECORDS => {
+                self.repositories.push(ByteString(path));
+            }
+            Some(Word::Repository(_) | Word::Dropped(_) | Word::Terminal) => {}
+            None => return Heard::End,
+        }
+        Heard::Noted
+    }
+
+    fn receive(&mut self, flags: RecvFlags) -> Option<Word> {
+        let mut bytes = [0; MAX_WORD_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::net::recvmsg(
+            &self.control,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut ancillary,
+            flags | RecvFlags::CMSG_CLOEXEC,
+        );
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+                self.terminal = descriptors.next();
+            }
+        }
+        let count = received.ok().map(|received| received.bytes).filter(|count| *count > 0)?;
+        Word::from_bytes(&bytes[..count])
+    }
+
+    fn deny(&mut self, operation: &str, path: Vec<u8>) {
+        let target = ByteString(path);
+        let same = |denial: &&mut Denial| denial.operation == operation && denial.target == target;
+        if let Some(denial) = self.denials.iter_mut().find(same) {
+            denial.count += 1;
+        } else if self.denials.len() < MAX_RECORDS {
+            self.denials.push(Denial {
+                operation: operation.to_owned(),
+                target,
+                mechanism: "broker".to_owned(),
+                origin: None,
+                count: 1,
+            });
+        }
+    }
+
+    /// Sends a signal to the command.
+    pub(super) fn signal(&self, signal: i32, to: Receivers) -> Result<()> {
+        let to = match to {
+            Receivers::Group => control::Receivers::Group,
+            Receivers::Leader => control::Receivers::Leader,
+            Receivers::All => control::Receivers::All,
+        };
+        let order = control::Order { signal, to }.to_bytes();
+        rustix::net::send(&self.control, &order, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Ends everything at once: the first process takes its PID namespace with it, or ends what it has started.
+    pub(super) fn end(&self) {
+        if self.own_pids {
+            let _ = rustix::process::pidfd_send_signal(&self.first.handle, Signal::KILL);
+        } else {
+            let _ = rustix::net::shutdown(&self.control, Shutdown::Both);
+        }
+    }
+
+    /// Waits for the end of the first process and of all that it leaves behind.
+    pub(super) fn reap(mut self) -> Ended {
+        let account = sys::reap(self.first.pid).unwrap_or_default();
+        while self.hear(RecvFlags::DONTWAIT) != Heard::End {}
+        if !self.own_pids {
+            end_descendants(super::launcher::server());
+        }
+        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Ended {
+            end: self.end.unwrap_or(End::Cancelled),
+            usage: Usage {
+                wall_us: micros(self.started.elapsed()),
+                user_us: micros(account.user),
+                system_us: micros(account.system),
+                max_rss_kib: account.max_rss_kib,
+            },
+            denials: self.denials,
+            new_repositories: self.repositories,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A Unix stream socket with frames and descriptors on it: blocking, bounded, one thread.
+//!
+//! Descriptors travel with the first byte of a frame (`SCM_RIGHTS`, unix(7)). They arrive close-on-exec and in order; whatever
+//! nobody takes is closed. Called by the server part, towards its client and the launcher, and by the launcher.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use weir_protocol::frame::{self, FrameError};
+
+/// Most descriptors with one frame: standard input, output and error, and one to spare.
+pub const MAX_DESCRIPTORS: usize = 4;
+
+/// Most descriptors that wait to be taken; a peer that sends more is cut off.
+const MAX_WAITING: usize = 16;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// Why a wire is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The stream failed.
+    #[error("the stream failed: {0}")]
+    Stream(#[from] io::Error),
+    /// The peer sent what is no frame.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// A message is not what it should be.
+    #[error("a message cannot be read or written: {0}")]
+    Message(#[from] serde_json::Error),
+    /// The peer sends descriptors that nobody asked for.
+    #[error("more than {MAX_WAITING} descriptors that nobody asked for")]
+    Descriptors,
+}
+
+/// What one read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// Something.
+    Bytes,
+    /// The peer is gone.
+    End,
+}
+
+/// One end of the socket.
+#[derive(Debug)]
+pub struct Wire {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+impl Wire {
+    /// Takes a connected socket.
+    #[must_use]
+    pub fn new(stream: UnixStream) -> Self {
+        Self { stream, buffer: Vec::new(), descriptors: VecDeque::new() }
+    }
+
+    /// Sends one frame, descriptors with its first byte.
+    ///
+    /// # Errors
+    /// [`WireError`] when the frame is too long or the stream fails.
+    pub fn send(&self, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), WireError> {
+        let bytes = frame::control(payload)?;
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if sent == 0 && !descriptors.is_empty() {
+                ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+            }
+            let part = [IoSlice::new(&bytes[sent..])];
+            match sendmsg(&self.stream, &part, &mut ancillary, SendFlags::NOSIGNAL) {
+                Ok(count) => sent += count,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message as JSON.
+    ///
+    /// # Errors
+    /// As [`Wire::send`].
+    pub fn say(
+        &self,
+        message: &impl serde::Serialize,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), WireError> {
+        self.send(&serde_json::to_vec(message)?, descriptors)
+    }
+
+    /// Reads once, waiting if there is nothing yet.
+    ///
+    /// # Errors
+    /// [`WireError`] when the stream fails or the peer floods it with descriptors.
+    pub fn read(&mut self) -> Result<Read, WireError> {
+        let mut chunk = vec![0; READ_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let mut part = [IoSliceMut::new(&mut chunk)];
+            match recvmsg(&self.stream, &mut part, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::CONNRESET) => return Ok(Read::End),
+                received => break received.map_err(io::Error::from)?,
+            }
+        };
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.descriptors.extend(descriptors);
+            }
+        }
+        if self.descriptors.len() > MAX_WAITING {
+            return Err(WireError::Descriptors);
+        }
+        if received.bytes == 0 {
+            return if self.buffer.is_empty() { Ok(Read::End) } else { Err(FrameError::Truncated.into()) };
+        }
+        self.buffer.extend_from_slice(&chunk[..received.bytes]);
+        Ok(Read::Bytes)
+    }
+
+    /// Takes the next whole frame out of what has been read.
+    ///
+    /// # Errors
+    /// [`WireError::Frame`].
+    pub fn take(&mut self) -> Result<Option<Vec<u8>>, WireError> {
+        Ok(frame::take(&mut self.buffer)?.map(|(_, payload)| payload))
+    }
+
+    /// Takes the oldest descriptor that has arrived.
+    pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    #[test]
+    fn frames_and_descriptors_arrive_in_order() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let (sender, mut receiver) = (Wire::new(one), Wire::new(other));
+        let (mut reader, writer) = io::pipe().unwrap();
+        sender.send(b"first", &[writer.as_fd()]).unwrap();
+        sender.send(b"second", &[]).unwrap();
+        drop(writer);
+        let mut found = Vec::new();
+        while found.len() < 2 {
+            assert_eq!(receiver.read().unwrap(), Read::Bytes);
+            while let Some(payload) = receiver.take().unwrap() {
+                found.push(payload);
+            }
+        }
+        assert_eq!(found, [b"first".to_vec(), b"second".to_vec()]);
+        let mut passed = std::fs::File::from(receiver.take_descriptor().unwrap());
+        passed.write_all(b"through").unwrap();
+        drop(passed);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through");
+        drop(sender);
+        assert_eq!(receiver.read().unwrap(), Read::End);
+    }
+
+    #[test]
+    fn half_a_frame_is_an_error() {
+        let (mut one, other) = UnixStream::pair().unwrap();
+        let mut receiver = Wire::new(other);
+        one.write_all(&[0, 0, 0]).unwrap();
+        drop(one);
+        assert_eq!(receiver.read().unwrap(), Read::Bytes);
+        assert!(matches!(receiver.read(), Err(WireError::Frame(FrameError::Truncated))));
+    }
+}

@@ -1,0 +1,289 @@
+//! Policy to plan: pure, `(Policy, Facts) -> Plan`.
+//!
+//! Nothing here makes a system call, reads a clock, the environment or `cfg(target_os)`: the kernel, the architecture and
+//! what lies in the file tree are values, so that an old kernel or a hostile tree is a literal in a test, and the same
+//! input gives the same plan. What the host cannot hold is refused here, before anything exists, by name; nothing is ever
+//! compiled into less than was asked. Called by the launcher.
+
+pub mod landlock;
+pub mod refusal;
+
+mod bare;
+mod devices;
+mod limits;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use weir_protocol::method::process::{Degraded, Mechanism};
+use weir_protocol::policy::{
+    Access, Degradation, Filesystem, KernelFeature, NetworkMode, Origin, PathRule, Policy,
+};
+use weir_protocol::{AbsPath, policy};
+
+use crate::host::{Arch, Host, Way};
+use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan};
+use crate::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
+use crate::survey::Survey;
+use refusal::{Lack, Refusal};
+
+/// What a policy is compiled against.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The machine.
+    pub host: &'a Host,
+    /// What lies where rules speak of it.
+    pub survey: &'a Survey,
+    /// As whom the command will run.
+    pub credentials: &'a Credentials,
+}
+
+/// Compiles a policy for one launch.
+///
+/// # Errors
+/// [`Refusal`] with everything that this host cannot hold and the profile does not give up by name.
+pub fn compile(policy: &Policy, facts: &Facts<'_>) -> Result<Plan, Refusal> {
+    if policy.is_unrestricted() {
+        return Ok(unrestricted(facts));
+    }
+    let mut compiler = Compiler::new(policy, facts);
+    let plan = compiler.plan();
+    match compiler.lacks {
+        lacks if lacks.is_empty() => {
+            plan.ok_or_else(|| Refusal { profile: policy.profile().to_owned(), lacks })
+        }
+        lacks => Err(Refusal { profile: policy.profile().to_owned(), lacks }),
+    }
+}
+
+/// The plan of the one profile under which no rule holds: its own session and the end of the tree, nothing else.
+fn unrestricted(facts: &Facts<'_>) -> Plan {
+    Plan {
+        way: Way::Bare,
+        namespaces: Vec::new(),
+        mounts: Vec::new(),
+        loopback: Loopback::Untouched,
+        credentials: facts.credentials.clone(),
+        confinement: None,
+        limits: Vec::new(),
+        mechanisms: Vec::new(),
+        degradations: Vec::new(),
+        remarks: vec!["the profile confines nothing".to_owned()],
+    }
+}
+
+/// One compilation: what is given up and what is lacking gather here.
+struct Compiler<'a> {
+    policy: &'a Policy,
+    facts: &'a Facts<'a>,
+    way: Way,
+    /// The policy's rules, and those for repositories that the survey found.
+    filesystem: Filesystem,
+    degradations: BTreeMap<Degradation, Degraded>,
+    lacks: Vec<Lack>,
+    remarks: Vec<String>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(policy: &'a Policy, facts: &'a Facts<'a>) -> Self {
+        let mut parts = policy.filesystem().to_parts();
+        parts.rules.extend(facts.survey.protected(policy));
+        Self {
+            policy,
+            facts,
+            way: facts.host.way(),
+            filesystem: Filesystem::new(parts),
+            degradations: BTreeMap::new(),
+            lacks: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    fn plan(&mut self) -> Option<Plan> {
+        let arch = self.essentials();
+        let network = self.network();
+        let limits = limits::compile(self);
+        let namespaces = self.namespaces();
+        let needs = self.needs(network);
+        self.check_unfiltered(&needs);
+        let (mounts, guards) = match self.way {
+            Way::Bare => (Vec::new(), bare::guards(self)),
+            Way::Direct | Way::UserNamespace => {
+                let tree = tree::compile(self);
+                (tree.steps, tree.guards)
+            }
+        };
+        let landlock = landlock::compile(self, network);
+        self.note_globs();
+        let filter = match seccomp::compile(&needs, arch?) {
+            Ok(filter) => filter,
+            Err(defect) => {
+                self.lacks.push(Lack::Filter { defect });
+                return None;
+            }
+        };
+        let loopback = if self.loopback_is_own() { Loopback::Up } else { Loopback::Untouched };
+        let confinement = Confinement { filter, landlock, guards };
+        let mechanisms = mechanisms(&namespaces, mounts.len(), &confinement);
+        Some(Plan {
+            way: self.way,
+            namespaces,
+            mounts,
+            loopback,
+            credentials: self.facts.credentials.clone(),
+            confinement: Some(confinement),
+            limits,
+            mechanisms,
+            degradations: std::mem::take(&mut self.degradations).into_values().collect(),
+            remarks: std::mem::take(&mut self.remarks),
+        })
+    }
+
+    /// What no profile can do without.
+    fn essentials(&mut self) -> Option<Arch> {
+        let host = self.facts.host;
+        if !host.seccomp.filter.works() {
+            self.lacks.push(Lack::Seccomp { fact: host.seccomp.filter });
+        }
+        if host.arch.is_none() {
+            self.lacks.push(Lack::Architecture);
+        }
+        if self.way == Way::Bare {
+            bare::check(self);
+        }
+        host.arch
+    }
+
+    /// Gives `name` up where the profile does so by name; otherwise the lack is told.
+    fn give_up(&mut self, name: Degradation, lost: &str, lack: Lack) {
+        match self.policy.degradations().get(&name) {
+            Some(origin) => {
+                let (origin, lost) = (origin.clone(), lost.to_owned());
+                self.degradations.entry(name).or_insert(Degraded { name, origin, lost });
+            }
+            None => self.lacks.push(lack),
+        }
+    }
+
+    /// What of the Internet the command gets.
+    fn network(&mut self) -> Network {
+        let rules = self.policy.network();
+        if !rules.enabled.value {
+            if !rules.loopback.value {
+                return Network::None;
+            }
+            if self.way == Way::Bare {
+                self.lacks.push(Lack::Loopback { rule: rules.loopback.origin.clone() });
+            }
+            return Network::Private;
+        }
+        if let Some(domains) = &rules.domains {
+            let rule =
+                domains.first().map_or_else(|| rules.enabled.origin.clone(), |rule| rule.origin.clone());
+            self.lacks.push(Lack::NetworkGate { what: "a list of domains", rule });
+        } else if rules.mode.value == NetworkMode::Limited {
+            self.lacks
+                .push(Lack::NetworkGate { what: "`mode = \"limited\"`", rule: rules.mode.origin.clone() });
+        }
+        if self.facts.host.landlock.abi < landlock::ABI_SCOPES {
+            self.lacks.push(Lack::AbstractSockets { rule: rules.enabled.origin.clone() });
+        }
+        Network::Host
+    }
+
+    fn loopback_is_own(&self) -> bool {
+        let rules = self.policy.network();
+        rules.loopback.value && !rules.enabled.value && self.way != Way::Bare
+    }
+
+    fn namespaces(&self) -> Vec<Namespace> {
+        if self.way == Way::Bare {
+            return Vec::new();
+        }
+        let found = self.facts.host.namespaces(self.way);
+        let mut out = Vec::new();
+        if self.way == Way::UserNamespace {
+            out.push(Namespace::User);
+        }
+        out.extend([Namespace::Mount, Namespace::Pid]);
+        let rest = [
+            (Namespace::Ipc, found.ipc.works()),
+            (Namespace::Uts, found.uts.works()),
+            (Namespace::Cgroup, found.cgroup.works()),
+            (Namespace::Network, found.network.works() && !self.policy.network().enabled.value),
+        ];
+        out.extend(rest.into_iter().filter(|(_, has)| *has).map(|(namespace, _)| namespace));
+        out
+    }
+
+    fn needs(&self, network: Network) -> Needs {
+        let has = |feature| match self.policy.kernel().contains_key(&feature) {
+            true => Grant::Allowed,
+            false => Grant::Denied,
+        };
+        let own_ipc = self.way != Way::Bare && self.facts.host.namespaces(self.way).ipc.works();
+        Needs {
+            network,
+            unix_sockets: Grant::Denied,
+            nested_user_namespaces: has(KernelFeature::NestedUserNamespaces),
+            io_uring: has(KernelFeature::IoUring),
+            ipc: if own_ipc { Ipc::Own } else { Ipc::Shared },
+            pids: if self.way == Way::Bare { Pids::Shared } else { Pids::Own },
+        }
+    }
+
+    /// What another grant opens past the filter must be held by something else.
+    fn check_unfiltered(&mut self, needs: &Needs) {
+        let unfiltered = needs.unfiltered();
+        if let (Some(origin), false) =
+            (self.policy.kernel().get(&KernelFeature::IoUring), unfiltered.is_empty())
+        {
+            self.lacks.push(Lack::IoUring { rule: origin.clone(), opens: unfiltered });
+        }
+    }
+
+    fn note_globs(&mut self) {
+        if !self.filesystem.globs().is_empty() {
+            self.remarks.push("patterns hold for what was there when the command started".to_owned());
+        }
+        for (path, _) in &self.facts.survey.unreadable {
+            self.remarks.push(format!("{path} cannot be read and was not searched for what patterns deny"));
+        }
+    }
+
+    /// The rule that covers `path`, patterns aside.
+    fn rule(&self, path: &AbsPath) -> Option<&PathRule> {
+        self.filesystem.covering(path)
+    }
+
+    fn access(&self, path: &AbsPath) -> Access {
+        self.filesystem.access(path)
+    }
+
+    fn origin(&self, path: &AbsPath) -> Origin {
+        self.rule(path).map_or_else(|| Origin::implied("no rule covers it"), |rule| rule.origin.clone())
+    }
+
+    fn has_degradation(&self, name: Degradation) -> bool {
+        self.policy.degradations().contains_key(&name)
+    }
+
+    fn opens(&self, feature: policy::KernelFeature) -> bool {
+        self.policy.kernel().contains_key(&feature)
+    }
+}
+
+fn mechanisms(namespaces: &[Namespace], mounts: usize, confinement: &Confinement) -> Vec<Mechanism> {
+    let named = |name: &str, detail: String| Mechanism { name: name.to_owned(), detail };
+    let mut out: Vec<_> = namespaces.iter().map(|one| named(one.name(), String::new())).collect();
+    if mounts > 0 {
+        out.push(named("mounts", format!("{mounts} steps")));
+    }
+    if let Some(ruleset) = &confinement.landlock {
+        out.push(named("landlock", format!("ABI {}, {} rules", ruleset.abi, ruleset.rules.len())));
+    }
+    out.push(named("seccomp", format!("{} instructions", confinement.filter.insns().len())));
+    out.push(named("capabilities", "none".to_owned()));
+    out.push(named("no-new-privs", String::new()));
+    out
+}

@@ -1,0 +1,171 @@
+//! Policy to a Landlock ruleset.
+//!
+//! Landlock only grants: rights given on a directory hold for all below it, and nothing below can be less. Where there are
+//! mounts, they hold what is closed inside a grant and Landlock is the wall behind them, which no rename, descriptor or
+//! mount can pass; without mounts (`bare`), Landlock holds everything and what it cannot hold is refused before.
+//! Bits and meanings: `linux/landlock.h`, landlock(7).
+
+use weir_protocol::AbsPath;
+use weir_protocol::policy::Access;
+
+use super::Compiler;
+use crate::host::Way;
+use crate::plan::{Landlock, LandlockRule};
+use crate::seccomp::Network;
+use crate::survey::Kind;
+
+/// Executing a file.
+pub const EXECUTE: u64 = 1 << 0;
+/// Opening a file for writing.
+pub const WRITE_FILE: u64 = 1 << 1;
+/// Opening a file for reading.
+pub const READ_FILE: u64 = 1 << 2;
+/// Listing a directory.
+pub const READ_DIR: u64 = 1 << 3;
+/// Removing directories and files, and making directories, files, sockets, fifos and links.
+const CHANGE: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12;
+/// Making character and block devices: handled, and never granted.
+const MAKE_DEVICES: u64 = 1 << 6 | 1 << 11;
+/// Renaming or linking between directories (ABI 2).
+const REFER: u64 = 1 << 13;
+/// Truncating a file (ABI 3).
+pub const TRUNCATE: u64 = 1 << 14;
+/// Requests to devices (ABI 5).
+pub const IOCTL_DEV: u64 = 1 << 15;
+
+/// Rights that mean something for what is no directory; the kernel refuses a rule on a file with any other.
+pub const FILE_RIGHTS: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
+
+/// Binding and connecting TCP sockets (ABI 4).
+const TCP: u64 = 0b11;
+/// Abstract unix sockets and signals stay inside (ABI 6).
+const SCOPES: u64 = 0b11;
+
+/// First ABI that can rename between directories at all.
+pub const ABI_REFER: u32 = 2;
+/// First ABI that holds truncation: the least with which Landlock holds files alone.
+pub const ABI_TRUNCATE: u32 = 3;
+/// First ABI that scopes signals and abstract sockets.
+pub const ABI_SCOPES: u32 = 6;
+/// Newest ABI that is compiled for; a newer kernel keeps its promises to it.
+pub const ABI_KNOWN: u32 = 7;
+
+const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
+const WRITE: u64 = READ | WRITE_FILE | CHANGE | REFER | TRUNCATE | IOCTL_DEV;
+
+/// The file-system rights that an ABI knows.
+#[must_use]
+pub const fn known_fs(abi: u32) -> u64 {
+    let first = (1 << 13) - 1;
+    match abi {
+        0 => 0,
+        1 => first,
+        2 => first | REFER,
+        3 | 4 => first | REFER | TRUNCATE,
+        _ => first | REFER | TRUNCATE | IOCTL_DEV,
+    }
+}
+
+const fn known_net(abi: u32) -> u64 {
+    if abi >= 4 { TCP } else { 0 }
+}
+
+const fn known_scopes(abi: u32) -> u64 {
+    if abi >= ABI_SCOPES { SCOPES } else { 0 }
+}
+
+/// The ruleset, or none where the kernel has none to offer that would not break what the policy allows.
+pub(super) fn compile(compiler: &mut Compiler<'_>, network: Network) -> Option<Landlock> {
+    let found = compiler.facts.host.landlock.abi;
+    let usable = compiler.facts.host.landlock.restrict.works() && found > 0;
+    if compiler.way != Way::Bare && (!usable || found < ABI_REFER) {
+        compiler.remarks.push(match usable {
+            true => "Landlock ABI 1 would forbid renames between directories; mounts alone hold the files"
+                .to_owned(),
+            false => "this kernel offers no Landlock; mounts alone hold the files".to_owned(),
+        });
+        return None;
+    }
+    if !usable {
+        return None;
+    }
+    let abi = found.min(ABI_KNOWN);
+    Some(Landlock {
+        abi,
+        handled_fs: known_fs(abi),
+        handled_net: if network == Network::None { known_net(abi) } else { 0 },
+        scoped: known_scopes(abi),
+        rules: rules(compiler, known_fs(abi) & !MAKE_DEVICES),
+    })
+}
+
+fn rules(compiler: &Compiler<'_>, known: u64) -> Vec<LandlockRule> {
+    let mut wanted: Vec<(AbsPath, u64)> = compiler
+        .filesystem
+        .rules()
+        .iter()
+        .filter(|rule| rule.access > Access::None && exists(compiler, &rule.path))
+        .map(|rule| (rule.path.clone(), rights(rule.access) & known))
+        .collect();
+    if compiler.way != Way::Bare {
+        let private = compiler.filesystem.private().iter();
+        wanted.extend(private.map(|private| (private.path.clone(), WRITE & known)));
+    }
+    wanted.sort();
+    let mut rules: Vec<LandlockRule> = Vec::new();
+    for (at, rights) in wanted {
+        let inherited =
+            rules.iter().filter(|rule| at.starts_with(&rule.at)).fold(0, |all, rule| all | rule.rights);
+        if rights & !inherited != 0 {
+            rules.push(LandlockRule { at, rights });
+        }
+    }
+    rules
+}
+
+fn exists(compiler: &Compiler<'_>, path: &AbsPath) -> bool {
+    !matches!(
+        compiler.facts.survey.places.get(path),
+        Some(Kind::Missing | Kind::Symlink | Kind::Unreadable(_))
+    ) && !compiler.facts.survey.is_behind_link(path)
+}
+
+const fn rights(access: Access) -> u64 {
+    match access {
+        Access::None => 0,
+        Access::Read => READ,
+        Access::Write => WRITE,
+    }
+}
+
+/// The rights in short, for listings: `r` read, `x` execute, `l` list, `w` write, `c` create and remove, `t` truncate, `i`
+/// device requests.
+#[must_use]
+pub fn words(rights: u64) -> String {
+    let letters = [
+        (READ_FILE, 'r'),
+        (EXECUTE, 'x'),
+        (READ_DIR, 'l'),
+        (WRITE_FILE, 'w'),
+        (CHANGE, 'c'),
+        (TRUNCATE, 't'),
+        (IOCTL_DEV, 'i'),
+    ];
+    letters.into_iter().map(|(bit, letter)| if rights & bit == bit { letter } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_abi_knows_what_the_one_before_knew() {
+        for abi in 1..=ABI_KNOWN {
+            assert_eq!(known_fs(abi - 1) & !known_fs(abi), 0, "{abi}");
+            assert_eq!(known_net(abi - 1) & !known_net(abi), 0, "{abi}");
+            assert_eq!(known_scopes(abi - 1) & !known_scopes(abi), 0, "{abi}");
+            assert_eq!(WRITE & known_fs(abi) & MAKE_DEVICES, 0);
+        }
+        assert_eq!([known_fs(1), known_fs(2), known_fs(3), known_fs(5)], [0x1fff, 0x3fff, 0x7fff, 0xffff]);
+    }
+}

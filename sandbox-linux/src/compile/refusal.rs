@@ -1,0 +1,192 @@
+//! What a host cannot hold: the rule, the missing feature, and what can be done.
+
+use std::fmt;
+
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{Degradation, Origin, Resource};
+
+use crate::bpf::ProgramError;
+use crate::host::Fact;
+use crate::seccomp::Unfiltered;
+
+/// Why a policy cannot be compiled for this host. Nothing was started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("profile `{profile}` cannot be enforced on this host:{}{}", list(.lacks), offer(.lacks))]
+pub struct Refusal {
+    /// The profile.
+    pub profile: String,
+    /// Everything that is lacking.
+    pub lacks: Vec<Lack>,
+}
+
+/// One thing that cannot be held.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Lack {
+    /// No system call filters.
+    #[error("no system call filter can be installed ({fact:?}), and no command runs without one")]
+    Seccomp {
+        /// What the probe found.
+        fact: Fact,
+    },
+    /// No filters for this processor.
+    #[error("Weir has no system call filter for this processor")]
+    Architecture,
+    /// The filter compiler failed.
+    #[error("the system call filter has a defect: {defect}")]
+    Filter {
+        /// The defect.
+        defect: ProgramError,
+    },
+    /// Without namespaces, Landlock must hold the files.
+    #[error(
+        "without namespaces the file rules need Landlock ABI {needed} (Linux 6.2), and this kernel has {found}; `weir doctor` says how to get either"
+    )]
+    Landlock {
+        /// The ABI found; 0 for none.
+        found: u32,
+        /// The ABI needed.
+        needed: u32,
+    },
+    /// A denial inside a grant that can be written, and no mounts to carve it out.
+    #[error("{rule}: {path} lies inside what may be written, and closing it needs a mount namespace")]
+    CarveOut {
+        /// The place.
+        path: AbsPath,
+        /// The rule.
+        rule: Origin,
+    },
+    /// A pattern, and no mounts to carve its matches out.
+    #[error("{rule}: holding a pattern needs a mount namespace")]
+    Pattern {
+        /// The rule.
+        rule: Origin,
+    },
+    /// Private directories need mounts.
+    #[error("a private {path} needs a mount namespace")]
+    StandIn {
+        /// The directory.
+        path: AbsPath,
+    },
+    /// Processes outside would be seen.
+    #[error("hiding the processes of the host needs a PID namespace")]
+    Processes,
+    /// Processes outside could be signalled.
+    #[error("keeping signals inside needs a PID namespace or Landlock ABI 6 (Linux 6.12)")]
+    Signals,
+    /// Abstract sockets of the host would be reachable.
+    #[error(
+        "{rule}: sharing the host's network without its abstract unix sockets needs Landlock ABI 6 (Linux 6.12)"
+    )]
+    AbstractSockets {
+        /// The rule that shares the network.
+        rule: Origin,
+    },
+    /// An own loopback needs a network namespace.
+    #[error("{rule}: a loopback of the sandbox's own needs a network namespace")]
+    Loopback {
+        /// The rule.
+        rule: Origin,
+    },
+    /// The network gate is not built yet.
+    #[error(
+        "{rule}: {what} needs the network gate, which this version does not have yet; it is never left unenforced"
+    )]
+    NetworkGate {
+        /// What was asked.
+        what: &'static str,
+        /// The rule.
+        rule: Origin,
+    },
+    /// A granted socket cannot be told from others.
+    #[error(
+        "{rule}: granting single unix sockets needs the broker of connections, which this host cannot run ({why})"
+    )]
+    UnixSockets {
+        /// The rule.
+        rule: Origin,
+        /// What is missing.
+        why: &'static str,
+    },
+    /// io_uring would open what the filter refuses.
+    #[error(
+        "{rule}: io_uring makes sockets that no filter sees ({opens:?}); grant the network and sockets too, or leave io_uring closed"
+    )]
+    IoUring {
+        /// The rule.
+        rule: Origin,
+        /// What it opens.
+        opens: Vec<Unfiltered>,
+    },
+    /// A limit on the tree needs a control group.
+    #[error("{rule}: limiting {} for the whole tree needs a version 2 control group with that controller", .resource.key())]
+    Limit {
+        /// What is limited.
+        resource: Resource,
+        /// The rule.
+        rule: Origin,
+    },
+    /// A limit that can only be held where Weir carries the output.
+    #[error(
+        "{rule}: the output is passed to the caller itself, so it cannot be counted; use `wall_time` or `file_size`"
+    )]
+    OutputLimit {
+        /// The rule.
+        rule: Origin,
+    },
+    /// A rule in a place that the sandbox makes for itself.
+    #[error(
+        "{rule}: {path} cannot be granted by itself; grant /proc, which holds the sandbox's own processes only"
+    )]
+    InsideProc {
+        /// The place.
+        path: AbsPath,
+        /// The rule.
+        rule: Origin,
+    },
+}
+
+impl Lack {
+    /// The word with which a profile gives the guarantee up, where it may.
+    #[must_use]
+    pub const fn degradation(&self) -> Option<Degradation> {
+        match self {
+            Self::CarveOut { .. } | Self::Pattern { .. } => Some(Degradation::NoCarveOut),
+            Self::StandIn { .. } => Some(Degradation::NoStandIns),
+            Self::Processes => Some(Degradation::SharedProcesses),
+            Self::Limit { resource: Resource::Memory | Resource::Processes, .. } => {
+                Some(Degradation::ProcessLimits)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Most lacks that are shown one by one.
+const SHOWN: usize = 12;
+
+fn list(lacks: &[Lack]) -> String {
+    use fmt::Write as _;
+    let mut out = String::new();
+    for lack in lacks.iter().take(SHOWN) {
+        let _ = write!(out, "\n  - {lack}");
+    }
+    if lacks.len() > SHOWN {
+        let _ = write!(out, "\n  - and {} more", lacks.len() - SHOWN);
+    }
+    out
+}
+
+fn offer(lacks: &[Lack]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for name in lacks.iter().map(Lack::degradation) {
+        let Some(name) = name else { return String::new() };
+        let word = serde_json::to_string(&name).unwrap_or_default();
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    if words.is_empty() {
+        return String::new();
+    }
+    format!("\nTo run without these guarantees, add to the profile: degrade = [{}]", words.join(", "))
+}

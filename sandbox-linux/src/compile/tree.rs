@@ -1,0 +1,400 @@
+//! Policy to mounts: the file tree that the command sees, as steps in order.
+//!
+//! Places are visited from the root down. At each the tree already shows something ([`View`]): the host's own place, writable
+//! or not, a sealed directory of the sandbox's own, or a private one. A rule adds a step only where it changes that.
+//! Steps name places, and `enter` opens each without following a single link, so that nothing can be led elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{Access, KernelFeature, Request, RuleRef, StandIn};
+
+use super::refusal::Lack;
+use super::{Compiler, devices};
+use crate::plan::{Devices, Guard, MountStep, Owned, Writable};
+use crate::survey::Kind;
+
+/// Mode of directories that lead to granted places and may not be listed.
+const PASSAGE: u32 = 0o111;
+/// Mode of a private home, and of a private directory for everyone in the sandbox.
+const HOME: u32 = 0o700;
+const SHARED: u32 = 0o1777;
+/// Mode of directories made on the way inside a private one.
+const WAY: u32 = 0o755;
+
+/// Parts of `/proc` through which the machine is set, read-only where the rest is not.
+const PROC_SETTINGS: [&str; 6] =
+    ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi"];
+
+/// Parts of `/proc` that tell of the machine's memory, keys and timers.
+const PROC_HIDDEN: [&str; 5] =
+    ["/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/timer_list", "/proc/sched_debug"];
+
+/// What the tree shows at a place and below it, down to the next place with a view of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// The host's own.
+    Host(Writable),
+    /// A sealed directory made for the sandbox.
+    Empty,
+    /// A private, writable directory.
+    Private,
+    /// The sandbox's own processes.
+    Proc,
+    /// Nothing that a rule could open.
+    Hidden,
+}
+
+/// What is wanted at a place.
+#[derive(Debug, Clone, Copy)]
+enum Want {
+    Access(Access),
+    Private(StandIn),
+    Dev,
+    Proc,
+}
+
+/// The finished tree.
+pub(super) struct Tree {
+    pub(super) steps: Vec<MountStep>,
+    pub(super) guards: Vec<Guard>,
+}
+
+/// A tree in the making.
+pub(super) struct Builder<'c, 'a> {
+    pub(super) compiler: &'c mut Compiler<'a>,
+    pub(super) steps: Vec<MountStep>,
+    pub(super) views: BTreeMap<AbsPath, View>,
+    pub(super) seals: Vec<AbsPath>,
+    made: BTreeSet<AbsPath>,
+    guards: Guards,
+}
+
+pub(super) fn compile(compiler: &mut Compiler<'_>) -> Tree {
+    let wants = wants(compiler);
+    let mut builder = Builder {
+        compiler,
+        steps: Vec::new(),
+        views: BTreeMap::new(),
+        seals: Vec::new(),
+        made: BTreeSet::new(),
+        guards: Guards::default(),
+    };
+    builder.root();
+    for (at, want) in wants {
+        builder.place(&at, want);
+    }
+    builder.links();
+    builder.matches();
+    let seals = std::mem::take(&mut builder.seals).into_iter().map(|at| MountStep::Seal { at });
+    builder.steps.extend(seals);
+    Tree { steps: builder.steps, guards: builder.guards.into_list() }
+}
+
+/// Every place at which something is wanted, the root aside, from the top down.
+fn wants(compiler: &Compiler<'_>) -> BTreeMap<AbsPath, Want> {
+    let fs = &compiler.filesystem;
+    let mut wants: BTreeMap<AbsPath, Want> = BTreeMap::new();
+    for rule in fs.rules().iter().filter(|rule| !rule.path.is_root()) {
+        let request = Request::Path { path: &rule.path, operation: weir_protocol::policy::Operation::Read };
+        let denied = matches!(compiler.policy.verdict(&request).rule, RuleRef::Glob(_));
+        let access = if denied { Access::None } else { rule.access };
+        wants.insert(rule.path.clone(), Want::Access(access));
+    }
+    // The machine's settings are read-only for everyone.
+    let sys = path("/sys");
+    let access = compiler.access(&sys).min(Access::Read);
+    wants.insert(sys, Want::Access(access));
+    wants.extend(fs.private().iter().map(|private| (private.path.clone(), Want::Private(private.kind))));
+    wants.insert(path("/dev"), Want::Dev);
+    wants.insert(path("/proc"), Want::Proc);
+    wants
+}
+
+impl Builder<'_, '_> {
+    fn root(&mut self) {
+        let root = AbsPath::root();
+        let view = match self.compiler.access(&root) {
+            Access::None => {
+                self.steps.push(MountStep::Tmpfs { at: root.clone(), mode: PASSAGE, owned: Owned::ByMaker });
+                self.seals.push(root.clone());
+                View::Empty
+            }
+            access => {
+                let writable = writable(access);
+                self.steps.push(MountStep::Bind { at: root.clone(), writable, devices: Devices::Inert });
+                View::Host(writable)
+            }
+        };
+        self.views.insert(root, view);
+    }
+
+    fn place(&mut self, at: &AbsPath, want: Want) {
+        if self.compiler.facts.survey.is_behind_link(at) || self.kind(at) == Some(Kind::Symlink) {
+            return;
+        }
+        match want {
+            Want::Dev => devices::directory(self),
+            Want::Proc => self.proc(at),
+            Want::Private(kind) => self.private(at, kind),
+            Want::Access(access) => self.access(at, access),
+        }
+    }
+
+    /// What the tree shows at `at` so far.
+    fn view(&self, at: &AbsPath) -> View {
+        let mut next = Some(at.clone());
+        while let Some(path) = next {
+            if let Some(view) = self.views.get(&path) {
+                return *view;
+            }
+            next = path.parent();
+        }
+        View::Empty
+    }
+
+    fn kind(&self, at: &AbsPath) -> Option<Kind> {
+        self.compiler.facts.survey.places.get(at).cloned()
+    }
+
+    fn access(&mut self, at: &AbsPath, access: Access) {
+        let dev = at.as_bytes().starts_with(b"/dev/");
+        match (self.view(at), access) {
+            (View::Host(_), Access::None) => self.close(at),
+            (View::Empty | View::Private | View::Hidden, Access::None) => {}
+            (View::Hidden, _) => {}
+            (View::Empty, _) if dev => devices::device(self, at),
+            (View::Host(around), _) if writable(access) == around => {}
+            (View::Host(_), _) => self.remount(at, writable(access)),
+            (View::Empty | View::Private, _) => self.open(at, writable(access)),
+            (View::Proc, _) => self.inside_proc(at, access),
+        }
+    }
+
+    /// Shows the host's place inside a directory of the sandbox's own.
+    fn open(&mut self, at: &AbsPath, writable: Writable) {
+        if self.mount_point(at) {
+            self.steps.push(MountStep::Bind { at: at.clone(), writable, devices: Devices::Inert });
+            self.views.insert(at.clone(), View::Host(writable));
+        }
+    }
+
+    /// Changes how a place that the tree shows already can be written.
+    fn remount(&mut self, at: &AbsPath, writable: Writable) {
+        match self.kind(at) {
+            None | Some(Kind::Unreadable(_)) => {}
+            Some(Kind::Missing) if writable == Writable::No => self.guards.add(at),
+            Some(Kind::Missing) => {
+                self.compiler.remarks.push(format!("{at} does not exist, so nothing can be written there"));
+            }
+            Some(_) => {
+                self.pin(at);
+                self.steps.push(MountStep::Bind { at: at.clone(), writable, devices: Devices::Inert });
+                self.views.insert(at.clone(), View::Host(writable));
+            }
+        }
+    }
+
+    /// Takes a place of the host out of reach.
+    fn close(&mut self, at: &AbsPath) {
+        match self.kind(at) {
+            Some(Kind::Missing) => {
+                if self.view(at) == View::Host(Writable::Yes) {
+                    self.guards.add(at);
+                }
+                return;
+            }
+            None | Some(Kind::Symlink | Kind::Unreadable(_)) => return,
+            Some(_) => {}
+        }
+        self.pin(at);
+        if self.kind(at) == Some(Kind::Directory) && self.opens_below(at) {
+            self.steps.push(MountStep::Tmpfs { at: at.clone(), mode: PASSAGE, owned: Owned::ByMaker });
+            self.seals.push(at.clone());
+            self.views.insert(at.clone(), View::Empty);
+            return;
+        }
+        self.mask(at, self.kind(at) == Some(Kind::Directory));
+    }
+
+    fn mask(&mut self, at: &AbsPath, directory: bool) {
+        self.steps.push(match directory {
+            true => MountStep::MaskDirectory { at: at.clone() },
+            false => MountStep::MaskFile { at: at.clone() },
+        });
+        self.views.insert(at.clone(), View::Hidden);
+    }
+
+    /// Whether a rule below `at` opens something again.
+    fn opens_below(&self, at: &AbsPath) -> bool {
+        let fs = &self.compiler.filesystem;
+        let rules = fs.rules().iter().filter(|rule| rule.access > Access::None).map(|rule| &rule.path);
+        let mut all = rules.chain(fs.private().iter().map(|private| &private.path));
+        all.any(|path| path != at && path.starts_with(at))
+    }
+
+    /// Makes each directory between the nearest mount and `at` a mount of its own, where it can be written: the command
+    /// could otherwise move one away with all that is mounted below it, and put its own in the place.
+    fn pin(&mut self, at: &AbsPath) {
+        if self.view(at) != View::Host(Writable::Yes) {
+            return;
+        }
+        let mut between = Vec::new();
+        let mut next = at.parent();
+        while let Some(path) = next.filter(|path| !self.views.contains_key(path)) {
+            next = path.parent();
+            between.push(path);
+        }
+        for path in between.into_iter().rev() {
+            let (writable, devices) = (Writable::Yes, Devices::Inert);
+            self.steps.push(MountStep::Bind { at: path.clone(), writable, devices });
+            self.views.insert(path, View::Host(writable));
+        }
+    }
+
+    fn private(&mut self, at: &AbsPath, kind: StandIn) {
+        let mode = if kind == StandIn::Home { HOME } else { SHARED };
+        match self.view(at) {
+            View::Hidden | View::Proc => return,
+            View::Host(_) if self.kind(at) != Some(Kind::Directory) => return,
+            View::Host(_) => self.pin(at),
+            View::Empty | View::Private => self.passage(at, Some(mode)),
+        }
+        self.steps.push(MountStep::Tmpfs { at: at.clone(), mode, owned: Owned::ByCommand });
+        self.views.insert(at.clone(), View::Private);
+    }
+
+    /// Makes something to mount on at `at`, where the tree shows a directory of the sandbox's own; whether there is something.
+    pub(super) fn mount_point(&mut self, at: &AbsPath) -> bool {
+        let made_here = matches!(self.view(at), View::Empty | View::Private);
+        match self.kind(at) {
+            _ if !made_here => {}
+            Some(Kind::Missing | Kind::Symlink | Kind::Unreadable(_)) => return false,
+            None | Some(Kind::Directory) => self.passage(at, Some(PASSAGE)),
+            Some(_) => {
+                self.passage_above(at);
+                if self.made.insert(at.clone()) {
+                    self.steps.push(MountStep::File { at: at.clone() });
+                }
+            }
+        }
+        true
+    }
+
+    fn passage_above(&mut self, at: &AbsPath) {
+        if let Some(parent) = at.parent() {
+            self.passage(&parent, None);
+        }
+    }
+
+    /// Makes the directories that lead to `at`, and `at` itself.
+    fn passage(&mut self, at: &AbsPath, mode: Option<u32>) {
+        let mut missing = Vec::new();
+        let mut next = Some(at.clone());
+        while let Some(path) = next.filter(|path| !self.views.contains_key(path) && !self.made.contains(path))
+        {
+            next = path.parent();
+            missing.push(path);
+        }
+        for path in missing.into_iter().rev() {
+            let view = self.view(&path);
+            let (way, owned) = match view {
+                View::Private => (WAY, Owned::ByCommand),
+                _ => (PASSAGE, Owned::ByMaker),
+            };
+            let mode = mode.filter(|_| path == *at).unwrap_or(way);
+            self.made.insert(path.clone());
+            self.steps.push(MountStep::Directory { at: path, mode, owned });
+        }
+    }
+
+    /// Makes a symbolic link in a directory of the sandbox's own.
+    pub(super) fn link(&mut self, at: AbsPath, target: Vec<u8>) {
+        if self.views.contains_key(&at) || self.made.contains(&at) {
+            return;
+        }
+        self.passage_above(&at);
+        self.made.insert(at.clone());
+        self.steps.push(MountStep::Link { at, target });
+    }
+
+    /// Links of the host on the way to granted places, where the tree does not show the host's own.
+    fn links(&mut self) {
+        let links = self.compiler.facts.survey.links.clone();
+        for (at, target) in links {
+            let dev = at.as_bytes().starts_with(b"/dev/");
+            if !dev && matches!(self.view(&at), View::Empty | View::Private) {
+                self.link(at, target);
+            }
+        }
+    }
+
+    /// What patterns deny, at start.
+    fn matches(&mut self) {
+        let survey = self.compiler.facts.survey;
+        for found in &survey.matches {
+            if matches!(self.view(&found.path), View::Host(_)) && found.kind != Kind::Symlink {
+                self.mask(&found.path, found.kind == Kind::Directory);
+            }
+        }
+    }
+
+    fn proc(&mut self, at: &AbsPath) {
+        if self.compiler.access(at) == Access::None {
+            if matches!(self.view(at), View::Host(_)) {
+                self.mask(at, true);
+            }
+            return;
+        }
+        self.mount_point(at);
+        let nested = self.compiler.opens(KernelFeature::NestedUserNamespaces);
+        let writable = if nested { Writable::Yes } else { Writable::No };
+        self.steps.push(MountStep::Proc { writable });
+        self.views.insert(at.clone(), View::Proc);
+        if nested {
+            let settings = PROC_SETTINGS.iter().map(|name| MountStep::ProcReadOnly { at: path(name) });
+            self.steps.extend(settings);
+        }
+        self.steps.extend(PROC_HIDDEN.iter().map(|name| MountStep::MaskFile { at: path(name) }));
+    }
+
+    fn inside_proc(&mut self, at: &AbsPath, access: Access) {
+        match (access, self.kind(at)) {
+            (Access::None, Some(Kind::Directory)) => self.mask(at, true),
+            (Access::None, Some(Kind::File)) => self.mask(at, false),
+            (Access::None | Access::Read, _) => {}
+            (Access::Write, _) => {
+                let rule = self.compiler.origin(at);
+                self.compiler.lacks.push(Lack::InsideProc { path: at.clone(), rule });
+            }
+        }
+    }
+}
+
+/// Names that must not come into being, by directory.
+#[derive(Debug, Default)]
+pub(super) struct Guards(BTreeMap<AbsPath, Vec<Vec<u8>>>);
+
+impl Guards {
+    pub(super) fn add(&mut self, path: &AbsPath) {
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            self.0.entry(parent).or_default().push(name.to_vec());
+        }
+    }
+
+    pub(super) fn into_list(self) -> Vec<Guard> {
+        self.0.into_iter().map(|(parent, names)| Guard { parent, names }).collect()
+    }
+}
+
+const fn writable(access: Access) -> Writable {
+    match access {
+        Access::Write => Writable::Yes,
+        Access::None | Access::Read => Writable::No,
+    }
+}
+
+/// A path that is a constant of this crate.
+pub(super) fn path(text: &str) -> AbsPath {
+    AbsPath::parse(text).unwrap_or_else(|_| AbsPath::root())
+}

@@ -1,0 +1,148 @@
+//! Messages between the launcher and a sandbox's first process, one per packet of a sequenced-packet socket pair.
+//!
+//! Fixed, bounded records: neither side allocates by what the other says. The end of the stream is a message too: the first
+//! process ends everything when the launcher's side is gone, and the launcher does the same the other way round.
+
+/// Bytes of an order.
+pub const ORDER_BYTES: usize = 8;
+
+/// Most bytes of a word: a header and one path.
+pub const MAX_WORD_BYTES: usize = 8 + 4096;
+
+/// Who gets a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receivers {
+    /// The process group in the terminal's foreground, or the command's own.
+    Group,
+    /// The command's first process.
+    Leader,
+    /// Everything in the sandbox.
+    All,
+}
+
+/// What the launcher asks of the first process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// The signal to send.
+    pub signal: i32,
+    /// To whom.
+    pub to: Receivers,
+}
+
+impl Order {
+    /// The record.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; ORDER_BYTES] {
+        let to: u32 = match self.to {
+            Receivers::Group => 0,
+            Receivers::Leader => 1,
+            Receivers::All => 2,
+        };
+        let mut out = [0; ORDER_BYTES];
+        out[..4].copy_from_slice(&self.signal.to_ne_bytes());
+        out[4..].copy_from_slice(&to.to_ne_bytes());
+        out
+    }
+
+    /// Reads a record.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (signal, to) = bytes.split_first_chunk::<4>()?;
+        let to = match u32::from_ne_bytes(to.try_into().ok()?) {
+            0 => Receivers::Group,
+            1 => Receivers::Leader,
+            2 => Receivers::All,
+            _ => return None,
+        };
+        Some(Self { signal: i32::from_ne_bytes(*signal), to })
+    }
+}
+
+/// What the first process tells the launcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// The controlling side of the sandbox's terminal travels with this packet.
+    Terminal,
+    /// The command was stopped by this signal.
+    Stopped(i32),
+    /// The command exited with this code.
+    Exited(i32),
+    /// The command was ended by this signal.
+    Signalled(i32),
+    /// A name was refused: it must not come into being.
+    RefusedName(Vec<u8>),
+    /// A connection to a unix socket was refused.
+    RefusedSocket(Vec<u8>),
+    /// A repository was made.
+    Repository(Vec<u8>),
+    /// This many records were dropped.
+    Dropped(i32),
+}
+
+impl Word {
+    /// The record.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (kind, value, path): (u32, i32, &[u8]) = match self {
+            Self::Terminal => (1, 0, &[]),
+            Self::Stopped(signal) => (2, *signal, &[]),
+            Self::Exited(code) => (3, *code, &[]),
+            Self::Signalled(signal) => (4, *signal, &[]),
+            Self::RefusedName(path) => (5, 0, path),
+            Self::RefusedSocket(path) => (6, 0, path),
+            Self::Repository(path) => (7, 0, path),
+            Self::Dropped(count) => (8, *count, &[]),
+        };
+        let path = &path[..path.len().min(MAX_WORD_BYTES - 8)];
+        [&kind.to_ne_bytes()[..], &value.to_ne_bytes(), path].concat()
+    }
+
+    /// Reads a record.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first_chunk::<4>()?;
+        let (value, path) = rest.split_first_chunk::<4>()?;
+        let value = i32::from_ne_bytes(*value);
+        Some(match u32::from_ne_bytes(*kind) {
+            1 => Self::Terminal,
+            2 => Self::Stopped(value),
+            3 => Self::Exited(value),
+            4 => Self::Signalled(value),
+            5 => Self::RefusedName(path.to_vec()),
+            6 => Self::RefusedSocket(path.to_vec()),
+            7 => Self::Repository(path.to_vec()),
+            8 => Self::Dropped(value),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back() {
+        for to in [Receivers::Group, Receivers::Leader, Receivers::All] {
+            let order = Order { signal: 15, to };
+            assert_eq!(Order::from_bytes(&order.to_bytes()), Some(order));
+        }
+        let words = [
+            Word::Terminal,
+            Word::Stopped(20),
+            Word::Exited(-1),
+            Word::Signalled(9),
+            Word::RefusedName(b"/a\n\xff".to_vec()),
+            Word::RefusedSocket(Vec::new()),
+            Word::Repository(vec![b'x'; 4096]),
+            Word::Dropped(7),
+        ];
+        for word in words {
+            assert_eq!(Word::from_bytes(&word.to_bytes()), Some(word));
+        }
+        assert_eq!(Order::from_bytes(&[0; 7]), None);
+        assert_eq!(Order::from_bytes(&[9; 8]), None);
+        assert_eq!(Word::from_bytes(&[0; 8]), None);
+        assert_eq!(Word::from_bytes(&[1, 0, 0]), None);
+    }
+}

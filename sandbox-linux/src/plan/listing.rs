@@ -1,0 +1,97 @@
+//! A plan as text: one line a step.
+
+use std::fmt::Write as _;
+
+use super::{Confinement, Devices, MountStep, Owned, Plan, Writable};
+use crate::compile::landlock;
+use crate::host::Arch;
+use crate::seccomp;
+
+pub(super) fn render(plan: &Plan) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "way          {:?}", plan.way);
+    let names: Vec<&str> = plan.namespaces.iter().map(|namespace| namespace.name()).collect();
+    let _ =
+        writeln!(out, "namespaces   {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
+    let _ = writeln!(out, "user         {}:{}", plan.credentials.uid, plan.credentials.gid);
+    let _ = writeln!(out, "loopback     {:?}", plan.loopback);
+    for limit in &plan.limits {
+        let _ = writeln!(out, "limit        {:?} {}", limit.kind, limit.value);
+    }
+    for step in &plan.mounts {
+        let _ = writeln!(out, "{}", mount(step));
+    }
+    match &plan.confinement {
+        None => out.push_str("confinement  none: the profile confines nothing\n"),
+        Some(confinement) => confined(&mut out, confinement),
+    }
+    for degraded in &plan.degradations {
+        let _ = writeln!(out, "given up     {:?}: {}", degraded.name, degraded.lost);
+    }
+    for remark in &plan.remarks {
+        let _ = writeln!(out, "remark       {remark}");
+    }
+    out
+}
+
+fn confined(out: &mut String, confinement: &Confinement) {
+    match &confinement.landlock {
+        None => out.push_str("landlock     none\n"),
+        Some(ruleset) => {
+            let _ = writeln!(
+                out,
+                "landlock     ABI {}, network {:#x}, scoped {:#x}",
+                ruleset.abi, ruleset.handled_net, ruleset.scoped
+            );
+            for rule in &ruleset.rules {
+                let _ = writeln!(out, "  rule       {} {}", landlock::words(rule.rights), rule.at);
+            }
+        }
+    }
+    for guard in &confinement.guards {
+        for name in &guard.names {
+            let path = guard.parent.join(name).map(|path| path.to_string()).unwrap_or_default();
+            let _ = writeln!(out, "guard        {path}");
+        }
+    }
+    let _ = writeln!(out, "seccomp      {} instructions", confinement.filter.insns().len());
+}
+
+/// The filter's own listing, for the architecture it was compiled for.
+#[must_use]
+pub(crate) fn filter(confinement: &Confinement, arch: Arch) -> String {
+    confinement.filter.listing(&|number| seccomp::name(arch, number))
+}
+
+fn mount(step: &MountStep) -> String {
+    match step {
+        MountStep::Tmpfs { at, mode, owned } => format!("tmpfs        {at} mode {mode:04o}{}", own(*owned)),
+        MountStep::Bind { at, writable, devices } => {
+            let access = if *writable == Writable::Yes { "write" } else { "read " };
+            let devices = if *devices == Devices::Work { ", devices" } else { "" };
+            format!("bind {access}   {at}{devices}")
+        }
+        MountStep::MaskFile { at } => format!("mask file    {at}"),
+        MountStep::MaskDirectory { at } => format!("mask dir     {at}"),
+        MountStep::Proc { writable } => {
+            format!("proc         /proc{}", if *writable == Writable::Yes { "" } else { ", read-only" })
+        }
+        MountStep::ProcReadOnly { at } => format!("read-only    {at}"),
+        MountStep::Terminals => "devpts       /dev/pts".to_owned(),
+        MountStep::Directory { at, mode, owned } => {
+            format!("directory    {at} mode {mode:04o}{}", own(*owned))
+        }
+        MountStep::File { at } => format!("file         {at}"),
+        MountStep::Link { at, target } => {
+            format!("link         {at} -> {}", String::from_utf8_lossy(target))
+        }
+        MountStep::Seal { at } => format!("seal         {at}"),
+    }
+}
+
+fn own(owned: Owned) -> &'static str {
+    match owned {
+        Owned::ByCommand => ", the user's",
+        Owned::ByMaker => "",
+    }
+}

@@ -1,0 +1,361 @@
+//! A plan and a command, turned into what raw system calls take: C strings, arrays, numbers. Nothing is restricted here and
+//! nothing is opened; whatever can fail or allocate happens before the first process exists. Called by the launcher.
+
+use std::ffi::{CString, NulError};
+
+use weir_protocol::AbsPath;
+
+use crate::bpf::Insn;
+use crate::compile::landlock::FILE_RIGHTS;
+use crate::host::Way;
+use crate::plan::{
+    Credentials, Devices, Guard, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan, Writable,
+};
+use crate::sys::abi;
+
+/// Where a command without `PATH` is looked for (as confstr(3) `_CS_PATH`).
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// What executes a file that the kernel does not know how to execute (execvp(3)).
+const SHELL: &str = "/bin/sh";
+
+/// Most places in which a command is looked for.
+const MAX_CANDIDATES: usize = 256;
+
+/// Directories on which the scaffold may be mounted, in its own mount namespace; the first that exists.
+const SCAFFOLDS: [&str; 4] = ["/tmp", "/run", "/mnt", "/usr"];
+
+/// A command, with everything that decides how it is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Its arguments, the program first.
+    pub argv: Vec<Vec<u8>>,
+    /// Its environment.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Its working directory.
+    pub cwd: AbsPath,
+}
+
+/// Why a plan cannot be prepared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrepareError {
+    /// No program was named.
+    #[error("no command was given")]
+    NoCommand,
+    /// A NUL byte, which no argument can hold.
+    #[error("an argument or variable holds a NUL byte: {0}")]
+    Nul(#[from] NulError),
+    /// Nowhere to build.
+    #[error("none of {SCAFFOLDS:?} exists to build the file tree on")]
+    NoScaffold,
+}
+
+/// One step of the tree, ready for system calls. Paths are relative to the root of the tree.
+#[derive(Debug)]
+pub(crate) struct MountOp {
+    pub(crate) act: MountAct,
+    pub(crate) at: CString,
+}
+
+/// What to do at the place.
+#[derive(Debug)]
+pub(crate) enum MountAct {
+    Tmpfs { mode: CString, owner: Option<[CString; 2]> },
+    Bind { attributes: u64 },
+    MaskFile,
+    MaskDirectory,
+    Proc { attributes: u64 },
+    ProcReadOnly,
+    Terminals,
+    Directory { mode: u32, owned: bool },
+    File,
+    Link { target: CString },
+    Seal,
+}
+
+/// A Landlock ruleset, ready for system calls.
+#[derive(Debug)]
+pub(crate) struct LandlockOp {
+    /// `struct landlock_ruleset_attr`, as far as the ABI knows it.
+    pub(crate) attributes: [u64; 3],
+    pub(crate) size: usize,
+    pub(crate) rules: Vec<LandlockRuleOp>,
+}
+
+/// One rule: the place, and the rights on a directory and on anything else.
+#[derive(Debug)]
+pub(crate) struct LandlockRuleOp {
+    pub(crate) at: CString,
+    pub(crate) directory: u64,
+    pub(crate) file: u64,
+}
+
+/// Ids to become, where the launcher may.
+#[derive(Debug)]
+pub(crate) struct Become {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+}
+
+/// Capabilities that the first process has and gives away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Privilege {
+    /// All of its user namespace.
+    Held,
+    /// None that matter.
+    Absent,
+}
+
+/// Arrays of C strings that end with a null pointer.
+#[derive(Debug)]
+pub(crate) struct Strings {
+    pub(crate) pointers: Vec<*const libc::c_char>,
+    _owned: Vec<CString>,
+}
+
+impl Strings {
+    fn new(owned: Vec<CString>) -> Self {
+        let pointers = owned.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
+        Self { pointers, _owned: owned }
+    }
+}
+
+/// The program to execute.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// Where it may be, in order.
+    pub(crate) candidates: Vec<CString>,
+    pub(crate) argv: Strings,
+    pub(crate) envp: Strings,
+    /// For a file without a known format: `/bin/sh`, whose second argument is set to the candidate.
+    pub(crate) shell: CString,
+    pub(crate) shell_argv: Vec<*const libc::c_char>,
+}
+
+/// Everything that `enter` needs.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) clone_flags: u64,
+    pub(crate) maps: Option<[CString; 2]>,
+    pub(crate) scaffold: CString,
+    pub(crate) mounts: Vec<MountOp>,
+    pub(crate) loopback: bool,
+    pub(crate) own_name: bool,
+    pub(crate) own_pids: bool,
+    pub(crate) confined: bool,
+    pub(crate) privilege: Privilege,
+    pub(crate) become_user: Option<Become>,
+    pub(crate) landlock: Option<LandlockOp>,
+    pub(crate) filter: Vec<Insn>,
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) limits: Vec<(LimitKind, u64)>,
+    pub(crate) cwd: CString,
+    pub(crate) program: Program,
+}
+
+impl Prepared {
+    /// Prepares a plan for a command.
+    ///
+    /// # Errors
+    /// [`PrepareError`]; nothing has been done then.
+    pub fn new(plan: &Plan, command: &Command, maker: &Credentials) -> Result<Self, PrepareError> {
+        let nested = plan.namespaces.contains(&Namespace::User);
+        let maps = if nested { Some([map(maker.uid)?, map(maker.gid)?]) } else { None };
+        let confinement = plan.confinement.as_ref();
+        let may_become = maker.uid == 0 && !nested;
+        let become_user = may_become.then(|| Become {
+            uid: plan.credentials.uid,
+            gid: plan.credentials.gid,
+            groups: plan.credentials.groups.clone(),
+        });
+        let owner = if may_become { Some(&plan.credentials) } else { None };
+        Ok(Self {
+            clone_flags: plan.namespaces.iter().fold(0, |flags, namespace| flags | flag(*namespace)),
+            maps,
+            scaffold: if plan.mounts.is_empty() { CString::default() } else { scaffold()? },
+            mounts: plan.mounts.iter().map(|step| mount(step, owner)).collect::<Result<_, _>>()?,
+            loopback: plan.loopback == Loopback::Up,
+            own_name: plan.namespaces.contains(&Namespace::Uts),
+            own_pids: plan.namespaces.contains(&Namespace::Pid),
+            confined: confinement.is_some(),
+            privilege: if plan.way == Way::Bare && maker.uid != 0 {
+                Privilege::Absent
+            } else {
+                Privilege::Held
+            },
+            become_user,
+            landlock: confinement.and_then(|held| held.landlock.as_ref()).map(landlock).transpose()?,
+            filter: confinement.map(|held| held.filter.insns().to_vec()).unwrap_or_default(),
+            guards: confinement.map(|held| held.guards.clone()).unwrap_or_default(),
+            limits: plan.limits.iter().map(|limit| (limit.kind, limit.value)).collect(),
+            cwd: CString::new(command.cwd.as_bytes())?,
+            program: program(command)?,
+        })
+    }
+
+    /// Whether the sandbox has a PID namespace, so that it ends with its first process.
+    #[must_use]
+    pub fn has_own_pids(&self) -> bool {
+        self.own_pids
+    }
+}
+
+fn map(id: u32) -> Result<CString, NulError> {
+    CString::new(format!("{id} {id} 1\n"))
+}
+
+fn scaffold() -> Result<CString, PrepareError> {
+    let found = SCAFFOLDS.into_iter().find(|path| std::path::Path::new(path).is_dir());
+    Ok(CString::new(found.ok_or(PrepareError::NoScaffold)?)?)
+}
+
+const fn flag(namespace: Namespace) -> u64 {
+    let flag = match namespace {
+        Namespace::User => libc::CLONE_NEWUSER,
+        Namespace::Mount => libc::CLONE_NEWNS,
+        Namespace::Pid => libc::CLONE_NEWPID,
+        Namespace::Ipc => libc::CLONE_NEWIPC,
+        Namespace::Uts => libc::CLONE_NEWUTS,
+        Namespace::Cgroup => libc::CLONE_NEWCGROUP,
+        Namespace::Network => libc::CLONE_NEWNET,
+    };
+    flag.cast_unsigned() as u64
+}
+
+/// A path relative to the root of the tree; `.` for the root itself.
+fn relative(path: &AbsPath) -> Result<CString, NulError> {
+    let bytes = path.as_bytes();
+    CString::new(if path.is_root() { b"." } else { &bytes[1..] })
+}
+
+fn mount(step: &MountStep, owner: Option<&Credentials>) -> Result<MountOp, NulError> {
+    let proc = || AbsPath::parse("/proc").unwrap_or_else(|_| AbsPath::root());
+    let (at, act) = match step {
+        MountStep::Tmpfs { at, mode, owned } => {
+            let owner = owner.filter(|_| *owned == Owned::ByCommand);
+            let ids = |who: &Credentials| -> Result<[CString; 2], NulError> {
+                Ok([CString::new(who.uid.to_string())?, CString::new(who.gid.to_string())?])
+            };
+            let owner = owner.map(ids).transpose()?;
+            (at.clone(), MountAct::Tmpfs { mode: CString::new(format!("{mode:o}"))?, owner })
+        }
+        MountStep::Bind { at, writable, devices } => {
+            (at.clone(), MountAct::Bind { attributes: bind_attributes(*writable, *devices) })
+        }
+        MountStep::MaskFile { at } => (at.clone(), MountAct::MaskFile),
+        MountStep::MaskDirectory { at } => (at.clone(), MountAct::MaskDirectory),
+        MountStep::Proc { writable } => {
+            let attributes = inert() | read_only(*writable) | abi::MOUNT_ATTR_NOEXEC;
+            (proc(), MountAct::Proc { attributes })
+        }
+        MountStep::ProcReadOnly { at } => (at.clone(), MountAct::ProcReadOnly),
+        MountStep::Terminals => {
+            (AbsPath::parse("/dev/pts").unwrap_or_else(|_| AbsPath::root()), MountAct::Terminals)
+        }
+        MountStep::Directory { at, mode, owned } => {
+            let owned = *owned == Owned::ByCommand && owner.is_some();
+            (at.clone(), MountAct::Directory { mode: *mode, owned })
+        }
+        MountStep::File { at } => (at.clone(), MountAct::File),
+        MountStep::Link { at, target } => {
+            (at.clone(), MountAct::Link { target: CString::new(target.clone())? })
+        }
+        MountStep::Seal { at } => (at.clone(), MountAct::Seal),
+    };
+    Ok(MountOp { act, at: relative(&at)? })
+}
+
+const fn inert() -> u64 {
+    abi::MOUNT_ATTR_NOSUID | abi::MOUNT_ATTR_NODEV
+}
+
+const fn read_only(writable: Writable) -> u64 {
+    match writable {
+        Writable::Yes => 0,
+        Writable::No => abi::MOUNT_ATTR_RDONLY,
+    }
+}
+
+const fn bind_attributes(writable: Writable, devices: Devices) -> u64 {
+    let devices = match devices {
+        Devices::Work => abi::MOUNT_ATTR_NOSUID | abi::MOUNT_ATTR_NOEXEC,
+        Devices::Inert => inert(),
+    };
+    devices | read_only(writable)
+}
+
+fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {
+    let attributes = [ruleset.handled_fs, ruleset.handled_net, ruleset.scoped];
+    // The structure grew by one field with ABI 4 and by one with ABI 6; a field of zeros may be left out.
+    let fields = 3 - attributes.iter().rev().take_while(|field| **field == 0).count();
+    let rules = ruleset.rules.iter().map(|rule| {
+        let (directory, file) = (rule.rights, rule.rights & FILE_RIGHTS);
+        Ok(LandlockRuleOp { at: relative(&rule.at)?, directory, file })
+    });
+    Ok(LandlockOp { attributes, size: fields * size_of::<u64>(), rules: rules.collect::<Result<_, _>>()? })
+}
+
+fn program(command: &Command) -> Result<Program, PrepareError> {
+    let name = command.argv.first().ok_or(PrepareError::NoCommand)?;
+    let strings = |list: Vec<Vec<u8>>| list.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
+    let variables =
+        command.env.iter().map(|(name, value)| [name.as_slice(), b"=", value.as_slice()].concat());
+    let argv = Strings::new(strings(command.argv.clone())?);
+    let mut shell_argv = vec![c"sh".as_ptr(), std::ptr::null()];
+    shell_argv.extend(&argv.pointers[1..]);
+    Ok(Program {
+        candidates: strings(candidates(name, &command.env))?,
+        envp: Strings::new(strings(variables.collect())?),
+        shell: CString::new(SHELL)?,
+        shell_argv,
+        argv,
+    })
+}
+
+/// Where the program may be (execvp(3)): the name itself where it holds a slash, else below each directory of `PATH`.
+fn candidates(name: &[u8], env: &[(Vec<u8>, Vec<u8>)]) -> Vec<Vec<u8>> {
+    if name.contains(&b'/') || name.is_empty() {
+        return vec![name.to_vec()];
+    }
+    let path = env.iter().rev().find(|(key, _)| key == b"PATH").map_or(DEFAULT_PATH, |(_, value)| value);
+    let below = path.split(|byte| *byte == b':').map(|directory| match directory {
+        b"" => [b"./", name].concat(),
+        directory => [directory, b"/", name].concat(),
+    });
+    below.take(MAX_CANDIDATES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_looked_for_as_a_shell_does() {
+        let check = |name: &str, path: Option<&str>, expect: &[&str]| {
+            let env: Vec<_> = path.map(|path| (b"PATH".to_vec(), path.into())).into_iter().collect();
+            let found = candidates(name.as_bytes(), &env);
+            assert_eq!(
+                found,
+                expect.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>(),
+                "{name}"
+            );
+        };
+        check("ls", Some("/a:/b"), &["/a/ls", "/b/ls"]);
+        check("ls", Some("/a::b"), &["/a/ls", "./ls", "b/ls"]);
+        check("./ls", Some("/a"), &["./ls"]);
+        check("ls", None, &["/bin/ls", "/usr/bin/ls"]);
+        check("", Some("/a"), &[""]);
+    }
+
+    #[test]
+    fn a_nul_byte_is_refused() {
+        let command = |argv: &[&[u8]]| Command {
+            argv: argv.iter().map(|text| text.to_vec()).collect(),
+            env: Vec::new(),
+            cwd: AbsPath::root(),
+        };
+        assert!(matches!(program(&command(&[b"a\0b"])), Err(PrepareError::Nul(_))));
+        assert!(matches!(program(&command(&[])), Err(PrepareError::NoCommand)));
+    }
+}

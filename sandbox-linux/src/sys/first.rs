@@ -1,0 +1,143 @@
+//! The sandbox's first process: born by clone, it enters what was prepared, starts the command, reaps, forwards signals, and ends
+//! everything with it. In a PID namespace the kernel ends the rest when it ends; elsewhere it is the reaper of all that the
+//! command starts and ends them one by one. Called by [`crate::start`] only.
+
+mod command;
+mod supervise;
+mod terminal;
+
+use super::abi::{CLONE_PIDFD, check, check_int, errno};
+use super::enter::{self, At as _};
+use crate::prepare::Prepared;
+use crate::start::{Source, Wires};
+use crate::step::{Failure, Step};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+/// Exit code of a first process that could not enter.
+const FAILED: libc::c_int = 125;
+
+/// Descriptors as numbers, for the child.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    error: libc::c_int,
+    control: libc::c_int,
+    stdio: [Place; 3],
+    size: Option<[u16; 2]>,
+}
+
+/// Where one of the command's standard descriptors comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Closed,
+    Descriptor(libc::c_int),
+    Terminal,
+}
+
+/// Starts the first process. Only a single-threaded process may call this: the child runs on a copy of its memory.
+pub(crate) fn start(prepared: &Prepared, wires: &Wires) -> Result<(OwnedFd, i32), Failure> {
+    let numbers = Numbers {
+        error: wires.error.as_raw_fd(),
+        control: wires.control.as_raw_fd(),
+        stdio: [&wires.stdio[0], &wires.stdio[1], &wires.stdio[2]].map(|source| match source {
+            Source::Closed => Place::Closed,
+            Source::Descriptor(descriptor) => Place::Descriptor(descriptor.as_raw_fd()),
+            Source::Terminal => Place::Terminal,
+        }),
+        size: wires.size,
+    };
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: all-zero is a valid set of arguments: no flag, no pointer.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = prepared.clone_flags | CLONE_PIDFD;
+    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    arguments.pidfd = (&raw mut pidfd).expose_provenance() as u64;
+    let size = size_of::<libc::clone_args>();
+    // SAFETY: as fork(2): no memory is shared; the child goes on in `first` and never returns.
+    let child =
+        check(unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) }).at(Step::Clone)?;
+    if child == 0 {
+        first(prepared, numbers);
+    }
+    let child = i32::try_from(child).map_err(|_| libc::EOVERFLOW).at(Step::Clone)?;
+    // SAFETY: the kernel just made this descriptor for us; nothing else knows it.
+    Ok((unsafe { OwnedFd::from_raw_fd(pidfd) }, child))
+}
+
+/// The whole life of the first process.
+fn first(prepared: &Prepared, wires: Numbers) -> ! {
+    // SAFETY: sets a property of this process only; files of the tree get exactly the modes they are given.
+    let umask = unsafe { libc::umask(0) };
+    match enter(prepared, &wires, umask) {
+        Ok(command) => supervise::until_the_end(prepared, wires.control, command),
+        Err(failure) => fail(wires.error, failure),
+    }
+}
+
+/// Enters, and starts the command.
+fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<supervise::Charge, Failure> {
+    block_signals();
+    enter::surroundings(prepared)?;
+    let terminal = match wires.size {
+        Some(size) => Some(terminal::open(prepared, wires.control, size).at(Step::Terminal)?),
+        None => None,
+    };
+    enter::privileges(prepared)?;
+    if !prepared.own_pids {
+        // SAFETY: sets a property of this process only.
+        check_int(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).at(Step::Fork)?;
+    }
+    let children = supervise::children().at(Step::SignalDescriptor)?;
+    // SAFETY: as fork(2) of a process with one thread; the child goes on in `command` and never returns.
+    let leader = check_int(unsafe { libc::fork() }).at(Step::Fork)?;
+    if leader == 0 {
+        let Err(failure) = command::become_command(prepared, wires, terminal, umask);
+        fail(wires.error, failure);
+    }
+    // The command's process has its own copies; here they would keep a pipe of the caller's open.
+    enter::close(wires.error);
+    for place in wires.stdio {
+        if let Place::Descriptor(descriptor) = place {
+            enter::close(descriptor);
+        }
+    }
+    Ok(supervise::Charge { leader, children, terminal })
+}
+
+/// Tells the failure and ends.
+fn fail(to: libc::c_int, failure: Failure) -> ! {
+    let bytes = failure.to_bytes();
+    loop {
+        // SAFETY: a local array, less than a pipe takes at once.
+        let told = unsafe { libc::write(to, bytes.as_ptr().cast(), bytes.len()) };
+        if told >= 0 || errno() != libc::EINTR {
+            break;
+        }
+    }
+    exit(FAILED)
+}
+
+fn exit(code: libc::c_int) -> ! {
+    // SAFETY: ends this process without running anything of the launcher's.
+    unsafe { libc::_exit(code) }
+}
+
+/// No signal but the end interrupts the first process; it hears of its children through a descriptor.
+fn block_signals() {
+    set_mask(true);
+}
+
+fn set_mask(blocked: bool) {
+    // SAFETY: all-zero is a valid set.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    if blocked {
+        // SAFETY: fills a local set.
+        unsafe { libc::sigfillset(&raw mut set) };
+    }
+    // SAFETY: sets the mask of the only thread.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
+}
+
+type Nothing = std::convert::Infallible;
+
+/// A step that either fails or never returns.
+type Never = Result<Nothing, Failure>;

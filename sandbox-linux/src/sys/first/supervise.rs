@@ -1,0 +1,143 @@
+//! The first process's watch over the command: reaps whatever ends, tells what happens to the command, forwards signals, and
+//! ends everything when the command or the launcher is gone.
+
+use super::super::abi::{check_int, errno};
+use super::exit;
+use crate::control::{ORDER_BYTES, Order, Receivers, Word};
+use crate::prepare::Prepared;
+
+/// The command and what is heard of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Charge {
+    /// Its first process.
+    pub(super) leader: libc::pid_t,
+    /// Readable when a child has changed.
+    pub(super) children: libc::c_int,
+    /// The terminal's side of the command, kept open so that it lasts as long as the sandbox.
+    pub(super) terminal: Option<libc::c_int>,
+}
+
+/// What became of the children.
+enum Children {
+    Run,
+    Ended(Word),
+}
+
+/// A descriptor that is readable when a child has changed; signals are blocked already.
+pub(super) fn children() -> Result<libc::c_int, i32> {
+    // SAFETY: all-zero is a valid set.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: changes a local set.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) };
+    // SAFETY: makes a descriptor.
+    check_int(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })
+}
+
+/// Watches until the command has ended or the launcher is gone, and ends everything.
+pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, charge: Charge) -> ! {
+    let code = loop {
+        if let Children::Ended(word) = reap(control, charge.leader) {
+            tell(control, &word);
+            break 0;
+        }
+        match wait(control, charge.children) {
+            Heard::Children => drain(charge.children),
+            Heard::Orders => match take_order(control) {
+                Some(order) => forward(order, &charge),
+                None => break super::FAILED,
+            },
+        }
+    };
+    if !prepared.own_pids {
+        super::super::descendants::end_all(None);
+    }
+    exit(code)
+}
+
+enum Heard {
+    Children,
+    Orders,
+}
+
+fn wait(control: libc::c_int, children: libc::c_int) -> Heard {
+    let watched = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut descriptors = [watched(children), watched(control)];
+    loop {
+        // SAFETY: two valid entries.
+        let ready = unsafe { libc::poll(descriptors.as_mut_ptr(), 2, -1) };
+        if ready > 0 {
+            return if descriptors[0].revents != 0 { Heard::Children } else { Heard::Orders };
+        }
+    }
+}
+
+/// Empties the descriptor of signals: several may have been folded into one.
+fn drain(children: libc::c_int) {
+    let mut room = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    // SAFETY: a local array of that size.
+    while unsafe { libc::read(children, room.as_mut_ptr().cast(), room.len()) } > 0 {}
+}
+
+/// The next order; nothing when the launcher is gone.
+fn take_order(control: libc::c_int) -> Option<Order> {
+    let mut bytes = [0_u8; ORDER_BYTES];
+    // SAFETY: a local array of that size.
+    let read = unsafe { libc::recv(control, bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    match read {
+        0 => None,
+        read if read < 0 => (errno() == libc::EINTR).then_some(NOTHING),
+        _ => Some(Order::from_bytes(&bytes).unwrap_or(NOTHING)),
+    }
+}
+
+/// Signal 0 reaches nobody.
+const NOTHING: Order = Order { signal: 0, to: Receivers::Leader };
+
+fn forward(order: Order, charge: &Charge) {
+    let to = match order.to {
+        Receivers::Leader => charge.leader,
+        Receivers::Group => {
+            -charge.terminal.map_or(charge.leader, |terminal| group_of(terminal, charge.leader))
+        }
+        Receivers::All => -1,
+    };
+    // SAFETY: inside the sandbox: the PID namespace or Landlock's scope bounds whom it reaches, and the leader is a child
+    // that is not reaped yet.
+    unsafe { libc::kill(to, order.signal) };
+}
+
+/// The group in the terminal's foreground, which may have been made by the command's own shell.
+fn group_of(terminal: libc::c_int, leader: libc::pid_t) -> libc::pid_t {
+    let mut group: libc::pid_t = 0;
+    // SAFETY: the kernel writes one id.
+    let asked = unsafe { libc::ioctl(terminal, libc::TIOCGPGRP, &raw mut group) };
+    if asked == 0 && group > 0 { group } else { leader }
+}
+
+/// Reaps whatever has ended.
+fn reap(control: libc::c_int, leader: libc::pid_t) -> Children {
+    loop {
+        let mut status: libc::c_int = 0;
+        // SAFETY: the kernel writes one status.
+        let child = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+        if child <= 0 {
+            return Children::Run;
+        }
+        if child != leader {
+            continue;
+        }
+        if libc::WIFSTOPPED(status) {
+            tell(control, &Word::Stopped(libc::WSTOPSIG(status)));
+        } else if libc::WIFSIGNALED(status) {
+            return Children::Ended(Word::Signalled(libc::WTERMSIG(status)));
+        } else {
+            return Children::Ended(Word::Exited(libc::WEXITSTATUS(status)));
+        }
+    }
+}
+
+fn tell(control: libc::c_int, word: &Word) {
+    let bytes = word.to_bytes();
+    // SAFETY: the slice is valid for its length. A launcher that is gone is noticed on the next wait.
+    unsafe { libc::send(control, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+}
