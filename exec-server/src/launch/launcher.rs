@@ -25,11 +25,13 @@ pub(super) fn server() -> Option<i32> {
 #[must_use]
 pub fn run(channel: Wire, server: i32) -> ExitCode {
     let _ = SERVER.set(server);
+    // Before the next line: trying user namespaces writes to files of /proc that an undumpable process does not own.
+    let host = Host::probe();
     // The memory of this process holds policies.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let mut launcher = Launcher { channel, host: Host::probe(), running: None };
+    let mut launcher = Launcher { channel, host, running: None };
     let served = launcher.serve();
     if let Some(running) = launcher.running.take() {
         running.end();

@@ -47,8 +47,8 @@ pub enum Lack {
         /// The ABI needed.
         needed: u32,
     },
-    /// A denial inside a grant that can be written, and no mounts to carve it out.
-    #[error("{rule}: {path} lies inside what may be written, and closing it needs a mount namespace")]
+    /// A denial inside a grant, and no mounts to carve it out.
+    #[error("{rule}: {path} lies inside a grant, and closing it needs a mount namespace")]
     CarveOut {
         /// The place.
         path: AbsPath,

@@ -37,6 +37,9 @@ pub(super) fn surroundings(prepared: &Prepared) -> Done {
     // SAFETY: starts a session; the process is no group leader, being just born.
     check_int(unsafe { libc::setsid() }).at(Step::Session)?;
     if let Some([uids, gids]) = &prepared.maps {
+        // The launcher cannot be dumped, and then these files belong to root; undone before anything foreign runs.
+        // SAFETY: sets a property of this process only.
+        check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).at(Step::UserMap)?;
         write_file(c"/proc/self/setgroups", b"deny").at(Step::GroupMap)?;
         write_file(c"/proc/self/uid_map", uids.as_bytes()).at(Step::UserMap)?;
         write_file(c"/proc/self/gid_map", gids.as_bytes()).at(Step::GroupMap)?;
