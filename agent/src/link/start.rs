@@ -1,8 +1,12 @@
 //! Starts the exec-server, and nothing else: the one place of the agent that makes a process.
 //!
 //! The program is always the `weir-exec-server` beside this one, never one that a search path or a file names, and it gets
-//! no argument that comes from a user, a model or a server. Only [`Link`](super::Link) calls this.
+//! no argument that comes from a user, a model or a server. Of this process's descriptors it gets the socket and standard
+//! error: everything else that this process opens is close-on-exec. What the caller left open above 2 is the server's to
+//! close. It shares the process group, and with it the terminal's signals. Only [`Link`](super::Link) calls this.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 use super::LinkError;
@@ -10,14 +14,25 @@ use super::LinkError;
 /// File name of the exec-server, beside this program.
 const SERVER: &str = "weir-exec-server";
 
-/// Starts the exec-server on a pair of pipes.
-pub(super) fn server() -> Result<Child, LinkError> {
+/// How the server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Answers on standard output what standard input asks.
+    Stdio,
+    /// Standard input is a socket, which carries descriptors too; it runs commands.
+    Embedded,
+}
+
+/// Starts the exec-server with one end of a new socket pair and returns it with the other.
+pub(super) fn server(manner: Manner) -> Result<(Child, UnixStream), LinkError> {
     let here = std::env::current_exe().map_err(LinkError::Here)?;
     let path = here.with_file_name(SERVER);
-    Command::new(&path)
-        .arg("--stdio")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|source| LinkError::Start { path, source })
+    let (ours, theirs) = UnixStream::pair().map_err(LinkError::Socket)?;
+    let theirs = OwnedFd::from(theirs);
+    let (argument, output) = match manner {
+        Manner::Stdio => ("--stdio", theirs.try_clone().map_err(LinkError::Socket)?.into()),
+        Manner::Embedded => ("--embedded", Stdio::null()),
+    };
+    let started = Command::new(&path).arg(argument).stdin(theirs).stdout(output).spawn();
+    Ok((started.map_err(|source| LinkError::Start { path, source })?, ours))
 }

@@ -1,8 +1,23 @@
 //! Starting, signalling and ending commands.
 //!
 //! `process/start` travels with descriptors (`SCM_RIGHTS` on the frame's first byte): those that [`Start::stdio`] names, in
-//! order. Its answer comes when the command has been executed or the sandbox has failed; a terminal's controlling side
-//! comes back with the answer. What happens later arrives as an [`Event`], a JSON-RPC notification.
+//! order; `process/plan` travels with none. Its answer comes when the command has been executed or the sandbox has failed; a
+//! terminal's controlling side comes back with the answer. What happens later arrives as an [`Event`], a JSON-RPC
+//! notification; the first one follows the answer.
+//!
+//! # The terminal
+//!
+//! It is the controlling terminal of the command's session. The server keeps its other side open until the tree has ended and
+//! has closed it when [`Event::Exited`] is sent: end-of-file on the controlling side then says that every byte was read. The
+//! client sets its size with the controlling side itself (ioctl_tty(2), `TIOCSWINSZ`); no method is needed.
+//!
+//! # Stopping
+//!
+//! The kernel drops `SIGTSTP`, `SIGTTIN` and `SIGTTOU` for a process group of which no member has its parent in another group of
+//! the same session (setpgid(2), "orphaned"). So that a command can be stopped as a shell's job can, its first process's parent
+//! leads the session, and the command has a process group of its own there, in the foreground where there is a terminal. With
+//! [`Receivers::Group`], job control's own signals `SIGTSTP` and `SIGCONT` mean that group. An [`Event::Stopped`] that was
+//! caused before a `SIGCONT` of the client is sent before the answer to that signal.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +67,10 @@ pub enum Stdio {
     Terminal {
         /// Rows and columns.
         size: [u16; 2],
+        /// Which of standard input, output and error are the caller's own descriptors all the same and travel along, in that
+        /// order; the others are the terminal. So `2>log` stays a file.
+        #[serde(default)]
+        own: [bool; 3],
     },
 }
 
