@@ -4,6 +4,7 @@
 //! server part reads what the client sends and decides; only the launcher makes anything. Either's end is the end of the
 //! sandbox: the launcher ends it when the server part is gone, the server part goes when its client does.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -80,6 +81,8 @@ struct Session {
     launcher: Wire,
     /// The request that waits for the launcher's word.
     asked: Option<u64>,
+    /// Signals under way: the client's requests, and none for the server's own.
+    signals: VecDeque<Option<u64>>,
     deadline: Option<Deadline>,
 }
 
@@ -100,7 +103,7 @@ enum Ready {
 
 impl Session {
     fn new(client: Wire, launcher: Wire) -> Self {
-        Self { client, launcher, asked: None, deadline: None }
+        Self { client, launcher, asked: None, signals: VecDeque::new(), deadline: None }
     }
 
     /// Serves until the client or the launcher is gone.
@@ -157,7 +160,8 @@ impl Session {
             Call::ProcessSignal(signal) => {
                 let order = Order::Signal { signal: signal.signal, to: signal.to };
                 self.launcher.say(&order, &[])?;
-                Ok(Some(Value::Null))
+                self.signals.push_back(Some(id));
+                Ok(None)
             }
             _ => return self.client.say(&answer(payload), &[]),
         };
@@ -228,13 +232,26 @@ impl Session {
                 self.deadline = None;
                 self.client.say(&response(self.asked.take(), Err(Error { code, message })), &[])
             }
+            Told::Signalled => {
+                let asked = self.signals.pop_front().flatten();
+                self.signalled(asked)
+            }
             Told::Stopped { signal } => self.event(Event::Stopped { id: ONLY, signal }),
             Told::Ended(ended) => {
+                // A first process that was ending took no more orders.
+                while let Some(asked) = self.signals.pop_front() {
+                    self.signalled(asked)?;
+                }
                 let event = Event::Exited(Box::new(self.exited(*ended)));
                 self.deadline = None;
                 self.event(event)
             }
         }
+    }
+
+    fn signalled(&self, asked: Option<u64>) -> Result<(), WireError> {
+        let Some(id) = asked else { return Ok(()) };
+        self.client.say(&response(Some(id), Ok(Value::Object(serde_json::Map::new()))), &[])
     }
 
     fn exited(&self, ended: Ended) -> Exited {
@@ -259,6 +276,7 @@ impl Session {
             Order::End
         } else {
             deadline.told = true;
+            self.signals.push_back(None);
             deadline.at = Instant::now() + Duration::from_millis(GRACE_MS);
             Order::Signal { signal: Signal::TERM.as_raw(), to: Receivers::All }
         };

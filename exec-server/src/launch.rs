@@ -90,6 +90,8 @@ pub enum Told {
         /// For people.
         message: String,
     },
+    /// A signal was sent, or there was nobody left to get it.
+    Signalled,
     /// The command was stopped.
     Stopped {
         /// By this signal.

@@ -63,6 +63,8 @@ impl Order {
 pub enum Word {
     /// The controlling side of the sandbox's terminal travels with this packet.
     Terminal,
+    /// An order was carried out.
+    Done,
     /// The command was stopped by this signal.
     Stopped(i32),
     /// The command exited with this code.
@@ -92,6 +94,7 @@ impl Word {
             Self::RefusedSocket(path) => (6, 0, path),
             Self::Repository(path) => (7, 0, path),
             Self::Dropped(count) => (8, *count, &[]),
+            Self::Done => (9, 0, &[]),
         };
         let path = &path[..path.len().min(MAX_WORD_BYTES - 8)];
         [&kind.to_ne_bytes()[..], &value.to_ne_bytes(), path].concat()
@@ -112,6 +115,7 @@ impl Word {
             6 => Self::RefusedSocket(path.to_vec()),
             7 => Self::Repository(path.to_vec()),
             8 => Self::Dropped(value),
+            9 => Self::Done,
             _ => return None,
         })
     }
@@ -129,6 +133,7 @@ mod tests {
         }
         let words = [
             Word::Terminal,
+            Word::Done,
             Word::Stopped(20),
             Word::Exited(-1),
             Word::Signalled(9),

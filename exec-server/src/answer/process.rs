@@ -108,6 +108,8 @@ fn sources(stdio: &Stdio) -> ([Source; 3], Option<[u16; 2]>) {
         Stdio::Descriptors { open } => {
             (open.map(|open| if open { Source::Passed } else { Source::Closed }), None)
         }
-        Stdio::Terminal { size } => ([Source::Terminal; 3], Some(*size)),
+        Stdio::Terminal { size, own } => {
+            (own.map(|own| if own { Source::Passed } else { Source::Terminal }), Some(*size))
+        }
     }
 }

@@ -116,10 +116,9 @@ impl Launcher {
             }
             Order::Launch(launch) => self.launch(*launch),
             Order::Signal { signal, to } => {
-                if let Some(running) = &self.running {
-                    let _ = running.signal(signal, to);
-                }
-                Ok(())
+                let sent = self.running.as_ref().is_some_and(|running| running.signal(signal, to).is_ok());
+                // A sandbox that has ended needs no signal; the request is answered all the same.
+                if sent { Ok(()) } else { self.channel.say(&Told::Signalled, &[]) }
             }
             Order::End => {
                 self.running.iter().for_each(Running::end);
@@ -150,6 +149,7 @@ impl Launcher {
         let Some(running) = &mut self.running else { return Ok(()) };
         match running.hear(RecvFlags::DONTWAIT) {
             Heard::Stopped(signal) => self.channel.say(&Told::Stopped { signal }, &[]),
+            Heard::Done => self.channel.say(&Told::Signalled, &[]),
             Heard::Noted => Ok(()),
             // Its side is closed, so it is ending.
             Heard::End => self.ended(),

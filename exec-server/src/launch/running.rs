@@ -33,6 +33,8 @@ pub(super) struct Running {
 /// Something that was heard from the first process.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
+    /// An order was carried out.
+    Done,
     /// The command was stopped by this signal.
     Stopped(i32),
     /// Something that the report will tell.
@@ -69,6 +71,7 @@ impl Running {
     /// Hears one packet.
     pub(super) fn hear(&mut self, flags: RecvFlags) -> Heard {
         match self.receive(flags) {
+            Some(Word::Done) => return Heard::Done,
             Some(Word::Stopped(signal)) => return Heard::Stopped(signal),
             Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
             Some(Word::Signalled(signal)) => self.end = Some(End::Signalled { signal }),

@@ -43,7 +43,10 @@ pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, charge: C
         match wait(control, charge.children) {
             Heard::Children => drain(charge.children),
             Heard::Orders => match take_order(control) {
-                Some(order) => forward(order, &charge),
+                Some(order) => {
+                    forward(order, &charge);
+                    tell(control, &Word::Done);
+                }
                 None => break super::FAILED,
             },
         }
@@ -85,7 +88,7 @@ fn take_order(control: libc::c_int) -> Option<Order> {
     let read = unsafe { libc::recv(control, bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     match read {
         0 => None,
-        read if read < 0 => (errno() == libc::EINTR).then_some(NOTHING),
+        read if read < 0 => None,
         _ => Some(Order::from_bytes(&bytes).unwrap_or(NOTHING)),
     }
 }
@@ -94,7 +97,10 @@ fn take_order(control: libc::c_int) -> Option<Order> {
 const NOTHING: Order = Order { signal: 0, to: Receivers::Leader };
 
 fn forward(order: Order, charge: &Charge) {
+    // Job control is the caller's shell's, which knows the command's own group alone.
+    let job_control = matches!(order.signal, libc::SIGTSTP | libc::SIGCONT);
     let to = match order.to {
+        Receivers::Group if job_control => -charge.leader,
         Receivers::Leader => charge.leader,
         Receivers::Group => {
             -charge.terminal.map_or(charge.leader, |terminal| group_of(terminal, charge.leader))
