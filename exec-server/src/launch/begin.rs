@@ -37,6 +37,11 @@ pub(super) enum BeginError {
     /// Descriptors that were announced did not come.
     #[error("a descriptor that was announced did not come")]
     NoDescriptor,
+    /// A directory as standard input, output or error.
+    #[error(
+        "standard input, output or error is a directory; a command could walk out of the sandbox from it"
+    )]
+    Directory,
     /// Another user was asked for, by someone other than root.
     #[error("only root may run a command as another user")]
     NotRoot,
@@ -76,7 +81,7 @@ impl BeginError {
                 code::COMMAND_NOT_FOUND
             }
             Self::Step { failure: Failure { step: Step::Execute, .. }, .. } => code::COMMAND_NOT_EXECUTABLE,
-            Self::NotRoot | Self::NoUser { .. } | Self::Prepare(_) => code::QUESTION,
+            Self::NotRoot | Self::Directory | Self::NoUser { .. } | Self::Prepare(_) => code::QUESTION,
             _ => code::LAUNCH,
         };
         Told::Refused { code, message: self.to_string() }
@@ -167,6 +172,15 @@ pub(super) fn enforcement(launch: &Launch, plan: &Plan) -> Enforcement {
     }
 }
 
+/// A descriptor from which no path leads anywhere.
+fn harmless(descriptor: OwnedFd) -> Result<OwnedFd, BeginError> {
+    let found = rustix::fs::fstat(&descriptor).map_err(io::Error::from)?;
+    match rustix::fs::FileType::from_raw_mode(found.st_mode) {
+        rustix::fs::FileType::Directory => Err(BeginError::Directory),
+        _ => Ok(descriptor),
+    }
+}
+
 /// Makes the sandbox and answers when the command has been executed.
 pub(super) fn begin(
     launch: Launch,
@@ -178,7 +192,7 @@ pub(super) fn begin(
     for (slot, source) in stdio.iter_mut().zip(launch.stdio) {
         *slot = match source {
             Source::Closed => start::Source::Closed,
-            Source::Passed => start::Source::Descriptor(passed().ok_or(BeginError::NoDescriptor)?),
+            Source::Passed => start::Source::Descriptor(harmless(passed().ok_or(BeginError::NoDescriptor)?)?),
             Source::Terminal => start::Source::Terminal,
         };
     }

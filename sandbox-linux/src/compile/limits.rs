@@ -8,8 +8,7 @@ use crate::plan::{LimitKind, ProcessLimit};
 
 /// The limits of each process. Wall time is the server's to hold.
 pub(super) fn compile(compiler: &mut Compiler<'_>) -> Vec<ProcessLimit> {
-    // A core file would be written by the kernel, wherever the host's pattern says, past every rule.
-    let mut out = vec![ProcessLimit { kind: LimitKind::Core, value: 0 }];
+    let mut out = vec![ProcessLimit { kind: LimitKind::Core, value: NO_CORE }];
     let limits: Vec<_> =
         compiler.policy.resources().iter().map(|(resource, limit)| (resource, limit.clone())).collect();
     for (resource, limit) in limits {
@@ -39,5 +38,9 @@ pub(super) fn compile(compiler: &mut Compiler<'_>) -> Vec<ProcessLimit> {
     }
     out
 }
+
+/// A core file would be written by the kernel, wherever the host's pattern says, past every rule; and where the pattern names a
+/// program, that runs on the host. One byte is too little for a file, and the one value at which no program is run (core(5)).
+const NO_CORE: u64 = 1;
 
 const PER_PROCESS: &str = "memory is limited for each process, processes for the user, not for the tree";
