@@ -4,4 +4,5 @@ pub mod bpf;
 pub mod doctor;
 pub mod host;
 pub mod seccomp;
+pub mod survey;
 mod sys;

@@ -17,8 +17,9 @@ use crate::policy::{Access, Degradation, KernelFeature, Layer, Sourced};
 use reader::{Reader, printable};
 
 /// Names of metadata that a host-side tool would execute or trust, read-only in writable roots unless switched off.
-pub const PROTECTED_NAMES: [&str; 26] = [
+pub const PROTECTED_NAMES: [&str; 27] = [
     ".git/hooks",
+    ".git/commondir",
     ".git/config",
     ".git/config.worktree",
     ".git/info/attributes",
