@@ -32,12 +32,12 @@ fn names() -> impl Iterator<Item = &'static str> {
     PROTECTED_NAMES.into_iter().filter_map(|name| name.strip_prefix(".git/"))
 }
 
-/// Whether `directory` is the top of a writable root whose metadata the policy has rules for.
+/// Whether `directory` is the top of a writable root whose repository the policy has rules for.
 pub(super) fn is_protected_top(filesystem: &Filesystem, directory: &AbsPath) -> bool {
+    let Ok(git) = directory.join(".git") else { return false };
+    let inner = names().filter_map(|name| git.join(name).ok());
     filesystem.rule_at(directory).is_some_and(|rule| rule.access == Access::Write)
-        && directory.join(".git").is_ok_and(|git| {
-            names().any(|name| git.join(name).is_ok_and(|path| filesystem.rule_at(&path).is_some()))
-        })
+        && std::iter::once(git.clone()).chain(inner).any(|path| filesystem.rule_at(&path).is_some())
 }
 
 /// Where the `.git` of a repository leads, and the linked worktrees of every repository where commands may write.

@@ -327,7 +327,7 @@ fn names_of_the_kernels_trees_are_not_entered() {
 /// The dearest patterns that count as small still compile, and a set that does not is refused by name.
 #[test]
 fn patterns_too_large_to_compile_are_refused() {
-    for piece in ["?", "[!a]", "*?*?*?*?/", "é", "[!a-bc-d]", "**/a/"] {
+    for piece in ["?", "[!a-bc-d]", "**/a/"] {
         let times = if piece.starts_with("**") { 4 } else { 200 / piece.len() };
         let line = piece.repeat(times);
         let count = SMALL_PATTERNS_BYTES / (line.len() + 4);

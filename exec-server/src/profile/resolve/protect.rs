@@ -131,7 +131,12 @@ impl<T: Terrain> Resolver<'_, T> {
 
     /// Where the top of a root is a linked worktree, its repository can be written, but for what is protected in any.
     fn link_worktree(&mut self, profile: &Profile, root: &AbsPath, text: &[u8]) {
-        let found = worktree::find(&mut self.walker, root, text);
+        // A root by the name of a link that is not followed gives nothing where it leads.
+        let real = self.walker.follow(root).real;
+        if self.filesystem().access(&real) != Access::Write {
+            return;
+        }
+        let found = worktree::find(&mut self.walker, &real, text);
         let Worktree { common, own } = match found {
             Ok(found) => found,
             Err(refusal) => {

@@ -41,15 +41,14 @@ pub(super) enum Refusal {
     Unknown(AbsPath),
 }
 
-/// Follows the text of the file `.git` in `root`.
+/// Follows the text of the file `.git` in `root`, which is a real name.
 pub(super) fn find<T: Terrain>(
     walker: &mut Walker<'_, T>,
     root: &AbsPath,
     text: &[u8],
 ) -> Result<Worktree, Refusal> {
     let named = text.strip_prefix(b"gitdir: ").map(line).ok_or(Refusal::NamesNothing)?;
-    let root = walker.follow(root).real;
-    let own = walker.follow_from(&root, named).ok_or(Refusal::NamesNothing)?.real;
+    let own = walker.follow_from(root, named).ok_or(Refusal::NamesNothing)?.real;
     let kept_in = own.parent().filter(|parent| parent.file_name() == Some(b"worktrees"));
     let common = kept_in.and_then(|parent| parent.parent());
     let common = common.ok_or_else(|| Refusal::NoWorktree(own.clone()))?;
