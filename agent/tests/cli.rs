@@ -95,7 +95,7 @@ fn text(bytes: &[u8]) -> String {
 fn the_example_gives_the_promised_answers() {
     let place = Place::with_config(EXAMPLE);
     let config = format!("{}:4", place.path("home/.weir/config.toml"));
-    let cases: [(&[&str], bool, &str); 10] = [
+    let cases: [(&[&str], bool, &str); 12] = [
         (&["--path", "src/main.rs", "--access", "write"], true, &config),
         (&["--path", "sub/deep/er/than/four/x.env"], false, &config),
         (&["--path", "sub/.secrets/key"], false, &config),
@@ -103,6 +103,8 @@ fn the_example_gives_the_promised_answers() {
         (&["--path", "/etc/shadow"], false, "implied"),
         (&["--path", "~/.ssh/id_ed25519"], false, "nothing"),
         (&["--path", ".git/hooks/pre-commit", "--access", "write"], false, "implied"),
+        (&["--path", ".git/HEAD", "--access", "write"], false, "implied"),
+        (&["--path", "sub/.git/HEAD", "--access", "write"], true, &config),
         (&["--host", "registry.example.org:443"], true, &config.replace(":4", ":11")),
         (&["--host", "evil-registry.example.org"], false, &config.replace(":4", ":13")),
         (&["--host", "registry.example.org.evil.example"], false, &config.replace(":4", ":13")),

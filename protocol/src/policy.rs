@@ -61,6 +61,8 @@ pub enum Degradation {
     NoStandIns,
     /// Processes of the host can be seen, though not touched.
     SharedProcesses,
+    /// Processes of the host can be signalled.
+    SharedSignals,
     /// Domain rules hold through proxy endpoints only.
     ProxyOnlyNetwork,
     /// Limits hold for each process, not for the tree.

@@ -1,111 +1,191 @@
-//! What is in the file tree where rules speak of it, looked up once before a launch.
+//! What the compiler of a plan must know of the file tree, asked once for each launch.
+//!
+//! The launcher takes a survey before it forks; the compiler stays pure and reads it as a value. A survey says what is at the
+//! path of each rule, which existing things a denying pattern matches, and where repositories are. It never follows a
+//! symbolic link, never enters `/proc`, `/sys` or `/dev`, and looks only where a pattern can match something granted or where
+//! a command may write. It decides nothing: [`Policy::verdict`] is the specification, and a property test holds the matches to it.
+//!
+//! **Unreadable directories** never fail a launch; they are named in [`Survey::unreadable`]. Nothing in one was looked at, so
+//! whoever enforces the patterns must deny as a whole those in which a pattern could match, [`Survey::closed`]. A launcher with the rights of the user who runs
+//! the command could not list it, so neither can the command as long as its mode stays; but its owner can change the mode, and
+//! search permission alone opens names that are known. A launcher that is root reads every directory of a local file system; what it
+//! cannot read is refused by the file system itself (FUSE, NFS), and the user of the command may have rights there that root has not.
+//!
+//! **Hard links.** A file that a pattern denies may have further names. They are looked for in the area that is walked (below
+//! the patterns' bases, and wherever a command may write) and reported as matches of the same rule; a further name outside that
+//! area is not found.
+//!
+//! The tree may change while it is walked, and after: a survey is a snapshot.
+
+mod automaton;
+mod grants;
+mod links;
+mod name;
+mod passage;
+mod place;
+mod repository;
+mod walk;
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::io;
 
-use weir_protocol::{AbsPath, Policy};
+use serde::{Deserialize, Serialize};
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
 
-/// What is at a path, its own last link not followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the file type of its name (inode(7))")]
+/// Most entries of directories that one survey looks at: several seconds' worth.
+pub const MAX_ENTRIES: u64 = 8_000_000;
+
+/// Most matches: each costs the sandbox a mount, of which a mount namespace holds 100,000 (`fs.mount-max`).
+pub const MAX_MATCHES: usize = 65_536;
+
+/// Most directories that wait to be walked at one time: what they take is bounded by it (about 100 MB).
+pub const MAX_WAITING: usize = 1 << 20;
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// A directory.
     Directory,
+    /// A regular file.
     File,
+    /// A symbolic link, or a name that only a link on the way to it makes: the kernel knows the place under another name, for
+    /// which the policy has a rule of its own where it follows the link.
     Symlink,
+    /// A named pipe.
     Fifo,
+    /// A unix socket.
     Socket,
+    /// A device node.
     Device,
+    /// Nothing.
     Missing,
-    /// It could not be looked at, with the error number.
+    /// Whatever it is, it cannot be looked at: the error number.
     Unreadable(i32),
 }
 
-/// An existing thing that a denying pattern matches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something that a denying pattern matches.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Match {
+    /// Where.
     pub path: AbsPath,
+    /// What it is.
     pub kind: Kind,
+    /// The rule: its position in `policy.filesystem().globs()`.
     pub rule: usize,
 }
 
-/// The answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What is known of the file tree. `Survey::default()` knows nothing; a test sets the fields it needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Survey {
+    /// What is at the path of each rule, each private directory, the `.git` of each repository that was found and each rule of
+    /// [`Survey::protected`], without following links.
     pub places: BTreeMap<AbsPath, Kind>,
+    /// What denying patterns match in places of which something is granted, sorted by path. Only the topmost: nothing below
+    /// a directory that matches. Further names of a denied file are among them, though no pattern matches their names.
     pub matches: Vec<Match>,
+    /// Directories that hold a repository (a `.git`) where commands may write, sorted, but for the tops of writable roots,
+    /// which the policy protects itself.
     pub repositories: Vec<AbsPath>,
+    /// Where the `.git` of a repository is a symbolic link or a file that names another directory: that directory.
+    pub git_directories: BTreeMap<AbsPath, AbsPath>,
+    /// The directories that writable repositories keep for their linked worktrees (`.git/worktrees/NAME`), sorted.
+    pub worktrees: Vec<AbsPath>,
+    /// Directories that could not be searched, with the error number, sorted. See the module's documentation.
     pub unreadable: Vec<(AbsPath, i32)>,
+    /// Those among them in which a pattern could match, with the first such rule: to be denied as a whole.
+    pub closed: Vec<Match>,
+    /// The symbolic links that make places have another name, with what they hold: a tree of the sandbox's own shows them too.
+    pub passages: BTreeMap<AbsPath, Vec<u8>>,
+    /// How many entries of directories were looked at.
     pub looked_at: u64,
-    /// Symbolic links on the way to the places of rules, with what they hold.
-    pub links: BTreeMap<AbsPath, Vec<u8>>,
+}
+
+/// Why there is no survey, so that nothing can be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// The tree is too large.
+    #[error(
+        "looking below {below} for {rule} met more than {limit} files; name a directory further down, or close with `none` what \
+         the command need not see"
+    )]
+    TooManyEntries {
+        /// The directory that the rule begins at.
+        below: AbsPath,
+        /// The rule.
+        rule: Box<Origin>,
+        /// The limit that was reached.
+        limit: u64,
+    },
+    /// A pattern matches too much.
+    #[error(
+        "{rule}: the patterns match more than {limit} files; deny the directories that hold them instead"
+    )]
+    TooManyMatches {
+        /// The rule whose match was one too many.
+        rule: Box<Origin>,
+        /// The limit that was reached.
+        limit: usize,
+    },
+    /// The patterns cannot be compiled, so the verdict denies everything.
+    #[error("{rule}: the patterns of the profile are too large together; write fewer or simpler ones")]
+    PatternsTooLarge {
+        /// The first pattern.
+        rule: Box<Origin>,
+    },
+    /// The launcher itself has run out of something (descriptors, memory).
+    #[error("cannot look into {path}: {}", io::Error::from_raw_os_error(*errno))]
+    Exhausted {
+        /// Where.
+        path: AbsPath,
+        /// The error number.
+        errno: i32,
+    },
 }
 
 impl Survey {
-    pub fn take(policy: &Policy) -> Result<Self, std::io::Error> {
-        let fs = policy.filesystem();
-        let mut survey = Self::default();
-        for path in fs.rules().iter().map(|rule| &rule.path).chain(fs.private().iter().map(|p| &p.path)) {
-            survey.places.insert(path.clone(), kind(path));
+    /// Looks at the file tree of this machine for the sake of `policy`.
+    ///
+    /// # Errors
+    /// [`SurveyError`] when a limit is reached or the process runs out of descriptors or memory.
+    pub fn take(policy: &Policy) -> Result<Self, SurveyError> {
+        if policy.is_unrestricted() {
+            return Ok(Self::default());
         }
-        survey.links = links(survey.places.keys());
+        denies_everything(policy)?;
+        let mut survey = walk::walk(policy)?;
+        repository::complete(&mut survey, policy);
+        let filesystem = policy.filesystem();
+        let rules = filesystem.rules().iter().map(|rule| &rule.path);
+        let private = filesystem.private().iter().map(|private| &private.path);
+        let mut places = place::Places::default();
+        rules.chain(private).for_each(|path| places.look(path));
+        survey.repositories.iter().filter_map(|at| at.join(".git").ok()).for_each(|git| places.look(&git));
+        survey.places = places.found().clone();
+        survey.protected(policy).iter().for_each(|rule| places.look(&rule.path));
+        survey.places = places.into_found();
+        survey.passages = passage::passages(&survey.places);
         Ok(survey)
     }
+}
 
-    /// Whether a symbolic link lies on the way to `path`.
-    pub fn is_behind_link(&self, path: &AbsPath) -> bool {
-        let mut next = path.parent();
-        while let Some(above) = next {
-            if self.links.contains_key(&above) {
-                return true;
-            }
-            next = above.parent();
-        }
-        false
+/// Patterns with fewer bytes than this together always compile, whatever they are made of; a test tries the most expensive.
+/// Compiling them would cost each launch more than the walk does.
+const SMALL_PATTERNS_BYTES: usize = 8 * 1024;
+
+/// A set of patterns that is too large to compile denies every path, `/` included, which no pattern can match.
+fn denies_everything(policy: &Policy) -> Result<(), SurveyError> {
+    let globs = policy.filesystem().globs();
+    if globs.iter().map(|rule| rule.pattern.to_bytes().len()).sum::<usize>() < SMALL_PATTERNS_BYTES {
+        return Ok(());
     }
-
-    pub fn protected(&self, _policy: &Policy) -> Vec<weir_protocol::policy::PathRule> {
-        Vec::new()
+    let request = Request::Path { path: &AbsPath::root(), operation: Operation::Read };
+    match policy.verdict(&request).rule {
+        RuleRef::Glob(rule) => Err(SurveyError::PatternsTooLarge { rule: Box::new(rule.origin.clone()) }),
+        _ => Ok(()),
     }
 }
 
-/// The links among these paths and the directories above them.
-fn links<'p>(paths: impl Iterator<Item = &'p AbsPath>) -> BTreeMap<AbsPath, Vec<u8>> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut out = BTreeMap::new();
-    for path in paths {
-        let mut next = Some(path.clone());
-        while let Some(path) = next.filter(|path| seen.insert(path.clone())) {
-            if let Ok(target) = std::fs::read_link(path.as_path()) {
-                out.insert(path.clone(), target.as_os_str().as_bytes().to_vec());
-            }
-            next = path.parent();
-        }
-    }
-    out
-}
-
-fn kind(path: &AbsPath) -> Kind {
-    match path.as_path().symlink_metadata() {
-        Err(e) => match e.raw_os_error() {
-            Some(2 | 20) => Kind::Missing,
-            e => Kind::Unreadable(e.unwrap_or(0)),
-        },
-        Ok(m) => {
-            let t = m.file_type();
-            if t.is_dir() {
-                Kind::Directory
-            } else if t.is_symlink() {
-                Kind::Symlink
-            } else if t.is_fifo() {
-                Kind::Fifo
-            } else if t.is_socket() {
-                Kind::Socket
-            } else if t.is_file() {
-                Kind::File
-            } else {
-                Kind::Device
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

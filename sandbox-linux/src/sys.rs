@@ -5,3 +5,4 @@ pub(crate) mod descendants;
 mod enter;
 pub(crate) mod first;
 pub(crate) mod probe;
+pub(crate) mod walk;

@@ -23,8 +23,8 @@ use super::{Launch, Source, Told};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BeginError {
     /// The file tree could not be looked at.
-    #[error("cannot look at the places that the profile names: {0}")]
-    Survey(String),
+    #[error("{0}")]
+    Survey(#[from] weir_sandbox_linux::survey::SurveyError),
     /// The host cannot hold the policy.
     #[error("{0}")]
     Refused(#[from] weir_sandbox_linux::compile::refusal::Refusal),
@@ -100,7 +100,7 @@ pub(super) fn compiled(launch: &Launch, host: &Host) -> Result<Compiled, BeginEr
         None => maker.clone(),
         Some(name) => other(name, &maker)?,
     };
-    let survey = Survey::take(&launch.policy).map_err(|error| BeginError::Survey(error.to_string()))?;
+    let survey = Survey::take(&launch.policy)?;
     let facts = Facts { host, survey: &survey, credentials: &credentials };
     Ok(Compiled { plan: compile(&launch.policy, &facts)?, maker })
 }

@@ -15,11 +15,13 @@ use weir_protocol::policy::{
 };
 use weir_protocol::profile::Profile;
 use weir_protocol::profile::document::{Base, Below, PathEntry, PathKey, Token};
-use weir_protocol::profile::read::PROTECTED_NAMES;
 
 use super::merge::{sets_token, switched_on};
 use super::places;
 use super::surroundings::{Followed, Surroundings, Terrain, Walker};
+
+mod protect;
+mod worktree;
 
 /// Temporary directories that get a stand-in where no rule grants them.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
@@ -347,49 +349,6 @@ impl<T: Terrain> Resolver<'_, T> {
         }
         self.globs.extend(led);
         Ok(())
-    }
-
-    /// Metadata at the top of each writable root is read-only, unless a rule of the profile lies between.
-    fn protect(&mut self, profile: &Profile) {
-        let written = self.filesystem();
-        let writable = |rule: &&PathRule| rule.access == Access::Write && !is_device(&rule.path);
-        // Below a writable directory another grant of the same says nothing new and is no root of its own.
-        let nested = |rule: &&PathRule| {
-            rule.path.parent().is_some_and(|parent| written.access(&parent) == Access::Write)
-        };
-        for root in written.rules().iter().filter(writable).filter(|rule| !nested(rule)) {
-            for name in PROTECTED_NAMES {
-                let switch = profile.protected.get(name);
-                if switch.is_some_and(|switch| !switch.value) {
-                    continue;
-                }
-                let Ok(path) = root.path.join(name) else { continue };
-                if written.covering(&path).is_some_and(|rule| rule.path == root.path) {
-                    let origin = switch.map_or_else(
-                        || Origin::implied(format!("`{name}` in a writable root is protected")),
-                        |switch| switch.origin.clone(),
-                    );
-                    self.protect_linked(&written, &path, &origin);
-                    self.push(path, Access::Read, origin);
-                }
-            }
-        }
-    }
-
-    /// Where a name of protected metadata, or a directory above it, is a symbolic link, what it leads to is what a
-    /// host-side tool would trust. A rule that was written for that very place still opens it.
-    fn protect_linked(&mut self, written: &Filesystem, path: &AbsPath, origin: &Origin) {
-        let real = self.walker.follow(path).real;
-        if real != *path && written.access(&real) == Access::Write && written.rule_at(&real).is_none() {
-            let (via, origin) = (Some(path.clone()), origin.clone());
-            self.rules.push(PathRule {
-                path: real,
-                access: Access::Read,
-                origin,
-                via,
-                overruled: Vec::new(),
-            });
-        }
     }
 
     fn sockets(&mut self, profile: &Profile, roots: &[AbsPath]) -> Result<Vec<SocketRule>, ResolveError> {

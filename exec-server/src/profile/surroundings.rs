@@ -1,9 +1,12 @@
 //! What a profile is resolved against: directories of the caller and the symbolic links of the host.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
+use nix::fcntl::OFlag;
 use weir_protocol::AbsPath;
 
 /// Most symbolic links followed in one path, as the kernel does (path_resolution(7)).
@@ -25,7 +28,16 @@ pub trait Terrain {
 
     /// Whether there is something at `name`.
     fn exists(&self, name: &AbsPath) -> bool;
+
+    /// Whether there is a directory at `name` itself, not behind a link.
+    fn is_directory(&self, name: &AbsPath) -> bool;
+
+    /// The content of the regular file at `name` itself, not behind a link, if it has at most [`MAX_SMALL_FILE_BYTES`].
+    fn read_small(&self, name: &AbsPath) -> Option<Vec<u8>>;
 }
+
+/// Most bytes of a file that is read while resolving: a path, and a word before it.
+pub const MAX_SMALL_FILE_BYTES: u64 = 4200;
 
 /// The caller's directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +87,26 @@ impl Terrain for Host {
     fn exists(&self, name: &AbsPath) -> bool {
         name.as_path().symlink_metadata().is_ok()
     }
+
+    fn is_directory(&self, name: &AbsPath) -> bool {
+        name.as_path().symlink_metadata().is_ok_and(|found| found.is_dir())
+    }
+
+    fn read_small(&self, name: &AbsPath) -> Option<Vec<u8>> {
+        // A pipe must not hang the resolver, nor a link lead it astray, whenever it came.
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file =
+            std::fs::File::options().read(true).custom_flags(flags.bits()).open(name.as_path()).ok()?;
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        let mut text = Vec::new();
+        let read = file.take(MAX_SMALL_FILE_BYTES + 1).read_to_end(&mut text).ok()?;
+        (read as u64 <= MAX_SMALL_FILE_BYTES).then_some(text)
+    }
 }
 
-/// A file system made of symbolic links alone, for tests and for answers about another host.
+/// A file system made of symbolic links and directories alone, for tests and for answers about another host.
 #[derive(Debug, Clone, Default)]
 pub struct Links(pub BTreeMap<AbsPath, PathBuf>);
 
@@ -88,6 +117,14 @@ impl Terrain for Links {
 
     fn exists(&self, _: &AbsPath) -> bool {
         true
+    }
+
+    fn is_directory(&self, _: &AbsPath) -> bool {
+        true
+    }
+
+    fn read_small(&self, _: &AbsPath) -> Option<Vec<u8>> {
+        None
     }
 }
 
@@ -113,10 +150,27 @@ impl<'t, T: Terrain> Walker<'t, T> {
         self.terrain.exists(&found.real)
     }
 
+    /// What the walker asks.
+    #[must_use]
+    pub fn terrain(&self) -> &'t T {
+        self.terrain
+    }
+
     /// Follows every symbolic link in `path`.
     pub fn follow(&mut self, path: &AbsPath) -> Followed {
+        let (real, rest) = self.start(path);
+        self.go(real, rest).unwrap_or_else(|| Followed { real: path.clone(), links: Vec::new() })
+    }
+
+    /// Follows a name as a file at `from` states it: absolute, or relative to the directory `from`, which holds no links.
+    pub fn follow_from(&mut self, from: &AbsPath, name: &[u8]) -> Option<Followed> {
+        let start = if name.starts_with(b"/") { AbsPath::root() } else { from.clone() };
+        if name.is_empty() || name.contains(&0) { None } else { self.go(start, name) }
+    }
+
+    /// Goes from `real`, which holds no links, along `rest`; nothing where no kernel resolves such a path (ENAMETOOLONG).
+    fn go(&mut self, mut real: AbsPath, rest: &[u8]) -> Option<Followed> {
         let mut links = Vec::new();
-        let (mut real, rest) = self.start(path);
         let mut open: Vec<Vec<u8>> = rest.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect();
         while let Some(name) = open.pop() {
             match name.as_slice() {
@@ -127,10 +181,7 @@ impl<'t, T: Terrain> Walker<'t, T> {
                 }
                 _ => {}
             }
-            // No kernel resolves such a path (ENAMETOOLONG), so it leads nowhere but to itself.
-            let Ok(next) = real.join(&name) else {
-                return Followed { real: path.clone(), links: Vec::new() };
-            };
+            let next = real.join(&name).ok()?;
             match self.read_link(&next).filter(|_| links.len() < MAX_LINKS) {
                 None => {
                     if links.is_empty() {
@@ -149,7 +200,7 @@ impl<'t, T: Terrain> Walker<'t, T> {
                 }
             }
         }
-        Followed { real, links }
+        Some(Followed { real, links })
     }
 
     /// The longest beginning of `path` that is known to hold no link, and what follows it.

@@ -138,12 +138,13 @@ fn without_nulls(mut value: Value) -> Value {
 pub(crate) fn profile() -> impl Strategy<Value = Value> {
     let resources = (option::of(1_u64..9), option::of(1_u64..9))
         .prop_map(|(memory, processes)| without_nulls(json!({ "memory": memory, "processes": processes })));
-    let protected =
-        vec((select(&[".git/hooks", ".git/config", ".weir"][..]), any::<bool>()), 0..2).prop_map(|names| {
+    let protected = vec((select(&[".git", ".git/hooks", ".git/config", ".weir"][..]), any::<bool>()), 0..2)
+        .prop_map(|names| {
             Value::Object(names.into_iter().map(|(name, on)| (name.to_owned(), on.into())).collect())
         });
     let kernel = option::of(any::<bool>()).prop_map(|on| without_nulls(json!({ "io_uring": on })));
-    let degrade = proptest::sample::subsequence(vec!["snapshot-globs", "no-stand-ins"], 0..=2);
+    let degrade =
+        proptest::sample::subsequence(vec!["snapshot-globs", "no-stand-ins", "shared-signals"], 0..=3);
     (filesystem(), network(), environment(), resources, protected, kernel, degrade).prop_map(
         |(filesystem, network, environment, resources, protected, kernel, degrade)| {
             json!({

@@ -10,7 +10,7 @@ use super::network::{DomainRule, Network, NetworkParts, Sourced};
 use super::origin::{Layer, Origin};
 use super::{Policy, PolicyParts};
 use crate::path::AbsPath;
-use crate::profile::read::PROTECTED_NAMES;
+use crate::profile::read::{PROTECTED_NAMES, REPOSITORY_NAME};
 
 /// Longest time a lease may run, in milliseconds: one day.
 pub const MAX_LEASE_MS: u64 = 24 * 60 * 60 * 1000;
@@ -194,7 +194,9 @@ impl Lease {
             if base.access(root) == Access::Write {
                 continue;
             }
-            for path in PROTECTED_NAMES.iter().filter_map(|name| root.join(name).ok()) {
+            // Whether there is a repository is not known here.
+            let names = PROTECTED_NAMES.iter().filter(|name| **name != REPOSITORY_NAME);
+            for path in names.filter_map(|name| root.join(name).ok()) {
                 if raised.covering(&path).is_some_and(|rule| rule.path == *root) {
                     let origin = Origin::implied("metadata in a writable root is protected");
                     rules.rules.push(PathRule {

@@ -16,9 +16,14 @@ use super::source::{Entry, Node, Source, Value};
 use crate::policy::{Access, Degradation, KernelFeature, Layer, Sourced};
 use reader::{Reader, printable};
 
+/// A repository as a whole: protected where there is none, so that none is made at the top of a writable root.
+pub const REPOSITORY_NAME: &str = ".git";
+
 /// Names of metadata that a host-side tool would execute or trust, read-only in writable roots unless switched off.
-pub const PROTECTED_NAMES: [&str; 26] = [
+pub const PROTECTED_NAMES: [&str; 28] = [
+    REPOSITORY_NAME,
     ".git/hooks",
+    ".git/commondir",
     ".git/config",
     ".git/config.worktree",
     ".git/info/attributes",

@@ -19,7 +19,8 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
     }
     compiler.give_up(Degradation::SharedProcesses, "processes of the host can be seen", Lack::Processes);
     if found < ABI_SCOPES {
-        compiler.lacks.push(Lack::Signals);
+        let lost = "processes of the host can be signalled, as far as the user may";
+        compiler.give_up(Degradation::SharedSignals, lost, Lack::Signals);
     }
     let private: Vec<AbsPath> =
         compiler.filesystem.private().iter().map(|private| private.path.clone()).collect();

@@ -127,7 +127,7 @@ fn exists(compiler: &Compiler<'_>, path: &AbsPath) -> bool {
     !matches!(
         compiler.facts.survey.places.get(path),
         Some(Kind::Missing | Kind::Symlink | Kind::Unreadable(_))
-    ) && !compiler.facts.survey.is_behind_link(path)
+    )
 }
 
 const fn rights(access: Access) -> u64 {

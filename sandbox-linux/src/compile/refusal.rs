@@ -153,6 +153,7 @@ impl Lack {
             Self::CarveOut { .. } | Self::Pattern { .. } => Some(Degradation::NoCarveOut),
             Self::StandIn { .. } => Some(Degradation::NoStandIns),
             Self::Processes => Some(Degradation::SharedProcesses),
+            Self::Signals => Some(Degradation::SharedSignals),
             Self::Limit { resource: Resource::Memory | Resource::Processes, .. } => {
                 Some(Degradation::ProcessLimits)
             }

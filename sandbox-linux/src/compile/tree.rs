@@ -130,7 +130,7 @@ impl Builder<'_, '_> {
     }
 
     fn place(&mut self, at: &AbsPath, want: Want) {
-        if self.compiler.facts.survey.is_behind_link(at) || self.kind(at) == Some(Kind::Symlink) {
+        if self.kind(at) == Some(Kind::Symlink) {
             return;
         }
         match want {
@@ -154,7 +154,7 @@ impl Builder<'_, '_> {
     }
 
     fn kind(&self, at: &AbsPath) -> Option<Kind> {
-        self.compiler.facts.survey.places.get(at).cloned()
+        self.compiler.facts.survey.places.get(at).copied()
     }
 
     fn access(&mut self, at: &AbsPath, access: Access) {
@@ -320,7 +320,7 @@ impl Builder<'_, '_> {
 
     /// Links of the host on the way to granted places, where the tree does not show the host's own.
     fn links(&mut self) {
-        let links = self.compiler.facts.survey.links.clone();
+        let links = self.compiler.facts.survey.passages.clone();
         for (at, target) in links {
             let dev = at.as_bytes().starts_with(b"/dev/");
             if !dev && matches!(self.view(&at), View::Empty | View::Private) {
@@ -332,7 +332,7 @@ impl Builder<'_, '_> {
     /// What patterns deny, at start.
     fn matches(&mut self) {
         let survey = self.compiler.facts.survey;
-        for found in &survey.matches {
+        for found in survey.matches.iter().chain(&survey.closed) {
             if matches!(self.view(&found.path), View::Host(_)) && found.kind != Kind::Symlink {
                 self.mask(&found.path, found.kind == Kind::Directory);
             }

@@ -64,12 +64,12 @@ fn last_errno() -> i32 {
 }
 
 /// A result of the C library's `-1 and errno` kind.
-fn check(result: libc::c_long) -> Result<libc::c_long, i32> {
+pub(super) fn check(result: libc::c_long) -> Result<libc::c_long, i32> {
     if result < 0 { Err(last_errno()) } else { Ok(result) }
 }
 
 /// Takes a descriptor that a call just made.
-fn owned(result: libc::c_long) -> Result<OwnedFd, i32> {
+pub(super) fn owned(result: libc::c_long) -> Result<OwnedFd, i32> {
     let fd = libc::c_int::try_from(check(result)?).map_err(|_| libc::EBADF)?;
     // SAFETY: the kernel just made this descriptor for us; nothing else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -1,0 +1,121 @@
+//! What a survey costs: a tree of 60,000 files with and without patterns, beside a plain walk by the standard library.
+//!
+//! Prints one line for each case with the median of its runs and its ratio to a bare `read_dir` walk of the same tree, all
+//! interleaved, so that a busy machine slows all alike.
+
+#![allow(clippy::print_stdout, reason = "the numbers are what a benchmark is for")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{
+    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Network, NetworkParts,
+    Origin, PathRule, Policy, PolicyParts, Resources, Sourced,
+};
+use weir_sandbox_linux::survey::Survey;
+
+const DIRECTORIES: usize = 6_000;
+const FILES_EACH: usize = 10;
+const MATCHES: usize = 900;
+const ROUNDS: usize = 15;
+
+/// 60,000 files, of which every 67th is called `*.env`, and 10,000 `*.many`.
+fn tree(root: &Path) -> std::io::Result<()> {
+    let mut count = 0;
+    for directory in 0..DIRECTORIES {
+        let path = root.join(format!("part{}/module{}/dir{directory}", directory % 20, directory % 300));
+        fs::create_dir_all(&path)?;
+        for file in 0..FILES_EACH {
+            count += 1;
+            let kind = match count {
+                count if count % 66 == 0 => "env",
+                count if count % 6 == 0 => "many",
+                _ => "rs",
+            };
+            fs::write(path.join(format!("source_file_{file}.{kind}")), "")?;
+        }
+    }
+    Ok(())
+}
+
+fn policy(root: &AbsPath, access: Access, patterns: &[&str]) -> Policy {
+    let origin = || Origin::implied("a benchmark");
+    let rule = PathRule { path: root.clone(), access, origin: origin(), via: None, overruled: Vec::new() };
+    let globs = patterns.iter().filter_map(|pattern| Glob::below(root, pattern).ok());
+    let parts = FilesystemParts {
+        rules: vec![rule],
+        globs: globs.map(|pattern| GlobRule { pattern, origin: origin() }).collect(),
+        ..FilesystemParts::default()
+    };
+    PolicyParts {
+        profile: "benchmark".to_owned(),
+        confinement: Sourced { value: Confinement::Managed, origin: origin() },
+        filesystem: Filesystem::new(parts),
+        network: Network::new(NetworkParts::default()),
+        resources: Resources::default(),
+        environment: Environment::default(),
+        degradations: BTreeMap::new(),
+        kernel: BTreeMap::new(),
+    }
+    .into()
+}
+
+fn plain(path: &Path) -> usize {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let below = |entry: fs::DirEntry| {
+        let is_directory = entry.file_type().is_ok_and(|found| found.is_dir());
+        1 + if is_directory { plain(&entry.path()) } else { 0 }
+    };
+    entries.map(below).sum()
+}
+
+fn survey(policy: &Policy) -> usize {
+    // As a launch does it: nothing of the policy is compiled yet.
+    let fresh: Policy = PolicyParts::from(policy.clone()).into();
+    Survey::take(&fresh).map(|survey| survey.matches.len()).unwrap_or_default()
+}
+
+type Case<'c> = (String, Box<dyn Fn() -> usize + 'c>, Vec<Duration>);
+
+fn main() -> std::io::Result<()> {
+    let keep = tempfile::tempdir()?;
+    let real = fs::canonicalize(keep.path())?;
+    let root = AbsPath::from_host(&real).unwrap_or_else(AbsPath::root);
+    tree(&real)?;
+    let named: Vec<String> = (0..200).map(|index| format!("**/private{index}")).collect();
+    let mixed: Vec<&str> = named.iter().map(String::as_str).chain(["**/*.env", "**/s[!o]*.[ek]*"]).collect();
+    let policies = [
+        ("readable, no patterns", Access::Read, vec![]),
+        ("writable, no patterns", Access::Write, vec![]),
+        ("readable, **/*.env", Access::Read, vec!["**/*.env"]),
+        ("writable, **/*.env and **/.secrets", Access::Write, vec!["**/*.env", "**/.secrets"]),
+        ("writable, 202 patterns", Access::Write, mixed),
+        ("writable, **/*.many", Access::Write, vec!["**/*.many"]),
+    ];
+    let mut cases: Vec<Case<'_>> = vec![("read_dir".to_owned(), Box::new(|| plain(&real)), Vec::new())];
+    for (name, access, patterns) in policies {
+        let policy = policy(&root, access, &patterns);
+        cases.push((name.to_owned(), Box::new(move || survey(&policy)), Vec::new()));
+    }
+    for _ in 0..ROUNDS {
+        for (_, run, times) in &mut cases {
+            let start = Instant::now();
+            black_box(run());
+            times.push(start.elapsed());
+        }
+    }
+    println!("{DIRECTORIES} directories, {} files, {MATCHES} of them *.env", DIRECTORIES * FILES_EACH);
+    let mut base = None;
+    for (name, run, times) in &mut cases {
+        times.sort();
+        let median = times[times.len() / 2];
+        let base = *base.get_or_insert(median);
+        let ratio = median.as_secs_f64() / base.as_secs_f64();
+        println!("{name:<36} {:>8.2} ms  {ratio:>5.2}x  {:>6} found", median.as_secs_f64() * 1e3, run());
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Surveys by another user and by a process short of descriptors: each case runs this test binary again, changed before it
+//! executes.
+#![cfg(target_os = "linux")]
+
+#[path = "support/skip.rs"]
+mod skip;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use skip::skip;
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{
+    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Network, NetworkParts,
+    Origin, PathRule, Policy, PolicyParts, Resources, Sourced,
+};
+use weir_sandbox_linux::survey::{Kind, Match, Survey, SurveyError};
+
+/// Tells a copy of this binary what to try.
+const CASE: &str = "WEIR_TEST_SURVEY_CASE";
+/// An uid that owns nothing.
+const NOBODY: u32 = 65_534;
+/// Fewer descriptors than a walk holds open.
+const FEW_DESCRIPTORS: u64 = 16;
+
+/// Not a test of its own: what the copies run.
+#[test]
+fn survey_for_another_test() {
+    match std::env::var(CASE).as_deref() {
+        Ok("unreadable") => unreadable(),
+        Ok("descriptors") => descriptors(),
+        _ => {}
+    }
+}
+
+/// A writable tree with a pattern for `*.env`.
+fn policy(root: &AbsPath) -> Policy {
+    let origin = || Origin::implied("a test");
+    let rule = PathRule {
+        path: root.clone(),
+        access: Access::Write,
+        origin: origin(),
+        via: None,
+        overruled: Vec::new(),
+    };
+    let pattern = Glob::below(root, "**/*.env").unwrap_or_else(|error| panic!("{error}"));
+    let parts = FilesystemParts {
+        rules: vec![rule],
+        globs: vec![GlobRule { pattern, origin: origin() }],
+        ..FilesystemParts::default()
+    };
+    PolicyParts {
+        profile: "test".to_owned(),
+        confinement: Sourced { value: Confinement::Managed, origin: origin() },
+        filesystem: Filesystem::new(parts),
+        network: Network::new(NetworkParts::default()),
+        resources: Resources::default(),
+        environment: Environment::default(),
+        degradations: BTreeMap::new(),
+        kernel: BTreeMap::new(),
+    }
+    .into()
+}
+
+fn tree() -> (tempfile::TempDir, AbsPath) {
+    let keep = tempfile::tempdir_in("/tmp").unwrap_or_else(|error| panic!("{error}"));
+    let root = AbsPath::from_host(keep.path()).unwrap_or_else(AbsPath::root);
+    (keep, root)
+}
+
+fn file(root: &AbsPath, name: &str) -> AbsPath {
+    let path = root.as_path().join(name);
+    let made = path.parent().map(fs::create_dir_all).transpose().and_then(|_| fs::write(&path, ""));
+    assert!(made.is_ok(), "{made:?}");
+    AbsPath::from_host(&path).unwrap_or_else(AbsPath::root)
+}
+
+fn unreadable() {
+    let (_keep, root) = tree();
+    let found = file(&root, "open/a.env");
+    file(&root, "shut/known/b.env");
+    let shut = AbsPath::from_host(&root.as_path().join("shut")).unwrap_or_else(AbsPath::root);
+    let mode = |mode| fs::set_permissions(shut.as_path(), fs::Permissions::from_mode(mode));
+    for (bits, errno) in [(0o300, libc::EACCES), (0o000, libc::EACCES)] {
+        assert!(mode(bits).is_ok());
+        let survey = Survey::take(&policy(&root));
+        assert!(mode(0o700).is_ok());
+        let survey = survey.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(survey.unreadable, [(shut.clone(), errno)]);
+        assert_eq!(survey.closed, [Match { path: shut.clone(), kind: Kind::Unreadable(errno), rule: 0 }]);
+        assert_eq!(survey.matches, [Match { path: found.clone(), kind: Kind::File, rule: 0 }]);
+    }
+    let survey = Survey::take(&policy(&root)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((survey.matches.len(), survey.unreadable.len()), (2, 0));
+}
+
+/// A tree that needs more open directories than the process may have.
+fn descriptors() {
+    let (_keep, root) = tree();
+    let mut name = String::new();
+    for _ in 0..40 {
+        name += "d/";
+        file(&root, &format!("{name}z/a.env"));
+        file(&root, &format!("{name}a/a.env"));
+    }
+    assert_eq!(Survey::take(&policy(&root)).map(|survey| survey.matches.len()).unwrap_or_default(), 80);
+    let few = libc::rlimit { rlim_cur: FEW_DESCRIPTORS, rlim_max: FEW_DESCRIPTORS };
+    // SAFETY: the kernel reads one `struct rlimit` at the pointer.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const few) }, 0);
+    let survey = Survey::take(&policy(&root));
+    let exhausted = matches!(survey, Err(SurveyError::Exhausted { errno: libc::EMFILE, .. }));
+    assert!(exhausted, "{survey:?}");
+}
+
+/// Runs one case in a copy of this binary that anyone can execute.
+fn run(case: &str, change: impl FnOnce(&mut Command)) {
+    let (keep, _) = tree();
+    let copy = keep.path().join("copy");
+    let copied = std::env::current_exe()
+        .and_then(|exe| fs::copy(exe, &copy))
+        .and_then(|_| fs::set_permissions(keep.path(), fs::Permissions::from_mode(0o755)));
+    assert!(copied.is_ok(), "{copied:?}");
+    let mut command = Command::new(copy);
+    command.args(["--exact", "survey_for_another_test"]).env(CASE, case).current_dir(keep.path());
+    change(&mut command);
+    let output = command.output().unwrap_or_else(|error| panic!("{error}"));
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Root reads every directory, so this is tried as somebody else.
+#[test]
+fn an_unreadable_directory_is_named_and_nothing_else_suffers() {
+    // SAFETY: geteuid has no preconditions.
+    let is_root = unsafe { libc::geteuid() == 0 };
+    if !is_root {
+        return skip("survey::another_user", "changing the user needs root");
+    }
+    run("unreadable", |command| {
+        command.uid(NOBODY).gid(NOBODY);
+    });
+}
+
+#[test]
+fn a_process_without_descriptors_is_told_so() {
+    run("descriptors", |_| {});
+}
