@@ -24,6 +24,7 @@ mod name;
 mod passage;
 mod place;
 mod repository;
+mod sibling;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
+
+pub use sibling::MAX_SIBLINGS;
 
 /// Most entries of directories that one survey looks at: several seconds' worth.
 pub const MAX_ENTRIES: u64 = 8_000_000;
@@ -98,6 +101,8 @@ pub struct Survey {
     pub closed: Vec<Match>,
     /// The symbolic links that make places have another name, with what they hold: a tree of the sandbox's own shows them too.
     pub passages: BTreeMap<AbsPath, Vec<u8>>,
+    /// The names in directories between a grant to read and something closed inside it; see [`Survey::list_siblings`].
+    pub siblings: BTreeMap<AbsPath, Vec<Vec<u8>>>,
     /// How many entries of directories were looked at.
     pub looked_at: u64,
 }

@@ -100,7 +100,10 @@ pub(super) fn compiled(launch: &Launch, host: &Host) -> Result<Compiled, BeginEr
         None => maker.clone(),
         Some(name) => other(name, &maker)?,
     };
-    let survey = Survey::take(&launch.policy)?;
+    let mut survey = Survey::take(&launch.policy)?;
+    if host.way() == Way::Bare {
+        survey.list_siblings(&launch.policy);
+    }
     let facts = Facts { host, survey: &survey, credentials: &credentials };
     Ok(Compiled { plan: compile(&launch.policy, &facts)?, maker })
 }

@@ -1,5 +1,7 @@
 //! Landlock and seccomp alone: what that cannot hold, told by rule and feature.
 
+use std::collections::BTreeMap;
+
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Degradation, PathRule};
 
@@ -31,22 +33,54 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
     carve_outs(compiler);
 }
 
+/// What is closed inside what may be written cannot be held; inside what may be read, everything beside it is granted by itself.
 fn carve_outs(compiler: &mut Compiler<'_>) {
-    let lost = "what is closed inside a grant stays open";
+    let lost = "what is closed inside a place that may be written stays open";
     let inside: Vec<PathRule> = compiler
         .filesystem
         .rules()
         .iter()
-        .filter(|rule| rule.access < around(compiler, &rule.path) && is_there(compiler, &rule.path))
+        .filter(|rule| around(compiler, &rule.path) == Access::Write && is_there(compiler, &rule.path))
+        .filter(|rule| rule.access < Access::Write)
         .cloned()
         .collect();
     for rule in inside {
         let lack = Lack::CarveOut { path: rule.path, rule: rule.origin };
         compiler.give_up(Degradation::NoCarveOut, lost, lack);
     }
-    let patterns: Vec<_> = compiler.filesystem.globs().iter().map(|glob| glob.origin.clone()).collect();
-    for rule in patterns {
-        compiler.give_up(Degradation::NoCarveOut, lost, Lack::Pattern { rule });
+    let survey = compiler.facts.survey;
+    for found in survey.matches.iter().chain(&survey.closed) {
+        let glob = compiler.policy.filesystem().globs().get(found.rule);
+        if let Some(glob) = glob.filter(|_| compiler.access(&found.path) == Access::Write) {
+            let lack = Lack::Pattern { path: found.path.clone(), rule: glob.origin.clone() };
+            compiler.give_up(Degradation::NoCarveOut, lost, lack);
+        }
+    }
+    let ways: Vec<String> = survey.siblings.keys().map(ToString::to_string).collect();
+    if !ways.is_empty() {
+        compiler.remarks.push(format!(
+            "without a mount namespace, what is closed is left out of what is granted: {} cannot be listed, and names that appear there later stay closed",
+            ways.join(", ")
+        ));
+    }
+}
+
+/// Grants `path`, or where something is closed inside, all that is beside it.
+pub(super) fn grant(compiler: &Compiler<'_>, path: &AbsPath, found: &mut BTreeMap<AbsPath, Access>) {
+    let survey = compiler.facts.survey;
+    let access = compiler.access(path);
+    let mut closed = survey.closed_inside(compiler.policy);
+    if access == Access::None || found.contains_key(path) {
+        return;
+    }
+    let is_closed = |closed: &AbsPath| access == Access::Read && closed.starts_with(path);
+    if !closed.any(is_closed) {
+        found.insert(path.clone(), access);
+        return;
+    }
+    for name in survey.siblings.get(path).into_iter().flatten() {
+        let Ok(beside) = path.join(name) else { continue };
+        grant(compiler, &beside, found);
     }
 }
 

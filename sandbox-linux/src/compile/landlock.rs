@@ -5,6 +5,8 @@
 //! mount can pass; without mounts (`bare`), Landlock holds everything and what it cannot hold is refused before.
 //! Bits and meanings: `linux/landlock.h`, landlock(7).
 
+use std::collections::BTreeMap;
+
 use weir_protocol::AbsPath;
 use weir_protocol::policy::Access;
 
@@ -99,14 +101,22 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, network: Network) -> Option<L
     })
 }
 
+/// What each place is granted, as the policy says it; without mounts as far as what is closed inside lets it be.
+fn granted(compiler: &Compiler<'_>) -> Vec<(AbsPath, Access)> {
+    let rules = compiler.filesystem.rules().iter();
+    let rules = rules.filter(|rule| rule.access > Access::None && exists(compiler, &rule.path));
+    if compiler.way == Way::Bare {
+        let mut found = BTreeMap::new();
+        rules.for_each(|rule| super::bare::grant(compiler, &rule.path, &mut found));
+        return found.into_iter().collect();
+    }
+    rules.map(|rule| (rule.path.clone(), rule.access)).collect()
+}
+
 fn rules(compiler: &Compiler<'_>, known: u64) -> Vec<LandlockRule> {
-    let mut wanted: Vec<(AbsPath, u64)> = compiler
-        .filesystem
-        .rules()
-        .iter()
-        .filter(|rule| rule.access > Access::None && exists(compiler, &rule.path))
-        .map(|rule| (rule.path.clone(), rights(rule.access) & known))
-        .collect();
+    let granted = granted(compiler).into_iter();
+    let mut wanted: Vec<(AbsPath, u64)> =
+        granted.map(|(path, access)| (path, rights(access) & known)).collect();
     if compiler.way != Way::Bare {
         let private = compiler.filesystem.private().iter();
         wanted.extend(private.map(|private| (private.path.clone(), WRITE & known)));

@@ -47,8 +47,8 @@ pub enum Lack {
         /// The ABI needed.
         needed: u32,
     },
-    /// A denial inside a grant, and no mounts to carve it out.
-    #[error("{rule}: {path} lies inside a grant, and closing it needs a mount namespace")]
+    /// A denial inside a grant to write, and no mounts to carve it out.
+    #[error("{rule}: {path} lies inside what may be written, and closing it needs a mount namespace")]
     CarveOut {
         /// The place.
         path: AbsPath,
@@ -56,8 +56,10 @@ pub enum Lack {
         rule: Origin,
     },
     /// A pattern, and no mounts to carve its matches out.
-    #[error("{rule}: holding a pattern needs a mount namespace")]
+    #[error("{rule}: {path} lies inside what may be written, and closing it needs a mount namespace")]
     Pattern {
+        /// What it matches.
+        path: AbsPath,
         /// The rule.
         rule: Origin,
     },
