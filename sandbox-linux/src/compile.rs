@@ -246,8 +246,12 @@ impl<'a> Compiler<'a> {
         if !self.filesystem.globs().is_empty() {
             self.remarks.push("patterns hold for what was there when the command started".to_owned());
         }
-        for (path, _) in &self.facts.survey.unreadable {
-            self.remarks.push(format!("{path} cannot be read and was not searched for what patterns deny"));
+        let unreadable = &self.facts.survey.unreadable;
+        if let (Some((first, _)), false) = (unreadable.first(), self.filesystem.globs().is_empty()) {
+            self.remarks.push(format!(
+                "{} directories cannot be read and are closed where a pattern could match in them, {first} among them",
+                unreadable.len()
+            ));
         }
     }
 
