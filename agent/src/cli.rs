@@ -3,6 +3,7 @@
 mod explain;
 mod output;
 mod policy;
+mod run;
 mod standpoint;
 
 use std::process::ExitCode;
@@ -12,28 +13,54 @@ use weir_protocol::method::{Call, Examined};
 
 use crate::link::Link;
 
-/// Exit codes of `weir` itself. A command's own code passes through where one is run.
+/// Exit codes of `weir`. Those of a command that it ran pass through; 124 to 127 mean what they mean to a shell and to timeout(1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
-    /// Done; for `policy diff`: no difference.
-    Success = 0,
-    /// The answer is no: `policy explain --exit-code` denied, `policy diff` found differences.
-    No = 1,
-    /// Bad input: a file, an option or a question that cannot be used.
-    BadInput = 2,
-    /// Weir itself failed.
-    Failed = 125,
+    /// 0: done; for `policy diff`: no difference.
+    Success,
+    /// 1: the answer is no: `policy explain --exit-code` denied, `policy diff` found differences.
+    No,
+    /// 2: bad input: a file, an option or a question that cannot be used. `run` uses it for options alone.
+    BadInput,
+    /// 124: the command's time was over.
+    TimedOut,
+    /// 125: Weir itself failed; for `run` also: Weir refused.
+    Failed,
+    /// 126: the command was found and cannot be executed.
+    NotExecutable,
+    /// 127: the command was not found.
+    NotFound,
+    /// The command's own code, or 128 and the number of the signal that ended it.
+    Command(u8),
+}
+
+impl Exit {
+    /// The number that the caller sees.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::No => 1,
+            Self::BadInput => 2,
+            Self::TimedOut => 124,
+            Self::Failed => 125,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Command(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  weir run -- cargo test
+  weir run --profile :isolated --timeout 5m make
   weir policy check .weir/config.toml
   weir policy show :workspace
   weir policy explain --path ~/.ssh/id_ed25519 --access read
@@ -41,7 +68,8 @@ Examples:
   weir policy diff :read-only :workspace
   weir doctor
 
-Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.";
+Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.
+With `weir run` the command's own, and those that `weir run --help` lists.";
 
 /// Runs commands under a permission profile that the kernel enforces.
 #[derive(Debug, Parser)]
@@ -53,6 +81,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a command under a permission profile that the kernel enforces
+    Run(Box<run::RunOptions>),
     /// Look at permission profiles: check, show, explain, compare
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -76,6 +106,16 @@ enum Command {
 /// Options that mean the same in every command.
 #[derive(Debug, Clone, Args)]
 struct Common {
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where a command works, and which configuration holds there.
+#[derive(Debug, Clone, Args)]
+struct Place {
     /// Read FILE instead of $WEIR_HOME/config.toml
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config: Option<String>,
@@ -85,28 +125,26 @@ struct Common {
     /// Work in DIR
     #[arg(short = 'C', value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     directory: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Options that change the chosen profile for this one command.
 #[derive(Debug, Clone, Args)]
 struct Overrides {
     /// Let PATH be read as well
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     read: Vec<String>,
     /// Let PATH be written as well
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     write: Vec<String>,
     /// Close PATH
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     deny: Vec<String>,
 }
 
 /// Parses the arguments, does what they say and returns the exit code.
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
+        Command::Run(options) => run::run(*options),
         Command::Policy(command) => policy::run(command),
         Command::Doctor { json } => doctor(json),
         Command::Completion { shell } => {

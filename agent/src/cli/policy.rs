@@ -145,15 +145,17 @@ fn carry_out(command: PolicyCommand) -> Result<Exit, Failure> {
     match command {
         PolicyCommand::Check { files, requirements, common } => check(files, requirements, &common),
         PolicyCommand::Show { name, profile, overrides, common } => {
-            let choice = common.choice(name.or(profile).as_deref(), &overrides)?;
+            let choice = common.place.choice(name.or(profile).as_deref(), &overrides)?;
             let shown: Shown = call(Call::PolicyShow(choice))?;
             Ok(if common.json { output::json(&shown) } else { show(&shown) })
         }
         PolicyCommand::Explain(options) => explain_one(*options),
         PolicyCommand::Diff { a, b, common } => {
             let none = Overrides { read: Vec::new(), write: Vec::new(), deny: Vec::new() };
-            let params =
-                Diff { one: common.choice(Some(&a), &none)?, other: common.choice(Some(&b), &none)? };
+            let params = Diff {
+                one: common.place.choice(Some(&a), &none)?,
+                other: common.place.choice(Some(&b), &none)?,
+            };
             let found: Differences = call(Call::PolicyDiff(Box::new(params)))?;
             Ok(diff(&a, &b, &found, common.json))
         }
@@ -171,7 +173,7 @@ fn call<T: DeserializeOwned>(call: Call) -> Result<T, Failure> {
 }
 
 fn check(files: Vec<String>, requirements: bool, common: &Common) -> Result<Exit, Failure> {
-    let params = Check { standpoint: common.standpoint()?, files, requirements };
+    let params = Check { standpoint: common.place.standpoint()?, files, requirements };
     let found: Vec<Checked> = call(Call::PolicyCheck(params))?;
     let exit = if found.iter().all(|file| file.ok) { Exit::Success } else { Exit::BadInput };
     if common.json {
@@ -208,7 +210,7 @@ fn explain_one(options: ExplainOptions) -> Result<Exit, Failure> {
         Asked { unix_socket: Some(path), .. } => Question::UnixSocket { path },
         Asked { env, .. } => Question::Environment { name: env.unwrap_or_default() },
     };
-    let choice = common.choice(profile.as_deref(), &overrides)?;
+    let choice = common.place.choice(profile.as_deref(), &overrides)?;
     let found: Explained = call(Call::PolicyExplain(Box::new(Explain { choice, question })))?;
     let exit = if common.json { output::json(&found) } else { output::text(&explain::render(&found)) };
     let denied = exit_code && !found.explanation.allowed;

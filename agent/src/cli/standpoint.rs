@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use weir_protocol::AbsPath;
 use weir_protocol::method::policy::{Choice, Standpoint};
 
-use super::{Common, Overrides};
+use super::{Overrides, Place};
 
 /// Why the standpoint is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub(super) enum StandpointError {
     },
 }
 
-impl Common {
+impl Place {
     pub(super) fn standpoint(&self) -> Result<Standpoint, StandpointError> {
         let here = std::env::current_dir()
             .map_err(|source| StandpointError::Directory { path: ".".into(), source })?;

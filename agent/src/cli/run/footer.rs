@@ -1,0 +1,155 @@
+//! What is to be said after a run: guarantees given up, refusals, repositories that the host must not trust.
+//!
+//! Nothing is said where there is nothing to say. It goes to standard error and is for people; programs read the report.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use weir_protocol::ByteString;
+use weir_protocol::method::process::{Degraded, Denial};
+
+use super::super::{Exit, output};
+use crate::run::Ended;
+
+/// Most lines of one kind; the report holds all.
+const MAX_LINES: usize = 10;
+
+/// Says it.
+pub(super) fn print(ended: &Ended) {
+    let has_colour = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let paint = if has_colour { Paint::Colour } else { Paint::Plain };
+    let enforcement = &ended.started.enforcement;
+    let text = text(&enforcement.degradations, &ended.exited.denials, &ended.exited.new_repositories, paint);
+    if !text.is_empty() {
+        output::message(&text, Exit::Success);
+    }
+}
+
+/// How a line's first words look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paint {
+    Plain,
+    /// Bold and yellow (ECMA-48, SGR).
+    Colour,
+}
+
+impl Paint {
+    fn label(self, text: &str) -> String {
+        match self {
+            Self::Plain => format!("weir: {text}:"),
+            Self::Colour => format!("\x1b[1;33mweir: {text}:\x1b[0m"),
+        }
+    }
+}
+
+fn text(degraded: &[Degraded], denials: &[Denial], repositories: &[ByteString], paint: Paint) -> String {
+    let degraded = degraded.iter().map(|one| format!("{} ({})", one.lost, one.origin.whence()));
+    let denied = fold(denials).into_iter().map(|(denial, count)| denial_line(denial, count));
+    let new = repositories.iter().map(|directory| {
+        format!("{directory}; git on the host runs its hooks and reads its configuration: look at them first")
+    });
+    let mut out = String::new();
+    lines(&mut out, &paint.label("not enforced"), &degraded.collect::<Vec<_>>());
+    lines(&mut out, &paint.label("denied"), &denied.collect::<Vec<_>>());
+    lines(&mut out, &paint.label("new repository"), &new.collect::<Vec<_>>());
+    out
+}
+
+fn lines(out: &mut String, label: &str, all: &[String]) {
+    for line in all.iter().take(MAX_LINES) {
+        let _ = writeln!(out, "{label} {line}");
+    }
+    if all.len() > MAX_LINES {
+        let _ = writeln!(out, "{label} and {} more; --report FILE tells all", all.len() - MAX_LINES);
+    }
+}
+
+/// The same refusals taken together, in the order in which they came first.
+fn fold(denials: &[Denial]) -> Vec<(&Denial, u64)> {
+    let mut places = BTreeMap::new();
+    let mut folded: Vec<(&Denial, u64)> = Vec::new();
+    for denial in denials {
+        let Denial { operation, target, mechanism, origin, count } = denial;
+        let place = *places.entry((operation, target, mechanism, origin)).or_insert(folded.len());
+        match folded.get_mut(place) {
+            Some((_, sum)) => *sum = sum.saturating_add(*count),
+            None => folded.push((denial, *count)),
+        }
+    }
+    folded
+}
+
+fn denial_line(denial: &Denial, count: u64) -> String {
+    let Denial { operation, target, mechanism, origin, .. } = denial;
+    let mut out = format!("{operation} {target}");
+    if count > 1 {
+        let _ = write!(out, ", {count} times");
+    }
+    let whence = origin.as_ref().map_or_else(|| "no rule grants it".to_owned(), |origin| origin.whence());
+    let _ = write!(out, " ({mechanism}; {whence})");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_protocol::policy::{Degradation, Layer, Origin, Place};
+
+    use super::*;
+
+    fn origin(line: u32) -> Origin {
+        let place = Place { file: "config.toml".to_owned(), line, column: 1 };
+        Origin { layer: Layer::User, profile: "team".to_owned(), place: Some(place), rule: "r".to_owned() }
+    }
+
+    fn denial(target: &str, origin: Option<Origin>, count: u64) -> Denial {
+        Denial {
+            operation: "create".into(),
+            target: target.into(),
+            mechanism: "landlock".into(),
+            origin,
+            count,
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_where_nothing_is_to_be_said() {
+        assert_eq!(text(&[], &[], &[], Paint::Colour), "");
+    }
+
+    #[test]
+    fn refusals_are_folded_and_the_rest_is_told() {
+        let degraded = Degraded {
+            name: Degradation::SharedProcesses,
+            origin: origin(9),
+            lost: "processes of the host can be seen".to_owned(),
+        };
+        let denials = [
+            denial("/a", Some(origin(4)), 2),
+            denial("/b\n", None, 1),
+            denial("/a", Some(origin(4)), 1),
+            denial("/a", Some(origin(5)), 1),
+        ];
+        let expect = "\
+weir: not enforced: processes of the host can be seen (config.toml:9)
+weir: denied: create /a, 3 times (landlock; config.toml:4)
+weir: denied: create /b\\n (landlock; no rule grants it)
+weir: denied: create /a (landlock; config.toml:5)
+weir: new repository: /p/sub; git on the host runs its hooks and reads its configuration: look at them first
+";
+        assert_eq!(text(&[degraded], &denials, &["/p/sub".into()], Paint::Plain), expect);
+    }
+
+    #[test]
+    fn many_lines_are_cut_and_labels_coloured() {
+        let denials: Vec<Denial> = (0..13).map(|number| denial(&format!("/{number}"), None, 1)).collect();
+        let told = text(&[], &denials, &[], Paint::Colour);
+        assert_eq!(told.lines().count(), MAX_LINES + 1);
+        assert_eq!(
+            told.lines().last(),
+            Some("\x1b[1;33mweir: denied:\x1b[0m and 3 more; --report FILE tells all")
+        );
+    }
+}

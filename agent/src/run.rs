@@ -1,0 +1,258 @@
+//! Attends one command from its start to its end: passes signals on, relays a terminal, follows job control.
+//!
+//! One loop in one thread waits for the server, for signals and for the terminals. Nothing here decides what the command may do, and
+//! nothing here ends it: where the link breaks the server ends the tree. The command line calls this.
+
+mod job;
+mod relay;
+mod signals;
+mod terminal;
+mod wiring;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH};
+use weir_protocol::method::Call;
+use weir_protocol::method::process::{Event, Exited, Receivers, Signal, Start, Started};
+
+use crate::link::{Link, LinkError, Message, result};
+use job::Scope;
+use relay::{Ready, Relay};
+use signals::Signals;
+
+pub use wiring::{Tty, Wiring};
+
+/// Signals that ask a command to end.
+const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// Why a command was not attended to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The server refused, or the link failed.
+    #[error("{0}")]
+    Link(#[from] LinkError),
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+    /// Waiting failed.
+    #[error("cannot wait for the command: {0}")]
+    Wait(io::Error),
+    /// The server made no terminal, or one that cannot be used.
+    #[error("the exec-server gave no terminal that can be used: {0}")]
+    Terminal(io::Error),
+    /// A signal came twice before the command had started.
+    #[error("given up: the command had not started yet")]
+    GivenUp {
+        /// The signal.
+        signal: i32,
+    },
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it started.
+    pub started: Started,
+    /// How it ended.
+    pub exited: Exited,
+}
+
+/// Starts a command and attends it to its end. `start.stdio` is set to what `wiring` says.
+///
+/// # Errors
+/// [`RunError`]; the caller's terminal is restored in any case.
+pub fn run(link: &mut Link, mut start: Start, wiring: &Wiring) -> Result<Ended, RunError> {
+    let signals = Signals::heed().map_err(RunError::Signals)?;
+    start.stdio = wiring.stdio();
+    let start_call = link.send(Call::ProcessStart(Box::new(start)), wiring.travelling())?;
+    let mut attendance = Attendance {
+        link,
+        signals,
+        start_call,
+        has_terminal: wiring.has_terminal(),
+        started: None,
+        exited: None,
+        relay: None,
+        held: Vec::new(),
+        continue_call: None,
+        stop: StopCause::Inside,
+    };
+    let outcome = attendance.attend();
+    if let Some(relay) = &mut attendance.relay {
+        relay.catch_up();
+    }
+    outcome
+}
+
+/// Who made the command stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopCause {
+    /// Something in the sandbox: a key on its terminal, or the command itself.
+    Inside,
+    /// A signal to this process, which was passed on.
+    PassedOn,
+}
+
+/// What has something to read or room to write.
+struct Found {
+    link: bool,
+    signals: bool,
+    relay: Ready,
+}
+
+struct Attendance<'link> {
+    link: &'link mut Link,
+    signals: Signals,
+    start_call: u64,
+    has_terminal: bool,
+    started: Option<Started>,
+    exited: Option<Exited>,
+    relay: Option<Relay>,
+    /// Signals that wait until the command has started.
+    held: Vec<i32>,
+    /// The last `SIGCONT` passed on, while it has no answer: what stopped before it has been continued by it.
+    continue_call: Option<u64>,
+    stop: StopCause,
+}
+
+impl Attendance<'_> {
+    fn attend(&mut self) -> Result<Ended, RunError> {
+        loop {
+            while let Some(message) = self.link.arrived()? {
+                self.heed(message)?;
+            }
+            if self.relay.as_ref().is_none_or(Relay::is_drained)
+                && let (Some(started), Some(exited)) = (&self.started, self.exited.take())
+            {
+                return Ok(Ended { started: started.clone(), exited });
+            }
+            let found = self.wait().map_err(RunError::Wait)?;
+            if found.signals {
+                for signal in self.signals.take() {
+                    self.pass_on(signal)?;
+                }
+            }
+            if found.link {
+                self.link.read_ready()?;
+            }
+            if let Some(relay) = &mut self.relay {
+                relay.turn(found.relay);
+            }
+        }
+    }
+
+    /// Waits until the server, a signal or a terminal has something.
+    fn wait(&self) -> io::Result<Found> {
+        let flags_of = |condition: bool| if condition { PollFlags::IN } else { PollFlags::empty() };
+        // After the end the server has nothing to say, and its going is no failure.
+        let link = (self.link.as_fd(), flags_of(self.exited.is_none()));
+        let signals = (self.signals.as_fd(), PollFlags::IN);
+        let [input, master, output] = self.relay.as_ref().map(Relay::interests).unwrap_or_default();
+        let sources = [Some(link), Some(signals), input, master, output];
+        // Without flags the kernel still tells of a hang-up, again and again: what is of no interest is left out.
+        let of_interest = |source: &Option<_>| {
+            source.as_ref().is_some_and(|(_, flags): &(BorrowedFd<'_>, PollFlags)| !flags.is_empty())
+        };
+        let watched = sources.iter().filter(|source| of_interest(source)).flatten();
+        let mut watched: Vec<_> = watched.map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+        while let Err(error) = poll(&mut watched, None) {
+            if error != Errno::INTR {
+                return Err(error.into());
+            }
+        }
+        let mut found = watched.iter().map(|fd| !fd.revents().is_empty());
+        let [link, signals, relay @ ..] =
+            sources.map(|source| of_interest(&source) && found.next() == Some(true));
+        Ok(Found { link, signals, relay })
+    }
+
+    fn heed(&mut self, message: Message) -> Result<(), RunError> {
+        match message {
+            Message::Answer(response) if response.id == Some(self.start_call) => {
+                self.started = Some(result(response)?);
+                if self.has_terminal {
+                    let master = self.link.take_descriptor().ok_or(io::ErrorKind::NotFound.into());
+                    self.relay = Some(master.and_then(Relay::new).map_err(RunError::Terminal)?);
+                }
+                for signal in std::mem::take(&mut self.held) {
+                    self.pass_on(signal)?;
+                }
+            }
+            Message::Answer(response) => match (response.id, response.error) {
+                (None, Some(error)) => return Err(LinkError::from(error).into()),
+                (id, _) if id == self.continue_call => self.continue_call = None,
+                // A signal that came too late for the command is none of the caller's business.
+                _ => {}
+            },
+            Message::Event(notification) => match notification.event {
+                Event::Exited(exited) => self.end(*exited),
+                Event::Stopped { signal, .. } if self.continue_call.is_none() => self.stopped(signal)?,
+                Event::Stopped { .. } => {}
+            },
+        }
+        drop(self.link.take_descriptor());
+        Ok(())
+    }
+
+    fn end(&mut self, exited: Exited) {
+        self.exited = Some(exited);
+        if let Some(relay) = &mut self.relay {
+            relay.finish();
+        }
+    }
+
+    fn pass_on(&mut self, signal: i32) -> Result<(), RunError> {
+        let Some(started) = &self.started else {
+            if ENDING.contains(&signal) && self.held.contains(&signal) {
+                return Err(RunError::GivenUp { signal });
+            }
+            self.held.push(signal);
+            return Ok(());
+        };
+        if self.exited.is_some() {
+            // Nobody is left to get it: it can only mean that the caller does not want to wait for the last output.
+            if let Some(relay) = self.relay.as_mut().filter(|_| ENDING.contains(&signal)) {
+                relay.hang_up();
+            }
+            return Ok(());
+        }
+        match (signal, &mut self.relay) {
+            (SIGWINCH, Some(relay)) => return relay.resize().map_err(RunError::Terminal),
+            (SIGCONT, Some(relay)) => relay.take_terminal(),
+            (SIGTSTP, _) => self.stop = StopCause::PassedOn,
+            _ => {}
+        }
+        let id = started.id;
+        let call = Call::ProcessSignal(Signal { id, signal, to: Receivers::Group });
+        let call = self.link.send(call, &[])?;
+        if signal == SIGCONT {
+            self.continue_call = Some(call);
+        }
+        Ok(())
+    }
+
+    /// The command has stopped: stops this process as well, the way the terminal would have stopped both.
+    fn stopped(&mut self, signal: i32) -> Result<(), RunError> {
+        let cause = std::mem::replace(&mut self.stop, StopCause::Inside);
+        let from_terminal = [SIGTSTP, SIGTTIN, SIGTTOU].contains(&signal);
+        if !job::can_be_continued() {
+            // Without a shell that could continue it, the kernel would not have stopped the command either.
+            return if from_terminal { self.pass_on(SIGCONT) } else { Ok(()) };
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.catch_up();
+            relay.give_terminal_back();
+        }
+        // With a terminal of its own the key reached the command alone; who shares this process's group is owed the same.
+        let alone = self.relay.is_none() || cause == StopCause::PassedOn || !from_terminal;
+        let scope = if alone { Scope::Alone } else { Scope::Group };
+        let missed = job::stop(scope, &mut self.signals);
+        for signal in missed {
+            self.pass_on(signal)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Job control towards the shell that started this program.
+//!
+//! Stops this process, and never a command. Only [`run`](super::run) calls this.
+
+use rustix::process::{Pid, Signal, getpgid, getpgrp, getppid, getsid, kill_current_process_group};
+use signal_hook::consts::{SIGSTOP, SIGTSTP};
+
+use super::signals::Signals;
+
+/// Most processes between this one and the shell that are looked at.
+const MAX_ANCESTORS: usize = 64;
+
+/// Who stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// This process.
+    Alone,
+    /// Its process group, as when the terminal's key stops a job; the script around this process with it.
+    Group,
+}
+
+/// Stops until somebody continues this process. Returns the signals that came in the meantime.
+pub(super) fn stop(scope: Scope, signals: &mut Signals) -> Vec<i32> {
+    let mut missed = Vec::new();
+    if scope == Scope::Group && kill_current_process_group(Signal::TSTP).is_ok() {
+        // POSIX kill(): a signal to oneself is there when the call returns. It was for the others.
+        missed = signals.take();
+        missed.retain(|signal| *signal != SIGTSTP);
+    }
+    let _ = signal_hook::low_level::raise(SIGSTOP);
+    missed
+}
+
+/// Whether this process's group is one that a shell could continue; the kernel stops no other for a terminal's signal
+/// (setpgid(2), "orphaned"). Looks at this process and its ancestors in the group.
+pub(super) fn can_be_continued() -> bool {
+    let (group, session) = (getpgrp(), getsid(None).ok());
+    let mut next = getppid();
+    for _ in 0..MAX_ANCESTORS {
+        let Some(ancestor) = next else { return false };
+        match getpgid(Some(ancestor)) {
+            Ok(other) if other == group => next = parent(ancestor),
+            Ok(_) => return getsid(Some(ancestor)).ok() == session,
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// The parent of a process (proc_pid_stat(5), field 4).
+fn parent(of: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", of.as_raw_nonzero())).ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    Pid::from_raw(after_name.split_whitespace().nth(1)?.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_are_found() {
+        assert_eq!(parent(rustix::process::getpid()), getppid());
+        assert_eq!(parent(Pid::INIT), None);
+    }
+}
