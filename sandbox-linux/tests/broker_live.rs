@@ -12,7 +12,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use inside::{Rules, run};
+use weir_protocol::AbsPath;
+use weir_sandbox_linux::broker::{Event, Guard};
 
 /// Tells a copy of this binary that it is one.
 const COPY: &str = "WEIR_TEST_BROKER_COPY";
@@ -69,15 +73,111 @@ fn differences(one: &str, other: &str) -> Vec<String> {
 fn calls_answer_as_the_kernel_does() {
     as_each_user("calls_answer_as_the_kernel_does", |dir| {
         let script = include_str!("broker_live/same.py");
-        let without = run(python(script, &fresh(dir, "without")), None);
-        let with = run(python(script, &fresh(dir, "with")), Some(Rules::names(Vec::new())));
-        let (want, got) = (
-            without.output.replace("/without", "/W"),
-            with.output.replace("/with", "/W"),
-        );
-        let different = differences(&want, &got);
+        let without = run(python(script, &fresh(dir, "one")), None);
+        let with = run(python(script, &fresh(dir, "two")), Some(Rules::names(Vec::new())));
+        let different = differences(&without.output, &with.output);
         assert!(different.is_empty(), "{} lines differ:\n{}", different.len(), different.join("\n"));
         assert!(without.status.success() && with.status.success(), "{}", with.output);
         assert!(with.served > 400, "{}", with.served);
+    });
+}
+
+fn guard(parent: &Path, names: &[&str]) -> Guard {
+    let parent = AbsPath::parse(parent.as_os_str().as_bytes()).unwrap();
+    Guard { parent, names: names.iter().map(|name| name.as_bytes().to_vec()).collect() }
+}
+
+#[test]
+fn guarded_names_never_come_into_being() {
+    as_each_user("guarded_names_never_come_into_being", |dir| {
+        let script = include_str!("broker_live/guarded.py");
+        let free = fresh(dir, "free");
+        let without = run(python(script, &free), None);
+        let place = fresh(dir, "place");
+        for existing in ["top", "repo/.git"] {
+            std::fs::create_dir_all(place.join(existing)).unwrap();
+        }
+        let guards = vec![
+            guard(&place.join("top"), &[".git", ".mcp.json", ".vscode"]),
+            guard(&place.join("repo/.git"), &["hooks", "config"]),
+            guard(&place.join("later/deep"), &["x"]),
+        ];
+        let mut command = python(script, &place);
+        command.arg("served");
+        let with = run(command, Some(Rules::names(guards)));
+        check_guarded(&without.output, &with.output);
+        assert!(with.status.success() && without.status.success(), "{}\n{}", with.output, without.output);
+        let refused = |event: &&Event| matches!(event, Event::NameRefused { .. });
+        assert!(with.events.iter().filter(refused).count() > 100, "{:?}", with.events.len());
+        let want = Event::NameRefused {
+            guard: 0,
+            name: b".git".to_vec(),
+            path: place.join("top/.git").as_os_str().as_bytes().to_vec(),
+            pid: 0,
+        };
+        let first = with.events.first().cloned().map(|event| match event {
+            Event::NameRefused { guard, name, path, .. } => Event::NameRefused { guard, name, path, pid: 0 },
+            other => other,
+        });
+        assert_eq!(first, Some(want));
+        let path = place.join("top/sub/.git").as_os_str().as_bytes().to_vec();
+        assert!(with.events.contains(&Event::Repository { path }));
+    });
+}
+
+/// What moving guarded directories answers, in order; without the broker all but the first of each pair works.
+const MOVED: [&str; 16] = [
+    "rename parent EBUSY",
+    "exchange parent EBUSY",
+    "rename over parent EBUSY",
+    "below a moved one EACCES",
+    "config below a moved one EACCES",
+    "prepared comes EACCES",
+    "harmless comes ok repo/.git",
+    "hooks in its stead EACCES",
+    "and in the old one EACCES",
+    "link in its stead EACCES",
+    "made anew EACCES",
+    "deep file ok later/deep",
+    "x in deep EACCES",
+    "y in deep ok later/deep/y",
+    "later moved away ok late",
+    "x again EACCES",
+];
+
+fn check_guarded(without: &str, with: &str) {
+    let section = |text: &str, at: usize| -> Vec<String> {
+        let part = text.split("-- ").nth(at).unwrap_or_else(|| panic!("section {at}: {text}"));
+        part.lines().skip(usize::from(at > 0)).map(str::to_owned).collect()
+    };
+    let words = |line: &String| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+    let (free, held) = (section(without, 0), section(with, 0));
+    assert_eq!(free.len(), held.len());
+    for (free, held) in free.iter().zip(&held) {
+        let last = words(held).pop().unwrap();
+        assert!(last == "EACCES" || (last == "EEXIST" && free == held), "{held} | {free}");
+        let works = free.contains(" ok");
+        assert!(works || ["ENOENT", "EEXIST"].iter().any(|errno| free.ends_with(errno)), "{free}");
+    }
+    assert!(free.iter().filter(|line| line.contains(" ok ")).count() > 100);
+    assert_eq!(section(without, 1), section(with, 1));
+    assert!(section(with, 1).iter().all(|line| line.contains(" ok ")));
+    assert_eq!(section(with, 2), MOVED);
+    let own = section(with, 3);
+    assert!(own.len() > 30 && own.iter().all(|line| line.ends_with("EACCES") || line == "comm True"), "{own:#?}");
+    let moved = section(without, 2);
+    assert!(moved.iter().filter(|line| line.contains(" ok")).count() > 10, "{moved:#?}");
+}
+
+#[test]
+fn what_waits_waits_alone() {
+    as_each_user("what_waits_waits_alone", |dir| {
+        let script = include_str!("broker_live/waits.py");
+        let without = run(python(script, &fresh(dir, "one")), None);
+        let with = run(python(script, &fresh(dir, "two")), Some(Rules::names(Vec::new())));
+        let different = differences(&without.output, &with.output);
+        assert!(different.is_empty(), "{}", different.join("\n"));
+        assert!(without.status.success(), "{}", without.output);
+        println!("{}", with.output);
     });
 }

@@ -8,7 +8,7 @@ HERE = os.getcwd()
 count = 0
 
 def say(*words):
-    print(*[str(word).replace(HERE, "HERE") for word in words], flush=True)
+    print(*[str(word).replace(HERE, "HERE").replace("/proc/%d/" % os.getpid(), "/proc/PID/") for word in words], flush=True)
 
 def call(label, *args):
     ctypes.set_errno(0)
@@ -133,7 +133,10 @@ for old, new in [("rf0", "rf1"), ("rf1", "rd0"), ("rd0", "rf1"), ("rd0", "rd1"),
                  ("rf4", "to-dir/rf4"), ("rf4", "loop/x"), ("rf4", "/proc/self/cwd/rf4x"), ("rf4x", long + "n"), ("rf4x", "/proc/self/x"), ("fifo", "fifo2"), ("rf4x", "/dev/rf4x/x"), ("rf5", "sealed/z")]:
     attempt(("rename", old, new), lambda: os.rename(old, new)); say(kind(old), kind(new))
 for flags in [0, 1, 2, 3, 4, 5, 6, 8, 0x80000000]:
-    open("xa", "w").write("a"); os.path.isdir("xb") or os.path.exists("xb") or os.mkdir("xb")
+    for name in ["xa", "xb", "xc", "xd"]:
+        if os.path.isdir(name): os.rmdir(name)
+        elif os.path.exists(name): os.unlink(name)
+    open("xa", "w").write("a"); os.mkdir("xb")
     say("renameat2", flags, call(("renameat2",), AT, b"xa", AT, b"xb", flags), kind("xa"), kind("xb"))
     say("renameat2 missing", flags, call(("renameat2",), AT, b"xc", AT, b"xd", flags))
     say("renameat2 new", flags, call(("renameat2",), dfd, b"../file", AT, b"xe%d" % flags, flags), kind("xe%d" % flags)); os.path.exists("file") or open("file", "w").close()
@@ -155,9 +158,9 @@ try:
     while True: full.append(os.open("/dev/null", os.O_RDONLY))
 except OSError as error:
     say(errno.errorcode[error.errno])
-opened("file", C | W); opened("/dev/null", C | W)
+opened("new", C | W); opened("/dev/null", C | W)
 for fd in full: os.close(fd)
-opened("file", C | W)
+opened("new", C | W)
 for directory, names, files in sorted(os.walk(".")):
     for name in sorted(names + files):
         say(os.path.join(directory, name), kind(os.path.join(directory, name)))

@@ -98,8 +98,8 @@ impl World {
         let resolve = NO_MAGIC | located.within;
         match call::openat2(located.base.as_fd(), &located.path, PATH, 0, resolve) {
             Ok(found) if !call::is_proc(found.as_fd()) => return Ok(found),
-            Ok(_) | Err(libc::ELOOP) => {}
-            Err(errno) => return Err(errno),
+            // An error may be one of the broker's own `/proc/self`.
+            Ok(_) | Err(_) => {}
         }
         let mut links = 0;
         let mut place = self.walk(tracee, located, &mut links)?;
@@ -143,8 +143,8 @@ impl World {
             Ok(found) if !call::is_proc(found.as_fd()) => {
                 Place::new(Directory::Held(found), split.last)
             }
-            Ok(_) | Err(libc::ELOOP) => self.walk(tracee, located, &mut 0),
-            Err(errno) => Err(errno),
+            // An error may be one of the broker's own `/proc/self`.
+            Ok(_) | Err(_) => self.walk(tracee, located, &mut 0),
         }
     }
 
@@ -179,7 +179,7 @@ impl World {
             return Place::new(Directory::Lasting(self.proc()), process.to_bytes()).map(Followed::Place);
         }
         if is_magic(place.parent(), &place.last) {
-            return call::open_path(place.parent(), &place.last, 0).map(Followed::There);
+            return self.jump(place.parent(), &place.last).map(Followed::There);
         }
         let target = self.target(place.parent(), &place.last)?;
         let base = if target.first() == Some(&b'/') { self.top(tracee)? } else { place.parent };
@@ -250,7 +250,7 @@ impl World {
                     return Err(libc::ELOOP);
                 }
                 if on_proc && is_magic(at.as_fd(), &name) {
-                    return call::open_path(at.as_fd(), &name, libc::O_DIRECTORY).map(Directory::Held);
+                    return self.jump(at.as_fd(), &name).map(Directory::Held);
                 }
                 let target = self.target(at.as_fd(), &name)?;
                 push_front(ahead, &target);
@@ -275,6 +275,33 @@ impl World {
             name if call::read_link(at, c"self").is_ok_and(|own| own == name) => Err(libc::EACCES),
             _ => Ok(None),
         }
+    }
+
+    /// Follows a magic link, but not to where only the broker is let in: a caller can hold a descriptor of any place.
+    fn jump(&self, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<OwnedFd> {
+        let there = call::open_path(parent, name, 0)?;
+        let is_own = match kind(&call::stat(there.as_fd())?) {
+            libc::S_IFDIR => self.is_own(there.as_fd()),
+            _ => self.is_own_file(there.as_fd()),
+        };
+        if is_own { Err(libc::EACCES) } else { Ok(there) }
+    }
+
+    /// Whether a file is the broker's own in a procfs. It has no parent to climb to, so its path tells: anything but the directory of
+    /// another process on the broker's own procfs counts.
+    fn is_own_file(&self, file: BorrowedFd<'_>) -> bool {
+        if !call::is_proc(file) {
+            return false;
+        }
+        let device = |fd| call::stat(fd).map(|stat| stat.st_dev);
+        let path = call::path_of(file, None);
+        let first = path.strip_prefix(b"/proc/").and_then(|path| path.split(|byte| *byte == b'/').next());
+        let own = call::read_link(self.proc(), c"self");
+        let is_other = match (first, own, device(file), device(self.proc())) {
+            (Some(first), Ok(own), Ok(here), Ok(ours)) => first != own && here == ours,
+            _ => false,
+        };
+        !is_other
     }
 
     /// Whether a directory is the broker's own in a procfs, or lies below it. One whose top cannot be found counts.
