@@ -1,6 +1,7 @@
 //! Policy to Linux kernel: probing the host, compiling a policy into a plan, and entering it.
 
 pub mod bpf;
+pub mod broker;
 pub mod compile;
 pub mod control;
 pub mod doctor;

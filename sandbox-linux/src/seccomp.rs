@@ -17,7 +17,7 @@ mod call;
 mod class;
 mod rule;
 mod summary;
-mod tree;
+pub(crate) mod tree;
 
 use std::sync::LazyLock;
 

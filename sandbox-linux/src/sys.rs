@@ -1,6 +1,7 @@
 //! The only place with unsafe code: system calls behind typed functions.
 
 pub(crate) mod abi;
+pub(crate) mod broker;
 pub(crate) mod descendants;
 mod enter;
 pub(crate) mod first;

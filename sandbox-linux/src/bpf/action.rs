@@ -14,10 +14,14 @@ impl Errno {
     pub const EPERM: Self = Self(1);
     /// Permission denied: what socket(2) documents for a socket that policy forbids.
     pub const EACCES: Self = Self(13);
+    /// Inappropriate ioctl for device: what a file system without a request answers.
+    pub const ENOTTY: Self = Self(25);
     /// Function not implemented: what a kernel built without the call answers.
     pub const ENOSYS: Self = Self(38);
     /// Protocol not supported.
     pub const EPROTONOSUPPORT: Self = Self(93);
+    /// Operation not supported: what landlock(7) documents for a kernel that was started without it.
+    pub const EOPNOTSUPP: Self = Self(95);
     /// Address family not supported by protocol.
     pub const EAFNOSUPPORT: Self = Self(97);
 }
@@ -27,8 +31,10 @@ impl fmt::Display for Errno {
         match *self {
             Self::EPERM => f.write_str("EPERM"),
             Self::EACCES => f.write_str("EACCES"),
+            Self::ENOTTY => f.write_str("ENOTTY"),
             Self::ENOSYS => f.write_str("ENOSYS"),
             Self::EPROTONOSUPPORT => f.write_str("EPROTONOSUPPORT"),
+            Self::EOPNOTSUPP => f.write_str("EOPNOTSUPP"),
             Self::EAFNOSUPPORT => f.write_str("EAFNOSUPPORT"),
             Self(other) => write!(f, "errno {other}"),
         }

@@ -5,17 +5,17 @@ use super::rule::{Condition, Rule};
 use crate::bpf::{Action, Arch, Assembler, Insn, Program, ProgramError, SeccompData, Test};
 
 /// `__X32_SYSCALL_BIT`: marks x32 calls, which come under the same `AUDIT_ARCH` as x86-64 ones.
-pub(super) const X32_BIT: u32 = 0x4000_0000;
+pub(crate) const X32_BIT: u32 = 0x4000_0000;
 
 /// Verdicts for all numbers from `start` up to the next range.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) start: u32,
-    pub(super) verdict: Verdict,
+pub(crate) struct Range {
+    pub(crate) start: u32,
+    pub(crate) verdict: Verdict,
 }
 
 /// Builds the program. `ranges` are sorted and start at 0; `foreign` answers other architectures, `x32` the x32 ABI.
-pub(super) fn program(
+pub(crate) fn program(
     arch: Arch,
     ranges: &[Range],
     foreign: Action,

@@ -1,0 +1,53 @@
+//! The broker: names that must never come into being, and unix sockets that must not be reached, where mounts and
+//! Landlock cannot say so.
+//!
+//! A mount can cover what exists and Landlock can deny what exists; neither can deny one name in a writable directory as
+//! long as it does not exist, and no placeholder may be left on the host. So the calls that bring a name into being are
+//! handed to the sandbox's init by a seccomp listener (seccomp_unotify(2)), which performs them itself: it copies the path
+//! out of the caller's memory once, finds the directory, decides, acts on (directory, last name), and answers with
+//! the result. It never tells the kernel to continue with the caller's own arguments, which another thread could have
+//! changed since.
+//!
+//! The pure half is here: which calls are trapped ([`filter`]), what a trapped call asks for, how a path ends, which name is
+//! guarded, which socket is granted. The system calls are in `sys::broker`. [`hand_over`] is called by the command's
+//! side of the fork in `enter`, [`receive`] and [`Broker`] by the sandbox's init, which lives under the same Landlock domain,
+//! mounts and user as the command, so that the broker can do nothing that the command could not.
+//!
+//! **What it must never do**: wait for anything that a caller controls (whatever may block is done by a process of its own),
+//! follow a link of the caller's into init's own `/proc` directory, or hold a file open for writing when the caller goes on
+//! (its next exec of that file would fail with ETXTBSY).
+//!
+//! **What differs inside while names are guarded**: `openat2` and `io_uring` answer ENOSYS and `landlock_create_ruleset`
+//! EOPNOTSUPP, because a call made by the broker would not be held by a domain that the caller put on itself;
+//! `prctl(PR_SET_DUMPABLE, 0)` answers EPERM, and a program that is not dumpable for another reason (its file may not be
+//! read) gets EPERM for a trapped call, because nobody can read its memory; a peer that asks for the process id of who
+//! connected sees the broker's; a terminal opened with `O_CREAT` does not become the controlling one; a second
+//! listener cannot be installed (EBUSY, one for each process). An overlay mounted inside a nested user namespace writes
+//! to its upper directory without a call that could be trapped: the two must not be granted together.
+
+mod event;
+mod filter;
+mod guard;
+mod path;
+mod request;
+mod socket;
+
+pub use crate::sys::broker::{Broker, Handover, HandoverFailure, HandoverStep, Wait, hand_over, receive};
+pub use event::{Event, Events, MAX_EVENTS};
+pub use filter::{Traps, filter, verdict};
+pub use guard::{Folding, Guard};
+pub use socket::{SocketGrant, SocketRules};
+
+pub(crate) use event::Queue;
+pub(crate) use guard::{NameIndex, on_the_way};
+pub(crate) use path::{MAX_PATH, Split};
+pub(crate) use request::{Forms, Named, Request};
+
+/// Whether callers inside may have another root directory than the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roots {
+    /// The filter refuses chroot, pivot_root and mount namespaces: every caller's `/` is the broker's.
+    Same,
+    /// Nested user namespaces are granted: each caller's root is asked for.
+    Own,
+}

@@ -1,0 +1,76 @@
+//! What the broker has to tell: refusals, and repositories that came into being. Bounded; drained by init.
+
+/// Most events kept between two drains. A refusal costs the caller a call each, so a loop could fill any queue: what is
+/// beyond this is only counted.
+pub const MAX_EVENTS: usize = 1_024;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A guarded name was asked for and refused.
+    NameRefused {
+        /// Index of the guard, as given to [`super::Broker::new`].
+        guard: usize,
+        /// The name, as the caller wrote it.
+        name: Vec<u8>,
+        /// The whole path inside the sandbox, where it can be told.
+        path: Vec<u8>,
+        /// The calling thread, as init sees it.
+        pid: u32,
+    },
+    /// A unix socket was refused.
+    SocketRefused {
+        /// Its path inside the sandbox; for an abstract one the name with its leading NUL.
+        path: Vec<u8>,
+        /// The calling thread, as init sees it.
+        pid: u32,
+    },
+    /// Something named `.git` came into being.
+    Repository {
+        /// Its path inside the sandbox.
+        path: Vec<u8>,
+    },
+}
+
+/// What was drained.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Events {
+    /// The events in order.
+    pub list: Vec<Event>,
+    /// How many more there were since the last drain.
+    pub dropped: u64,
+}
+
+/// The events since the last drain.
+#[derive(Debug, Default)]
+pub(crate) struct Queue(Events);
+
+impl Queue {
+    pub(crate) fn push(&mut self, event: Event) {
+        if self.0.list.len() < MAX_EVENTS {
+            self.0.list.push(event);
+        } else {
+            self.0.dropped = self.0.dropped.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn drain(&mut self) -> Events {
+        std::mem::take(&mut self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_bounded_and_counts_the_rest() {
+        let mut queue = Queue::default();
+        for _ in 0..MAX_EVENTS + 3 {
+            queue.push(Event::Repository { path: b"/a/.git".to_vec() });
+        }
+        let events = queue.drain();
+        assert_eq!((events.list.len(), events.dropped), (MAX_EVENTS, 3));
+        assert_eq!(queue.drain(), Events::default());
+    }
+}

@@ -1,0 +1,126 @@
+//! The filter's answers call by call, and its agreement with the plain verdict.
+
+use super::*;
+
+const NAMES_ONLY: Traps = Traps { names: true, unix_connect: false };
+const SOCKETS_ONLY: Traps = Traps { names: false, unix_connect: true };
+const BOTH: Traps = Traps { names: true, unix_connect: true };
+const NEITHER: Traps = Traps { names: false, unix_connect: false };
+const ALL: [Traps; 4] = [NEITHER, NAMES_ONLY, SOCKETS_ONLY, BOTH];
+
+const ALLOW: Action = Action::Allow;
+const NOTIFY: Action = Action::Notify;
+const EPERM: Action = Action::Errno(Errno::EPERM);
+const ENOSYS: Action = Action::Errno(Errno::ENOSYS);
+const ENOTTY: Action = Action::Errno(Errno::ENOTTY);
+const EOPNOTSUPP: Action = Action::Errno(Errno::EOPNOTSUPP);
+const NO_PROTOCOL: Action = Action::Errno(Errno::EPROTONOSUPPORT);
+
+fn compiled(traps: &Traps, arch: Arch) -> Program {
+    filter(traps, arch).unwrap_or_else(|defect| panic!("{traps:?} {arch}: {defect}"))
+}
+
+fn run(program: &Program, data: &SeccompData) -> Action {
+    program.evaluate(data).unwrap_or_else(|defect| panic!("{data:?}: {defect}")).action
+}
+
+fn check(traps: &Traps, cases: &[(&str, &[u64], Action)]) {
+    for arch in Arch::ALL {
+        let program = compiled(traps, arch);
+        for &(name, given, want) in cases {
+            let call = seccomp::by_name(name).unwrap_or_else(|| panic!("no row for {name}"));
+            let Some(nr) = call.number(arch) else { continue };
+            let mut args = [0; 6];
+            args[..given.len()].copy_from_slice(given);
+            for above in [0, 0xffff_ffff_0000_0000] {
+                let args = args.map(|arg| arg | above);
+                let data = SeccompData { nr: nr.into(), arch: arch.audit(), args, ..SeccompData::default() };
+                assert_eq!(run(&program, &data), want, "{traps:?} {arch} {name} {args:x?}");
+            }
+        }
+    }
+}
+
+const PATH: u64 = 0x7fff_0000_1000;
+
+#[test]
+fn names_are_trapped() {
+    let cases: Vec<(&str, &[u64], Action)> = NAMES.into_iter().map(|name| (name, &[] as &[u64], NOTIFY)).collect();
+    check(&NAMES_ONLY, &cases);
+    check(&BOTH, &cases);
+    let opening: [(&str, &[u64], Action); 14] = [
+        ("open", &[PATH, 0], ALLOW),
+        ("open", &[PATH, 0o101], NOTIFY),
+        ("open", &[PATH, 0o1102], NOTIFY),
+        ("open", &[PATH, 0o10_000_100], ALLOW), // O_PATH voids O_CREAT
+        ("openat", &[3, PATH, 0o2_000_000], ALLOW),
+        ("openat", &[3, PATH, 0o2_000_301], NOTIFY),
+        ("openat", &[3, PATH, 0o20_200_002], ALLOW), // O_TMPFILE has no name
+        ("openat2", &[], ENOSYS),
+        ("io_uring_setup", &[], ENOSYS),
+        ("landlock_create_ruleset", &[], EOPNOTSUPP),
+        ("landlock_restrict_self", &[], ALLOW),
+        ("prctl", &[4, 0], EPERM),
+        ("prctl", &[4, 1], ALLOW),
+        ("prctl", &[38, 1], ALLOW),
+    ];
+    check(&NAMES_ONLY, &opening);
+    let requests = NAMING_IOCTLS.map(u64::from);
+    for request in requests {
+        check(&NAMES_ONLY, &[("ioctl", &[3, request], ENOTTY)]);
+        check(&SOCKETS_ONLY, &[("ioctl", &[3, request], ALLOW)]);
+    }
+    check(&NAMES_ONLY, &[("ioctl", &[3, 0x5401], ALLOW), ("connect", &[3], ALLOW), ("socket", &[1, 2], ALLOW)]);
+}
+
+#[test]
+fn sockets_are_trapped() {
+    let cases: [(&str, &[u64], Action); 16] = [
+        ("connect", &[3, PATH, 16], NOTIFY),
+        ("bind", &[3, PATH, 16], NOTIFY),
+        ("socket", &[1, 1], ALLOW),
+        ("socket", &[1, 5 | 0o2_004_000], ALLOW),
+        ("socket", &[1, 2], NO_PROTOCOL),
+        ("socket", &[1, 2 | 0o2_000_000], NO_PROTOCOL),
+        ("socket", &[1, 3], NO_PROTOCOL),
+        ("socket", &[2, 2], ALLOW),
+        ("socketpair", &[1, 1], ALLOW),
+        ("socketpair", &[1, 2], NO_PROTOCOL),
+        ("socketpair", &[1, 3], NO_PROTOCOL),
+        ("sendto", &[], ALLOW),
+        ("io_uring_setup", &[], ENOSYS),
+        ("landlock_create_ruleset", &[], EOPNOTSUPP),
+        ("openat", &[3, PATH, 0o101], ALLOW),
+        ("mkdir", &[], ALLOW),
+    ];
+    check(&SOCKETS_ONLY, &cases);
+}
+
+#[test]
+fn the_program_means_the_verdict_for_every_number() {
+    let edges = [0, 1, 2, 3, 4, 5, 0o100, 0o101, 0o10_000_100, 0x5000_940e, 0xffff_ffff];
+    for traps in ALL {
+        for arch in Arch::ALL {
+            let program = compiled(&traps, arch);
+            for nr in (0..600).chain(X32_BIT..X32_BIT + 600) {
+                for (first, second) in edges.into_iter().flat_map(|a| edges.map(|b| (a, b))) {
+                    let args = [first, second, first, second, 0, 0];
+                    let data = SeccompData { nr, arch: arch.audit(), args, ..SeccompData::default() };
+                    assert_eq!(run(&program, &data), verdict(&traps, arch, &data), "{traps:?} {arch} {nr} {args:x?}");
+                }
+            }
+            let foreign = SeccompData { nr: 5, arch: 0x4000_0003, ..SeccompData::default() };
+            assert_eq!(run(&program, &foreign), FOREIGN);
+        }
+    }
+}
+
+/// Nothing but the listed calls is touched, so that a build pays only where names are made.
+#[test]
+fn without_traps_everything_passes() {
+    for arch in Arch::ALL {
+        for call in CALLS {
+            assert_eq!(of_call(&NEITHER, call.name), Verdict::Always(ALLOW), "{arch} {}", call.name);
+        }
+    }
+}

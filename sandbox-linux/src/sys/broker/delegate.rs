@@ -1,0 +1,114 @@
+//! Work that may wait for another process: done by a process of its own, watched by a second one that ends it when its caller
+//! is gone or interrupted. The broker goes on at once; init reaps the watcher like any other child.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+use super::call::{self, Kernel, errno, owned};
+use super::listener::Notification;
+use super::tracee::Tracee;
+use super::{Answer, Broker, Wait};
+
+/// How often the watcher looks whether the caller still waits and no signal has come for it. Nobody is told by an event that a
+/// notification has become void.
+const WATCH_INTERVAL_MS: libc::c_int = 50;
+
+impl Broker {
+    /// Lets another process act and answer.
+    pub(super) fn delegate(
+        &self,
+        call: &Notification,
+        tracee: &Tracee,
+        act: &dyn Fn() -> Kernel<Answer>,
+    ) -> Answer {
+        match fork() {
+            Ok(Fork::Parent(_)) => Answer::Delegated,
+            Ok(Fork::Child) => self.watch(call, tracee, act),
+            Err(_) => Answer::Errno(libc::ENOMEM),
+        }
+    }
+
+    /// The watcher. It is as small as init, and holds what init holds until it ends.
+    fn watch(&self, call: &Notification, tracee: &Tracee, act: &dyn Fn() -> Kernel<Answer>) -> ! {
+        let worker = match fork() {
+            Ok(Fork::Child) => {
+                let answer = act().unwrap_or_else(Answer::Errno);
+                self.listener.conclude(call.id, answer);
+                exit()
+            }
+            Ok(Fork::Parent(worker)) => worker,
+            Err(_) => {
+                self.listener.conclude(call.id, Answer::Errno(libc::ENOMEM));
+                exit()
+            }
+        };
+        let Ok(end) = end_of(worker) else { exit() };
+        while !ends(&end) {
+            if !self.listener.is_valid(call.id) {
+                kill(worker);
+                break;
+            }
+            let interruption = if self.listener.wait() == Wait::Killable { tracee.interruption() } else { None };
+            if let Some(errno) = interruption {
+                kill(worker);
+                self.listener.conclude(call.id, Answer::Errno(errno));
+                break;
+            }
+        }
+        reap(worker);
+        exit()
+    }
+}
+
+enum Fork {
+    Parent(libc::pid_t),
+    Child,
+}
+
+/// Forks; the child ends with its parent.
+fn fork() -> Kernel<Fork> {
+    // SAFETY: this process has one thread, so the child may do all that its parent may.
+    let child = unsafe { libc::fork() };
+    match child {
+        -1 => Err(errno()),
+        0 => {
+            // SAFETY: sets a property of this process.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            Ok(Fork::Child)
+        }
+        child => Ok(Fork::Parent(child)),
+    }
+}
+
+/// A descriptor that tells when a process ends (pidfd_open(2)).
+fn end_of(process: libc::pid_t) -> Kernel<OwnedFd> {
+    // SAFETY: makes a descriptor.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) })
+}
+
+/// Waits a while for the end.
+fn ends(end: &OwnedFd) -> bool {
+    let mut wait = libc::pollfd { fd: end.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: `wait` is one valid entry.
+    let ready = unsafe { libc::poll(&raw mut wait, 1, WATCH_INTERVAL_MS) };
+    ready > 0
+}
+
+fn kill(child: libc::pid_t) {
+    // SAFETY: a child of ours that is not reaped yet, so the number is still its own.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+}
+
+fn reap(child: libc::pid_t) {
+    loop {
+        // SAFETY: waits for our own child; no status is asked for.
+        let reaped = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        if reaped != -1 || call::errno() != libc::EINTR {
+            return;
+        }
+    }
+}
+
+fn exit() -> ! {
+    // SAFETY: ends this process without running anything of its parent's.
+    unsafe { libc::_exit(0) }
+}

@@ -1,0 +1,154 @@
+//! The listener of a seccomp filter: notifications in, answers and descriptors out (seccomp_unotify(2)).
+
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use super::call::{Kernel, check, errno};
+use super::{Answer, Opened, Wait};
+
+/// `SECCOMP_IOCTL_NOTIF_RECV`, `_SEND`, `_ID_VALID`, `_ADDFD` (`linux/seccomp.h`): direction, size, `!`, number.
+const RECEIVE: libc::c_ulong = request(3, size_of::<libc::seccomp_notif>(), 0);
+const SEND: libc::c_ulong = request(3, size_of::<libc::seccomp_notif_resp>(), 1);
+const ID_VALID: libc::c_ulong = request(1, size_of::<u64>(), 2);
+const ADD_DESCRIPTOR: libc::c_ulong = request(1, size_of::<libc::seccomp_notif_addfd>(), 3);
+/// `SECCOMP_ADDFD_FLAG_SEND`: the descriptor is the answer (Linux 5.14).
+const ADD_AND_SEND: u32 = 1 << 1;
+
+#[expect(clippy::cast_possible_truncation, reason = "sizes of three small structures")]
+const fn request(direction: u32, size: usize, number: u32) -> libc::c_ulong {
+    ((direction << 30) | ((size as u32) << 16) | ((b'!' as u32) << 8) | number) as libc::c_ulong
+}
+
+/// One call that waits for an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Notification {
+    pub(super) id: u64,
+    /// The calling thread.
+    pub(super) pid: u32,
+    pub(super) nr: u32,
+    pub(super) args: [u64; 6],
+}
+
+/// The listening end.
+#[derive(Debug)]
+pub(super) struct Listener {
+    fd: OwnedFd,
+    wait: Wait,
+}
+
+impl Listener {
+    pub(super) fn new(fd: OwnedFd, wait: Wait) -> Self {
+        Self { fd, wait }
+    }
+
+    pub(super) fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    /// Takes one call; nothing when its caller has gone meanwhile.
+    pub(super) fn receive(&self) -> Kernel<Option<Notification>> {
+        loop {
+            // SAFETY: all-zero is a valid value; the kernel insists on it.
+            let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+            // SAFETY: `call` is a valid place for the result, of the size that the request tells.
+            let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), RECEIVE, &raw mut call) };
+            match check(result.into()) {
+                Ok(_) => {
+                    let (nr, args) = (call.data.nr.cast_unsigned(), call.data.args);
+                    return Ok(Some(Notification { id: call.id, pid: call.pid, nr, args }));
+                }
+                Err(libc::ENOENT) => return Ok(None),
+                Err(libc::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Whether the caller still waits.
+    pub(super) fn is_valid(&self, id: u64) -> bool {
+        // SAFETY: the kernel reads one u64.
+        let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), ID_VALID, &raw const id) };
+        result == 0
+    }
+
+    /// Answers. Gives the answer back when nobody heard it: the caller was interrupted and will come again, or is dead.
+    pub(super) fn conclude(&self, id: u64, answer: Answer) -> Option<Answer> {
+        match answer {
+            Answer::Delegated => None,
+            Answer::Done => self.unheard(self.send(id, 0, 0), Answer::Done),
+            Answer::Errno(number) => {
+                // What an interrupted caller would be told again is found out again.
+                let _ = self.send(id, 0, -number);
+                None
+            }
+            Answer::Descriptor(opened) => self.descriptor(id, opened),
+        }
+    }
+
+    fn unheard(&self, sent: Kernel<()>, answer: Answer) -> Option<Answer> {
+        (sent == Err(libc::ENOENT)).then_some(answer)
+    }
+
+    /// Where signals cannot interrupt the caller, its descriptor is made first, ours is closed, and then it goes on: were ours
+    /// still open, the caller's exec of a file that it has just written would fail with ETXTBSY. Elsewhere making the
+    /// descriptor and going on is one step, so that an interrupted caller has none that it does not know of.
+    fn descriptor(&self, id: u64, opened: Opened) -> Option<Answer> {
+        if self.wait == Wait::Interruptible {
+            match self.add(id, &opened, ADD_AND_SEND) {
+                Ok(_) => return None,
+                // Linux before 5.14 does not know the flag.
+                Err(libc::EINVAL) => {}
+                Err(errno) => return self.not_added(id, opened, errno),
+            }
+        }
+        match self.add(id, &opened, 0) {
+            Ok(number) => {
+                drop(opened);
+                let _ = self.send(id, number, 0);
+                None
+            }
+            Err(errno) => self.not_added(id, opened, errno),
+        }
+    }
+
+    fn not_added(&self, id: u64, opened: Opened, errno: i32) -> Option<Answer> {
+        if errno == libc::ENOENT {
+            return Some(Answer::Descriptor(opened));
+        }
+        drop(opened);
+        // EMFILE among others: the caller's own limit.
+        let _ = self.send(id, 0, -errno);
+        None
+    }
+
+    fn add(&self, id: u64, opened: &Opened, flags: u32) -> Kernel<i64> {
+        let srcfd = opened.file.as_raw_fd().cast_unsigned();
+        let add = libc::seccomp_notif_addfd { id, flags, srcfd, newfd: 0, newfd_flags: opened.cloexec };
+        loop {
+            // SAFETY: `add` is valid for the size that the request tells; the kernel only reads it.
+            let number = unsafe { libc::ioctl(self.fd.as_raw_fd(), ADD_DESCRIPTOR, &raw const add) };
+            if number >= 0 {
+                return Ok(number.into());
+            }
+            match errno() {
+                libc::EINTR => {}
+                // The caller went away while the descriptor was on its way.
+                libc::ESRCH | libc::EINPROGRESS => return Err(libc::ENOENT),
+                errno => return Err(errno),
+            }
+        }
+    }
+
+    /// Sends a value, or a negative error number.
+    fn send(&self, id: u64, val: i64, error: i32) -> Kernel<()> {
+        let answer = libc::seccomp_notif_resp { id, val, error, flags: 0 };
+        // SAFETY: `answer` is valid for the size that the request tells; the kernel only reads it.
+        let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), SEND, &raw const answer) };
+        check(result.into()).map(drop)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,212 @@
+//! Making and moving names: mkdir, mknod, symlink, link, rename. Each is performed on (directory, last name), so that what
+//! was judged is what is done, whatever happens to the path meanwhile.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::rc::Rc;
+
+use super::call::{self, Kernel};
+use super::directory::Place;
+use super::guarded::Arriving;
+use super::listener::Notification;
+use super::tracee::Tracee;
+use super::{Answer, Broker};
+use crate::broker::Named;
+
+const RENAME_NOREPLACE: u32 = libc::RENAME_NOREPLACE;
+const RENAME_EXCHANGE: u32 = libc::RENAME_EXCHANGE;
+const RENAME_WHITEOUT: u32 = libc::RENAME_WHITEOUT;
+const AT_SYMLINK_FOLLOW: u32 = libc::AT_SYMLINK_FOLLOW.cast_unsigned();
+const AT_EMPTY_PATH: u32 = libc::AT_EMPTY_PATH.cast_unsigned();
+
+impl Broker {
+    pub(super) fn make_directory(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        at: Named,
+        mode: u32,
+    ) -> Kernel<Answer> {
+        self.make(call, tracee, at, &Arriving::Empty, &|place| {
+            call::make_directory(place.parent(), &place.last, mode)
+        })
+    }
+
+    pub(super) fn make_node(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        at: Named,
+        (mode, device): (u32, u32),
+    ) -> Kernel<Answer> {
+        self.make(call, tracee, at, &Arriving::Empty, &|place| {
+            call::make_node(place.parent(), &place.last, mode, device)
+        })
+    }
+
+    pub(super) fn symlink(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        target: u64,
+        at: Named,
+    ) -> Kernel<Answer> {
+        let target = tracee.path(target)?;
+        self.make(call, tracee, at, &Arriving::Link, &|place| {
+            call::symlink(&target, place.parent(), &place.last)
+        })
+    }
+
+    /// Makes a name that fails with EEXIST where there is one.
+    fn make(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        at: Named,
+        arriving: &Arriving<'_>,
+        act: &dyn Fn(&Place<'_>) -> Kernel<()>,
+    ) -> Kernel<Answer> {
+        let path = tracee.path(at.path)?;
+        self.still(call)?;
+        if !matches!(arriving, Arriving::Link) {
+            self.adopt_umask(tracee);
+        }
+        let world = Rc::clone(&self.world);
+        let place = world.place(tracee, world.locate(tracee, at.dir, &path)?)?;
+        if self.exists_guarded(call, &place)? {
+            return Err(libc::EEXIST);
+        }
+        self.check_arrival(call, &place, arriving)?;
+        act(&place)?;
+        self.arrived(&place);
+        Ok(Answer::Done)
+    }
+
+    /// Refuses a guarded name that is missing; whether it is there already, put by the host, is answered.
+    pub(super) fn exists_guarded(&mut self, call: &Notification, place: &Place<'_>) -> Kernel<bool> {
+        let Some(name) = place.name() else { return Ok(false) };
+        let Some(guard) = self.guarded.forbids(place.parent(), name)? else { return Ok(false) };
+        if place.stat().is_ok() {
+            return Ok(true);
+        }
+        Err(self.refuse(call, guard, place.parent(), name))
+    }
+
+    fn check_arrival(
+        &mut self,
+        call: &Notification,
+        place: &Place<'_>,
+        arriving: &Arriving<'_>,
+    ) -> Kernel<()> {
+        match self.guarded.check_arrival(place, arriving)? {
+            None => Ok(()),
+            Some(guard) => {
+                let name = place.name().unwrap_or_default();
+                Err(self.refuse(call, guard, place.parent(), name))
+            }
+        }
+    }
+
+    /// Looks after a name that has come into being at a place.
+    pub(super) fn arrived(&mut self, place: &Place<'_>) {
+        if let Some(name) = place.name() {
+            self.made(place.parent(), name);
+        }
+    }
+
+    pub(super) fn link(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        (from, to): (Named, Named),
+        flags: u32,
+    ) -> Kernel<Answer> {
+        if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(libc::EINVAL);
+        }
+        let old = match tracee.path(from.path) {
+            // The descriptor itself is meant.
+            Err(libc::ENOENT) if flags & AT_EMPTY_PATH != 0 => CString::default(),
+            other => other?,
+        };
+        let new = tracee.path(to.path)?;
+        self.still(call)?;
+        let world = Rc::clone(&self.world);
+        let existing = if old.is_empty() {
+            Existing::File(world.descriptor(tracee, from.dir)?)
+        } else if flags & AT_SYMLINK_FOLLOW != 0 {
+            Existing::File(world.look(tracee, from, &old)?)
+        } else {
+            Existing::Name(world.place(tracee, world.locate(tracee, from.dir, &old)?)?)
+        };
+        let place = world.place(tracee, world.locate(tracee, to.dir, &new)?)?;
+        if self.exists_guarded(call, &place)? {
+            return Err(libc::EEXIST);
+        }
+        let arriving = match &existing {
+            Existing::Name(from) => Arriving::Moved(from),
+            Existing::File(_) => Arriving::Link,
+        };
+        self.check_arrival(call, &place, &arriving)?;
+        match &existing {
+            Existing::Name(from) => call::link(from.parent(), &from.last, place.parent(), &place.last, 0),
+            Existing::File(file) => {
+                let path = CString::new(format!("{}", file.as_raw_fd())).unwrap_or_default();
+                let own = world.own_descriptors()?;
+                call::link(own.as_fd(), &path, place.parent(), &place.last, libc::AT_SYMLINK_FOLLOW)
+            }
+        }?;
+        self.arrived(&place);
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn rename(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        (from, to): (Named, Named),
+        flags: u32,
+    ) -> Kernel<Answer> {
+        let both = flags & RENAME_EXCHANGE != 0;
+        let known = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+        if flags & !known != 0 || (both && flags & (RENAME_NOREPLACE | RENAME_WHITEOUT) != 0) {
+            return Err(libc::EINVAL);
+        }
+        let (old, new) = (tracee.path(from.path)?, tracee.path(to.path)?);
+        self.still(call)?;
+        let world = Rc::clone(&self.world);
+        let from = world.place(tracee, world.locate(tracee, from.dir, &old)?)?;
+        let to = world.place(tracee, world.locate(tracee, to.dir, &new)?)?;
+        self.check_rename(call, &from, &to)?;
+        if both || flags & RENAME_WHITEOUT != 0 {
+            self.check_rename(call, &to, &from)?;
+        }
+        call::rename(from.parent(), &from.last, to.parent(), &to.last, flags)?;
+        self.arrived(&to);
+        if both {
+            self.arrived(&from);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// What one direction of a move must not do. A source that is missing is for the kernel to tell.
+    fn check_rename(&mut self, call: &Notification, from: &Place<'_>, to: &Place<'_>) -> Kernel<()> {
+        if let Some(name) = to.name()
+            && let Some(guard) = self.guarded.forbids(to.parent(), name)?
+            && from.stat().is_ok()
+        {
+            return Err(self.refuse(call, guard, to.parent(), name));
+        }
+        self.guarded.check_moved(from)?;
+        self.guarded.check_moved(to)?;
+        self.check_arrival(call, to, &Arriving::Moved(from))
+    }
+}
+
+/// What a hard link is made of.
+enum Existing<'a> {
+    /// A name, not followed.
+    Name(Place<'a>),
+    /// A file, found by following links.
+    File(OwnedFd),
+}

@@ -1,0 +1,296 @@
+//! Opening with `O_CREAT`: makes the file where it is missing, opens it where it is there, and hands the caller a descriptor.
+//!
+//! A file is made by `O_CREAT | O_EXCL` first, whatever was asked for: that never follows a link, never blocks, and is all there is
+//! to do for most calls. What exists is looked at, followed by hand where it is a link (the name that it leads to may
+//! be guarded, or missing), and opened with `O_NONBLOCK`, which is taken away again. Only what waits for another process (a
+//! FIFO's other end, a broken lease) is left to a process of its own.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use super::call::{self, Kernel, NONBLOCK};
+use super::directory::{Place, kind};
+use super::listener::Notification;
+use super::resolve::{Followed, Located, NO_LINKS};
+use super::tracee::Tracee;
+use super::{Answer, Broker, Opened};
+use crate::broker::{Named, Split};
+
+/// The flags that openat(2) knows (`VALID_OPEN_FLAGS`, `linux/fcntl.h`); it ignores all others, openat2(2) does not.
+const KNOWN: u32 = (libc::O_ACCMODE
+    | libc::O_CREAT
+    | libc::O_EXCL
+    | libc::O_NOCTTY
+    | libc::O_TRUNC
+    | libc::O_APPEND
+    | libc::O_NONBLOCK
+    | libc::O_SYNC
+    | libc::O_DSYNC
+    | libc::O_ASYNC
+    | libc::O_DIRECT
+    | libc::O_DIRECTORY
+    | libc::O_NOFOLLOW
+    | libc::O_NOATIME
+    | libc::O_CLOEXEC
+    | libc::O_TMPFILE)
+    .cast_unsigned();
+/// `O_LARGEFILE` of the kernel, which openat(2) adds on 64-bit machines and the C library hides.
+#[cfg(target_arch = "x86_64")]
+const LARGE_FILE: u32 = 0o100_000;
+#[cfg(target_arch = "aarch64")]
+const LARGE_FILE: u32 = 0o400_000;
+
+const CREATE: u32 = libc::O_CREAT.cast_unsigned();
+const EXCLUSIVE: u32 = libc::O_EXCL.cast_unsigned();
+const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
+const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
+const NOCTTY: u32 = libc::O_NOCTTY.cast_unsigned();
+/// Flags that can be changed after opening (fcntl(2), `F_SETFL`).
+const CHANGEABLE: u32 =
+    (libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME).cast_unsigned();
+/// The permissions that a file can have.
+const MODE: u32 = 0o7777;
+/// Tries while another process makes and removes the name in turn.
+const MAX_TRIES: u32 = 64;
+/// The device number of `/dev/tty`.
+const OWN_TERMINAL: libc::dev_t = libc::makedev(5, 0);
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// `O_CREAT` among them; never `O_CLOEXEC`.
+    flags: u32,
+    cloexec: u32,
+    mode: u32,
+}
+
+impl How {
+    fn new(flags: u32, mode: u32) -> Self {
+        let known = (flags & KNOWN & !CLOEXEC) | LARGE_FILE;
+        Self { flags: known, cloexec: flags & CLOEXEC, mode: mode & MODE }
+    }
+
+    fn has(self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn is_writing(self) -> bool {
+        self.flags & libc::O_ACCMODE.cast_unsigned() == libc::O_WRONLY.cast_unsigned()
+    }
+
+    fn is_both(self) -> bool {
+        self.flags & libc::O_ACCMODE.cast_unsigned() == libc::O_RDWR.cast_unsigned()
+    }
+
+    /// The flags for a file that is there and is not to be made.
+    fn existing(self) -> u32 {
+        self.flags & !(CREATE | EXCLUSIVE)
+    }
+
+    fn answer(self, file: OwnedFd) -> Answer {
+        Answer::Descriptor(Opened { file, cloexec: self.cloexec })
+    }
+}
+
+impl Broker {
+    pub(super) fn open(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        at: Named,
+        flags: u32,
+        mode: u32,
+    ) -> Kernel<Answer> {
+        let path = tracee.path(at.path)?;
+        self.still(call)?;
+        let how = How::new(flags, mode);
+        let world = Rc::clone(&self.world);
+        let located = world.locate(tracee, at.dir, &path)?;
+        if let Some(answer) = self.open_new(tracee, &located, how)? {
+            return Ok(answer);
+        }
+        let mut links = 0;
+        let mut place = world.place_to_open(tracee, at, &path, &mut links)?;
+        for _ in 0..MAX_TRIES {
+            match self.open_at(call, tracee, &place, how)? {
+                Step::Answer(answer) => return Ok(answer),
+                Step::Again => {}
+                Step::Link => match world.follow(tracee, place, &mut links)? {
+                    Followed::Place(next) => place = next,
+                    Followed::There(there) => return self.reopen(call, tracee, there.as_fd(), how),
+                },
+            }
+        }
+        Err(libc::EAGAIN)
+    }
+
+    /// Makes the file in one step, when its name is of no interest and no link is on the way. Nothing when that says
+    /// nothing yet.
+    fn open_new(&mut self, tracee: &Tracee, located: &Located<'_>, how: How) -> Kernel<Option<Answer>> {
+        let split = Split::of(located.path.to_bytes()).ok_or(libc::ENOENT)?;
+        let interesting = |name| self.guarded.is_name(name) || self.guarded.is_on_a_way(name);
+        // Devices and processes are there or cannot be made.
+        let virtual_place = split.relative.starts_with(b"dev/") || split.relative.starts_with(b"proc/");
+        if virtual_place || split.name().is_none_or(|name| name == b".git" || interesting(name)) {
+            return Ok(None);
+        }
+        self.adopt_umask(tracee);
+        let flags = how.flags | EXCLUSIVE | CLOEXEC;
+        match call::openat2(located.base.as_fd(), &located.path, flags, how.mode, NO_LINKS | located.within()) {
+            Ok(file) => Ok(Some(how.answer(file))),
+            Err(libc::EEXIST) if how.has(EXCLUSIVE) => Err(libc::EEXIST),
+            Err(libc::EEXIST | libc::ELOOP | libc::EAGAIN) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// One try at a place.
+    fn open_at(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        place: &Place<'_>,
+        how: How,
+    ) -> Kernel<Step> {
+        let is_guarded = self.exists_guarded(call, place)?;
+        if !is_guarded {
+            self.adopt_umask(tracee);
+            let flags = how.flags | EXCLUSIVE | CLOEXEC;
+            match call::openat2(place.parent(), &place.last, flags, how.mode, NO_LINKS) {
+                Ok(file) => {
+                    self.arrived(place);
+                    return Ok(Step::Answer(how.answer(file)));
+                }
+                Err(libc::EEXIST | libc::ELOOP) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        if how.has(EXCLUSIVE) {
+            return Err(libc::EEXIST);
+        }
+        let Ok(stat) = place.stat() else { return Ok(Step::Again) };
+        match kind(&stat) {
+            libc::S_IFLNK if how.has(NOFOLLOW) => Err(libc::ELOOP),
+            libc::S_IFLNK => Ok(Step::Link),
+            libc::S_IFDIR if is_guarded => Err(libc::EISDIR),
+            libc::S_IFCHR if stat.st_rdev == OWN_TERMINAL => self.terminal(tracee, how),
+            libc::S_IFIFO if !how.has(NONBLOCK) => self.open_fifo(call, tracee, place, how),
+            found => {
+                let flags = if is_guarded { how.existing() } else { how.flags };
+                self.open_there(call, tracee, place, (how, flags), found)
+            }
+        }
+    }
+
+    /// Opens what is there, if it is still of that kind.
+    fn open_there(
+        &self,
+        call: &Notification,
+        tracee: &Tracee,
+        place: &Place<'_>,
+        (how, flags): (How, u32),
+        found: libc::mode_t,
+    ) -> Kernel<Step> {
+        let try_flags = flags | NONBLOCK | NOCTTY | CLOEXEC;
+        match call::openat2(place.parent(), &place.last, try_flags, mode_for(flags, how), NO_LINKS) {
+            Ok(file) if kind(&call::stat(file.as_fd())?) != found => Ok(Step::Again),
+            Ok(file) => settle(&file, how).map(|()| Step::Answer(how.answer(file))),
+            Err(libc::ELOOP | libc::ENOENT) => Ok(Step::Again),
+            // A lease that its holder has to give up first (fcntl(2), F_SETLEASE).
+            Err(libc::EWOULDBLOCK) if !how.has(NONBLOCK) => Ok(self.wait_open(call, tracee, place, how)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// A FIFO with a reader is opened for writing, and for both without any; all else waits for the other end.
+    fn open_fifo(
+        &self,
+        call: &Notification,
+        tracee: &Tracee,
+        place: &Place<'_>,
+        how: How,
+    ) -> Kernel<Step> {
+        if how.is_writing() || how.is_both() {
+            match self.open_there(call, tracee, place, (how, how.existing()), libc::S_IFIFO) {
+                Err(libc::ENXIO) => {}
+                other => return other,
+            }
+        }
+        Ok(self.wait_open(call, tracee, place, how))
+    }
+
+    fn wait_open(&self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Step {
+        let flags = how.existing() | NOCTTY | CLOEXEC;
+        Step::Answer(self.delegate(call, tracee, &|| {
+            call::openat2(place.parent(), &place.last, flags, 0, NO_LINKS).map(|file| how.answer(file))
+        }))
+    }
+
+    /// Opens anew what a magic link led to, which is there.
+    fn reopen(
+        &self,
+        call: &Notification,
+        tracee: &Tracee,
+        there: BorrowedFd<'_>,
+        how: How,
+    ) -> Kernel<Answer> {
+        let stat = call::stat(there)?;
+        let waits = kind(&stat) == libc::S_IFIFO && !how.has(NONBLOCK);
+        if kind(&stat) == libc::S_IFDIR {
+            return Err(libc::EISDIR);
+        }
+        if kind(&stat) == libc::S_IFCHR && stat.st_rdev == OWN_TERMINAL {
+            return self.terminal(tracee, how).map(Step::answer);
+        }
+        let own = self.world.own_descriptors()?;
+        let name = super::tracee::number(call::number(there));
+        let flags = how.existing() & !NOFOLLOW | NOCTTY;
+        if !waits || how.is_writing() || how.is_both() {
+            match call::openat(own.as_fd(), &name, flags | NONBLOCK) {
+                Ok(file) => return settle(&file, how).map(|()| how.answer(file)),
+                Err(libc::ENXIO) if waits => {}
+                Err(libc::EWOULDBLOCK) if !how.has(NONBLOCK) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        let open = || {
+            // In that process the links are its own.
+            let own = self.world.own_descriptors()?;
+            call::openat(own.as_fd(), &name, flags).map(|file| how.answer(file))
+        };
+        Ok(self.delegate(call, tracee, &open))
+    }
+
+    fn terminal(&self, tracee: &Tracee, how: How) -> Kernel<Step> {
+        let file = super::terminal::open(&self.world, tracee, how.existing() | NOCTTY | NONBLOCK)?;
+        settle(&file, how)?;
+        Ok(Step::Answer(how.answer(file)))
+    }
+}
+
+/// How far a try came.
+enum Step {
+    Answer(Answer),
+    /// A link is there, to be followed.
+    Link,
+    /// Something changed meanwhile.
+    Again,
+}
+
+impl Step {
+    fn answer(self) -> Answer {
+        match self {
+            Self::Answer(answer) => answer,
+            Self::Link | Self::Again => Answer::Errno(libc::EAGAIN),
+        }
+    }
+}
+
+fn mode_for(flags: u32, how: How) -> u32 {
+    if flags & CREATE == 0 { 0 } else { how.mode }
+}
+
+/// Takes `O_NONBLOCK` away where it was not asked for.
+fn settle(file: &OwnedFd, how: How) -> Kernel<()> {
+    if how.has(NONBLOCK) { Ok(()) } else { call::set_flags(file.as_fd(), how.flags & CHANGEABLE) }
+}

@@ -1,0 +1,364 @@
+//! Finds the directory that a caller's path ends in, as the caller would find it.
+//!
+//! Nearly every path has no link in it, and one openat2(2) that forbids links finds its directory. With ordinary links one that
+//! forbids magic ones does, unless it ends on a procfs, where `self` would be the broker. What is left is walked by
+//! hand, component by component: `self` becomes the caller, a magic link is followed by the kernel from the process it belongs
+//! to, and the broker's own `/proc` directory is closed (EACCES), for the kernel lets a process into its own where the caller
+//! could not go.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use super::call::{self, Kernel};
+use super::directory::{Directory, Identity, Place, identity, kind};
+use super::tracee::{Tracee, below, number};
+use crate::broker::{Named, Roots, Split};
+
+pub(super) const NO_LINKS: u64 = libc::RESOLVE_NO_SYMLINKS;
+pub(super) const NO_MAGIC: u64 = libc::RESOLVE_NO_MAGICLINKS;
+const IN_ROOT: u64 = libc::RESOLVE_IN_ROOT;
+
+/// Most links in one path (`MAXSYMLINKS`, path_resolution(7)).
+const MAX_LINKS: u32 = 40;
+/// `PROC_ROOT_INO`: the number of a procfs's top directory.
+const PROC_ROOT: libc::ino_t = 1;
+/// How deep below its top a directory of a procfs can lie: `PID/task/TID/net/…`.
+const MAX_PROC_DEPTH: u32 = 16;
+
+const DIRECTORY: u32 = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned();
+const PATH: u32 = (libc::O_PATH | libc::O_CLOEXEC).cast_unsigned();
+
+/// The tree as the broker sees it.
+#[derive(Debug)]
+pub(super) struct World {
+    root: OwnedFd,
+    proc: OwnedFd,
+    roots: Roots,
+    /// Whether the kernel would refuse to follow another user's link in a shared directory (fs.protected_symlinks).
+    protects_links: bool,
+}
+
+/// A path that was read from a caller, and where it starts.
+#[derive(Debug)]
+pub(super) struct Located<'a> {
+    pub(super) base: Directory<'a>,
+    /// The path without leading slashes.
+    pub(super) path: CString,
+    /// More flags for openat2(2): where the caller's root is another.
+    within: u64,
+}
+
+impl Located<'_> {
+    /// More flags for openat2(2).
+    pub(super) fn within(&self) -> u64 {
+        self.within
+    }
+}
+
+impl World {
+    pub(super) fn new(roots: Roots) -> Kernel<Self> {
+        let root = call::open_absolute(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
+        let proc = call::open_absolute(c"/proc", libc::O_PATH | libc::O_DIRECTORY)?;
+        if !call::is_proc(proc.as_fd()) {
+            return Err(libc::ENOSYS);
+        }
+        let sysctl = std::fs::read("/proc/sys/fs/protected_symlinks");
+        let protects_links = sysctl.map_or(true, |text| text.first() != Some(&b'0'));
+        Ok(Self { root, proc, roots, protects_links })
+    }
+
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    pub(super) fn proc(&self) -> BorrowedFd<'_> {
+        self.proc.as_fd()
+    }
+
+    pub(super) fn roots(&self) -> Roots {
+        self.roots
+    }
+
+    /// Where a path starts. To be called after the notification was found valid.
+    pub(super) fn locate(&self, tracee: &Tracee, dir: i32, path: &CStr) -> Kernel<Located<'_>> {
+        let split = Split::of(path.to_bytes()).ok_or(libc::ENOENT)?;
+        let relative = CString::new(split.relative).map_err(|_| libc::EINVAL)?;
+        let (base, within) = match (split.is_absolute, self.roots) {
+            (true, Roots::Same) => (Directory::Lasting(self.root()), 0),
+            (true, Roots::Own) => (Directory::Held(tracee.root()?), IN_ROOT),
+            (false, _) => (Directory::Held(self.descriptor(tracee, dir)?), 0),
+        };
+        Ok(Located { base, path: relative, within })
+    }
+
+    /// Opens what a path names, as a place, following the last link.
+    pub(super) fn look(&self, tracee: &Tracee, named: Named, path: &CStr) -> Kernel<OwnedFd> {
+        let located = self.locate(tracee, named.dir, path)?;
+        let resolve = NO_MAGIC | located.within;
+        match call::openat2(located.base.as_fd(), &located.path, PATH, 0, resolve) {
+            Ok(found) if !call::is_proc(found.as_fd()) => return Ok(found),
+            // An error may be one of the broker's own `/proc/self`.
+            Ok(_) | Err(_) => {}
+        }
+        let mut links = 0;
+        let mut place = self.walk(tracee, located, &mut links)?;
+        while kind(&place.stat()?) == libc::S_IFLNK {
+            place = match self.follow(tracee, place, &mut links)? {
+                Followed::Place(next) => next,
+                Followed::There(there) => return Ok(there),
+            };
+        }
+        call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW)
+    }
+
+    /// What a caller's descriptor refers to, or its working directory.
+    pub(super) fn descriptor(&self, tracee: &Tracee, fd: i32) -> Kernel<OwnedFd> {
+        if fd == libc::AT_FDCWD { tracee.cwd() } else { tracee.descriptor(fd) }
+    }
+
+    /// The broker's own descriptors, as a directory of magic links.
+    pub(super) fn own_descriptors(&self) -> Kernel<OwnedFd> {
+        call::open_path(self.proc(), c"self/fd", libc::O_DIRECTORY)
+    }
+
+    /// The directory and last name of a path, for calls that make or move names: on a procfs, where they all fail, whose
+    /// directory it is does not matter.
+    pub(super) fn place<'a>(&'a self, tracee: &Tracee, located: Located<'a>) -> Kernel<Place<'a>> {
+        let path = located.path.clone();
+        let split = Split::of(path.to_bytes()).ok_or(libc::ENOENT)?;
+        if split.parent.is_empty() {
+            return Place::new(located.base, split.last);
+        }
+        let parent = CString::new(split.parent).map_err(|_| libc::EINVAL)?;
+        let open = |resolve| {
+            call::openat2(located.base.as_fd(), &parent, DIRECTORY, 0, resolve | located.within)
+        };
+        match open(NO_LINKS) {
+            Ok(found) => return Place::new(Directory::Held(found), split.last),
+            Err(libc::ELOOP) => {}
+            Err(errno) => return Err(errno),
+        }
+        match open(NO_MAGIC) {
+            Ok(found) if !call::is_proc(found.as_fd()) => {
+                Place::new(Directory::Held(found), split.last)
+            }
+            // An error may be one of the broker's own `/proc/self`.
+            Ok(_) | Err(_) => self.walk(tracee, located, &mut 0),
+        }
+    }
+
+    /// The same for a file that is to be opened: a place on a procfs is found by hand.
+    pub(super) fn place_to_open<'a>(
+        &'a self,
+        tracee: &Tracee,
+        named: Named,
+        path: &CStr,
+        links: &mut u32,
+    ) -> Kernel<Place<'a>> {
+        let place = self.place(tracee, self.locate(tracee, named.dir, path)?)?;
+        if call::is_proc(place.parent()) {
+            return self.walk(tracee, self.locate(tracee, named.dir, path)?, links);
+        }
+        Ok(place)
+    }
+
+    /// Follows the link at a place by hand.
+    pub(super) fn follow<'a>(
+        &'a self,
+        tracee: &Tracee,
+        place: Place<'a>,
+        links: &mut u32,
+    ) -> Kernel<Followed<'a>> {
+        *links += 1;
+        if *links > MAX_LINKS {
+            return Err(libc::ELOOP);
+        }
+        let bare = place.name().unwrap_or_default();
+        if let Some(process) = self.process_entry(tracee, place.parent(), bare)? {
+            return Place::new(Directory::Lasting(self.proc()), process.to_bytes()).map(Followed::Place);
+        }
+        if is_magic(place.parent(), &place.last) {
+            return self.jump(place.parent(), &place.last).map(Followed::There);
+        }
+        let target = self.target(place.parent(), &place.last)?;
+        let base = if target.first() == Some(&b'/') { self.top(tracee)? } else { place.parent };
+        let path = CString::new(target).map_err(|_| libc::EINVAL)?;
+        let located = Located { base, path, within: 0 };
+        self.walk(tracee, located, links).map(Followed::Place)
+    }
+
+    fn top(&self, tracee: &Tracee) -> Kernel<Directory<'_>> {
+        match self.roots {
+            Roots::Same => Ok(Directory::Lasting(self.root())),
+            Roots::Own => tracee.root().map(Directory::Held),
+        }
+    }
+
+    /// A link's text, where the kernel would let the caller follow it (proc_sys_fs(5), protected_symlinks).
+    fn target(&self, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<Vec<u8>> {
+        if self.protects_links {
+            let (link, around) = (call::stat_at(parent, name, libc::AT_SYMLINK_NOFOLLOW)?, call::stat(parent)?);
+            let shared = libc::S_ISVTX | libc::S_IWOTH;
+            // The broker's user is the caller's.
+            let ours = link.st_uid == call::user();
+            if around.st_mode & shared == shared && !ours && link.st_uid != around.st_uid {
+                return Err(libc::EACCES);
+            }
+        }
+        call::read_link(parent, name)
+    }
+
+    /// Walks to the last component by hand.
+    fn walk<'a>(&'a self, tracee: &Tracee, from: Located<'a>, links: &mut u32) -> Kernel<Place<'a>> {
+        if self.is_own(from.base.as_fd()) {
+            return Err(libc::EACCES);
+        }
+        let mut at = from.base;
+        let mut ahead = VecDeque::new();
+        push_front(&mut ahead, from.path.to_bytes());
+        while ahead.len() > 1 {
+            let component = ahead.pop_front().unwrap_or_default();
+            at = self.step(tracee, at, &component, &mut ahead, links)?;
+        }
+        let place = Place::new(at, &ahead.pop_front().unwrap_or_else(|| b".".to_vec()))?;
+        // Refuses the broker's own.
+        self.process_entry(tracee, place.parent(), place.name().unwrap_or_default())?;
+        Ok(place)
+    }
+
+    /// One component that is not the last.
+    fn step<'a>(
+        &'a self,
+        tracee: &Tracee,
+        at: Directory<'a>,
+        component: &[u8],
+        ahead: &mut VecDeque<Vec<u8>>,
+        links: &mut u32,
+    ) -> Kernel<Directory<'a>> {
+        let name = CString::new(component).map_err(|_| libc::EINVAL)?;
+        let on_proc = call::is_proc(at.as_fd());
+        if let Some(process) = self.process_entry(tracee, at.as_fd(), component)? {
+            return call::open_path(self.proc(), &process, libc::O_DIRECTORY).map(Directory::Held);
+        }
+        let found = call::open_path(at.as_fd(), &name, libc::O_NOFOLLOW)?;
+        match kind(&call::stat(found.as_fd())?) {
+            libc::S_IFDIR => Ok(Directory::Held(found)),
+            libc::S_IFLNK => {
+                *links += 1;
+                if *links > MAX_LINKS {
+                    return Err(libc::ELOOP);
+                }
+                if on_proc && is_magic(at.as_fd(), &name) {
+                    return self.jump(at.as_fd(), &name).map(Directory::Held);
+                }
+                let target = self.target(at.as_fd(), &name)?;
+                push_front(ahead, &target);
+                if target.first() == Some(&b'/') { self.top(tracee) } else { Ok(at) }
+            }
+            _ => Err(libc::ENOTDIR),
+        }
+    }
+
+    /// Which directory below `/proc` an entry means that means another to each process: the caller's. The broker's own
+    /// is refused.
+    fn process_entry(&self, tracee: &Tracee, at: BorrowedFd<'_>, name: &[u8]) -> Kernel<Option<CString>> {
+        if !call::is_proc(at) || !call::stat(at).is_ok_and(|stat| stat.st_ino == PROC_ROOT) {
+            return Ok(None);
+        }
+        match name {
+            b"self" => tracee.process().map(|process| Some(number(process))),
+            b"thread-self" => {
+                let task = format!("{}/task/", tracee.process()?);
+                Ok(Some(below(&task, tracee.pid())))
+            }
+            name if call::read_link(at, c"self").is_ok_and(|own| own == name) => Err(libc::EACCES),
+            _ => Ok(None),
+        }
+    }
+
+    /// Follows a magic link, but not to where only the broker is let in: a caller can hold a descriptor of any place.
+    fn jump(&self, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<OwnedFd> {
+        let there = call::open_path(parent, name, 0)?;
+        let is_own = match kind(&call::stat(there.as_fd())?) {
+            libc::S_IFDIR => self.is_own(there.as_fd()),
+            _ => self.is_own_file(there.as_fd()),
+        };
+        if is_own { Err(libc::EACCES) } else { Ok(there) }
+    }
+
+    /// Whether a file is the broker's own in a procfs. It has no parent to climb to, so its path tells: anything but the directory of
+    /// another process on the broker's own procfs counts.
+    fn is_own_file(&self, file: BorrowedFd<'_>) -> bool {
+        if !call::is_proc(file) {
+            return false;
+        }
+        let device = |fd| call::stat(fd).map(|stat| stat.st_dev);
+        let path = call::path_of(file, None);
+        let first = path.strip_prefix(b"/proc/").and_then(|path| path.split(|byte| *byte == b'/').next());
+        let own = call::read_link(self.proc(), c"self");
+        let is_other = match (first, own, device(file), device(self.proc())) {
+            (Some(first), Ok(own), Ok(here), Ok(ours)) => first != own && here == ours,
+            _ => false,
+        };
+        !is_other
+    }
+
+    /// Whether a directory is the broker's own in a procfs, or lies below it. One whose top cannot be found counts.
+    fn is_own(&self, at: BorrowedFd<'_>) -> bool {
+        if !call::is_proc(at) {
+            return false;
+        }
+        self.process_of(at).is_none_or(|(top, process)| {
+            let own = call::read_link(top.as_fd(), c"self").ok().and_then(|own| CString::new(own).ok());
+            let own = own.and_then(|own| call::stat_at(top.as_fd(), &own, 0).ok());
+            own.is_some_and(|own| Some(identity(&own)) == process)
+        })
+    }
+
+    /// Climbs to the top of a procfs; answers it and the directory below it that was passed.
+    fn process_of(&self, at: BorrowedFd<'_>) -> Option<(OwnedFd, Option<Identity>)> {
+        let mut current = at.try_clone_to_owned().ok()?;
+        let mut passed = None;
+        for _ in 0..MAX_PROC_DEPTH {
+            let stat = call::stat(current.as_fd()).ok()?;
+            if !call::is_proc(current.as_fd()) {
+                return None;
+            }
+            if stat.st_ino == PROC_ROOT {
+                return Some((current, passed));
+            }
+            passed = Some(identity(&stat));
+            current = call::open_path(current.as_fd(), c"..", 0).ok()?;
+        }
+        None
+    }
+}
+
+/// Where a last link leads.
+#[derive(Debug)]
+pub(super) enum Followed<'a> {
+    /// To another name.
+    Place(Place<'a>),
+    /// By magic, to a file.
+    There(OwnedFd),
+}
+
+/// Whether a link is one of procfs's magic ones: the kernel refuses to follow those when told so, and follows others.
+fn is_magic(parent: BorrowedFd<'_>, name: &CStr) -> bool {
+    call::is_proc(parent) && call::openat2(parent, name, PATH, 0, NO_MAGIC).err() == Some(libc::ELOOP)
+}
+
+/// Puts the components of a path before those that are ahead. The last keeps its slashes when it ends the whole.
+fn push_front(ahead: &mut VecDeque<Vec<u8>>, path: &[u8]) {
+    let ends = ahead.is_empty();
+    let slashes = path.iter().rev().take_while(|byte| **byte == b'/').count();
+    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    let mut names: Vec<Vec<u8>> = names.map(<[u8]>::to_vec).collect();
+    if let (true, Some(last)) = (ends && slashes > 0, names.last_mut()) {
+        last.push(b'/');
+    }
+    for name in names.into_iter().rev() {
+        ahead.push_front(name);
+    }
+}

@@ -1,0 +1,257 @@
+//! connect(2) and bind(2), on a copy of the caller's socket.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use weir_protocol::AbsPath;
+
+use super::call::{self, Kernel, NONBLOCK, check, owned};
+use super::directory::{Identity, identity, kind};
+use super::listener::Notification;
+use super::tracee::Tracee;
+use super::{Answer, Broker};
+use crate::broker::{Event, Named, Roots, SocketRules, Split};
+use crate::seccomp::Grant;
+
+/// `PIDFD_THREAD`: a descriptor for one thread (Linux 6.9).
+const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
+/// Longest address (`sizeof(struct sockaddr_storage)`).
+const MAX_ADDRESS: usize = 128;
+/// Where the path starts in a `struct sockaddr_un`.
+const PATH_AT: usize = 2;
+/// Longest path in one.
+const MAX_UNIX_PATH: usize = 108;
+/// Most sockets bound inside that are remembered, each by a descriptor; of more the oldest can only be reached by rule.
+const MAX_BOUND: usize = 256;
+
+/// What connections are judged by.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    rules: SocketRules,
+    /// Sockets that the sandbox bound, held so that their numbers stay theirs.
+    bound: Vec<(Identity, OwnedFd)>,
+}
+
+/// An address, copied.
+#[derive(Debug, Clone)]
+struct Address {
+    bytes: [u8; MAX_ADDRESS],
+    length: usize,
+}
+
+impl Sockets {
+    pub(super) fn new(rules: SocketRules) -> Self {
+        Self { rules, bound: Vec::new() }
+    }
+
+    fn allows(&self, socket: BorrowedFd<'_>, path: &[u8]) -> Kernel<bool> {
+        if let Some(verdict) = AbsPath::parse(path).ok().and_then(|path| self.rules.rule(&path)) {
+            return Ok(verdict == Grant::Allowed);
+        }
+        let found = identity(&call::stat(socket)?);
+        let private = self.rules.private_devices.contains(&found.0);
+        Ok(private || self.bound.iter().any(|(bound, _)| *bound == found))
+    }
+
+    /// Remembers a socket that was bound now. One that is older was put there by somebody else meanwhile.
+    fn remember(&mut self, socket: OwnedFd, since_ns: i128) {
+        let Ok(stat) = call::stat(socket.as_fd()) else { return };
+        let is_new = call::birth_ns(socket.as_fd()).is_some_and(|birth| birth >= since_ns);
+        if kind(&stat) != libc::S_IFSOCK || !is_new {
+            return;
+        }
+        if self.bound.len() == MAX_BOUND {
+            self.bound.retain(|(_, held)| call::stat(held.as_fd()).is_ok_and(|stat| stat.st_nlink > 0));
+        }
+        if self.bound.len() == MAX_BOUND {
+            self.bound.remove(0);
+        }
+        self.bound.push((identity(&stat), socket));
+    }
+}
+
+impl Address {
+    /// Copies an address as the kernel does.
+    fn read(tracee: &Tracee, address: u64, length: i32) -> Kernel<Self> {
+        let length = usize::try_from(length).map_err(|_| libc::EINVAL)?;
+        let mut bytes = [0; MAX_ADDRESS];
+        let room = bytes.get_mut(..length).ok_or(libc::EINVAL)?;
+        if length > 0 && tracee.read(address, room)? < length {
+            return Err(libc::EFAULT);
+        }
+        Ok(Self { bytes, length })
+    }
+
+    /// One that leads through a directory of the broker's to a name.
+    fn through(directory: BorrowedFd<'_>, name: Option<&[u8]>) -> Kernel<Self> {
+        let mut path = format!("/proc/self/fd/{}", directory.as_raw_fd()).into_bytes();
+        if let Some(name) = name {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.len() >= MAX_UNIX_PATH {
+            return Err(libc::ENAMETOOLONG);
+        }
+        let mut bytes = [0; MAX_ADDRESS];
+        bytes[..PATH_AT].copy_from_slice(&libc::sa_family_t::try_from(libc::AF_UNIX).unwrap_or(1).to_ne_bytes());
+        let length = PATH_AT + path.len() + 1;
+        bytes.get_mut(PATH_AT..length - 1).ok_or(libc::ENAMETOOLONG)?.copy_from_slice(&path);
+        Ok(Self { bytes, length })
+    }
+
+    /// What it names, when it is a unix address.
+    fn unix(&self) -> Option<Unix<'_>> {
+        let family = libc::sa_family_t::from_ne_bytes([self.bytes[0], self.bytes[1]]);
+        if self.length < PATH_AT || i32::from(family) != libc::AF_UNIX {
+            return None;
+        }
+        let rest = &self.bytes[PATH_AT..self.length.min(PATH_AT + MAX_UNIX_PATH)];
+        Some(match rest.first() {
+            None => Unix::Unnamed,
+            Some(0) => Unix::Abstract(rest),
+            Some(_) => Unix::Path(rest.split(|byte| *byte == 0).next().unwrap_or_default()),
+        })
+    }
+
+    fn connect(&self, socket: BorrowedFd<'_>) -> Kernel<()> {
+        let (address, length) = self.parts();
+        // SAFETY: the address is valid for its length.
+        check(unsafe { libc::connect(socket.as_raw_fd(), address, length) }.into()).map(drop)
+    }
+
+    fn bind(&self, socket: BorrowedFd<'_>) -> Kernel<()> {
+        let (address, length) = self.parts();
+        // SAFETY: the address is valid for its length.
+        check(unsafe { libc::bind(socket.as_raw_fd(), address, length) }.into()).map(drop)
+    }
+
+    fn parts(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+        (self.bytes.as_ptr().cast(), libc::socklen_t::try_from(self.length).unwrap_or(0))
+    }
+}
+
+/// What a unix address names.
+enum Unix<'a> {
+    Unnamed,
+    Abstract(&'a [u8]),
+    Path(&'a [u8]),
+}
+
+impl Broker {
+    pub(super) fn connect(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        socket: i32,
+        (address, length): (u64, i32),
+    ) -> Kernel<Answer> {
+        let socket = copy_descriptor(tracee, socket)?;
+        let address = Address::read(tracee, address, length)?;
+        self.still(call)?;
+        let world = Rc::clone(&self.world);
+        let mut target = None;
+        match address.unix() {
+            Some(Unix::Abstract(name)) if self.sockets.rules.abstract_names == Grant::Denied => {
+                return Err(self.refuse_socket(call, name.to_vec()));
+            }
+            Some(Unix::Path(path)) => {
+                let path = CString::new(path).map_err(|_| libc::EINVAL)?;
+                let named = Named { dir: libc::AT_FDCWD, path: 0 };
+                let found = world.look(tracee, named, &path)?;
+                let at = call::path_of(found.as_fd(), None);
+                if kind(&call::stat(found.as_fd())?) == libc::S_IFSOCK
+                    && !self.sockets.allows(found.as_fd(), &at)?
+                {
+                    return Err(self.refuse_socket(call, at));
+                }
+                target = Some(found);
+            }
+            _ => {}
+        }
+        let act = || {
+            let address = match &target {
+                Some(found) => Address::through(found.as_fd(), None)?,
+                None => address.clone(),
+            };
+            Ok(Answer::from(address.connect(socket.as_fd())))
+        };
+        if call::flags(socket.as_fd())? & NONBLOCK != 0 {
+            return act();
+        }
+        Ok(self.delegate(call, tracee, &act))
+    }
+
+    fn refuse_socket(&mut self, call: &Notification, path: Vec<u8>) -> i32 {
+        self.queue.push(Event::SocketRefused { path, pid: call.pid });
+        libc::EACCES
+    }
+
+    /// A socket's name is shown to its peers as it was given, so the address is used as it is, from the caller's working
+    /// directory. That cannot make a guarded name, wherever links lead meanwhile, unless the last name is one.
+    pub(super) fn bind(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        socket: i32,
+        (address, length): (u64, i32),
+    ) -> Kernel<Answer> {
+        let socket = copy_descriptor(tracee, socket)?;
+        let address = Address::read(tracee, address, length)?;
+        self.still(call)?;
+        let Some(Unix::Path(path)) = address.unix() else {
+            return Ok(address.bind(socket.as_fd()).into());
+        };
+        self.adopt_umask(tracee);
+        let world = Rc::clone(&self.world);
+        let path = CString::new(path).map_err(|_| libc::EINVAL)?;
+        let place = world.place(tracee, world.locate(tracee, libc::AT_FDCWD, &path)?)?;
+        if call::is_proc(place.parent()) {
+            return Err(libc::EACCES);
+        }
+        if self.exists_guarded(call, &place)? {
+            return Err(libc::EADDRINUSE);
+        }
+        let since_ns = call::stamp_ns();
+        let name = place.name().unwrap_or_default();
+        if self.guarded.is_name(name) || self.guarded.is_on_a_way(name) || world.roots() == Roots::Own {
+            Address::through(place.parent(), Some(name))?.bind(socket.as_fd())?;
+        } else {
+            bind_from(tracee, &path, &address, socket.as_fd())?;
+        }
+        self.arrived(&place);
+        let bound = CString::new(name).map_err(|_| libc::EINVAL)?;
+        if let Ok(bound) = call::open_path(place.parent(), &bound, libc::O_NOFOLLOW) {
+            self.sockets.remember(bound, since_ns);
+        }
+        Ok(Answer::Done)
+    }
+}
+
+/// Binds from the caller's working directory.
+fn bind_from(tracee: &Tracee, path: &CString, address: &Address, socket: BorrowedFd<'_>) -> Kernel<()> {
+    if Split::of(path.to_bytes()).is_some_and(|split| split.is_absolute) {
+        return address.bind(socket);
+    }
+    let before = call::open_absolute(c".", libc::O_PATH | libc::O_DIRECTORY)?;
+    call::change_directory(tracee.cwd()?.as_fd())?;
+    let bound = address.bind(socket);
+    call::change_directory(before.as_fd())?;
+    bound
+}
+
+/// A copy of a caller's descriptor (pidfd_getfd(2)).
+pub(super) fn copy_descriptor(tracee: &Tracee, fd: i32) -> Kernel<OwnedFd> {
+    let open = |process: u32, flags: libc::c_int| {
+        // SAFETY: makes a descriptor.
+        owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, flags) })
+    };
+    let process = match open(tracee.pid(), PIDFD_THREAD) {
+        // Linux before 6.9: by the process, whose threads share their descriptors as a rule.
+        Err(libc::EINVAL) => open(tracee.process()?, 0),
+        other => other,
+    }?;
+    let process = process.as_raw_fd();
+    // SAFETY: makes a descriptor.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, fd, 0) })
+}

@@ -1,0 +1,122 @@
+//! Runs a command under the broker's filter and serves it until it ends.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus};
+
+use weir_sandbox_linux::bpf::{Arch, Insn, Program};
+use weir_sandbox_linux::broker::{self, Broker, Event, Events, Guard, Roots, SocketRules, Traps};
+
+#[cfg(target_arch = "x86_64")]
+const HERE: Arch = Arch::X86_64;
+#[cfg(target_arch = "aarch64")]
+const HERE: Arch = Arch::Aarch64;
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: String,
+    pub(crate) events: Vec<Event>,
+    pub(crate) served: u64,
+}
+
+/// What to enforce.
+pub(crate) struct Rules {
+    pub(crate) traps: Traps,
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) sockets: SocketRules,
+}
+
+impl Rules {
+    pub(crate) fn names(guards: Vec<Guard>) -> Self {
+        let traps = Traps { names: true, unix_connect: false };
+        Self { traps, guards, sockets: SocketRules::STRICT }
+    }
+
+    pub(crate) fn sockets(sockets: SocketRules) -> Self {
+        let traps = Traps { names: true, unix_connect: true };
+        Self { traps, guards: Vec::new(), sockets }
+    }
+}
+
+/// Runs a command to its end, with the filter when there are rules; its output goes through a file.
+pub(crate) fn run(mut command: Command, rules: Option<Rules>) -> Outcome {
+    let output = tempfile::tempfile().unwrap();
+    command.stdout(output.try_clone().unwrap()).stderr(output.try_clone().unwrap());
+    let Some(rules) = rules else {
+        let status = command.status().unwrap();
+        return Outcome { status, output: text(output), events: Vec::new(), served: 0 };
+    };
+    let (child, mut broker) = start(command, rules);
+    let (status, served, events) = serve(child, &mut broker);
+    Outcome { status, output: text(output), events, served }
+}
+
+/// Starts a command under the filter.
+pub(crate) fn start(mut command: Command, rules: Rules) -> (Child, Broker) {
+    let program = broker::filter(&rules.traps, HERE).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let socket = theirs.as_raw_fd();
+    // SAFETY: the closure makes system calls over memory that was there before the fork.
+    unsafe { command.pre_exec(move || enter(&program, socket)) };
+    let child = command.spawn().unwrap();
+    drop(theirs);
+    let handover = broker::receive(ours.as_fd()).unwrap();
+    let broker = Broker::new(handover, rules.guards, rules.sockets, Roots::Same).unwrap();
+    (child, broker)
+}
+
+fn enter(program: &Program, socket: RawFd) -> std::io::Result<()> {
+    let insns: &[Insn] = program.insns();
+    // SAFETY: sets a flag of this thread.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    // SAFETY: the parent's end of the fork keeps it open until after the exec.
+    let socket = unsafe { std::os::fd::BorrowedFd::borrow_raw(socket) };
+    broker::hand_over(insns, socket).map_err(|failure| std::io::Error::from_raw_os_error(failure.errno))
+}
+
+/// Serves until the command ends.
+pub(crate) fn serve(mut child: Child, broker: &mut Broker) -> (ExitStatus, u64, Vec<Event>) {
+    let end = pidfd(&child);
+    let mut served = 0;
+    let mut events = Vec::new();
+    loop {
+        let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let mut waits = [entry(broker.as_fd().as_raw_fd()), entry(end.as_raw_fd())];
+        // SAFETY: two valid entries.
+        let ready = unsafe { libc::poll(waits.as_mut_ptr(), 2, -1) };
+        if ready < 0 {
+            continue;
+        }
+        if waits[0].revents & libc::POLLIN != 0 {
+            broker.serve().unwrap();
+            served += 1;
+        }
+        let Events { list, dropped } = broker.events();
+        assert_eq!(dropped, 0);
+        events.extend(list);
+        if waits[1].revents != 0 && waits[0].revents & libc::POLLIN == 0 {
+            return (child.wait().unwrap(), served, events);
+        }
+    }
+}
+
+fn pidfd(child: &Child) -> OwnedFd {
+    // SAFETY: makes a descriptor.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
+    let fd = RawFd::try_from(fd).unwrap();
+    assert!(fd >= 0, "pidfd_open");
+    // SAFETY: the kernel just made it for us.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+fn text(mut file: File) -> String {
+    use std::io::{Read as _, Seek as _};
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
