@@ -9,6 +9,7 @@ pub mod landlock;
 pub mod refusal;
 
 mod bare;
+mod brokered;
 mod devices;
 mod limits;
 mod tree;
@@ -104,7 +105,8 @@ impl<'a> Compiler<'a> {
         let network = self.network();
         let limits = limits::compile(self);
         let namespaces = self.namespaces();
-        let needs = self.needs(network);
+        let brokers_sockets = self.brokers_sockets();
+        let needs = self.needs(network, brokers_sockets);
         self.check_unfiltered(&needs);
         let (mounts, guards) = match self.way {
             Way::Bare => (Vec::new(), bare::guards(self)),
@@ -123,7 +125,8 @@ impl<'a> Compiler<'a> {
             }
         };
         let loopback = if self.loopback_is_own() { Loopback::Up } else { Loopback::Untouched };
-        let confinement = Confinement { filter, landlock, guards };
+        let brokered = brokered::compile(self, guards, brokers_sockets, arch?);
+        let confinement = Confinement { filter, landlock, brokered };
         let mechanisms = mechanisms(&namespaces, mounts.len(), &confinement);
         Some(Plan {
             way: self.way,
@@ -216,7 +219,13 @@ impl<'a> Compiler<'a> {
         out
     }
 
-    fn needs(&self, network: Network) -> Needs {
+    /// Whether unix sockets can be made at all: where one is granted, and where a server inside may be reached inside.
+    fn brokers_sockets(&self) -> bool {
+        let rules = self.policy.network();
+        rules.loopback.value || rules.unix_sockets.iter().any(|rule| rule.allow)
+    }
+
+    fn needs(&self, network: Network, unix_sockets: bool) -> Needs {
         let has = |feature| match self.policy.kernel().contains_key(&feature) {
             true => Grant::Allowed,
             false => Grant::Denied,
@@ -224,7 +233,7 @@ impl<'a> Compiler<'a> {
         let own_ipc = self.way != Way::Bare && self.facts.host.namespaces(self.way).ipc.works();
         Needs {
             network,
-            unix_sockets: Grant::Denied,
+            unix_sockets: if unix_sockets { Grant::Allowed } else { Grant::Denied },
             nested_user_namespaces: has(KernelFeature::NestedUserNamespaces),
             io_uring: has(KernelFeature::IoUring),
             ipc: if own_ipc { Ipc::Own } else { Ipc::Shared },
@@ -285,6 +294,10 @@ fn mechanisms(namespaces: &[Namespace], mounts: usize, confinement: &Confinement
     }
     if let Some(ruleset) = &confinement.landlock {
         out.push(named("landlock", format!("ABI {}, {} rules", ruleset.abi, ruleset.rules.len())));
+    }
+    if let Some(brokered) = &confinement.brokered {
+        let names: usize = brokered.guards.iter().map(|guard| guard.names.len()).sum();
+        out.push(named("broker", format!("{names} names, {} socket rules", brokered.sockets.grants.len())));
     }
     out.push(named("seccomp", format!("{} instructions", confinement.filter.insns().len())));
     out.push(named("capabilities", "none".to_owned()));

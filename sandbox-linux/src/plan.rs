@@ -9,6 +9,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
 
 use crate::bpf::Program;
+use crate::broker::{Guard, Roots, SocketRules};
 use crate::host::Way;
 
 /// Kinds of namespaces (namespaces(7)), in the order in which they are named to people.
@@ -173,13 +174,19 @@ pub struct Landlock {
     pub rules: Vec<LandlockRule>,
 }
 
-/// Names that must not come into being directly inside a directory.
+/// What init holds by performing calls itself (`broker`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guard {
-    /// The directory, which exists.
-    pub parent: AbsPath,
-    /// The names.
-    pub names: Vec<Vec<u8>>,
+pub struct Brokered {
+    /// The filter that hands calls to it.
+    pub filter: Program,
+    /// Names that must not come into being.
+    pub guards: Vec<Guard>,
+    /// Unix sockets that may be connected to.
+    pub sockets: SocketRules,
+    /// Directories that only the sandbox has; sockets there may be connected to.
+    pub private: Vec<AbsPath>,
+    /// Whether callers may have other roots.
+    pub roots: Roots,
 }
 
 /// A limit for each process (setrlimit(2)).
@@ -222,8 +229,8 @@ pub struct Confinement {
     pub filter: Program,
     /// The Landlock ruleset, where there is one.
     pub landlock: Option<Landlock>,
-    /// Names that must not come into being.
-    pub guards: Vec<Guard>,
+    /// What init performs itself, where something needs that.
+    pub brokered: Option<Brokered>,
 }
 
 /// Every step to be taken on this host.

@@ -9,7 +9,7 @@ use crate::bpf::Insn;
 use crate::compile::landlock::FILE_RIGHTS;
 use crate::host::Way;
 use crate::plan::{
-    Credentials, Devices, Guard, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan, Writable,
+    Brokered, Credentials, Devices, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan, Writable,
 };
 use crate::sys::abi;
 
@@ -148,7 +148,8 @@ pub struct Prepared {
     pub(crate) become_user: Option<Become>,
     pub(crate) landlock: Option<LandlockOp>,
     pub(crate) filter: Vec<Insn>,
-    pub(crate) guards: Vec<Guard>,
+    pub(crate) brokered: Option<Brokered>,
+    pub(crate) private: Vec<CString>,
     pub(crate) limits: Vec<(LimitKind, u64)>,
     pub(crate) cwd: CString,
     pub(crate) program: Program,
@@ -163,6 +164,7 @@ impl Prepared {
         let nested = plan.namespaces.contains(&Namespace::User);
         let maps = if nested { Some([map(maker.uid)?, map(maker.gid)?]) } else { None };
         let confinement = plan.confinement.as_ref();
+        let brokered = confinement.and_then(|held| held.brokered.as_ref());
         let may_become = maker.uid == 0 && !nested;
         let become_user = may_become.then(|| Become {
             uid: plan.credentials.uid,
@@ -187,7 +189,8 @@ impl Prepared {
             become_user,
             landlock: confinement.and_then(|held| held.landlock.as_ref()).map(landlock).transpose()?,
             filter: confinement.map(|held| held.filter.insns().to_vec()).unwrap_or_default(),
-            guards: confinement.map(|held| held.guards.clone()).unwrap_or_default(),
+            private: brokered.iter().flat_map(|held| &held.private).map(relative).collect::<Result<_, _>>()?,
+            brokered: brokered.cloned(),
             limits: plan.limits.iter().map(|limit| (limit.kind, limit.value)).collect(),
             cwd: CString::new(command.cwd.as_bytes())?,
             program: program(command)?,

@@ -165,7 +165,8 @@ impl Survey {
         let rules = filesystem.rules().iter().map(|rule| &rule.path);
         let private = filesystem.private().iter().map(|private| &private.path);
         let mut places = place::Places::default();
-        rules.chain(private).for_each(|path| places.look(path));
+        let sockets = policy.network().unix_sockets.iter().map(|rule| &rule.path);
+        rules.chain(private).chain(sockets).for_each(|path| places.look(path));
         survey.repositories.iter().filter_map(|at| at.join(".git").ok()).for_each(|git| places.look(&git));
         survey.places = places.found().clone();
         survey.protected(policy).iter().for_each(|rule| places.look(&rule.path));

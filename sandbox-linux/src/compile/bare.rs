@@ -9,7 +9,7 @@ use super::Compiler;
 use super::landlock::{ABI_SCOPES, ABI_TRUNCATE};
 use super::refusal::Lack;
 use super::tree::Guards;
-use crate::plan::Guard;
+use crate::broker::Guard;
 use crate::survey::Kind;
 
 /// Adds everything that is lacking, or given up by name.

@@ -100,14 +100,24 @@ pub enum Lack {
         rule: Origin,
     },
     /// A granted socket cannot be told from others.
-    #[error(
-        "{rule}: granting single unix sockets needs the broker of connections, which this host cannot run ({why})"
-    )]
+    #[error("{rule}: granting single unix sockets needs a seccomp listener, which this host does not give ({fact:?})")]
     UnixSockets {
         /// The rule.
         rule: Origin,
-        /// What is missing.
-        why: &'static str,
+        /// What the probe found.
+        fact: Fact,
+    },
+    /// Names that do not exist yet cannot be kept from being made.
+    #[error("keeping protected names from being made needs a seccomp listener, which this host does not give ({fact:?})")]
+    Names {
+        /// What the probe found.
+        fact: Fact,
+    },
+    /// An overlay in a nested namespace makes names that no filter sees.
+    #[error("{rule}: in a nested user namespace an overlay can make protected names that do not exist yet; open those names in `protected`")]
+    NestedOverlay {
+        /// The rule.
+        rule: Origin,
     },
     /// io_uring would open what the filter refuses.
     #[error(
@@ -152,7 +162,7 @@ impl Lack {
     #[must_use]
     pub const fn degradation(&self) -> Option<Degradation> {
         match self {
-            Self::CarveOut { .. } | Self::Pattern { .. } => Some(Degradation::NoCarveOut),
+            Self::CarveOut { .. } | Self::Pattern { .. } | Self::Names { .. } | Self::NestedOverlay { .. } => Some(Degradation::NoCarveOut),
             Self::StandIn { .. } => Some(Degradation::NoStandIns),
             Self::Processes => Some(Degradation::SharedProcesses),
             Self::Signals => Some(Degradation::SharedSignals),

@@ -11,7 +11,8 @@ use weir_protocol::policy::{Access, KernelFeature, Request, RuleRef, StandIn};
 
 use super::refusal::Lack;
 use super::{Compiler, devices};
-use crate::plan::{Devices, Guard, MountStep, Owned, Writable};
+use crate::broker::Guard;
+use crate::plan::{Devices, MountStep, Owned, Writable};
 use crate::survey::Kind;
 
 /// Mode of directories that lead to granted places and may not be listed.
@@ -50,6 +51,8 @@ pub(super) enum View {
 enum Want {
     Access(Access),
     Private(StandIn),
+    /// A socket, or a directory of sockets, that may be connected to, and nothing more.
+    Socket,
     Dev,
     Proc,
 }
@@ -106,6 +109,9 @@ fn wants(compiler: &Compiler<'_>) -> BTreeMap<AbsPath, Want> {
     let access = compiler.access(&sys).min(Access::Read);
     wants.insert(sys, Want::Access(access));
     wants.extend(fs.private().iter().map(|private| (private.path.clone(), Want::Private(private.kind))));
+    for rule in compiler.policy.network().unix_sockets.iter().filter(|rule| rule.allow) {
+        wants.entry(rule.path.clone()).or_insert(Want::Socket);
+    }
     wants.insert(path("/dev"), Want::Dev);
     wants.insert(path("/proc"), Want::Proc);
     wants
@@ -137,6 +143,10 @@ impl Builder<'_, '_> {
             Want::Dev => devices::directory(self),
             Want::Proc => self.proc(at),
             Want::Private(kind) => self.private(at, kind),
+            Want::Socket if matches!(self.view(at), View::Empty | View::Private) => {
+                self.open(at, Writable::No);
+            }
+            Want::Socket => {}
             Want::Access(access) => self.access(at, access),
         }
     }
@@ -229,7 +239,9 @@ impl Builder<'_, '_> {
     fn opens_below(&self, at: &AbsPath) -> bool {
         let fs = &self.compiler.filesystem;
         let rules = fs.rules().iter().filter(|rule| rule.access > Access::None).map(|rule| &rule.path);
-        let mut all = rules.chain(fs.private().iter().map(|private| &private.path));
+        let sockets = self.compiler.policy.network().unix_sockets.iter().filter(|rule| rule.allow);
+        let private = fs.private().iter().map(|private| &private.path);
+        let mut all = rules.chain(private).chain(sockets.map(|rule| &rule.path));
         all.any(|path| path != at && path.starts_with(at))
     }
 

@@ -48,11 +48,17 @@ fn confined(out: &mut String, confinement: &Confinement) {
             }
         }
     }
-    for guard in &confinement.guards {
-        for name in &guard.names {
-            let path = guard.parent.join(name).map(|path| path.to_string()).unwrap_or_default();
-            let _ = writeln!(out, "guard        {path}");
+    if let Some(brokered) = &confinement.brokered {
+        for guard in &brokered.guards {
+            for name in &guard.names {
+                let path = guard.parent.join(name).map(|path| path.to_string()).unwrap_or_default();
+                let _ = writeln!(out, "guard        {path}");
+            }
         }
+        for grant in &brokered.sockets.grants {
+            let _ = writeln!(out, "socket       {:?} {}", grant.verdict, grant.path);
+        }
+        let _ = writeln!(out, "broker       {} instructions", brokered.filter.insns().len());
     }
     let _ = writeln!(out, "seccomp      {} instructions", confinement.filter.insns().len());
 }

@@ -2,6 +2,7 @@
 //! everything with it. In a PID namespace the kernel ends the rest when it ends; elsewhere it is the reaper of all that the
 //! command starts and ends them one by one. Called by [`crate::start`] only.
 
+mod broker;
 mod command;
 mod supervise;
 mod terminal;
@@ -87,10 +88,15 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
         check_int(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).at(Step::Fork)?;
     }
     let children = supervise::children().at(Step::SignalDescriptor)?;
+    let handover = match &prepared.brokered {
+        Some(_) => Some(socket_pair().at(Step::Broker)?),
+        None => None,
+    };
     // SAFETY: as fork(2) of a process with one thread; the child goes on in `command` and never returns.
     let leader = check_int(unsafe { libc::fork() }).at(Step::Fork)?;
     if leader == 0 {
-        let Err(failure) = command::become_command(prepared, wires, terminal, umask);
+        let from = command::Inherited { terminal, umask, handover: handover.map(|[_, theirs]| theirs) };
+        let Err(failure) = command::become_command(prepared, wires, from);
         fail(wires.error, failure);
     }
     // The command's process has its own copies; here they would keep a pipe of the caller's open.
@@ -100,7 +106,20 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
             enter::close(descriptor);
         }
     }
-    Ok(supervise::Charge { leader, children, terminal })
+    let broker = handover.and_then(|[ours, theirs]| {
+        enter::close(theirs);
+        broker::start(prepared, ours)
+    });
+    Ok(supervise::Charge { leader, children, terminal, broker })
+}
+
+/// A pair over which the command's process hands its listener to this one.
+fn socket_pair() -> Result<[libc::c_int; 2], i32> {
+    let mut pair = [-1; 2];
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    // SAFETY: the kernel writes two descriptors.
+    check_int(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) })?;
+    Ok(pair)
 }
 
 /// Tells the failure and ends.

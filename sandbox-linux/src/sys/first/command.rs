@@ -2,10 +2,12 @@
 //! here allocates.
 
 use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
 
 use super::super::abi::{CLOSE_RANGE_CLOEXEC, check, check_int, errno};
 use super::super::enter::{self, At as _, Done};
 use super::{Never, Nothing, Numbers, Place, set_mask};
+use crate::broker::hand_over;
 use crate::plan::LimitKind;
 use crate::prepare::{Prepared, Program};
 use crate::step::{Failure, Step};
@@ -13,13 +15,20 @@ use crate::step::{Failure, Step};
 /// Lowest descriptor that is not one of the command's.
 const FIRST_FOREIGN: libc::c_long = 3;
 
+/// What the command's process has from the first one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inherited {
+    /// The command's side of the terminal.
+    pub(super) terminal: Option<libc::c_int>,
+    /// The caller's.
+    pub(super) umask: libc::mode_t,
+    /// Over which the broker's listener goes to the first process.
+    pub(super) handover: Option<libc::c_int>,
+}
+
 /// Becomes the command, or says which step failed.
-pub(super) fn become_command(
-    prepared: &Prepared,
-    wires: &Numbers,
-    terminal: Option<libc::c_int>,
-    umask: libc::mode_t,
-) -> Never {
+pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherited) -> Never {
+    let Inherited { terminal, umask, handover } = from;
     // SAFETY: the process has just been born; it starts a group of its own.
     check_int(unsafe { libc::setpgid(0, 0) }).at(Step::ProcessGroup)?;
     if let Some(terminal) = terminal {
@@ -37,6 +46,11 @@ pub(super) fn become_command(
     set_mask(false);
     if prepared.confined {
         enter::filter(prepared).at(Step::Seccomp)?;
+    }
+    if let (Some(brokered), Some(handover)) = (&prepared.brokered, handover) {
+        // SAFETY: the socket is open until the command is executed.
+        let handover = unsafe { BorrowedFd::borrow_raw(handover) };
+        hand_over(brokered.filter.insns(), handover).map_err(|failure| failure.errno).at(Step::Broker)?;
     }
     execute(&prepared.program)
 }

@@ -3,11 +3,14 @@
 
 use super::super::abi::{check_int, errno};
 use super::exit;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use crate::broker::{Broker, Event, Events};
 use crate::control::{ORDER_BYTES, Order, Receivers, Word};
 use crate::prepare::Prepared;
 
 /// The command and what is heard of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Charge {
     /// Its first process.
     pub(super) leader: libc::pid_t,
@@ -15,6 +18,8 @@ pub(super) struct Charge {
     pub(super) children: libc::c_int,
     /// The terminal's side of the command, kept open so that it lasts as long as the sandbox.
     pub(super) terminal: Option<libc::c_int>,
+    /// What performs the command's calls that bring names into being.
+    pub(super) broker: Option<Broker>,
 }
 
 /// What became of the children.
@@ -34,13 +39,15 @@ pub(super) fn children() -> Result<libc::c_int, i32> {
 }
 
 /// Watches until the command has ended or the launcher is gone, and ends everything.
-pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, charge: Charge) -> ! {
+pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, mut charge: Charge) -> ! {
     let code = loop {
         if let Children::Ended(word) = reap(control, charge.leader) {
+            pass_on(control, &mut charge);
             tell(control, &word);
             break 0;
         }
-        match wait(control, charge.children) {
+        match wait(control, &charge) {
+            Heard::Calls => serve(control, &mut charge),
             Heard::Children => drain(charge.children),
             Heard::Orders => match take_order(control) {
                 Some(order) => {
@@ -58,19 +65,54 @@ pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, charge: C
 }
 
 enum Heard {
+    Calls,
     Children,
     Orders,
 }
 
-fn wait(control: libc::c_int, children: libc::c_int) -> Heard {
+fn wait(control: libc::c_int, charge: &Charge) -> Heard {
     let watched = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let mut descriptors = [watched(children), watched(control)];
+    // A negative descriptor is passed over.
+    let listener = charge.broker.as_ref().map_or(-1, |broker| broker.as_fd().as_raw_fd());
+    let mut descriptors = [watched(charge.children), watched(control), watched(listener)];
     loop {
-        // SAFETY: two valid entries.
-        let ready = unsafe { libc::poll(descriptors.as_mut_ptr(), 2, -1) };
-        if ready > 0 {
-            return if descriptors[0].revents != 0 { Heard::Children } else { Heard::Orders };
+        // SAFETY: three valid entries.
+        let ready = unsafe { libc::poll(descriptors.as_mut_ptr(), 3, -1) };
+        match descriptors.map(|entry| entry.revents != 0) {
+            _ if ready <= 0 => {}
+            [true, ..] => return Heard::Children,
+            [_, true, _] => return Heard::Orders,
+            _ => return Heard::Calls,
         }
+    }
+}
+
+/// Serves one call. A listener that fails, or that nobody is under any more, is closed: what it would have held fails.
+fn serve(control: libc::c_int, charge: &mut Charge) {
+    let Some(broker) = &mut charge.broker else { return };
+    let served = broker.serve();
+    pass_on(control, charge);
+    if served.is_err() {
+        charge.broker = None;
+    }
+}
+
+/// Tells what the broker has seen.
+fn pass_on(control: libc::c_int, charge: &mut Charge) {
+    let Some(broker) = &mut charge.broker else { return };
+    let Events { list, dropped } = broker.events();
+    for event in list {
+        tell(
+            control,
+            &match event {
+                Event::NameRefused { path, .. } => Word::RefusedName(path),
+                Event::SocketRefused { path, .. } => Word::RefusedSocket(path),
+                Event::Repository { path } => Word::Repository(path),
+            },
+        );
+    }
+    if dropped > 0 {
+        tell(control, &Word::Dropped(i32::try_from(dropped).unwrap_or(i32::MAX)));
     }
 }
 
