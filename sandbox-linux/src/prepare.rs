@@ -9,7 +9,8 @@ use crate::bpf::Insn;
 use crate::compile::landlock::FILE_RIGHTS;
 use crate::host::Way;
 use crate::plan::{
-    Brokered, Credentials, Devices, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan, Writable,
+    Brokered, Credentials, Devices, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan,
+    Writable,
 };
 use crate::sys::abi;
 
@@ -189,7 +190,11 @@ impl Prepared {
             become_user,
             landlock: confinement.and_then(|held| held.landlock.as_ref()).map(landlock).transpose()?,
             filter: confinement.map(|held| held.filter.insns().to_vec()).unwrap_or_default(),
-            private: brokered.iter().flat_map(|held| &held.private).map(relative).collect::<Result<_, _>>()?,
+            private: brokered
+                .iter()
+                .flat_map(|held| &held.private)
+                .map(relative)
+                .collect::<Result<_, _>>()?,
             brokered: brokered.cloned(),
             limits: plan.limits.iter().map(|limit| (limit.kind, limit.value)).collect(),
             cwd: CString::new(command.cwd.as_bytes())?,

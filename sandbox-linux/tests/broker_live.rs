@@ -164,7 +164,10 @@ fn check_guarded(without: &str, with: &str) {
     assert!(section(with, 1).iter().all(|line| line.contains(" ok ")));
     assert_eq!(section(with, 2), MOVED);
     let own = section(with, 3);
-    assert!(own.len() > 30 && own.iter().all(|line| line.ends_with("EACCES") || line == "comm True"), "{own:#?}");
+    assert!(
+        own.len() > 30 && own.iter().all(|line| line.ends_with("EACCES") || line == "comm True"),
+        "{own:#?}"
+    );
     let moved = section(without, 2);
     assert!(moved.iter().filter(|line| line.contains(" ok")).count() > 10, "{moved:#?}");
 }

@@ -82,7 +82,7 @@ pub fn resolve(
     resolver.entries(profile, &roots)?;
     resolver.imply_minimal(profile);
     resolver.links()?;
-    resolver.protect(profile);
+    resolver.protect(profile, &roots);
     let confinement = match &profile.unrestricted {
         Some(origin) => Sourced { value: Confinement::Unrestricted, origin: origin.clone() },
         None => Sourced::default_of(Confinement::Managed, "every profile but one confines"),

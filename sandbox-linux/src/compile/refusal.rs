@@ -100,7 +100,9 @@ pub enum Lack {
         rule: Origin,
     },
     /// A granted socket cannot be told from others.
-    #[error("{rule}: granting single unix sockets needs a seccomp listener, which this host does not give ({fact:?})")]
+    #[error(
+        "{rule}: granting single unix sockets needs a seccomp listener, which this host does not give ({fact:?})"
+    )]
     UnixSockets {
         /// The rule.
         rule: Origin,
@@ -108,13 +110,17 @@ pub enum Lack {
         fact: Fact,
     },
     /// Names that do not exist yet cannot be kept from being made.
-    #[error("keeping protected names from being made needs a seccomp listener, which this host does not give ({fact:?})")]
+    #[error(
+        "keeping protected names from being made needs a seccomp listener, which this host does not give ({fact:?})"
+    )]
     Names {
         /// What the probe found.
         fact: Fact,
     },
     /// An overlay in a nested namespace makes names that no filter sees.
-    #[error("{rule}: in a nested user namespace an overlay can make protected names that do not exist yet; open those names in `protected`")]
+    #[error(
+        "{rule}: in a nested user namespace an overlay can make protected names that do not exist yet; open those names in `protected`"
+    )]
     NestedOverlay {
         /// The rule.
         rule: Origin,
@@ -162,7 +168,10 @@ impl Lack {
     #[must_use]
     pub const fn degradation(&self) -> Option<Degradation> {
         match self {
-            Self::CarveOut { .. } | Self::Pattern { .. } | Self::Names { .. } | Self::NestedOverlay { .. } => Some(Degradation::NoCarveOut),
+            Self::CarveOut { .. }
+            | Self::Pattern { .. }
+            | Self::Names { .. }
+            | Self::NestedOverlay { .. } => Some(Degradation::NoCarveOut),
             Self::StandIn { .. } => Some(Degradation::NoStandIns),
             Self::Processes => Some(Degradation::SharedProcesses),
             Self::Signals => Some(Degradation::SharedSignals),

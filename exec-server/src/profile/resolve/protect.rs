@@ -40,10 +40,10 @@ struct Protection<'p> {
 
 impl<T: Terrain> Resolver<'_, T> {
     /// Metadata at the top of each writable root is read-only, unless a rule of the profile lies between.
-    pub(super) fn protect(&mut self, profile: &Profile) {
+    pub(super) fn protect(&mut self, profile: &Profile, roots: &[AbsPath]) {
         let written = self.filesystem();
         let mut linked = Vec::new();
-        for root in tops(&written) {
+        for root in tops(&written, roots) {
             let repository = self.repository(&root);
             for name in PROTECTED_NAMES {
                 if name == REPOSITORY_NAME {
@@ -192,10 +192,13 @@ impl Protection<'_> {
 }
 
 /// The tops of writable roots. Below a writable directory another grant of the same says nothing new and is no root of its
-/// own.
-fn tops(written: &Filesystem) -> Vec<AbsPath> {
+/// own, unless it is a root of the project: a project in a temporary directory is one all the same.
+fn tops(written: &Filesystem, roots: &[AbsPath]) -> Vec<AbsPath> {
     let nested =
         |path: &AbsPath| path.parent().is_some_and(|parent| written.access(&parent) == Access::Write);
     let rules = written.rules().iter().filter(|rule| rule.access == Access::Write && !is_device(&rule.path));
-    rules.map(|rule| rule.path.clone()).filter(|path| !nested(path)).collect()
+    let is_root = |rule: &PathRule| {
+        roots.contains(&rule.path) || rule.via.as_ref().is_some_and(|via| roots.contains(via))
+    };
+    rules.filter(|rule| is_root(rule) || !nested(&rule.path)).map(|rule| rule.path.clone()).collect()
 }

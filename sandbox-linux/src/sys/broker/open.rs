@@ -46,8 +46,7 @@ const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
 const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
 const NOCTTY: u32 = libc::O_NOCTTY.cast_unsigned();
 /// Flags that can be changed after opening (fcntl(2), `F_SETFL`).
-const CHANGEABLE: u32 =
-    (libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME).cast_unsigned();
+const CHANGEABLE: u32 = (libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME).cast_unsigned();
 /// The permissions that a file can have.
 const MODE: u32 = 0o7777;
 /// Tries while another process makes and removes the name in turn.
@@ -136,7 +135,8 @@ impl Broker {
         }
         self.adopt_umask(tracee);
         let flags = how.flags | EXCLUSIVE | CLOEXEC;
-        match call::openat2(located.base.as_fd(), &located.path, flags, how.mode, NO_LINKS | located.within()) {
+        match call::openat2(located.base.as_fd(), &located.path, flags, how.mode, NO_LINKS | located.within())
+        {
             Ok(file) => Ok(Some(how.answer(file))),
             Err(libc::EEXIST) if how.has(EXCLUSIVE) => Err(libc::EEXIST),
             Err(libc::EEXIST | libc::ELOOP | libc::EAGAIN) => Ok(None),
@@ -145,13 +145,7 @@ impl Broker {
     }
 
     /// One try at a place.
-    fn open_at(
-        &mut self,
-        call: &Notification,
-        tracee: &Tracee,
-        place: &Place<'_>,
-        how: How,
-    ) -> Kernel<Step> {
+    fn open_at(&mut self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Kernel<Step> {
         let is_guarded = self.exists_guarded(call, place)?;
         if !is_guarded {
             self.adopt_umask(tracee);
@@ -203,13 +197,7 @@ impl Broker {
     }
 
     /// A FIFO with a reader is opened for writing, and for both without any; all else waits for the other end.
-    fn open_fifo(
-        &self,
-        call: &Notification,
-        tracee: &Tracee,
-        place: &Place<'_>,
-        how: How,
-    ) -> Kernel<Step> {
+    fn open_fifo(&self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Kernel<Step> {
         if how.is_writing() || how.is_both() {
             match self.open_there(call, tracee, place, (how, how.existing()), libc::S_IFIFO) {
                 Err(libc::ENXIO) => {}
