@@ -126,7 +126,7 @@ impl<'a> Compiler<'a> {
         };
         let loopback = if self.loopback_is_own() { Loopback::Up } else { Loopback::Untouched };
         let brokered = brokered::compile(self, guards, brokers_sockets, arch?);
-        let confinement = Confinement { filter, landlock, brokered };
+        let confinement = Confinement { arch: arch?, filter, landlock, brokered };
         let mechanisms = mechanisms(&namespaces, mounts.len(), &confinement);
         Some(Plan {
             way: self.way,
@@ -275,10 +275,6 @@ impl<'a> Compiler<'a> {
 
     fn origin(&self, path: &AbsPath) -> Origin {
         self.rule(path).map_or_else(|| Origin::implied("no rule covers it"), |rule| rule.origin.clone())
-    }
-
-    fn has_degradation(&self, name: Degradation) -> bool {
-        self.policy.degradations().contains_key(&name)
     }
 
     fn opens(&self, feature: policy::KernelFeature) -> bool {

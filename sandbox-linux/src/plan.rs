@@ -10,7 +10,7 @@ use weir_protocol::method::process::{Degraded, Mechanism};
 
 use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
-use crate::host::Way;
+use crate::host::{Arch, Way};
 
 /// Kinds of namespaces (namespaces(7)), in the order in which they are named to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,6 +225,8 @@ pub enum Loopback {
 /// What confines the command, beyond its namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confinement {
+    /// The processor's architecture.
+    pub arch: Arch,
     /// The system call filter.
     pub filter: Program,
     /// The Landlock ruleset, where there is one.

@@ -63,7 +63,7 @@ fn question(message: String) -> Error {
 }
 
 fn check_size(start: &Start) -> Result<(), Error> {
-    if start.argv.first().is_none() {
+    if start.argv.is_empty() {
         return Err(question("no command was given".to_owned()));
     }
     let variables = start.env.iter().chain(&start.set);

@@ -229,7 +229,7 @@ pub(super) fn begin(
     };
     let first = start(&prepared, &wires).map_err(step)?;
     drop(wires);
-    let mut running = Running::new(first, ours, prepared.has_own_pids(), started);
+    let running = Running::new(first, ours, prepared.has_own_pids(), started, launch.policy.clone());
     let mut record = Vec::new();
     told.read_to_end(&mut record)?;
     match record.as_slice().try_into() {

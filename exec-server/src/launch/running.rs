@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown};
 use rustix::process::Signal;
-use weir_protocol::ByteString;
 use weir_protocol::method::process::{Denial, End, Receivers, Usage};
+use weir_protocol::policy::Origin;
+use weir_protocol::{AbsPath, ByteString, Policy};
 use weir_sandbox_linux::control::{self, MAX_WORD_BYTES, Word};
 use weir_sandbox_linux::start::{First, end_descendants};
 
@@ -28,6 +29,8 @@ pub(super) struct Running {
     denials: Vec<Denial>,
     repositories: Vec<ByteString>,
     terminal: Option<OwnedFd>,
+    /// What is held, to name the rule behind a refusal.
+    policy: Policy,
 }
 
 /// Something that was heard from the first process.
@@ -44,9 +47,15 @@ pub(super) enum Heard {
 }
 
 impl Running {
-    pub(super) fn new(first: First, control: OwnedFd, own_pids: bool, started: Instant) -> Self {
+    pub(super) fn new(
+        first: First,
+        control: OwnedFd,
+        own_pids: bool,
+        started: Instant,
+        policy: Policy,
+    ) -> Self {
         let (denials, repositories) = (Vec::new(), Vec::new());
-        Self { first, control, own_pids, started, end: None, denials, repositories, terminal: None }
+        Self { first, control, own_pids, started, end: None, denials, repositories, terminal: None, policy }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -75,8 +84,16 @@ impl Running {
             Some(Word::Stopped(signal)) => return Heard::Stopped(signal),
             Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
             Some(Word::Signalled(signal)) => self.end = Some(End::Signalled { signal }),
-            Some(Word::RefusedName(path)) => self.deny("create", path),
-            Some(Word::RefusedSocket(path)) => self.deny("connect", path),
+            Some(Word::RefusedName(path)) => {
+                let rule = |path: &AbsPath| Some(self.policy.filesystem().covering(path)?.origin.clone());
+                let origin = AbsPath::parse(&path).ok().and_then(|path| rule(&path));
+                self.deny("create", path, origin);
+            }
+            Some(Word::RefusedSocket(path)) => {
+                let rule = |path: &AbsPath| Some(self.policy.network().socket_rule(path)?.origin.clone());
+                let origin = AbsPath::parse(&path).ok().and_then(|path| rule(&path));
+                self.deny("connect", path, origin);
+            }
             Some(Word::Repository(path)) if self.repositories.len() < MAX_RECORDS => {
                 self.repositories.push(ByteString(path));
             }
@@ -105,7 +122,7 @@ impl Running {
         Word::from_bytes(&bytes[..count])
     }
 
-    fn deny(&mut self, operation: &str, path: Vec<u8>) {
+    fn deny(&mut self, operation: &str, path: Vec<u8>, origin: Option<Origin>) {
         let target = ByteString(path);
         let same = |denial: &&mut Denial| denial.operation == operation && denial.target == target;
         if let Some(denial) = self.denials.iter_mut().find(same) {
@@ -115,7 +132,7 @@ impl Running {
                 operation: operation.to_owned(),
                 target,
                 mechanism: "broker".to_owned(),
-                origin: None,
+                origin,
                 count: 1,
             });
         }

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::{Confinement, Devices, MountStep, Owned, Plan, Writable};
 use crate::compile::landlock;
-use crate::host::Arch;
 use crate::seccomp;
 
 pub(super) fn render(plan: &Plan) -> String {
@@ -61,12 +60,10 @@ fn confined(out: &mut String, confinement: &Confinement) {
         let _ = writeln!(out, "broker       {} instructions", brokered.filter.insns().len());
     }
     let _ = writeln!(out, "seccomp      {} instructions", confinement.filter.insns().len());
-}
-
-/// The filter's own listing, for the architecture it was compiled for.
-#[must_use]
-pub(crate) fn filter(confinement: &Confinement, arch: Arch) -> String {
-    confinement.filter.listing(&|number| seccomp::name(arch, number))
+    let listing = confinement.filter.listing(&|number| seccomp::name(confinement.arch, number));
+    listing.lines().for_each(|line| {
+        let _ = writeln!(out, "  {line}");
+    });
 }
 
 fn mount(step: &MountStep) -> String {
