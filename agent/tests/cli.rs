@@ -1,94 +1,22 @@
 //! The `weir` binary as a user runs it: real files, a real exec-server beside it, exit codes and messages.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+#[allow(dead_code, reason = "shared with the tests of `weir run`, which ask for more")]
+#[path = "support/place.rs"]
+mod place;
 
-use tempfile::TempDir;
+use std::path::Path;
+use std::process::Command;
 
-const EXAMPLE: &str = r#"default_permissions = "team-standard"
-
-[permissions.team-standard.filesystem]
-":project_roots" = { "." = "write", "**/*.env" = "none", "**/.secrets" = "none" }
-glob_scan_max_depth = 4
-
-[permissions.team-standard.network]
-enabled = true
-mode = "limited"
-domains = [
-  { pattern = "registry.example.org", allow = true },
-  { pattern = "*.internal.example", allow = true },
-  { pattern = "*", allow = false },
-]
-"#;
-
-/// Builds the exec-server into the directory where this test's `weir` lies, once.
-fn weir() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            let weir = PathBuf::from(env!("CARGO_BIN_EXE_weir"));
-            let built = Command::new(env!("CARGO"))
-                .args(["build", "--quiet", "-p", "weir-exec-server"])
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
-                .status();
-            assert!(built.unwrap().success());
-            weir
-        })
-        .clone()
-}
-
-struct Place {
-    dir: TempDir,
-}
+use place::{EXAMPLE, Place, text, weir};
 
 impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["home/.weir", "home/.ssh", "project/sub"] {
-            std::fs::create_dir_all(dir.path().join(name)).unwrap();
-        }
-        Self { dir }
-    }
-
-    fn with_config(text: &str) -> Self {
-        let place = Self::new();
-        place.write("home/.weir/config.toml", text);
-        place
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.dir.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().canonicalize().unwrap().join(name).display().to_string()
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(weir())
-            .args(arguments)
-            .current_dir(self.dir.path().join("project"))
-            .env("HOME", self.path("home"))
-            .env_remove("WEIR_HOME")
-            .env_remove("TMPDIR")
-            .output()
-            .unwrap()
-    }
-
-    /// Exit code and standard output of `policy explain`.
+    /// What `policy explain` answers.
     fn explain(&self, arguments: &[&str]) -> serde_json::Value {
         let output = self.run(&[&["policy", "explain", "--json"], arguments].concat());
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]

@@ -12,21 +12,7 @@ use weir_protocol::profile::Format;
 use world::{around, links, path};
 
 /// The example of SPEC 1.1, byte for byte.
-const EXAMPLE: &str = r#"default_permissions = "team-standard"
-
-[permissions.team-standard.filesystem]
-":project_roots" = { "." = "write", "**/*.env" = "none", "**/.secrets" = "none" }
-glob_scan_max_depth = 4
-
-[permissions.team-standard.network]
-enabled = true
-mode = "limited"
-domains = [
-  { pattern = "registry.example.org", allow = true },
-  { pattern = "*.internal.example", allow = true },
-  { pattern = "*", allow = false },
-]
-"#;
+const EXAMPLE: &str = include_str!("../../tests/samples/valid/spec-example.toml");
 
 fn resolved(body: &str, pairs: &[(&str, &str)]) -> Resolved {
     let pairs: Vec<_> = pairs.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();

@@ -20,7 +20,8 @@ fn text(planned: &Planned) -> String {
     let _ = writeln!(out, "profile    {profile} ({digest})");
     let _ = writeln!(out, "way        {way}");
     for mechanism in mechanisms {
-        let _ = writeln!(out, "holds      {}: {}", mechanism.name, mechanism.detail);
+        let separator = if mechanism.detail.is_empty() { "" } else { ": " };
+        let _ = writeln!(out, "holds      {}{separator}{}", mechanism.name, mechanism.detail);
     }
     for degraded in degradations {
         let _ = writeln!(out, "given up   {}  [{}]", degraded.lost, degraded.origin.whence());
