@@ -1,5 +1,7 @@
 //! Real repositories: what git changes can be written, what git on the host trusts cannot, and what is planted opens nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its support as well")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
