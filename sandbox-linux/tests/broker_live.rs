@@ -8,6 +8,7 @@
 mod inside;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +17,8 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use inside::{Rules, run};
 use weir_protocol::AbsPath;
-use weir_sandbox_linux::broker::{Event, Guard};
+use weir_sandbox_linux::broker::{Event, Guard, SocketGrant, SocketRules};
+use weir_sandbox_linux::seccomp::Grant;
 
 /// Tells a copy of this binary that it is one.
 const COPY: &str = "WEIR_TEST_BROKER_COPY";
@@ -181,6 +183,164 @@ fn what_waits_waits_alone() {
         let different = differences(&without.output, &with.output);
         assert!(different.is_empty(), "{}", different.join("\n"));
         assert!(without.status.success(), "{}", without.output);
-        println!("{}", with.output);
+    });
+}
+
+/// Runs the race for a while; answers calls made, guarded names that appeared, and calls that worked.
+fn race(dir: &Path, name: &str, rules: impl FnOnce(&Path) -> Option<Rules>) -> [u64; 3] {
+    let place = fresh(dir, name);
+    for part in ["top", "tox", "src"] {
+        std::fs::create_dir(place.join(part)).unwrap();
+    }
+    let program = dir.join(format!("{name}.flip"));
+    let source = place.join("src/flip.c");
+    std::fs::write(&source, include_str!("broker_live/flip.c")).unwrap();
+    let compiler = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&program).arg(&source).status();
+    assert!(compiler.unwrap().success());
+    let mut command = Command::new(program);
+    command.arg(RACE_SECONDS).current_dir(&place);
+    let done = run(command, rules(&place));
+    assert!(done.status.success(), "{}", done.output);
+    let numbers: Vec<u64> = done.output.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    [numbers[0], numbers[1], numbers[2]]
+}
+
+const RACE_SECONDS: &str = "3";
+
+#[test]
+fn a_path_that_is_flipped_meanwhile_never_makes_a_guarded_name() {
+    as_each_user("a_path_that_is_flipped_meanwhile_never_makes_a_guarded_name", |dir| {
+        let [made, appeared, _] = race(dir, "one", |_| None);
+        assert!(appeared > 100, "the race must be able to fail: {made} {appeared}");
+        let rules = |place: &Path| Some(Rules::names(vec![guard(&place.join("top"), &[".git"])]));
+        let [made, appeared, worked] = race(dir, "two", rules);
+        println!("{made} calls, {worked} worked, {appeared} guarded names");
+        assert_eq!(appeared, 0);
+        assert!(made > 1_000 && worked > 100 && worked < made, "{made} {worked}");
+    });
+}
+
+#[test]
+fn unix_sockets_are_reached_by_rule() {
+    as_each_user("unix_sockets_are_reached_by_rule", |dir| {
+        let script = include_str!("broker_live/sockets.py");
+        let place = |name: &str| {
+            let place = fresh(dir, name);
+            for part in ["granted", "denied", "work"] {
+                std::fs::create_dir(place.join(part)).unwrap();
+            }
+            place
+        };
+        let attempt = |place: &Path, rules: Option<Rules>| {
+            let paths = ["granted/s", "denied/s", "work/host"].map(|name| place.join(name));
+            let listeners = paths.clone().map(|path| UnixListener::bind(path).unwrap());
+            let mut command = python(script, &place.join("work"));
+            command.args(&paths);
+            let done = run(command, rules);
+            drop(listeners);
+            done
+        };
+        let without = attempt(&place("one"), None);
+        let two = place("two");
+        let path = |name: &str| AbsPath::parse(two.join(name).as_os_str().as_bytes()).unwrap();
+        let grants = vec![
+            SocketGrant { path: path("granted"), verdict: Grant::Allowed },
+            SocketGrant { path: path("denied"), verdict: Grant::Denied },
+        ];
+        let with = attempt(&two, Some(Rules::sockets(SocketRules { grants, ..SocketRules::STRICT })));
+        assert!(without.status.success() && with.status.success(), "{}\n{}", without.output, with.output);
+        let (free, held) = (without.output.as_str(), with.output.as_str());
+        assert_eq!(free.lines().count(), held.lines().count());
+        let changed = free.lines().zip(held.lines()).filter(|(free, held)| free != held);
+        let changed: Vec<String> = changed.map(|(free, held)| format!("{free} | {held}")).collect();
+        assert_eq!(changed, SOCKETS_REFUSED);
+        let refused = with.events.iter().filter(|event| matches!(event, Event::SocketRefused { .. }));
+        assert!(refused.count() > 8);
+    });
+}
+
+/// Every line of the script that the broker changes.
+const SOCKETS_REFUSED: [&str; 16] = [
+    "denied ok | denied EACCES",
+    "host ok | host EACCES",
+    "abstract ECONNREFUSED | abstract EACCES",
+    "denied ok | denied EACCES",
+    "host ok | host EACCES",
+    "abstract ECONNREFUSED | abstract EACCES",
+    "link to denied ok | link to denied EACCES",
+    "through link ok | through link EACCES",
+    "by proc ok | by proc EACCES",
+    "dots ok | dots EACCES",
+    "hard link ok | hard link EACCES",
+    "moved here ok | moved here EACCES",
+    "datagram ok | datagram EPROTONOSUPPORT",
+    "datagram pair ok | datagram pair EPROTONOSUPPORT",
+    "raw ok | raw EPROTONOSUPPORT",
+    "seqpacket EPROTOTYPE | seqpacket EACCES",
+];
+
+/// Real programs, each with what it must print; run in an empty directory whose top is guarded.
+const PROGRAMS: [(&str, &str); 12] = [
+    (
+        "umask 027; echo a > f; echo b >> f; cat < f; : > e; echo c 1> g 2>&1; { echo d; } >| h; echo e &> i; set -C; echo x > f || echo kept; \
+         cat <<< here; cat > j <<'EOF'\ndoc\nEOF\ncat f g h i j; exec 7> k; echo 7 >&7; exec 7>&-; cat k; stat -c %a f; (echo sub > l) & wait; cat l; echo p | tee m n; echo q > /dev/null; ls | wc -l",
+        "a\nb\nbash: line 1: f: cannot overwrite existing file\nkept\nhere\na\nb\nc\nd\ne\ndoc\n7\n640\nsub\np\n10\n",
+    ),
+    (
+        "git init -q below && cd below && git config user.email a@b && git config user.name a && echo 1 > f && git add f && git commit -qm one && echo 2 > f && git stash -q && \
+         git checkout -q -b other && git worktree add -q ../tree && git gc -q && cd .. && git clone -q below clone && git -C clone log --format=%s && ls clone/.git/hooks | head -1 | wc -l",
+        "one\n1\n",
+    ),
+    ("git init -q . 2>/dev/null; echo $?; ls -A; git init -q sub && ls -A sub", "1\n.git\n"),
+    (
+        "mkdir -p a/b/c; ln -s b a/l; ln a/b/../../top a/h 2>/dev/null; echo 1 > a/b/c/f; ln a/b/c/f a/hard; mkfifo a/p; chmod 751 a/b; touch -d 2001-02-03 a/b/c/f; tar cf t.tar a; mkdir x; tar xf t.tar -C x; \
+         diff -r --no-dereference a x/a 2>&1 | grep -v fifo; stat -c '%a %h %Y' x/a/b/c/f; cp -a a y; stat -c '%a %h' y/hard y/b; mv y z; mv z/b z/bb; cp -r a/b/. w/ ; rm -rf a x z w; ls",
+        "644 2 981158400\n644 2\n751 3\nt.tar\n",
+    ),
+    (
+        "mkfifo p; (cat p > out) & echo through > p; wait; cat out; (echo back > p) & cat p; ln -s out l; ln out h; stat -c %h out; readlink l; mv h hh; rm out; cat hh; install -m 755 hh bin; stat -c %a bin; mktemp -d t.XXXX | wc -l",
+        "through\nback\n2\nout\nthrough\n755\n1\n",
+    ),
+    (
+        "printf 'all: a b c d\\na b c d:\\n\\t@cp /bin/true $@-x && ./$@-x && echo $@ > $@\\n' > Makefile; make -s -j4 && cat a b c d; for i in 1 2 3 4 5 6 7 8; do cp /bin/true e$i && ./e$i || echo busy; done",
+        "a\nb\nc\nd\n",
+    ),
+    (
+        "printf 'int puts(const char*);int main(){return puts(\"built\")<0;}' > a.c && for i in 1 2 3; do cc a.c -o a$i && ./a$i; done; printf '#!/bin/sh\\necho script\\n' > s; chmod +x s; ./s",
+        "built\nbuilt\nbuilt\nscript\n",
+    ),
+    (
+        "python3 -c \"\nimport tempfile, shutil, os, multiprocessing, sqlite3, pathlib, zipfile\nwith tempfile.TemporaryDirectory(dir='.') as d:\n    open(d + '/x', 'w').write('1'); shutil.copytree(d, 'copy'); shutil.make_archive('arc', 'zip', d)\n\
+         f = tempfile.NamedTemporaryFile(dir='.'); f.write(b'1'); t = tempfile.TemporaryFile(dir='.'); t.write(b'2')\nm = multiprocessing.get_context('fork'); p = m.Pool(3); print(sum(p.map(abs, range(-50, 0)))); p.close()\n\
+         with m.Manager() as g:\n    print(g.list([1])[0])\nc = sqlite3.connect('db'); c.execute('create table t(a)'); c.execute('insert into t values(1)'); c.commit(); print(c.execute('select a from t').fetchall())\n\
+         shutil.rmtree('copy'); pathlib.Path('q').mkdir(); os.replace('q', 'r'); print(os.path.exists('r'), zipfile.ZipFile('arc.zip').namelist())\n\"",
+        "1275\n1\n[(1,)]\nTrue ['x']\n",
+    ),
+    ("for i in $(seq 50); do mkdir d$i; (cd d$i; for j in $(seq 100); do : > f$j; done); done; find . -type f | wc -l; rm -rf d*; ls | wc -l", "5000\n0\n"),
+    ("set -m; (exit 3) & wait %1; echo $?; cat /proc/self/comm; echo renamed > /proc/self/comm; echo 5 > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj; umask 077; mkdir m; stat -c %a m; cd m; rmdir ../m; echo x > y; echo $?", "[1]+  Exit 3                  ( exit 3 )\n3\ncat\n5\n700\nbash: line 1: y: No such file or directory\n1\n"),
+    ("{ ls /nothing 2>/dev/stdout | wc -l; echo a > /dev/stderr 2>&1; echo b > /dev/fd/1; (echo c > /proc/self/fd/1); exec 3>f; echo d > /dev/fd/3; cat f; echo e | cat > /dev/stdout; : > /dev/full; : > /dev/zero; dd if=/dev/zero of=z bs=1k count=4 2>/dev/null; stat -c %s z; } 2>&1 | cat", "1\na\nb\nc\nd\ne\n4096\n"),
+    ("perl -e 'open(F,\">\",\"x\"); print F 1; close F; mkdir \"d\", 0711; rename \"x\",\"d/x\"; symlink \"d\",\"l\"; print -e \"l/x\" ? 1 : 0'; sed -i s/1/2/ d/x; cat d/x; split -b 1 d/x s; ls s*; sort -o d/x d/x; truncate -s 5 nn; stat -c %s nn; flock nn true; echo $?", "12saa\n5\n0\n"),
+];
+
+#[test]
+fn programs_work() {
+    as_each_user("programs_work", |dir| {
+        for (index, (script, want)) in PROGRAMS.into_iter().enumerate() {
+            let command = |place: &Path| {
+                let mut command = Command::new("bash");
+                command.args(["-c", script]).current_dir(place).env("HOME", place).env("LC_ALL", "C");
+                command.env("PYTHONDONTWRITEBYTECODE", "1").env("GIT_CONFIG_NOSYSTEM", "1");
+                command
+            };
+            let place = fresh(dir, &format!("in{index}"));
+            let guards = vec![guard(&place, &[".git", ".vscode", ".mcp.json"])];
+            let with = run(command(&place), Some(Rules::names(guards)));
+            let without = run(command(&fresh(dir, &format!("free{index}"))), None);
+            assert_eq!(with.output, want, "{script}");
+            if !script.starts_with("git init -q .") {
+                assert_eq!(without.output, want, "without: {script}");
+            }
+            assert!(with.served > 0);
+        }
     });
 }

@@ -44,6 +44,9 @@ impl Rules {
 
 /// Runs a command to its end, with the filter when there are rules; its output goes through a file.
 pub(crate) fn run(mut command: Command, rules: Option<Rules>) -> Outcome {
+    // A broker's process takes on the mask of the caller that it served last.
+    // SAFETY: sets a property of this process.
+    unsafe { libc::umask(0o022) };
     let output = tempfile::tempfile().unwrap();
     command.stdout(output.try_clone().unwrap()).stderr(output.try_clone().unwrap());
     let Some(rules) = rules else {
