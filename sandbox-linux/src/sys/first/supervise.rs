@@ -1,7 +1,7 @@
 //! The first process's watch over the command: reaps whatever ends, tells what happens to the command, forwards signals, and
 //! ends everything when the command or the launcher is gone.
 
-use super::super::abi::{check_int, errno};
+use super::super::abi::check_int;
 use super::exit;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
