@@ -10,7 +10,8 @@ pub(in crate::sys) fn loopback_up() -> Result<(), i32> {
     // SAFETY: all-zero is a valid request.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (slot, byte) in request.ifr_name.iter_mut().zip(*b"lo") {
-        *slot = byte.cast_signed();
+        // Signed on one architecture, unsigned on the other.
+        *slot = libc::c_char::from_ne_bytes([byte]);
     }
     request.ifr_ifru.ifru_flags = UP;
     // SAFETY: the kernel reads the request, which outlives the call.
