@@ -150,8 +150,10 @@ pub fn compile(policy: &Policy, host: Host, run: &Run) -> Result<Compiled, Compi
     let places = place::places(policy, run);
     let reach = if policy.network().enabled.value { Reach::Outside } else { Reach::Inside };
     let mut sections = base::sections(reach);
-    sections.push(terminal(run, &mut output)?);
-    sections.extend(paths::sections(policy, host, &places, &mut output)?);
+    let mut files = paths::sections(policy, host, &places, &mut output)?;
+    // After the places, which may close all devices; before the patterns, which win over everything.
+    files.insert(1, terminal(run, &mut output)?);
+    sections.extend(files);
     sections.extend(network::sections(policy, run, &mut output)?);
     Ok(Compiled {
         profile: Profile { default: Action::Deny, tag: run.tag.as_str().to_owned(), sections },

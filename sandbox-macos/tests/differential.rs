@@ -22,7 +22,7 @@ use world::{EXACT, FILE_OPERATIONS, GATE, Loaded, Sketch, USUAL, expected, host,
 const CASES: u32 = 10_000;
 
 /// Paths asked about in one case: a handful, drawn anew each time, for there are many cases.
-const ASKED: usize = 12;
+const ASKED: usize = 20;
 
 /// Step by which paths are drawn; a prime larger than any list, so that none is drawn twice.
 const STRIDE: usize = 7919;
