@@ -175,7 +175,18 @@ fn patterns(
             filters.push(regex(&pattern::of_glob(&glob, host.letter_case), output)?);
             declare_pattern(&glob, host, output);
         }
+        let base = rule.pattern.base();
         for (root, name) in writable_roots(places) {
+            // Only what can be written can be moved.
+            let from = |(other, _): &(&AbsPath, _)| {
+                *other != root && (other.starts_with(&base) || base.starts_with(other))
+            };
+            if !root.starts_with(&base)
+                && !base.starts_with(root)
+                && !writable_roots(places).any(|at| from(&at))
+            {
+                continue;
+            }
             let Some(glob) = pattern::carried(&rule.pattern, root) else { continue };
             for glob in std::iter::once(glob).chain(name.and_then(|name| rule.pattern.moved(&name).ok())) {
                 filters.push(regex(&pattern::of_glob(&glob, host.letter_case), output)?);
