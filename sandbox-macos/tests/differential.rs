@@ -3,20 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+#[path = "support/generate.rs"]
+mod generate;
 #[path = "support/world.rs"]
 mod world;
 
-use std::collections::BTreeSet;
-
-use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Operation, Policy, Request};
 use weir_sandbox_macos::compile::canonical;
 use weir_sandbox_macos::evaluate::{Endpoint, Subject};
 
-use world::{EXACT, FILE_OPERATIONS, GATE, Loaded, Sketch, USUAL, expected, host, load, near, path, run};
+use generate::{questions, sketch};
+use world::{EXACT, FILE_OPERATIONS, GATE, Loaded, Sketch, USUAL, expected, host, load, path, run};
 
 /// Policies tried by each property.
 const CASES: u32 = 10_000;
@@ -24,89 +23,8 @@ const CASES: u32 = 10_000;
 /// Paths asked about in one case: a handful, drawn anew each time, for there are many cases.
 const ASKED: usize = 20;
 
-/// Step by which paths are drawn; a prime larger than any list, so that none is drawn twice.
-const STRIDE: usize = 7919;
-
-const TOPS: [&str; 9] = ["/", "/p", "/Users/u", "/tmp", "/etc", "/var/x", "/usr", "/System/Library", "/dev"];
-const NAMES: [&str; 9] = ["a", "b", ".git", "hooks", "x.env", ".secrets", "A", "a b\"(", "é"];
-const PATTERNS: [&str; 12] = [
-    "**/*.env",
-    "**/.secrets",
-    "*",
-    "a/*",
-    "?",
-    "b/**/x*",
-    "[ab]/.git",
-    ".g?t/[!a]*",
-    "**/a/**",
-    "*/x",
-    "**/[^b]",
-    "a\\*b?",
-];
 const HOSTS: [&str; 6] =
     ["example.org", "a.example.org", "8.8.8.8", "10.0.0.1", "169.254.169.254", "evil.test"];
-
-fn below(most: usize) -> impl Strategy<Value = String> {
-    vec(select(&NAMES[..]), 0..=most).prop_map(|names| names.join("/"))
-}
-
-fn any_path() -> impl Strategy<Value = String> {
-    (select(&TOPS[..]), below(3)).prop_map(|(top, below)| match (top, below.as_str()) {
-        (top, "") => top.to_owned(),
-        ("/", below) => format!("/{below}"),
-        (top, below) => format!("{top}/{below}"),
-    })
-}
-
-fn any_glob() -> impl Strategy<Value = String> {
-    (any_base(), select(&PATTERNS[..])).prop_map(|(base, pattern)| format!("{base}/{pattern}"))
-}
-
-/// A directory in the notation of patterns.
-fn any_base() -> impl Strategy<Value = String> {
-    any_path().prop_map(|base| if base == "/" { String::new() } else { base.replace('[', "[[]") })
-}
-
-fn access() -> impl Strategy<Value = Access> {
-    select(&[Access::Read, Access::Write, Access::None][..])
-}
-
-fn sketch() -> impl Strategy<Value = Sketch> {
-    let domain = (select(&["example.org", "*.example.org", "*", "10.0.0.1"][..]), any::<bool>());
-    let domains = proptest::option::of(vec(domain.prop_map(|(host, allow)| (host.to_owned(), allow)), 0..3));
-    (
-        vec((any_path(), access()), 0..7),
-        vec(any_glob(), 0..3),
-        vec((any_path(), any::<bool>()), 0..4),
-        any::<bool>(),
-        any::<bool>(),
-        domains,
-    )
-        .prop_map(|(rules, globs, sockets, network, loopback, domains)| Sketch {
-            rules,
-            globs,
-            sockets,
-            network,
-            loopback,
-            domains,
-        })
-}
-
-/// Some of the paths that a policy's rules bring up, by `draw`.
-fn questions(policy: &Policy, draw: usize) -> Vec<AbsPath> {
-    let fs = policy.filesystem();
-    let mut out: BTreeSet<AbsPath> =
-        ["/", "/usr/lib/dyld", "/etc/hosts", "/dev/null", "/System/Volumes/Data/p", "/private", "/tmp/x"]
-            .into_iter()
-            .map(path)
-            .collect();
-    fs.rules().iter().for_each(|rule| out.extend(near(&rule.path)));
-    fs.globs().iter().for_each(|rule| out.extend(near(&rule.pattern.base())));
-    policy.network().unix_sockets.iter().for_each(|rule| out.extend(near(&rule.path)));
-    let all: Vec<AbsPath> =
-        out.into_iter().filter(|path| !path.as_bytes().starts_with(b"/private/")).collect();
-    (0..ASKED.min(all.len())).map(|at| all[(draw % STRIDE + at * STRIDE) % all.len()].clone()).collect()
-}
 
 /// Both names of each path, with the one by which the policy is asked.
 fn names(paths: &[AbsPath]) -> Vec<(AbsPath, AbsPath)> {
@@ -189,7 +107,7 @@ proptest! {
     #[test]
     fn the_profile_means_what_the_policy_says(sketch in sketch(), draw in any::<usize>()) {
         let policy = sketch.policy();
-        let paths = questions(&policy, draw);
+        let paths = questions(&policy, draw, ASKED);
         let loaded = load(&policy, EXACT, &run());
         check_files(&policy, &loaded, &paths);
         check_network(&policy, &loaded);
@@ -202,7 +120,7 @@ proptest! {
         let policy = sketch.policy();
         let exact = load(&policy, EXACT, &run());
         let usual = load(&policy, USUAL, &run());
-        for (known, _) in names(&questions(&policy, draw)) {
+        for (known, _) in names(&questions(&policy, draw, ASKED)) {
             for (operation, of_policy) in FILE_OPERATIONS {
                 let (narrow, wide) = (usual.allows(operation, known.as_bytes()), exact.allows(operation, known.as_bytes()));
                 prop_assert!(wide || !narrow, "{} {}", operation, known);
