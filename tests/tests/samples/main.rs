@@ -9,6 +9,7 @@ mod limits;
 mod mutations;
 mod sample;
 mod schema;
+mod seatbelt;
 mod twins;
 
 use std::collections::BTreeSet;
