@@ -69,6 +69,22 @@ pub enum Degradation {
     ProcessLimits,
 }
 
+impl Degradation {
+    /// The word that stands for it in a profile.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SnapshotGlobs => "snapshot-globs",
+            Self::NoCarveOut => "no-carve-out",
+            Self::NoStandIns => "no-stand-ins",
+            Self::SharedProcesses => "shared-processes",
+            Self::SharedSignals => "shared-signals",
+            Self::ProxyOnlyNetwork => "proxy-only-network",
+            Self::ProcessLimits => "process-limits",
+        }
+    }
+}
+
 /// A kernel feature that is closed unless the profile opens it by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -202,7 +202,7 @@ fn offer(lacks: &[Lack]) -> String {
     let mut words: Vec<String> = Vec::new();
     for name in lacks.iter().map(Lack::degradation) {
         let Some(name) = name else { return String::new() };
-        let word = serde_json::to_string(&name).unwrap_or_default();
+        let word = format!("\"{}\"", name.word());
         if !words.contains(&word) {
             words.push(word);
         }
