@@ -114,25 +114,13 @@ pub enum CompileError {
     #[error("a tag is 1 to {MAX_TAG_BYTES} letters, digits, `_` and `-`")]
     BadTag,
     /// A guarantee that macOS cannot give and that the profile does not give up by name.
-    #[error("macOS cannot hold this: {}; the profile can give it up with `degrade = [\"{}\"]`", .gap.says, degradation_key(.degradation))]
+    #[error("macOS cannot hold this: {}; the profile can give it up with `degrade = [\"{}\"]`", .gap.says, .gap.degradation_key)]
     Unenforceable {
         /// What cannot be held.
         gap: &'static gap::Gap,
         /// The name under which it is given up.
         degradation: Degradation,
     },
-}
-
-/// The word of a degradation in a profile.
-fn degradation_key(degradation: &Degradation) -> &'static str {
-    match degradation {
-        Degradation::SnapshotGlobs => "snapshot-globs",
-        Degradation::NoCarveOut => "no-carve-out",
-        Degradation::NoStandIns => "no-stand-ins",
-        Degradation::SharedProcesses => "shared-processes",
-        Degradation::ProxyOnlyNetwork => "proxy-only-network",
-        Degradation::ProcessLimits => "process-limits",
-    }
 }
 
 /// Compiles the profile of one run.
