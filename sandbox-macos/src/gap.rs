@@ -2,7 +2,7 @@
 //!
 //! `doctor` prints all of it, a run's report what concerns its policy. A gap that makes a sandbox weaker than the same
 //! profile on Linux and that a profile can give up by name is an error until it does. Nothing here is decided by probing:
-//! these are properties of the system. Callers: `doctor`, the report, [`crate::compile`].
+//! these are properties of the system. Callers: `doctor`, the report, [`mod@crate::compile`].
 
 use weir_protocol::policy::{Degradation, Policy, Resource};
 
