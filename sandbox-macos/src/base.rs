@@ -3,7 +3,7 @@
 //! A policy speaks of files, hosts and sockets; a program of macOS also needs mach services, kernel variables and a few
 //! files that no profile names. These lists are all of it: whatever is neither here nor in the policy is refused.
 //! Nothing here may hold a secret, or lead to a service that acts for the command outside the sandbox. Caller:
-//! [`crate::compile`]; the lists for a resolver on macOS are [`files::HOME_SECRETS`] and [`files::SYSTEM_SECRETS`].
+//! [`mod@crate::compile`]; the lists for a resolver on macOS are [`files::HOME_SECRETS`] and [`files::SYSTEM_SECRETS`].
 
 pub mod files;
 pub mod services;

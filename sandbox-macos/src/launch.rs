@@ -6,6 +6,7 @@
 
 pub mod denial;
 pub mod environment;
+pub mod tree;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Parameters of a profile: the only way in which a path enters one.
 //!
 //! `sandbox-exec -D NAME=VALUE` hands each value over beside the profile's text, so that no byte of a path can be read as
-//! part of the program. Names are made here and nowhere else. Caller: [`crate::compile`].
+//! part of the program. Names are made here and nowhere else. Caller: [`mod@crate::compile`].
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! A Seatbelt profile as typed data: operations, filters, rules, sections, and its text.
 //!
 //! Every text that stands in a profile is either a constant of this crate or the name of a parameter: there is no way to
-//! put a path, or anything else that a person wrote, into a [`Filter`]. Callers: [`crate::base`] and [`crate::compile`].
+//! put a path, or anything else that a person wrote, into a [`Filter`]. Callers: [`crate::base`] and [`mod@crate::compile`].
 
 mod operation;
 

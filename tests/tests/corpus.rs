@@ -7,6 +7,8 @@ use std::path::PathBuf;
 mod merge;
 #[path = "../../fuzz/src/profile.rs"]
 mod profile;
+#[path = "../../fuzz/src/seatbelt.rs"]
+mod seatbelt;
 
 /// Bytes of a file up to which every prefix is tried as well.
 const MAX_PREFIXED_BYTES: usize = 1024;
@@ -33,4 +35,9 @@ fn profile_corpus() {
 #[test]
 fn merge_corpus() {
     replay("merge", merge::run);
+}
+
+#[test]
+fn seatbelt_corpus() {
+    replay("seatbelt", seatbelt::run);
 }
