@@ -166,7 +166,10 @@ fn check_guarded(without: &str, with: &str) {
     assert!(section(with, 1).iter().all(|line| line.contains(" ok ")));
     assert_eq!(section(with, 2), MOVED);
     let own = section(with, 3);
-    assert!(own.len() > 30 && own.iter().all(|line| line.ends_with("EACCES") || line == "comm True"), "{own:#?}");
+    assert!(
+        own.len() > 30 && own.iter().all(|line| line.ends_with("EACCES") || line == "comm True"),
+        "{own:#?}"
+    );
     let moved = section(without, 2);
     assert!(moved.iter().filter(|line| line.contains(" ok")).count() > 10, "{moved:#?}");
 }
@@ -313,10 +316,22 @@ const PROGRAMS: [(&str, &str); 12] = [
          shutil.rmtree('copy'); pathlib.Path('q').mkdir(); os.replace('q', 'r'); print(os.path.exists('r'), zipfile.ZipFile('arc.zip').namelist())\n\"",
         "1275\n1\n[(1,)]\nTrue ['x']\n",
     ),
-    ("for i in $(seq 50); do mkdir d$i; (cd d$i; for j in $(seq 100); do : > f$j; done); done; find . -type f | wc -l; rm -rf d*; ls | wc -l", "5000\n0\n"),
-    ("set -m; (exit 3) & wait %1; echo $?; cat /proc/self/comm; echo renamed > /proc/self/comm; echo 5 > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj; umask 077; mkdir m; stat -c %a m; cd m; rmdir ../m; echo x > y; echo $?", "[1]+  Exit 3                  ( exit 3 )\n3\ncat\n5\n700\nbash: line 1: y: No such file or directory\n1\n"),
-    ("{ ls /nothing 2>/dev/stdout | wc -l; echo a > /dev/stderr 2>&1; echo b > /dev/fd/1; (echo c > /proc/self/fd/1); exec 3>f; echo d > /dev/fd/3; cat f; echo e | cat > /dev/stdout; : > /dev/full; : > /dev/zero; dd if=/dev/zero of=z bs=1k count=4 2>/dev/null; stat -c %s z; } 2>&1 | cat", "1\na\nb\nc\nd\ne\n4096\n"),
-    ("perl -e 'open(F,\">\",\"x\"); print F 1; close F; mkdir \"d\", 0711; rename \"x\",\"d/x\"; symlink \"d\",\"l\"; print -e \"l/x\" ? 1 : 0'; sed -i s/1/2/ d/x; cat d/x; split -b 1 d/x s; ls s*; sort -o d/x d/x; truncate -s 5 nn; stat -c %s nn; flock nn true; echo $?", "12saa\n5\n0\n"),
+    (
+        "for i in $(seq 50); do mkdir d$i; (cd d$i; for j in $(seq 100); do : > f$j; done); done; find . -type f | wc -l; rm -rf d*; ls | wc -l",
+        "5000\n0\n",
+    ),
+    (
+        "set -m; (exit 3) & wait %1; echo $?; cat /proc/self/comm; echo renamed > /proc/self/comm; echo 5 > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj; umask 077; mkdir m; stat -c %a m; cd m; rmdir ../m; echo x > y; echo $?",
+        "[1]+  Exit 3                  ( exit 3 )\n3\ncat\n5\n700\nbash: line 1: y: No such file or directory\n1\n",
+    ),
+    (
+        "{ ls /nothing 2>/dev/stdout | wc -l; echo a > /dev/stderr 2>&1; echo b > /dev/fd/1; (echo c > /proc/self/fd/1); exec 3>f; echo d > /dev/fd/3; cat f; echo e | cat > /dev/stdout; : > /dev/full; : > /dev/zero; dd if=/dev/zero of=z bs=1k count=4 2>/dev/null; stat -c %s z; } 2>&1 | cat",
+        "1\na\nb\nc\nd\ne\n4096\n",
+    ),
+    (
+        "perl -e 'open(F,\">\",\"x\"); print F 1; close F; mkdir \"d\", 0711; rename \"x\",\"d/x\"; symlink \"d\",\"l\"; print -e \"l/x\" ? 1 : 0'; sed -i s/1/2/ d/x; cat d/x; split -b 1 d/x s; ls s*; sort -o d/x d/x; truncate -s 5 nn; stat -c %s nn; flock nn true; echo $?",
+        "12saa\n5\n0\n",
+    ),
 ];
 
 #[test]

@@ -18,8 +18,19 @@ pub struct Traps {
 
 /// Calls that always bring a name into being; opening does so by its flags.
 const NAMES: [&str; 13] = [
-    "creat", "mkdir", "mkdirat", "mknod", "mknodat", "symlink", "symlinkat", "link", "linkat", "rename", "renameat",
-    "renameat2", "bind",
+    "creat",
+    "mkdir",
+    "mkdirat",
+    "mknod",
+    "mknodat",
+    "symlink",
+    "symlinkat",
+    "link",
+    "linkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "bind",
 ];
 
 const O_CREAT: u32 = 0o100;

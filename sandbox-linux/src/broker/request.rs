@@ -126,15 +126,39 @@ mod tests {
         let here = Named { dir: AT_FDCWD, path: pointer };
         let at = |dir| Named { dir, path: pointer };
         let cases: [(&str, [u64; 6], Request); 9] = [
-            ("openat", [cwd | high, pointer, 0o101 | high, 0o644, 0, 0], Request::Open { at: here, flags: 0o101, mode: 0o644 }),
-            ("open", [pointer, 0o101 | high, 0o644, 0, 0, 0], Request::Open { at: here, flags: 0o101, mode: 0o644 }),
+            (
+                "openat",
+                [cwd | high, pointer, 0o101 | high, 0o644, 0, 0],
+                Request::Open { at: here, flags: 0o101, mode: 0o644 },
+            ),
+            (
+                "open",
+                [pointer, 0o101 | high, 0o644, 0, 0, 0],
+                Request::Open { at: here, flags: 0o101, mode: 0o644 },
+            ),
             ("creat", [pointer, 0o600, 0, 0, 0, 0], Request::Open { at: here, flags: 0o1101, mode: 0o600 }),
             ("mkdirat", [5, pointer, 0o755, 0, 0, 0], Request::MakeDirectory { at: at(5), mode: 0o755 }),
-            ("mknodat", [5, pointer, 0o010_600, 7, 0, 0], Request::MakeNode { at: at(5), mode: 0o010_600, device: 7 }),
+            (
+                "mknodat",
+                [5, pointer, 0o010_600, 7, 0, 0],
+                Request::MakeNode { at: at(5), mode: 0o010_600, device: 7 },
+            ),
             ("symlinkat", [9, cwd, pointer, 0, 0, 0], Request::Symlink { target: 9, at: here }),
-            ("linkat", [3, pointer, 4, pointer, 0x400, 0], Request::Link { from: at(3), to: at(4), flags: 0x400 }),
-            ("renameat2", [3, pointer, 4, pointer, 2, 0], Request::Rename { from: at(3), to: at(4), flags: 2 }),
-            ("bind", [u64::from(u32::MAX), pointer, 16, 0, 0, 0], Request::Bind { socket: -1, address: pointer, length: 16 }),
+            (
+                "linkat",
+                [3, pointer, 4, pointer, 0x400, 0],
+                Request::Link { from: at(3), to: at(4), flags: 0x400 },
+            ),
+            (
+                "renameat2",
+                [3, pointer, 4, pointer, 2, 0],
+                Request::Rename { from: at(3), to: at(4), flags: 2 },
+            ),
+            (
+                "bind",
+                [u64::from(u32::MAX), pointer, 16, 0, 0, 0],
+                Request::Bind { socket: -1, address: pointer, length: 16 },
+            ),
         ];
         for arch in Arch::ALL {
             let forms = Forms::new(arch);

@@ -149,7 +149,9 @@ impl Broker {
             Request::Symlink { target, at } => self.symlink(call, &tracee, target, at),
             Request::Link { from, to, flags } => self.link(call, &tracee, (from, to), flags),
             Request::Rename { from, to, flags } => self.rename(call, &tracee, (from, to), flags),
-            Request::Connect { socket, address, length } => self.connect(call, &tracee, socket, (address, length)),
+            Request::Connect { socket, address, length } => {
+                self.connect(call, &tracee, socket, (address, length))
+            }
             Request::Bind { socket, address, length } => self.bind(call, &tracee, socket, (address, length)),
         }
     }

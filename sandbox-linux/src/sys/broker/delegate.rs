@@ -47,7 +47,8 @@ impl Broker {
                 kill(worker);
                 break;
             }
-            let interruption = if self.listener.wait() == Wait::Killable { tracee.interruption() } else { None };
+            let interruption =
+                if self.listener.wait() == Wait::Killable { tracee.interruption() } else { None };
             if let Some(errno) = interruption {
                 kill(worker);
                 self.listener.conclude(call.id, Answer::Errno(errno));

@@ -93,7 +93,8 @@ fn send(socket: BorrowedFd<'_>, listener: libc::c_int, wait: Wait) -> Result<(),
     message.msg_controllen = SPACE;
     // SAFETY: the message has room for one control header.
     let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    let filled = libc::cmsghdr { cmsg_len: LENGTH, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+    let filled =
+        libc::cmsghdr { cmsg_len: LENGTH, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
     // SAFETY: the header lies in `control`, which is large enough and aligned.
     unsafe { header.write(filled) };
     // SAFETY: the data lie behind the header, in `control`.

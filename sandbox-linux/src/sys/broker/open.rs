@@ -46,8 +46,7 @@ const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
 const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
 const NOCTTY: u32 = libc::O_NOCTTY.cast_unsigned();
 /// Flags that can be changed after opening (fcntl(2), `F_SETFL`).
-const CHANGEABLE: u32 =
-    (libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME).cast_unsigned();
+const CHANGEABLE: u32 = (libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME).cast_unsigned();
 /// The permissions that a file can have.
 const MODE: u32 = 0o7777;
 /// Tries while another process makes and removes the name in turn.
@@ -106,13 +105,21 @@ impl Broker {
         let how = How::new(flags, mode);
         let world = Rc::clone(&self.world);
         let located = world.locate(tracee, at.dir, &path)?;
-        if let Some(answer) = self.open_new(tracee, &located, how)? {
-            return Ok(answer);
-        }
+        let mut is_there = match self.open_new(tracee, &located, how)? {
+            New::Made(answer) => return Ok(answer),
+            New::There => true,
+            New::Unknown => false,
+        };
         let mut links = 0;
-        let mut place = world.place_to_open(tracee, at, &path, &mut links)?;
+        let mut place = world.place_to_open(tracee, located, (at, &path), &mut links)?;
         for _ in 0..MAX_TRIES {
-            match self.open_at(call, tracee, &place, how)? {
+            let step = if is_there {
+                self.open_existing(call, tracee, &place, (how, false))?
+            } else {
+                self.open_at(call, tracee, &place, how)?
+            };
+            is_there = false;
+            match step {
                 Step::Answer(answer) => return Ok(answer),
                 Step::Again => {}
                 Step::Link => match world.follow(tracee, place, &mut links)? {
@@ -124,34 +131,29 @@ impl Broker {
         Err(libc::EAGAIN)
     }
 
-    /// Makes the file in one step, when its name is of no interest and no link is on the way. Nothing when that says
-    /// nothing yet.
-    fn open_new(&mut self, tracee: &Tracee, located: &Located<'_>, how: How) -> Kernel<Option<Answer>> {
+    /// Makes the file in one step, when its name is of no interest and no link is on the way.
+    fn open_new(&mut self, tracee: &Tracee, located: &Located<'_>, how: How) -> Kernel<New> {
         let split = Split::of(located.path.to_bytes()).ok_or(libc::ENOENT)?;
         let interesting = |name| self.guarded.is_name(name) || self.guarded.is_on_a_way(name);
         // Devices and processes are there or cannot be made.
         let virtual_place = split.relative.starts_with(b"dev/") || split.relative.starts_with(b"proc/");
         if virtual_place || split.name().is_none_or(|name| name == b".git" || interesting(name)) {
-            return Ok(None);
+            return Ok(New::Unknown);
         }
         self.adopt_umask(tracee);
         let flags = how.flags | EXCLUSIVE | CLOEXEC;
-        match call::openat2(located.base.as_fd(), &located.path, flags, how.mode, NO_LINKS | located.within()) {
-            Ok(file) => Ok(Some(how.answer(file))),
+        match call::openat2(located.base.as_fd(), &located.path, flags, how.mode, NO_LINKS | located.within())
+        {
+            Ok(file) => Ok(New::Made(how.answer(file))),
             Err(libc::EEXIST) if how.has(EXCLUSIVE) => Err(libc::EEXIST),
-            Err(libc::EEXIST | libc::ELOOP | libc::EAGAIN) => Ok(None),
+            Err(libc::EEXIST) => Ok(New::There),
+            Err(libc::ELOOP | libc::EAGAIN) => Ok(New::Unknown),
             Err(errno) => Err(errno),
         }
     }
 
     /// One try at a place.
-    fn open_at(
-        &mut self,
-        call: &Notification,
-        tracee: &Tracee,
-        place: &Place<'_>,
-        how: How,
-    ) -> Kernel<Step> {
+    fn open_at(&mut self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Kernel<Step> {
         let is_guarded = self.exists_guarded(call, place)?;
         if !is_guarded {
             self.adopt_umask(tracee);
@@ -168,6 +170,17 @@ impl Broker {
         if how.has(EXCLUSIVE) {
             return Err(libc::EEXIST);
         }
+        self.open_existing(call, tracee, place, (how, is_guarded))
+    }
+
+    /// Opens what is there, whatever it is.
+    fn open_existing(
+        &self,
+        call: &Notification,
+        tracee: &Tracee,
+        place: &Place<'_>,
+        (how, is_guarded): (How, bool),
+    ) -> Kernel<Step> {
         let Ok(stat) = place.stat() else { return Ok(Step::Again) };
         match kind(&stat) {
             libc::S_IFLNK if how.has(NOFOLLOW) => Err(libc::ELOOP),
@@ -203,13 +216,7 @@ impl Broker {
     }
 
     /// A FIFO with a reader is opened for writing, and for both without any; all else waits for the other end.
-    fn open_fifo(
-        &self,
-        call: &Notification,
-        tracee: &Tracee,
-        place: &Place<'_>,
-        how: How,
-    ) -> Kernel<Step> {
+    fn open_fifo(&self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Kernel<Step> {
         if how.is_writing() || how.is_both() {
             match self.open_there(call, tracee, place, (how, how.existing()), libc::S_IFIFO) {
                 Err(libc::ENXIO) => {}
@@ -266,6 +273,15 @@ impl Broker {
         settle(&file, how)?;
         Ok(Step::Answer(how.answer(file)))
     }
+}
+
+/// What making a file in one step came to.
+enum New {
+    Made(Answer),
+    /// Something is there.
+    There,
+    /// That way tells nothing.
+    Unknown,
 }
 
 /// How far a try came.

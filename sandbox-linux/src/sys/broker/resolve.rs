@@ -131,18 +131,15 @@ impl World {
             return Place::new(located.base, split.last);
         }
         let parent = CString::new(split.parent).map_err(|_| libc::EINVAL)?;
-        let open = |resolve| {
-            call::openat2(located.base.as_fd(), &parent, DIRECTORY, 0, resolve | located.within)
-        };
+        let open =
+            |resolve| call::openat2(located.base.as_fd(), &parent, DIRECTORY, 0, resolve | located.within);
         match open(NO_LINKS) {
             Ok(found) => return Place::new(Directory::Held(found), split.last),
             Err(libc::ELOOP) => {}
             Err(errno) => return Err(errno),
         }
         match open(NO_MAGIC) {
-            Ok(found) if !call::is_proc(found.as_fd()) => {
-                Place::new(Directory::Held(found), split.last)
-            }
+            Ok(found) if !call::is_proc(found.as_fd()) => Place::new(Directory::Held(found), split.last),
             // An error may be one of the broker's own `/proc/self`.
             Ok(_) | Err(_) => self.walk(tracee, located, &mut 0),
         }
@@ -152,11 +149,11 @@ impl World {
     pub(super) fn place_to_open<'a>(
         &'a self,
         tracee: &Tracee,
-        named: Named,
-        path: &CStr,
+        located: Located<'a>,
+        (named, path): (Named, &CStr),
         links: &mut u32,
     ) -> Kernel<Place<'a>> {
-        let place = self.place(tracee, self.locate(tracee, named.dir, path)?)?;
+        let place = self.place(tracee, located)?;
         if call::is_proc(place.parent()) {
             return self.walk(tracee, self.locate(tracee, named.dir, path)?, links);
         }
@@ -198,7 +195,8 @@ impl World {
     /// A link's text, where the kernel would let the caller follow it (proc_sys_fs(5), protected_symlinks).
     fn target(&self, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<Vec<u8>> {
         if self.protects_links {
-            let (link, around) = (call::stat_at(parent, name, libc::AT_SYMLINK_NOFOLLOW)?, call::stat(parent)?);
+            let (link, around) =
+                (call::stat_at(parent, name, libc::AT_SYMLINK_NOFOLLOW)?, call::stat(parent)?);
             let shared = libc::S_ISVTX | libc::S_IWOTH;
             // The broker's user is the caller's.
             let ours = link.st_uid == call::user();

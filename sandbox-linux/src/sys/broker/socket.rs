@@ -94,7 +94,8 @@ impl Address {
             return Err(libc::ENAMETOOLONG);
         }
         let mut bytes = [0; MAX_ADDRESS];
-        bytes[..PATH_AT].copy_from_slice(&libc::sa_family_t::try_from(libc::AF_UNIX).unwrap_or(1).to_ne_bytes());
+        bytes[..PATH_AT]
+            .copy_from_slice(&libc::sa_family_t::try_from(libc::AF_UNIX).unwrap_or(1).to_ne_bytes());
         let length = PATH_AT + path.len() + 1;
         bytes.get_mut(PATH_AT..length - 1).ok_or(libc::ENAMETOOLONG)?.copy_from_slice(&path);
         Ok(Self { bytes, length })
