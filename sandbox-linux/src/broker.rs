@@ -13,6 +13,11 @@
 //! side of the fork in `enter`, [`receive`] and [`Broker`] by the sandbox's init, which lives under the same Landlock domain,
 //! mounts and user as the command, so that the broker can do nothing that the command could not.
 //!
+//! **What it needs**: init may not be under the strict filter, which refuses reading other processes' memory; the command's Landlock
+//! domain must be init's own or nested in it, so init restricts itself before it forks the command; that domain must allow
+//! reading the sandbox's `/proc`; Yama's `ptrace_scope` must be 0 or 1 (init is every caller's ancestor). Where one is missing
+//! every trapped call fails with EPERM. The broker changes its process's umask as it works.
+//!
 //! **What it must never do**: wait for anything that a caller controls (whatever may block is done by a process of its own),
 //! follow a link of the caller's into init's own `/proc` directory, or hold a file open for writing when the caller goes on
 //! (its next exec of that file would fail with ETXTBSY).
@@ -22,7 +27,9 @@
 //! `prctl(PR_SET_DUMPABLE, 0)` answers EPERM, and a program that is not dumpable for another reason (its file may not be
 //! read) gets EPERM for a trapped call, because nobody can read its memory; a peer that asks for the process id of who
 //! connected sees the broker's; a terminal opened with `O_CREAT` does not become the controlling one; a second
-//! listener cannot be installed (EBUSY, one for each process). An overlay mounted inside a nested user namespace writes
+//! listener cannot be installed (EBUSY, one for each process); a signal that comes before the broker has taken a call up ends it
+//! with EINTR where the handler has no SA_RESTART (nothing was done then); a caller at its limit of descriptors gets EMFILE after
+//! the file was made. An overlay mounted inside a nested user namespace writes
 //! to its upper directory without a call that could be trapped: the two must not be granted together.
 
 mod event;

@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn paths_are_cut_before_the_last_name() {
-        let cases: [(&str, bool, &str, &str, &str, Option<&str>); 13] = [
+        type Case = (&'static str, bool, &'static str, &'static str, &'static str, Option<&'static str>);
+        let cases: [Case; 13] = [
             ("a", false, "a", "", "a", Some("a")),
             ("a/b", false, "a/b", "a/", "b", Some("b")),
             ("a//b//", false, "a//b//", "a//", "b//", Some("b")),

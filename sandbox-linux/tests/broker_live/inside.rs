@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
 
 use weir_sandbox_linux::bpf::{Arch, Insn, Program};
-use weir_sandbox_linux::broker::{self, Broker, Event, Events, Guard, Roots, SocketRules, Traps};
+use weir_sandbox_linux::broker::{self, Broker, Event, Events, Guard, Roots, SocketRules, Traps, Wait};
 
 #[cfg(target_arch = "x86_64")]
 const HERE: Arch = Arch::X86_64;
@@ -28,17 +28,19 @@ pub(crate) struct Rules {
     pub(crate) traps: Traps,
     pub(crate) guards: Vec<Guard>,
     pub(crate) sockets: SocketRules,
+    /// [`Wait::Interruptible`] installs the filter as on a kernel that knows no other.
+    pub(crate) wait: Wait,
 }
 
 impl Rules {
     pub(crate) fn names(guards: Vec<Guard>) -> Self {
         let traps = Traps { names: true, unix_connect: false };
-        Self { traps, guards, sockets: SocketRules::STRICT }
+        Self { traps, guards, sockets: SocketRules::STRICT, wait: Wait::Killable }
     }
 
     pub(crate) fn sockets(sockets: SocketRules) -> Self {
         let traps = Traps { names: true, unix_connect: true };
-        Self { traps, guards: Vec::new(), sockets }
+        Self { traps, guards: Vec::new(), sockets, wait: Wait::Killable }
     }
 }
 
@@ -62,23 +64,67 @@ pub(crate) fn run(mut command: Command, rules: Option<Rules>) -> Outcome {
 pub(crate) fn start(mut command: Command, rules: Rules) -> (Child, Broker) {
     let program = broker::filter(&rules.traps, HERE).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let socket = theirs.as_raw_fd();
+    let (socket, wait) = (theirs.as_raw_fd(), rules.wait);
     // SAFETY: the closure makes system calls over memory that was there before the fork.
-    unsafe { command.pre_exec(move || enter(&program, socket)) };
+    unsafe { command.pre_exec(move || enter(&program, socket, wait)) };
     let child = command.spawn().unwrap();
     drop(theirs);
-    let handover = broker::receive(ours.as_fd()).unwrap();
+    let mut handover = broker::receive(ours.as_fd()).unwrap();
+    handover.wait = rules.wait;
+    // As init is.
+    // SAFETY: sets a property of this process.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
     let broker = Broker::new(handover, rules.guards, rules.sockets, Roots::Same).unwrap();
     (child, broker)
 }
 
-fn enter(program: &Program, socket: RawFd) -> std::io::Result<()> {
+fn enter(program: &Program, socket: RawFd, wait: Wait) -> std::io::Result<()> {
     let insns: &[Insn] = program.insns();
     // SAFETY: sets a flag of this thread.
     unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     // SAFETY: the parent's end of the fork keeps it open until after the exec.
     let socket = unsafe { std::os::fd::BorrowedFd::borrow_raw(socket) };
+    if wait == Wait::Interruptible {
+        return old_hand_over(insns, socket);
+    }
     broker::hand_over(insns, socket).map_err(|failure| std::io::Error::from_raw_os_error(failure.errno))
+}
+
+/// Installs a listener whose callers any signal interrupts, and sends it.
+fn old_hand_over(insns: &[Insn], socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> {
+    /// `SECCOMP_FILTER_FLAG_NEW_LISTENER`.
+    const NEW_LISTENER: libc::c_ulong = 1 << 3;
+    let filter = insns.as_ptr().cast::<libc::sock_filter>().cast_mut();
+    let program = libc::sock_fprog { len: u16::try_from(insns.len()).unwrap_or(0), filter };
+    let (mode, program) = (libc::SECCOMP_SET_MODE_FILTER, &raw const program);
+    // SAFETY: the program is laid out as the kernel reads it.
+    let listener = unsafe { libc::syscall(libc::SYS_seccomp, mode, NEW_LISTENER, program) };
+    let listener = RawFd::try_from(listener).unwrap_or(-1);
+    let mut byte = 0_u8;
+    let mut data = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut control = [0_u64; 8];
+    // SAFETY: all-zero is a valid message.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut data, 1);
+    // SAFETY: arithmetic.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(4) } as usize;
+    message.msg_control = control.as_mut_ptr().cast();
+    // SAFETY: arithmetic.
+    let cmsg_len = unsafe { libc::CMSG_LEN(4) } as usize;
+    let header = libc::cmsghdr { cmsg_len, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+    // SAFETY: there is room for a header.
+    let place = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: as above.
+    unsafe { place.write(header) };
+    // SAFETY: as above.
+    let place = unsafe { libc::CMSG_DATA(place) };
+    // SAFETY: there is room for an int.
+    unsafe { place.cast::<RawFd>().write_unaligned(listener) };
+    // SAFETY: the message points at live locals.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) };
+    // SAFETY: made above.
+    unsafe { libc::close(listener) };
+    if sent == 1 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 /// Serves until the command ends.

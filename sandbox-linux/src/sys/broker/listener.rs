@@ -5,11 +5,14 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use super::call::{Kernel, check, errno};
 use super::{Answer, Opened, Wait};
 
-/// `SECCOMP_IOCTL_NOTIF_RECV`, `_SEND`, `_ID_VALID`, `_ADDFD` (`linux/seccomp.h`): direction, size, `!`, number.
+/// `SECCOMP_IOCTL_NOTIF_RECV`, `_SEND`, `_ID_VALID`, `_ADDFD`, `_SET_FLAGS` (`linux/seccomp.h`): direction, size, `!`, number.
 const RECEIVE: libc::c_ulong = request(3, size_of::<libc::seccomp_notif>(), 0);
 const SEND: libc::c_ulong = request(3, size_of::<libc::seccomp_notif_resp>(), 1);
 const ID_VALID: libc::c_ulong = request(1, size_of::<u64>(), 2);
+const SET_FLAGS: libc::c_ulong = request(1, size_of::<u64>(), 4);
 const ADD_DESCRIPTOR: libc::c_ulong = request(1, size_of::<libc::seccomp_notif_addfd>(), 3);
+/// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`: caller and broker take turns on one processor (Linux 6.6).
+const SYNC_WAKE_UP: u64 = 1;
 /// `SECCOMP_ADDFD_FLAG_SEND`: the descriptor is the answer (Linux 5.14).
 const ADD_AND_SEND: u32 = 1 << 1;
 
@@ -37,6 +40,8 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(fd: OwnedFd, wait: Wait) -> Self {
+        // SAFETY: the argument is a number. A kernel that does not know it wakes callers as it always did.
+        unsafe { libc::ioctl(fd.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) };
         Self { fd, wait }
     }
 

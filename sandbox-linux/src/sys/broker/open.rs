@@ -105,13 +105,21 @@ impl Broker {
         let how = How::new(flags, mode);
         let world = Rc::clone(&self.world);
         let located = world.locate(tracee, at.dir, &path)?;
-        if let Some(answer) = self.open_new(tracee, &located, how)? {
-            return Ok(answer);
-        }
+        let mut is_there = match self.open_new(tracee, &located, how)? {
+            New::Made(answer) => return Ok(answer),
+            New::There => true,
+            New::Unknown => false,
+        };
         let mut links = 0;
-        let mut place = world.place_to_open(tracee, at, &path, &mut links)?;
+        let mut place = world.place_to_open(tracee, located, (at, &path), &mut links)?;
         for _ in 0..MAX_TRIES {
-            match self.open_at(call, tracee, &place, how)? {
+            let step = if is_there {
+                self.open_existing(call, tracee, &place, (how, false))?
+            } else {
+                self.open_at(call, tracee, &place, how)?
+            };
+            is_there = false;
+            match step {
                 Step::Answer(answer) => return Ok(answer),
                 Step::Again => {}
                 Step::Link => match world.follow(tracee, place, &mut links)? {
@@ -123,23 +131,23 @@ impl Broker {
         Err(libc::EAGAIN)
     }
 
-    /// Makes the file in one step, when its name is of no interest and no link is on the way. Nothing when that says
-    /// nothing yet.
-    fn open_new(&mut self, tracee: &Tracee, located: &Located<'_>, how: How) -> Kernel<Option<Answer>> {
+    /// Makes the file in one step, when its name is of no interest and no link is on the way.
+    fn open_new(&mut self, tracee: &Tracee, located: &Located<'_>, how: How) -> Kernel<New> {
         let split = Split::of(located.path.to_bytes()).ok_or(libc::ENOENT)?;
         let interesting = |name| self.guarded.is_name(name) || self.guarded.is_on_a_way(name);
         // Devices and processes are there or cannot be made.
         let virtual_place = split.relative.starts_with(b"dev/") || split.relative.starts_with(b"proc/");
         if virtual_place || split.name().is_none_or(|name| name == b".git" || interesting(name)) {
-            return Ok(None);
+            return Ok(New::Unknown);
         }
         self.adopt_umask(tracee);
         let flags = how.flags | EXCLUSIVE | CLOEXEC;
         match call::openat2(located.base.as_fd(), &located.path, flags, how.mode, NO_LINKS | located.within())
         {
-            Ok(file) => Ok(Some(how.answer(file))),
+            Ok(file) => Ok(New::Made(how.answer(file))),
             Err(libc::EEXIST) if how.has(EXCLUSIVE) => Err(libc::EEXIST),
-            Err(libc::EEXIST | libc::ELOOP | libc::EAGAIN) => Ok(None),
+            Err(libc::EEXIST) => Ok(New::There),
+            Err(libc::ELOOP | libc::EAGAIN) => Ok(New::Unknown),
             Err(errno) => Err(errno),
         }
     }
@@ -162,6 +170,17 @@ impl Broker {
         if how.has(EXCLUSIVE) {
             return Err(libc::EEXIST);
         }
+        self.open_existing(call, tracee, place, (how, is_guarded))
+    }
+
+    /// Opens what is there, whatever it is.
+    fn open_existing(
+        &self,
+        call: &Notification,
+        tracee: &Tracee,
+        place: &Place<'_>,
+        (how, is_guarded): (How, bool),
+    ) -> Kernel<Step> {
         let Ok(stat) = place.stat() else { return Ok(Step::Again) };
         match kind(&stat) {
             libc::S_IFLNK if how.has(NOFOLLOW) => Err(libc::ELOOP),
@@ -254,6 +273,15 @@ impl Broker {
         settle(&file, how)?;
         Ok(Step::Answer(how.answer(file)))
     }
+}
+
+/// What making a file in one step came to.
+enum New {
+    Made(Answer),
+    /// Something is there.
+    There,
+    /// That way tells nothing.
+    Unknown,
 }
 
 /// How far a try came.

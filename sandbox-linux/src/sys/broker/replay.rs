@@ -1,5 +1,7 @@
 //! Answers that nobody heard. Before Linux 5.19 a signal interrupts a caller although its call was performed; when it comes
-//! again with the same call it gets the result, and not EEXIST from its own first try.
+//! again with the same call it gets the result, and not EEXIST from its own first try. One gap cannot be closed: the kernel
+//! accepts an answer and interrupts the caller all the same when the signal comes in between
+//! (`seccomp_do_user_notification` before it takes its lock again).
 
 use super::listener::Notification;
 use super::{Answer, Wait};

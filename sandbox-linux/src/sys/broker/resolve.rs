@@ -149,11 +149,11 @@ impl World {
     pub(super) fn place_to_open<'a>(
         &'a self,
         tracee: &Tracee,
-        named: Named,
-        path: &CStr,
+        located: Located<'a>,
+        (named, path): (Named, &CStr),
         links: &mut u32,
     ) -> Kernel<Place<'a>> {
-        let place = self.place(tracee, self.locate(tracee, named.dir, path)?)?;
+        let place = self.place(tracee, located)?;
         if call::is_proc(place.parent()) {
             return self.walk(tracee, self.locate(tracee, named.dir, path)?, links);
         }

@@ -1,5 +1,6 @@
 //! The caller of a trapped call, seen through its `/proc` directory, and its memory.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
@@ -18,6 +19,8 @@ const CAUTIOUS_UMASK: u32 = 0o077;
 pub(super) struct Tracee {
     pid: u32,
     dir: OwnedFd,
+    /// Its file-mode mask, once it was asked for.
+    umask: Cell<Option<u32>>,
 }
 
 impl Tracee {
@@ -25,7 +28,7 @@ impl Tracee {
     /// found valid, with everything read that is read by number.
     pub(super) fn open(proc: BorrowedFd<'_>, pid: u32) -> Kernel<Self> {
         let dir = call::open_path(proc, &number(pid), libc::O_DIRECTORY)?;
-        Ok(Self { pid, dir })
+        Ok(Self { pid, dir, umask: Cell::new(None) })
     }
 
     pub(super) fn dir(&self) -> BorrowedFd<'_> {
@@ -108,6 +111,12 @@ impl Tracee {
 
     /// Its file-mode mask.
     pub(super) fn umask(&self) -> u32 {
+        let umask = self.umask.get().unwrap_or_else(|| self.read_umask());
+        self.umask.set(Some(umask));
+        umask
+    }
+
+    fn read_umask(&self) -> u32 {
         let status = self.status();
         let field = status.as_ref().and_then(|status| status.field(b"Umask:"));
         field.and_then(|text| u32::from_str_radix(text, 8).ok()).unwrap_or(CAUTIOUS_UMASK)
