@@ -343,6 +343,7 @@ fn signals_reach_the_command() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         for runner in Runner::each("signals") {
             let (mut child, _output) = ready(&mut runner.command(&[], &["sh", "-c", "echo ready; exec cat"]));
+            let _open = child.stdin.take();
             kill_process(pid(&child), signal).unwrap();
             assert_eq!(child.wait().unwrap().code(), Some(code));
         }

@@ -6,6 +6,7 @@ FAKE_LOG names, one JSON value a line. It is no model for the real server: one c
 """
 
 import array
+import contextlib
 import fcntl
 import json
 import os
@@ -151,8 +152,9 @@ class Command:
             os.write(fail, b"%d" % error.errno)
         os._exit(1)
 
-    def kill(self):
-        os.killpg(self.pid, signal.SIGKILL)
+    def kill(self, number=signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
 
 def run(client, request):
@@ -180,7 +182,7 @@ def run(client, request):
                 sys.exit(0)
             for got in requests:
                 log({"signal": got["params"]["signal"], "to": got["params"]["to"]})
-                os.killpg(command.pid, got["params"]["signal"])
+                command.kill(got["params"]["signal"])
                 client.answer(got, None)
         if command.events in ready:
             kind, number = command.events.readline().split()
