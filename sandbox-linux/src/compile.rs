@@ -49,11 +49,11 @@ pub fn compile(policy: &Policy, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     }
     let mut compiler = Compiler::new(policy, facts);
     let plan = compiler.plan();
+    let namespaces = facts.host.namespaces_missing();
+    let refusal = |lacks| Refusal { profile: policy.profile().to_owned(), lacks, namespaces };
     match compiler.lacks {
-        lacks if lacks.is_empty() => {
-            plan.ok_or_else(|| Refusal { profile: policy.profile().to_owned(), lacks })
-        }
-        lacks => Err(Refusal { profile: policy.profile().to_owned(), lacks }),
+        lacks if lacks.is_empty() => plan.ok_or_else(|| refusal(lacks)),
+        lacks => Err(refusal(lacks)),
     }
 }
 

@@ -31,6 +31,7 @@ pub enum Feature {
     SeccompFilter,
     UserNamespace,
     MountNamespace,
+    FileTree,
     OwnProc,
     PrivateTmp,
     PidNamespace,
@@ -67,6 +68,7 @@ impl Feature {
             Self::SeccompFilter => "system call filter",
             Self::UserNamespace => "user namespace",
             Self::MountNamespace => "mount namespace",
+            Self::FileTree => "file tree of its own",
             Self::OwnProc => "own /proc",
             Self::PrivateTmp => "private /tmp and home",
             Self::PidNamespace => "PID namespace",
@@ -107,6 +109,7 @@ impl Feature {
             Self::MountNamespace => {
                 "no masks, no private /tmp or home, no minimal /dev; Landlock holds file rules"
             }
+            Self::FileTree => "no mount namespace can be put to use; Landlock holds file rules",
             Self::OwnProc => {
                 "processes outside can be seen in /proc, so PID and mount namespaces are not used"
             }

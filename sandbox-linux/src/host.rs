@@ -44,6 +44,11 @@ pub enum Step {
     MountTmpfs,
     MakeDirectory,
     MountOverlay,
+    Fsopen,
+    OpenTree,
+    MountSetattr,
+    MoveMount,
+    PivotRoot,
     PidfdOpen,
     Clone3,
     CloseRange,
@@ -205,6 +210,11 @@ pub struct Namespaces {
     pub proc: Fact,
     pub tmpfs: Fact,
     pub overlay: Fact,
+    /// Mounts could be made and copied detached, changed, and attached (fsopen(2), open_tree(2), mount_setattr(2),
+    /// move_mount(2)).
+    pub detached: Fact,
+    /// A mount could be made the root (pivot_root(2)).
+    pub pivot: Fact,
 }
 
 impl Namespaces {
@@ -227,14 +237,17 @@ impl Namespaces {
             proc: fact,
             tmpfs: fact,
             overlay: fact,
+            detached: fact,
+            pivot: fact,
         }
     }
 
-    /// What a sandbox cannot do without when it has namespaces at all: mounts of its own, processes of its own, and a `/proc`
-    /// that shows them.
+    /// What a sandbox cannot do without when it has namespaces at all: mounts of its own, the calls that build a file tree of
+    /// them and enter it, processes of its own, and a `/proc` that shows them.
     #[must_use]
     pub const fn essential(&self) -> Fact {
-        self.mount.and(self.private).and(self.pid).and(self.proc).and(self.tmpfs)
+        let mounts = self.mount.and(self.private).and(self.tmpfs).and(self.detached).and(self.pivot);
+        mounts.and(self.pid).and(self.proc)
     }
 }
 
@@ -356,6 +369,20 @@ impl Host {
             Way::UserNamespace
         } else {
             Way::Bare
+        }
+    }
+
+    /// What keeps sandboxes from namespaces here; [`Fact::Works`] where nothing does.
+    #[must_use]
+    pub const fn namespaces_missing(&self) -> Fact {
+        match self.direct.essential() {
+            Fact::Works => Fact::Works,
+            Fact::Untried => self.user_namespace.and(self.nested.essential()),
+            // With privilege over the machine, what refuses there refuses in a user namespace too, or is the plainer reason.
+            refused => match self.user_namespace.and(self.nested.essential()) {
+                Fact::Works => Fact::Works,
+                _ => refused,
+            },
         }
     }
 

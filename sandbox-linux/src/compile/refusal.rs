@@ -6,17 +6,20 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Degradation, Origin, Resource};
 
 use crate::bpf::ProgramError;
+use crate::doctor::Cause;
 use crate::host::Fact;
 use crate::seccomp::Unfiltered;
 
 /// Why a policy cannot be compiled for this host. Nothing was started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("profile `{profile}` cannot be enforced on this host:{}{}", list(.lacks), offer(.lacks))]
+#[error("profile `{profile}` cannot be enforced on this host:{}{}{}", list(.lacks), without(.namespaces), offer(.lacks))]
 pub struct Refusal {
     /// The profile.
     pub profile: String,
     /// Everything that is lacking.
     pub lacks: Vec<Lack>,
+    /// What keeps the host from namespaces, which hold most; [`Fact::Works`] where nothing does.
+    pub namespaces: Fact,
 }
 
 /// One thing that cannot be held.
@@ -196,6 +199,11 @@ fn list(lacks: &[Lack]) -> String {
         let _ = write!(out, "\n  - and {} more", lacks.len() - SHOWN);
     }
     out
+}
+
+/// Why there are no namespaces, where there are none.
+fn without(namespaces: &Fact) -> String {
+    Cause::of(*namespaces).map_or_else(String::new, |cause| format!("\nWithout namespaces here: {cause}"))
 }
 
 fn offer(lacks: &[Lack]) -> String {

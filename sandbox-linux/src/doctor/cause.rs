@@ -64,6 +64,8 @@ pub enum Cause {
     },
     /// `/proc` is partly covered, as containers do, and the kernel lets nobody uncover it.
     CoveredProc,
+    /// The root directory is no mount that another can take the place of: the kernel's first one, or a chroot.
+    RootIsNoMount,
     /// Only version 1 control groups are mounted.
     OnlyCgroup1,
     /// No control groups are mounted where the prober sees them.
@@ -97,7 +99,7 @@ pub enum Cause {
 
 impl Cause {
     /// The plain cause of a fact that is not [`Fact::Works`].
-    pub(super) const fn of(fact: Fact) -> Option<Self> {
+    pub(crate) const fn of(fact: Fact) -> Option<Self> {
         match fact {
             Fact::Works => None,
             Fact::Refused { at, errno } => Some(Self::Refused { at, errno }),
@@ -132,6 +134,9 @@ impl fmt::Display for Cause {
             Self::Surroundings { at: None } => f.write_str("refused by the filter Weir was started under"),
             Self::CoveredProc => {
                 f.write_str("/proc is partly covered (a container), so no new one may be mounted")
+            }
+            Self::RootIsNoMount => {
+                f.write_str("the root directory is no mount of its own (an initramfs or a chroot)")
             }
             Self::OnlyCgroup1 => f.write_str("only version 1 control groups are mounted"),
             Self::NoCgroups => f.write_str("no control groups are visible"),
@@ -263,6 +268,11 @@ const fn step(step: Step) -> &'static str {
         Step::MountTmpfs => "mounting a tmpfs",
         Step::MakeDirectory => "making a directory",
         Step::MountOverlay => "mounting an overlay",
+        Step::Fsopen => "making a detached mount (fsopen)",
+        Step::OpenTree => "copying a mount (open_tree)",
+        Step::MountSetattr => "changing a mount (mount_setattr)",
+        Step::MoveMount => "attaching a mount (move_mount)",
+        Step::PivotRoot => "changing the root (pivot_root)",
         Step::PidfdOpen => "pidfd_open",
         Step::Clone3 => "clone3",
         Step::CloseRange => "close_range",

@@ -1,7 +1,7 @@
 //! Namespaces: which set counts here, and what refuses the others.
 
 use super::cause::{EACCES, EINVAL, ENODEV, ENOSPC, ENOSYS, EPERM};
-use super::{Cause, Feature, Finding, Remedy};
+use super::{Cause, Feature, Finding, Remedy, since};
 use crate::host::{CAP_SYS_ADMIN, Fact, Host, Namespaces, Step, Way};
 
 const USERNS_CLONE: &str = "kernel.unprivileged_userns_clone";
@@ -22,8 +22,9 @@ pub(super) fn findings(host: &Host) -> Vec<Finding> {
         }
     };
     let set = decisive(host);
-    let pairs: [(Feature, Fact); 9] = [
+    let pairs: [(Feature, Fact); 10] = [
         (Feature::MountNamespace, set.mount.and(set.private)),
+        (Feature::FileTree, set.detached.and(set.pivot)),
         (Feature::OwnProc, set.proc),
         (Feature::PrivateTmp, set.tmpfs),
         (Feature::PidNamespace, set.pid),
@@ -61,6 +62,13 @@ fn finding(host: &Host, feature: Feature, fact: Fact) -> Finding {
             let remedies = [Remedy::Command("modprobe overlay"), Remedy::KernelOption(option(fact))];
             Finding::lacks(feature, Cause::NoFileSystem { name: "overlay" }, &remedies)
         }
+        Fact::Refused { at: Step::PivotRoot, errno: EINVAL } => {
+            Finding::lacks(feature, Cause::RootIsNoMount, &[])
+        }
+        Fact::Refused {
+            at: at @ (Step::Fsopen | Step::OpenTree | Step::MoveMount | Step::MountSetattr),
+            errno: ENOSYS,
+        } => since(feature, host, fact, if at == Step::MountSetattr { (5, 12) } else { (5, 2) }),
         _ => {
             let (cause, remedies) = refusal(host, fact);
             Finding::lacks(feature, cause, &remedies)

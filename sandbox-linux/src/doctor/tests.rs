@@ -123,7 +123,7 @@ fn every_feature_is_reported_once() {
     for host in [full(), user(), container(), with_abi("5.10.0", (5, 10), 0)] {
         let features: Vec<Feature> = findings(&host).iter().map(|finding| finding.feature).collect();
         let unique: std::collections::HashSet<Feature> = features.iter().copied().collect();
-        assert_eq!((features.len(), unique.len()), (29, 29));
+        assert_eq!((features.len(), unique.len()), (30, 30));
         for finding in findings(&host) {
             assert!(finding.missing.is_some() || finding.remedies.is_empty(), "{finding:?}");
         }
@@ -267,6 +267,31 @@ fn covered_proc_leaves_landlock_alone() {
     assert_eq!(proc.map(|(_, cause, _)| cause), Some(Cause::CoveredProc));
 }
 
+/// Linux 5.10 has namespaces and cannot change a mount that is attached nowhere.
+#[test]
+fn a_kernel_that_cannot_build_a_tree() {
+    let since = |major, minor| Cause::KernelTooOld {
+        release: "5.10.0-30-amd64".to_owned(),
+        since_major: major,
+        since_minor: minor,
+    };
+    let cases = [
+        (Step::MountSetattr, ENOSYS, since(5, 12)),
+        (Step::PivotRoot, EINVAL, Cause::RootIsNoMount),
+        (Step::MoveMount, EPERM, Cause::Refused { at: Step::MoveMount, errno: EPERM }),
+    ];
+    for (at, errno, want) in cases {
+        let mut host = with_abi("5.10.0-30-amd64", (5, 10), 0);
+        for set in [&mut host.direct, &mut host.nested] {
+            set.detached = refused(at, errno);
+        }
+        assert_eq!((host.way(), confines(&host)), (Way::Bare, false));
+        assert_eq!(host.namespaces_missing(), refused(at, errno));
+        let tree = missing(&host).into_iter().find(|(feature, ..)| *feature == Feature::FileTree);
+        assert_eq!(tree.map(|(_, cause, _)| cause), Some(want));
+    }
+}
+
 #[test]
 fn a_module_that_is_not_loaded() {
     let mut host = full();
@@ -309,7 +334,9 @@ fn texts_are_as_they_were() {
         ..with_abi("6.18.44", (6, 18), 7)
     };
     let ubuntu = Knobs { apparmor_restrict_unprivileged_userns: Some(1), ..Knobs::default() };
-    let old = Host { kernel: kernel("5.10.0-30-amd64", 5, 10), ..with_abi("5.10.0-30-amd64", (5, 10), 0) };
+    let mut old = with_abi("5.10.0-30-amd64", (5, 10), 0);
+    old.direct.detached = refused(Step::MountSetattr, ENOSYS);
+    old.nested.detached = refused(Step::MountSetattr, ENOSYS);
     let hosts = [
         ("full", full()),
         ("user", user()),
@@ -333,5 +360,5 @@ fn texts_are_as_they_were() {
 fn findings_can_be_written_as_json() {
     let text = serde_json::to_string(&findings(&container())).unwrap_or_default();
     let back: Result<serde_json::Value, _> = serde_json::from_str(&text);
-    assert_eq!(back.ok().and_then(|value| value.as_array().map(Vec::len)), Some(29));
+    assert_eq!(back.ok().and_then(|value| value.as_array().map(Vec::len)), Some(30));
 }

@@ -118,8 +118,11 @@ const OVERLAY: &CStr = c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc
 const OVERLAY_IN_USER_NAMESPACE: &CStr =
     c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work,userxattr";
 
+/// Where each fact of [`Namespaces`] will stand.
+type Places = [Option<usize>; 15];
+
 /// Adds every namespace and mount, all after `first` where it is given; answers where each fact will stand.
-fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr) -> [Option<usize>; 10] {
+fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr) -> Places {
     let mount = set.add(Step::UnshareMount, Act::Unshare(libc::CLONE_NEWNS), first);
     let ipc = set.add(Step::UnshareIpc, Act::Unshare(libc::CLONE_NEWIPC), first);
     let uts = set.add(Step::UnshareUts, Act::Unshare(libc::CLONE_NEWUTS), first);
@@ -140,17 +143,49 @@ fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr) ->
     let merged = OVERLAY_DIRECTORIES[3];
     let overlay =
         set.add(Step::MountOverlay, Act::Mount { kind: c"overlay", at: merged, data: overlay }, made);
-    [mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay]
+    let [made, copied, changed, attached, pivot] = tree(set, tmpfs);
+    [
+        mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay, made, copied, changed,
+        attached, pivot,
+    ]
 }
 
-fn collect(facts: &[Fact], places: [Option<usize>; 10]) -> Namespaces {
+/// Adds what a file tree is built with, on the child's own tmpfs; last of all, for the root is another then.
+fn tree(set: &mut Set<'_>, tmpfs: Option<usize>) -> [Option<usize>; 5] {
+    [
+        set.add(Step::Fsopen, Act::DetachedMount(c"tmpfs"), tmpfs),
+        set.add(Step::OpenTree, Act::CopyMount(PROC), tmpfs),
+        set.add(Step::MountSetattr, Act::ChangeMount(PROC), tmpfs),
+        set.add(Step::MoveMount, Act::AttachMount(PROC), tmpfs),
+        set.add(Step::PivotRoot, Act::PivotRoot(PROC), tmpfs),
+    ]
+}
+
+fn collect(facts: &[Fact], places: Places) -> Namespaces {
     let fact = |place: Option<usize>| place.and_then(|at| facts.get(at).copied()).unwrap_or(Fact::Untried);
-    let [mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay] = places.map(fact);
-    Namespaces { mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay }
+    let [
+        mount,
+        pid,
+        ipc,
+        uts,
+        cgroup,
+        network,
+        private,
+        proc,
+        tmpfs,
+        overlay,
+        made,
+        copied,
+        changed,
+        attached,
+        pivot,
+    ] = places.map(fact);
+    let detached = made.and(copied).and(changed).and(attached);
+    Namespaces { mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay, detached, pivot }
 }
 
 /// The trials without a user namespace.
-fn direct<'a>() -> (Set<'a>, [Option<usize>; 10]) {
+fn direct<'a>() -> (Set<'a>, Places) {
     let mut set = Set { trials: Vec::new() };
     let places = namespaces(&mut set, None, OVERLAY);
     (set, places)
@@ -160,7 +195,7 @@ fn direct<'a>() -> (Set<'a>, [Option<usize>; 10]) {
 const USER_NAMESPACE_TRIALS: usize = 4;
 
 /// The trials in a user namespace.
-fn nested<'a>(uid_map: &'a CStr, gid_map: &'a CStr) -> (Set<'a>, [Option<usize>; 10]) {
+fn nested<'a>(uid_map: &'a CStr, gid_map: &'a CStr) -> (Set<'a>, Places) {
     let mut set = Set { trials: Vec::new() };
     let user = set.add(Step::UnshareUser, Act::Unshare(libc::CLONE_NEWUSER), None);
     let deny = Act::Write { path: c"/proc/self/setgroups", text: b"deny" };

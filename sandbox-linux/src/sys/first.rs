@@ -46,22 +46,38 @@ pub(crate) fn start(prepared: &Prepared, wires: &Wires) -> Result<(OwnedFd, i32)
         }),
         size: wires.size,
     };
+    let (child, pidfd) = born(prepared.clone_flags).at(Step::Clone)?;
+    let Some(pidfd) = pidfd else { first(prepared, numbers) };
+    Ok((pidfd, child))
+}
+
+/// Makes the first process; the descriptor of it is the parent's alone.
+fn born(flags: u64) -> Result<(i32, Option<OwnedFd>), i32> {
+    let (flags, signal) = (flags | CLONE_PIDFD, u64::from(libc::SIGCHLD.cast_unsigned()));
     let mut pidfd: libc::c_int = -1;
+    let place = &raw mut pidfd;
     // SAFETY: all-zero is a valid set of arguments: no flag, no pointer.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = prepared.clone_flags | CLONE_PIDFD;
-    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-    arguments.pidfd = (&raw mut pidfd).expose_provenance() as u64;
+    arguments.flags = flags;
+    arguments.exit_signal = signal;
+    arguments.pidfd = place.expose_provenance() as u64;
     let size = size_of::<libc::clone_args>();
     // SAFETY: as fork(2): no memory is shared; the child goes on in `first` and never returns.
-    let child =
-        check(unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) }).at(Step::Clone)?;
+    let child = match check(unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) }) {
+        // Containers refuse this call so, because a filter cannot look into its arguments; the older one takes the same flags.
+        Err(libc::ENOSYS) => {
+            let none = std::ptr::null::<u8>();
+            // SAFETY: as above; without a stack of its own the child goes on with a copy of this one.
+            check(unsafe { libc::syscall(libc::SYS_clone, flags | signal, none, place, none, none) })?
+        }
+        child => child?,
+    };
+    let child = i32::try_from(child).map_err(|_| libc::EOVERFLOW)?;
     if child == 0 {
-        first(prepared, numbers);
+        return Ok((0, None));
     }
-    let child = i32::try_from(child).map_err(|_| libc::EOVERFLOW).at(Step::Clone)?;
     // SAFETY: the kernel just made this descriptor for us; nothing else knows it.
-    Ok((unsafe { OwnedFd::from_raw_fd(pidfd) }, child))
+    Ok((child, Some(unsafe { OwnedFd::from_raw_fd(pidfd) })))
 }
 
 /// The whole life of the first process.

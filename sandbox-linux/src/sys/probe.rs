@@ -33,6 +33,16 @@ pub(crate) enum Act<'a> {
     MakePrivate(&'a CStr),
     /// Mounts a new file system.
     Mount { kind: &'a CStr, at: &'a CStr, data: &'a CStr },
+    /// Makes a file system that is attached nowhere (fsopen(2), fsmount(2)).
+    DetachedMount(&'a CStr),
+    /// Copies the mount at a path, attached nowhere (open_tree(2)).
+    CopyMount(&'a CStr),
+    /// Makes a copy of the mount at a path read-only (mount_setattr(2)).
+    ChangeMount(&'a CStr),
+    /// Attaches a copy of the mount at a path on top of it (move_mount(2)).
+    AttachMount(&'a CStr),
+    /// Makes the mount at a path the root, with the old one on top of it (pivot_root(2)).
+    PivotRoot(&'a CStr),
     /// mkdir(2).
     MakeDirectory(&'a CStr),
     /// Sets no-new-privs.

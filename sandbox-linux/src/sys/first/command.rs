@@ -40,7 +40,7 @@ pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherit
     // SAFETY: the path is a C string.
     check_int(unsafe { libc::chdir(prepared.cwd.as_ptr()) }).at(Step::WorkingDirectory)?;
     limits(prepared)?;
-    close_on_exec().at(Step::CloseDescriptors)?;
+    close_on_exec([wires.error, handover.unwrap_or(wires.error)]).at(Step::CloseDescriptors)?;
     // SAFETY: the runtime of the launcher ignores this signal, the command must not inherit that.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     set_mask(false);
@@ -101,12 +101,31 @@ fn limits(prepared: &Prepared) -> Done {
     Ok(())
 }
 
-/// Whatever else is open closes when the command is executed (close_range(2); the flag is Linux 5.11).
-fn close_on_exec() -> Result<(), i32> {
-    let last = libc::c_long::from(u32::MAX);
-    // SAFETY: sets a flag of this process's descriptors.
-    let marked = unsafe { libc::syscall(libc::SYS_close_range, FIRST_FOREIGN, last, CLOSE_RANGE_CLOEXEC) };
-    check(marked).map(drop)
+/// Whatever else is open closes when the command is executed. Linux before 5.11 does not know how to say that of a range:
+/// there all but what is needed until then is closed at once. What is needed was made to close.
+fn close_on_exec(needed: [libc::c_int; 2]) -> Result<(), i32> {
+    match close_range(FIRST_FOREIGN, LAST, CLOSE_RANGE_CLOEXEC) {
+        Err(libc::EINVAL) => {}
+        done => return done,
+    }
+    let mut next = FIRST_FOREIGN;
+    let needed = needed.map(libc::c_long::from);
+    for kept in [needed[0].min(needed[1]), needed[0].max(needed[1])] {
+        if kept > next {
+            close_range(next, kept - 1, 0)?;
+        }
+        next = next.max(kept + 1);
+    }
+    close_range(next, LAST, 0)
+}
+
+/// The highest number that a range of descriptors may end with.
+const LAST: libc::c_long = u32::MAX as libc::c_long;
+
+/// close_range(2).
+fn close_range(first: libc::c_long, last: libc::c_long, flags: libc::c_long) -> Result<(), i32> {
+    // SAFETY: whoever calls this has no further use for the descriptors in the range.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
 }
 
 /// Executes the first candidate that can be (execvp(3)): what is missing is passed over, what may not be executed is

@@ -1,5 +1,7 @@
 //! Trials in a child: forked, run one after the other, each result told at once over a pipe.
 
+mod mounting;
+
 use std::io::{PipeReader, PipeWriter, Read as _};
 use std::os::fd::AsRawFd as _;
 
@@ -171,6 +173,11 @@ fn perform(act: Act<'_>) -> i32 {
         Act::NoNewPrivs => check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into()),
         Act::SeccompFilter { flags } => seccomp(flags),
         Act::LandlockRestrict => landlock(),
+        Act::DetachedMount(kind) => mounting::make(kind).map(|_| 0),
+        Act::CopyMount(at) => mounting::copy(at).map(|_| 0),
+        Act::ChangeMount(at) => mounting::change(at),
+        Act::AttachMount(at) => mounting::attach(at),
+        Act::PivotRoot(at) => mounting::pivot(at),
         Act::Fork => fork(),
         Act::CloneInto(group) => clone_into(group),
     };
