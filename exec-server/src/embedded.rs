@@ -20,7 +20,7 @@ use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 
 use crate::answer::process::startable;
 use crate::answer::{answer, response};
-use crate::launch::sys::{Half, close_inherited, divide};
+use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Told, launcher};
 use crate::wire::{Read, Wire, WireError};
 
@@ -61,10 +61,12 @@ pub fn run() -> Result<ExitCode, EmbeddedError> {
     match divide()? {
         Half::Parent(server) => {
             drop((socket, ours));
+            reserve_memory();
             Ok(launcher::run(Wire::new(launchers), server))
         }
         Half::Child => {
             drop(launchers);
+            reserve_memory();
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
                 .map_err(std::io::Error::from)?;
             rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)

@@ -6,7 +6,9 @@
 
 pub mod launcher;
 
+mod attempt;
 pub(crate) mod begin;
+mod machine;
 mod running;
 pub mod sys;
 

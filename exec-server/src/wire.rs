@@ -105,15 +105,30 @@ impl Wire {
     /// # Errors
     /// [`WireError`] when the stream fails or the peer floods it with descriptors.
     pub fn read(&mut self) -> Result<Read, WireError> {
-        let mut chunk = vec![0; READ_BYTES];
+        let before = self.buffer.len();
+        self.buffer.resize(before + READ_BYTES, 0);
+        let received = self.receive(before);
+        self.buffer.truncate(before + *received.as_ref().unwrap_or(&0));
+        if self.descriptors.len() > MAX_WAITING {
+            return Err(WireError::Descriptors);
+        }
+        match received? {
+            0 if before == 0 => Ok(Read::End),
+            0 => Err(FrameError::Truncated.into()),
+            _ => Ok(Read::Bytes),
+        }
+    }
+
+    /// Reads once, to the buffer from `at` on; how many bytes.
+    fn receive(&mut self, at: usize) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
-            let mut part = [IoSliceMut::new(&mut chunk)];
+            let mut part = [IoSliceMut::new(&mut self.buffer[at..])];
             match recvmsg(&self.stream, &mut part, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::CONNRESET) => return Ok(Read::End),
-                received => break received.map_err(io::Error::from)?,
+                Err(rustix::io::Errno::CONNRESET) => return Ok(0),
+                received => break received.map_err(io::Error::from)?.bytes,
             }
         };
         for message in ancillary.drain() {
@@ -121,14 +136,7 @@ impl Wire {
                 self.descriptors.extend(descriptors);
             }
         }
-        if self.descriptors.len() > MAX_WAITING {
-            return Err(WireError::Descriptors);
-        }
-        if received.bytes == 0 {
-            return if self.buffer.is_empty() { Ok(Read::End) } else { Err(FrameError::Truncated.into()) };
-        }
-        self.buffer.extend_from_slice(&chunk[..received.bytes]);
-        Ok(Read::Bytes)
+        Ok(received)
     }
 
     /// Takes the next whole frame out of what has been read.

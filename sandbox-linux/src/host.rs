@@ -3,8 +3,11 @@
 //! [`Host::probe`] is the only place in the project that asks the machine. Everything else takes a [`Host`] as a value, so an
 //! old kernel, another architecture or a container is a literal in a test. Probing leaves nothing behind: whatever changes the
 //! state of a process happens in a child that ends, and a directory made in a cgroup is removed. Each [`Fact`] keeps the
-//! step and the error number that refused it, so that `doctor` can say why. Called by the launcher at start and by
-//! `weir doctor`.
+//! step and the error number that refused it, so that `doctor` can say why. Called by `weir doctor` and by the launcher.
+//!
+//! Trying everything takes tens of milliseconds, most of them the kernel's to take namespaces and marks down again. A launch
+//! begins with [`Host::presumed`] instead, which tries nothing: entering the sandbox is itself the trial, since a step that
+//! fails ends it before the command. Only then is everything tried, and the policy compiled against what was found.
 
 mod cgroup;
 mod probe;
@@ -342,7 +345,7 @@ pub struct Host {
 }
 
 /// How a sandbox is made here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
     /// Namespaces made with the prober's own privilege.
@@ -354,10 +357,19 @@ pub enum Way {
 }
 
 impl Host {
-    /// Asks the machine: a few milliseconds.
+    /// Asks the machine, by trying everything: tens of milliseconds.
     #[must_use]
     pub fn probe() -> Self {
         probe::probe()
+    }
+
+    /// What the machine is presumed to hold: what it tells by itself (Landlock's ABI, the actions of filters, who asks), and
+    /// for the rest that it works. Never says that something works which the plan would not find out by doing it: whoever
+    /// compiles against this must, where a step then fails, compile again against [`Host::probe`]. Control groups, audit and
+    /// fanotify are absent, for they are not found out by entering.
+    #[must_use]
+    pub fn presumed() -> Self {
+        probe::presumed()
     }
 
     /// The best way to make a sandbox here.

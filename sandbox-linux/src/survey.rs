@@ -168,8 +168,10 @@ impl Survey {
         let sockets = policy.network().unix_sockets.iter().map(|rule| &rule.path);
         rules.chain(private).chain(sockets).for_each(|path| places.look(path));
         survey.repositories.iter().filter_map(|at| at.join(".git").ok()).for_each(|git| places.look(&git));
-        survey.places = places.found().clone();
-        survey.protected(policy).iter().for_each(|rule| places.look(&rule.path));
+        survey.places = places.into_found();
+        let protected = survey.protected(policy);
+        let mut places = place::Places::from_found(std::mem::take(&mut survey.places));
+        protected.iter().for_each(|rule| places.look(&rule.path));
         survey.places = places.into_found();
         survey.passages = passage::passages(&survey.places);
         Ok(survey)

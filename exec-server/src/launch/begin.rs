@@ -1,21 +1,22 @@
-//! One launch: look, compile, prepare, start, and hear whether the command was executed.
+//! One launch: look, compile, attempt; and where the machine is not what it was taken for, try it out and attempt once more.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::rc::Rc;
 
 use nix::unistd::{Group, User, getgrouplist};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
 use weir_sandbox_linux::compile::{Facts, compile};
 use weir_sandbox_linux::host::{Host, Way};
 use weir_sandbox_linux::plan::{Credentials, Plan};
-use weir_sandbox_linux::prepare::{Command, PrepareError, Prepared};
-use weir_sandbox_linux::start::{self, Wires, start};
-use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
+use weir_sandbox_linux::prepare::PrepareError;
+use weir_sandbox_linux::start;
+use weir_sandbox_linux::step::{Failure, Step};
 use weir_sandbox_linux::survey::Survey;
 
+use super::attempt::attempt;
+use super::machine::{Basis, Machine};
 use super::running::Running;
 use super::{Launch, Source, Told};
 
@@ -74,6 +75,16 @@ fn step(failure: &Failure, what: &str) -> String {
 }
 
 impl BeginError {
+    /// Whether it may be that the machine does not hold what was presumed of it.
+    fn may_be_the_machine(&self) -> bool {
+        let of_the_command = [Step::WorkingDirectory, Step::Execute];
+        match self {
+            Self::Refused(_) => true,
+            Self::Step { failure, .. } => !of_the_command.contains(&failure.step),
+            _ => false,
+        }
+    }
+
     pub(super) fn told(&self) -> Told {
         let code = match self {
             Self::Refused(_) => code::UNENFORCEABLE,
@@ -91,7 +102,7 @@ impl BeginError {
 /// A compiled launch.
 pub(super) struct Compiled {
     pub(super) plan: Plan,
-    maker: Credentials,
+    pub(super) maker: Credentials,
 }
 
 pub(super) fn compiled(launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
@@ -186,11 +197,10 @@ fn harmless(descriptor: OwnedFd) -> Result<OwnedFd, BeginError> {
 
 /// Makes the sandbox and answers when the command has been executed.
 pub(super) fn begin(
-    launch: Launch,
-    host: &Host,
+    launch: &Rc<Launch>,
+    machine: &mut Machine,
     mut passed: impl FnMut() -> Option<OwnedFd>,
 ) -> Result<(Running, Enforcement), BeginError> {
-    let started = Instant::now();
     let mut stdio = [start::Source::Closed, start::Source::Closed, start::Source::Closed];
     for (slot, source) in stdio.iter_mut().zip(launch.stdio) {
         *slot = match source {
@@ -199,49 +209,19 @@ pub(super) fn begin(
             Source::Terminal => start::Source::Terminal,
         };
     }
-    let Compiled { plan, maker } = compiled(&launch, host)?;
-    let enforcement = enforcement(&launch, &plan);
-    let bytes = |list: &[(weir_protocol::ByteString, weir_protocol::ByteString)]| {
-        list.iter().map(|(name, value)| (name.0.clone(), value.0.clone())).collect()
+    let (failed, tried) = match compiled(launch, machine.host_for(&launch.policy)) {
+        Ok(compiled) => match attempt(launch, &compiled, &mut stdio) {
+            Err(error) => (error, Some(compiled.plan)),
+            running => return running,
+        },
+        Err(error) => (error, None),
     };
-    let command = Command {
-        argv: launch.argv.iter().map(|argument| argument.0.clone()).collect(),
-        env: bytes(&launch.env),
-        cwd: launch.cwd.clone(),
-    };
-    let prepared = Prepared::new(&plan, &command, &maker)?;
-    let (mut told, error) = io::pipe()?;
-    let (ours, control) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(io::Error::from)?;
-    let wires = Wires { error: error.into(), control, stdio, size: launch.size };
-    let step = |failure: Failure| {
-        let what = match failure.step {
-            Step::Execute => launch.argv.first().map(ToString::to_string).unwrap_or_default(),
-            Step::WorkingDirectory => format!("{} under profile {}", launch.cwd, launch.policy.profile()),
-            Step::Mount => usize::try_from(failure.item)
-                .ok()
-                .and_then(|item| plan.mounts.get(item))
-                .map(|step| format!("{step:?}"))
-                .unwrap_or_default(),
-            _ => String::new(),
-        };
-        BeginError::Step { failure, what }
-    };
-    let first = start(&prepared, &wires).map_err(step)?;
-    drop(wires);
-    let running = Running::new(first, ours, prepared.has_own_pids(), started, launch.policy.clone());
-    let mut record = Vec::new();
-    told.read_to_end(&mut record)?;
-    match record.as_slice().try_into() {
-        Ok(bytes) => {
-            let bytes: &[u8; FAILURE_BYTES] = bytes;
-            running.end();
-            let _ = running.reap();
-            Err(match Failure::from_bytes(bytes) {
-                Some(failure) => step(failure),
-                None => io::Error::from(io::ErrorKind::InvalidData).into(),
-            })
-        }
-        Err(_) => Ok((running, enforcement)),
+    if machine.basis() == Basis::Probed || !failed.may_be_the_machine() {
+        return Err(failed);
     }
+    let probed = compiled(launch, machine.probed())?;
+    if tried.as_ref() == Some(&probed.plan) {
+        return Err(failed);
+    }
+    attempt(launch, &probed, &mut stdio)
 }

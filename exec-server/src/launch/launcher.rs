@@ -2,14 +2,15 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 use weir_protocol::method::code;
-use weir_sandbox_linux::host::Host;
 
 use super::begin::{begin, compiled, enforcement};
+use super::machine::Machine;
 use super::running::{Heard, Running};
 use super::{Order, Told};
 use crate::wire::{Read, Wire, WireError};
@@ -25,13 +26,11 @@ pub(super) fn server() -> Option<i32> {
 #[must_use]
 pub fn run(channel: Wire, server: i32) -> ExitCode {
     let _ = SERVER.set(server);
-    // Before the next line: trying user namespaces writes to files of /proc that an undumpable process does not own.
-    let host = Host::probe();
     // The memory of this process holds policies.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let mut launcher = Launcher { channel, host, running: None };
+    let mut launcher = Launcher { channel, machine: Machine::presumed(), running: None };
     let served = launcher.serve();
     if let Some(running) = launcher.running.take() {
         running.end();
@@ -45,7 +44,7 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
 
 struct Launcher {
     channel: Wire,
-    host: Host,
+    machine: Machine,
     running: Option<Running>,
 }
 
@@ -101,7 +100,7 @@ impl Launcher {
     fn carry_out(&mut self, order: Order) -> Result<(), WireError> {
         match order {
             Order::Plan(launch) => {
-                let told = match compiled(&launch, &self.host) {
+                let told = match compiled(&launch, self.machine.probed()) {
                     Ok(found) => Told::Planned {
                         enforcement: enforcement(&launch, &found.plan),
                         listing: found.plan.listing(),
@@ -114,7 +113,7 @@ impl Launcher {
                 let message = "a command is running already".to_owned();
                 self.channel.say(&Told::Refused { code: code::STATE, message }, &[])
             }
-            Order::Launch(launch) => self.launch(*launch),
+            Order::Launch(launch) => self.launch(launch.into()),
             Order::Signal { signal, to } => {
                 let sent = self.running.as_ref().is_some_and(|running| running.signal(signal, to).is_ok());
                 // A sandbox that has ended needs no signal; the request is answered all the same.
@@ -127,10 +126,10 @@ impl Launcher {
         }
     }
 
-    fn launch(&mut self, launch: super::Launch) -> Result<(), WireError> {
-        let Self { channel, host, .. } = self;
+    fn launch(&mut self, launch: Rc<super::Launch>) -> Result<(), WireError> {
+        let Self { channel, machine, .. } = self;
         let terminal = launch.size.is_some();
-        match begin(launch, host, || channel.take_descriptor()) {
+        match begin(&launch, machine, || channel.take_descriptor()) {
             Err(error) => channel.say(&error.told(), &[]),
             Ok((mut running, enforcement)) => {
                 if terminal {

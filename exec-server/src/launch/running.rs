@@ -3,17 +3,18 @@
 use std::io::{IoSliceMut, Result};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Instant;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown};
 use rustix::process::Signal;
 use weir_protocol::method::process::{Denial, End, Receivers, Usage};
 use weir_protocol::policy::Origin;
-use weir_protocol::{AbsPath, ByteString, Policy};
+use weir_protocol::{AbsPath, ByteString};
 use weir_sandbox_linux::control::{self, MAX_WORD_BYTES, Word};
 use weir_sandbox_linux::start::{First, end_descendants};
 
-use super::{Ended, sys};
+use super::{Ended, Launch, sys};
 
 /// Most distinct refusals and repositories kept for the report.
 const MAX_RECORDS: usize = 1000;
@@ -30,7 +31,7 @@ pub(super) struct Running {
     repositories: Vec<ByteString>,
     terminal: Option<OwnedFd>,
     /// What is held, to name the rule behind a refusal.
-    policy: Policy,
+    launch: Rc<Launch>,
 }
 
 /// Something that was heard from the first process.
@@ -52,10 +53,10 @@ impl Running {
         control: OwnedFd,
         own_pids: bool,
         started: Instant,
-        policy: Policy,
+        launch: Rc<Launch>,
     ) -> Self {
         let (denials, repositories) = (Vec::new(), Vec::new());
-        Self { first, control, own_pids, started, end: None, denials, repositories, terminal: None, policy }
+        Self { first, control, own_pids, started, end: None, denials, repositories, terminal: None, launch }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -85,12 +86,12 @@ impl Running {
             Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
             Some(Word::Signalled(signal)) => self.end = Some(End::Signalled { signal }),
             Some(Word::RefusedName(path)) => {
-                let rule = |path: &AbsPath| Some(self.policy.filesystem().covering(path)?.origin.clone());
+                let rule = |path: &AbsPath| Some(self.launch.policy.filesystem().covering(path)?.origin.clone());
                 let origin = AbsPath::parse(&path).ok().and_then(|path| rule(&path));
                 self.deny("create", path, origin);
             }
             Some(Word::RefusedSocket(path)) => {
-                let rule = |path: &AbsPath| Some(self.policy.network().socket_rule(path)?.origin.clone());
+                let rule = |path: &AbsPath| Some(self.launch.policy.network().socket_rule(path)?.origin.clone());
                 let origin = AbsPath::parse(&path).ok().and_then(|path| rule(&path));
                 self.deny("connect", path, origin);
             }

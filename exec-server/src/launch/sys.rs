@@ -76,3 +76,34 @@ pub fn close_inherited() -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Bytes of memory that a start takes, on either side: a policy with some hundred rules, as text and as a value.
+const WORKING_BYTES: usize = 768 << 10;
+
+/// Takes the memory of a start from the kernel at once instead of page by page, which costs it several hundred faults. A kernel or C library
+/// that cannot do so changes nothing. Called once in each half of a divided process.
+#[cfg(target_env = "gnu")]
+pub fn reserve_memory() {
+    /// `MADV_POPULATE_WRITE` (Linux 5.14).
+    const POPULATE_WRITE: libc::c_int = 23;
+    const PAGE_BYTES: usize = 4096;
+    let keep = libc::c_int::MAX;
+    // SAFETY: sets a parameter of the allocator: what is freed stays with the process.
+    unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, keep) };
+    // SAFETY: as above: large blocks come from the heap as well.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 8 << 20) };
+    // SAFETY: a block that only this function knows.
+    let block = unsafe { libc::malloc(WORKING_BYTES) };
+    if block.is_null() {
+        return;
+    }
+    let start = block.map_addr(|address| address.next_multiple_of(PAGE_BYTES));
+    // SAFETY: whole pages of the block, which hold nothing yet.
+    unsafe { libc::madvise(start, WORKING_BYTES - 2 * PAGE_BYTES, POPULATE_WRITE) };
+    // SAFETY: the block came from malloc and nobody else has seen it.
+    unsafe { libc::free(block) };
+}
+
+/// Only the GNU C library has the parameters.
+#[cfg(not(target_env = "gnu"))]
+pub fn reserve_memory() {}

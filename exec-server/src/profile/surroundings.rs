@@ -1,7 +1,7 @@
 //! What a profile is resolved against: directories of the caller and the symbolic links of the host.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
@@ -23,8 +23,8 @@ pub struct Followed {
 
 /// The part of the file system that resolving asks about, one name at a time.
 pub trait Terrain {
-    /// The target of the symbolic link `name`, whose parent holds no links; `None` for anything else.
-    fn read_link(&self, name: &AbsPath) -> Option<PathBuf>;
+    /// What is at `name`, whose parent holds no links.
+    fn look(&self, name: &AbsPath) -> Look;
 
     /// Whether there is something at `name`.
     fn exists(&self, name: &AbsPath) -> bool;
@@ -34,6 +34,17 @@ pub trait Terrain {
 
     /// The content of the regular file at `name` itself, not behind a link, if it has at most [`MAX_SMALL_FILE_BYTES`].
     fn read_small(&self, name: &AbsPath) -> Option<Vec<u8>>;
+}
+
+/// What is at a name, as far as following paths goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// A symbolic link, and what it holds.
+    Link(PathBuf),
+    /// Something else, or something that cannot be looked at.
+    Other,
+    /// Nothing, so that nothing can be below it.
+    Missing,
 }
 
 /// Most bytes of a file that is read while resolving: a path, and a word before it.
@@ -80,8 +91,12 @@ pub fn other_homes(home: &AbsPath) -> Vec<AbsPath> {
 pub struct Host;
 
 impl Terrain for Host {
-    fn read_link(&self, name: &AbsPath) -> Option<PathBuf> {
-        std::fs::read_link(name.as_path()).ok()
+    fn look(&self, name: &AbsPath) -> Look {
+        match std::fs::read_link(name.as_path()) {
+            Ok(target) => Look::Link(target),
+            Err(error) if error.kind() == ErrorKind::NotFound => Look::Missing,
+            Err(_) => Look::Other,
+        }
     }
 
     fn exists(&self, name: &AbsPath) -> bool {
@@ -111,8 +126,8 @@ impl Terrain for Host {
 pub struct Links(pub BTreeMap<AbsPath, PathBuf>);
 
 impl Terrain for Links {
-    fn read_link(&self, name: &AbsPath) -> Option<PathBuf> {
-        self.0.get(name).cloned()
+    fn look(&self, name: &AbsPath) -> Look {
+        self.0.get(name).cloned().map_or(Look::Other, Look::Link)
     }
 
     fn exists(&self, _: &AbsPath) -> bool {
@@ -132,7 +147,7 @@ impl Terrain for Links {
 #[derive(Debug)]
 pub struct Walker<'t, T> {
     terrain: &'t T,
-    known: HashMap<AbsPath, Option<PathBuf>>,
+    known: HashMap<AbsPath, Look>,
     /// Paths in which there is no link, up to and with the last name: rules share most of their way.
     plain: HashSet<Vec<u8>>,
 }
@@ -182,7 +197,7 @@ impl<'t, T: Terrain> Walker<'t, T> {
                 _ => {}
             }
             let next = real.join(&name).ok()?;
-            match self.read_link(&next).filter(|_| links.len() < MAX_LINKS) {
+            match self.link(&next).filter(|_| links.len() < MAX_LINKS) {
                 None => {
                     if links.is_empty() {
                         self.plain.insert(next.as_bytes().to_vec());
@@ -214,13 +229,18 @@ impl<'t, T: Terrain> Walker<'t, T> {
         (known, &bytes[end..])
     }
 
-    fn read_link(&mut self, name: &AbsPath) -> Option<PathBuf> {
-        if let Some(known) = self.known.get(name) {
-            return known.clone();
+    /// What the symbolic link `name` holds, if it is one.
+    fn link(&mut self, name: &AbsPath) -> Option<PathBuf> {
+        if !self.known.contains_key(name) {
+            // Nobody need be asked about what is below nothing.
+            let above = name.parent().and_then(|parent| self.known.get(&parent));
+            let found = if above == Some(&Look::Missing) { Look::Missing } else { self.terrain.look(name) };
+            self.known.insert(name.clone(), found);
         }
-        let found = self.terrain.read_link(name);
-        self.known.insert(name.clone(), found.clone());
-        found
+        match self.known.get(name)? {
+            Look::Link(target) => Some(target.clone()),
+            Look::Other | Look::Missing => None,
+        }
     }
 }
 

@@ -1,13 +1,17 @@
 //! The document as it is written: the keys that exist, what each means and takes.
 //!
-//! These types are the one list of known keys: the reader takes from them which keys it accepts and offers, and
+//! These types are the one list of known keys: the reader takes from them which keys it accepts and offers (`table`), and
 //! `weir policy schema` prints them as JSON Schema. They are never filled.
+
+mod table;
 
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::policy::{Degradation, Inherit, NetworkMode};
+
+pub use table::Table;
 
 /// Weir's configuration: `config.toml` of a user or a project. Tables not named here belong to other parts and are ignored.
 #[derive(JsonSchema)]
@@ -330,9 +334,9 @@ pub struct WhoTable {
     pub profiles: Vec<String>,
 }
 
-/// The keys that a table of type `T` knows.
-#[must_use]
-pub fn keys<T: JsonSchema>() -> Vec<String> {
+/// The keys that a table of type `T` knows, by its schema.
+#[cfg(test)]
+fn keys<T: JsonSchema>() -> Vec<String> {
     let schema = SchemaGenerator::default().into_root_schema_for::<T>();
     let properties = schema.get("properties").and_then(|properties| properties.as_object());
     properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()

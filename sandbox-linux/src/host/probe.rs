@@ -3,8 +3,8 @@
 use std::ffi::{CStr, CString};
 
 use super::{
-    Arch, Audit, CAP_SYS_ADMIN, Calls, Fact, Host, Identity, Landlock, Namespaces, Seccomp, Step, cgroup,
-    status,
+    Arch, Audit, CAP_SYS_ADMIN, Calls, Cgroups, Fact, Host, Identity, Knobs, Landlock, Namespaces, Seccomp,
+    Step, cgroup, status,
 };
 use crate::bpf::Action;
 use crate::sys::probe::{self as sys, Act, Trial};
@@ -27,6 +27,43 @@ pub(super) fn probe() -> Host {
         fanotify: sys::fanotify_permission(),
         identity,
     }
+}
+
+pub(super) fn presumed() -> Host {
+    let identity = status::identity();
+    let version = sys::landlock_version();
+    let known = known(Action::Notify);
+    let works = Fact::Works;
+    Host {
+        kernel: status::kernel(),
+        arch: arch(),
+        landlock: Landlock {
+            abi: version.unwrap_or(0),
+            errata: sys::landlock_errata().unwrap_or(0),
+            restrict: Fact::from_result(Step::LandlockVersion, version),
+        },
+        seccomp: Seccomp { filter: works, listener: known, kill_process: works, log: works, notify: known },
+        user_namespace: works,
+        knobs: Knobs::default(),
+        direct: if identity.has(CAP_SYS_ADMIN) { Namespaces::WORKING } else { Namespaces::UNTRIED },
+        nested: Namespaces::WORKING,
+        cgroups: Cgroups { version1: false, version2: None },
+        calls: Calls {
+            pidfd_open: works,
+            clone3: works,
+            close_range: works,
+            memfd_create: works,
+            openat2: works,
+        },
+        audit: Audit { records: Fact::Untried, enabled: None },
+        fanotify: Fact::Untried,
+        identity,
+    }
+}
+
+/// Whether filters may answer this.
+fn known(action: Action) -> Fact {
+    Fact::from_result(Step::SeccompAction, sys::seccomp_action_available(action.encode()))
 }
 
 fn arch() -> Option<Arch> {
@@ -65,9 +102,6 @@ fn seccomp() -> Seccomp {
     let [filter, listener] = match *sys::in_child(&trials) {
         [no_new_privs, filter, listener] => [no_new_privs.and(filter), listener],
         _ => [Fact::Untried; 2],
-    };
-    let known = |action: Action| {
-        Fact::from_result(Step::SeccompAction, sys::seccomp_action_available(action.encode()))
     };
     Seccomp {
         filter,

@@ -127,3 +127,15 @@ fn probing_is_repeatable_and_leaves_nothing() {
     let back: Result<Host, _> = serde_json::from_str(&text);
     assert_eq!(back.ok(), Some(host));
 }
+
+/// Whatever is presumed and not there makes a step of entering fail; what is told by the kernel must be what the prober finds.
+#[test]
+fn what_the_machine_tells_is_presumed_as_it_is_probed() {
+    let (presumed, probed) = (Host::presumed(), Host::probe());
+    assert_eq!(presumed.kernel, probed.kernel);
+    assert_eq!(presumed.arch, probed.arch);
+    assert_eq!(presumed.identity, probed.identity);
+    assert_eq!((presumed.landlock.abi, presumed.landlock.errata), (probed.landlock.abi, probed.landlock.errata));
+    assert_eq!(presumed.seccomp.notify, probed.seccomp.notify);
+    assert!(presumed.way() <= probed.way(), "{:?} {:?}", presumed.way(), probed.way());
+}

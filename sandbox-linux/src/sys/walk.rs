@@ -1,6 +1,7 @@
 //! Reading directories fast and without following links: one open directory, its raw entries, and what stands at one name.
 //!
-//! Never follows a symbolic link: a directory is opened by one name below an open one. Called by `survey` only.
+//! Never follows a symbolic link at the last name: a directory is opened by one name below an open one, or by a whole path of which
+//! the directories above have been looked at. Called by `survey` only.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
@@ -70,12 +71,27 @@ pub(crate) fn open_directory(parent: BorrowedFd<'_>, name: &CStr, opening: Openi
     owned(libc::c_long::from(fd))
 }
 
+/// Opens the directory at an absolute path; the last name is not followed.
+pub(crate) fn open_whole(path: &CStr, opening: Opening) -> Result<OwnedFd, i32> {
+    // SAFETY: the path ends with NUL; makes a descriptor, which is taken at once.
+    owned(libc::c_long::from(unsafe { libc::open(path.as_ptr(), flags(opening)) }))
+}
+
+/// What stands at an absolute path (lstat(2)).
+pub(crate) fn status_of(path: &CStr) -> Result<Status, i32> {
+    status_at(libc::AT_FDCWD, path)
+}
+
 /// What stands at `name` in `parent` (fstatat(2)), without following it.
 pub(crate) fn status(parent: BorrowedFd<'_>, name: &CStr) -> Result<Status, i32> {
+    status_at(parent.as_raw_fd(), name)
+}
+
+fn status_at(parent: libc::c_int, name: &CStr) -> Result<Status, i32> {
     // SAFETY: all bytes zero is a valid `struct stat`.
     let mut found: libc::stat = unsafe { std::mem::zeroed() };
-    let (parent, place) = (parent.as_raw_fd(), &raw mut found);
-    // SAFETY: the descriptor is open, the name ends with NUL, and the kernel writes one `struct stat` at the pointer.
+    let place = &raw mut found;
+    // SAFETY: the name ends with NUL, and the kernel writes one `struct stat` at the pointer.
     let done = unsafe { libc::fstatat(parent, name.as_ptr(), place, libc::AT_SYMLINK_NOFOLLOW) };
     check(libc::c_long::from(done))?;
     Ok(Status {

@@ -87,6 +87,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::profile::surroundings::Look;
 
     fn path(text: &str) -> AbsPath {
         AbsPath::parse(text).unwrap()
@@ -101,8 +102,8 @@ mod tests {
     }
 
     impl Terrain for Tree {
-        fn read_link(&self, name: &AbsPath) -> Option<PathBuf> {
-            self.links.get(name).cloned()
+        fn look(&self, name: &AbsPath) -> Look {
+            self.links.get(name).cloned().map_or(Look::Other, Look::Link)
         }
 
         fn exists(&self, name: &AbsPath) -> bool {

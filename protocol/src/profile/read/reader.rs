@@ -1,16 +1,14 @@
 //! The reader's small steps: expect a kind of value, keep the place, report and go on.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
-use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::policy::{Origin, Sourced};
 use crate::profile::diagnostic::{Report, Severity, is_hidden, nearest, offer};
-use crate::profile::schema;
+use crate::profile::schema::{self, Table};
 use crate::profile::source::{Entry, Node, Source, Value};
 use crate::profile::{MAX_PATTERNS, MAX_RULES, document};
 
@@ -25,7 +23,6 @@ pub(super) struct Reader<'s> {
     rules: usize,
     patterns: usize,
     told: HashSet<(usize, usize)>,
-    known: HashMap<Cow<'static, str>, Rc<[String]>>,
 }
 
 impl<'s> Reader<'s> {
@@ -37,7 +34,6 @@ impl<'s> Reader<'s> {
             rules: 0,
             patterns: 0,
             told: HashSet::new(),
-            known: HashMap::new(),
         }
     }
 
@@ -133,22 +129,16 @@ impl<'s> Reader<'s> {
     }
 
     /// The entries of a table whose keys are those of `T`; any other key is an error.
-    pub(super) fn known_table<'n, T: JsonSchema>(&mut self, node: &'n Node, what: &str) -> &'n [Entry] {
+    pub(super) fn known_table<'n, T: Table>(&mut self, node: &'n Node, what: &str) -> &'n [Entry] {
         let entries = self.table(node, what);
-        let known = self.keys::<T>();
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let known = T::KEYS;
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             // The nearest word is looked for only while it would be told.
             let told = !self.report.only_counts(Severity::Error);
-            let help = if told { offer(&entry.key, &known) } else { String::new() };
+            let help = if told { offer(&entry.key, known) } else { String::new() };
             self.error(&entry.key_span, format!("unknown key `{}` in {what}", printable(&entry.key)), &help);
         }
         entries
-    }
-
-    /// The keys that a table of type `T` knows; making the schema costs more than reading the table, so it is made once.
-    fn keys<T: JsonSchema>(&mut self) -> Rc<[String]> {
-        Rc::clone(self.known.entry(T::schema_id()).or_insert_with(|| schema::keys::<T>().into()))
     }
 
     pub(super) fn list<'n>(&mut self, node: &'n Node) -> &'n [Node] {
@@ -272,8 +262,8 @@ impl<'s> Reader<'s> {
 
     /// A top-level key that is not ours but nearly is.
     pub(super) fn warn_near_miss(&mut self, key: &str, entry: &Entry) {
-        let known = self.keys::<schema::Config>();
-        if let Some(near) = nearest(key, known.iter().map(String::as_str)).filter(|near| near.len() > 8) {
+        let known = schema::Config::KEYS.iter().copied();
+        if let Some(near) = nearest(key, known).filter(|near| near.len() > 8) {
             let reason = format!("`{}` is not about permissions and is ignored here", printable(key));
             self.warn(&entry.key_span, reason, &format!("did you mean `{near}`?"));
         }

@@ -141,6 +141,9 @@ fn run(trials: &[Trial<'_>], to: libc::c_int) {
     // Whatever happens to the prober, nothing of it stays.
     // SAFETY: sets a property of this process only.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // A prober that cannot be dumped does not own its files of /proc, and user namespaces are set up through those.
+    // SAFETY: sets a property of this process only.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
     let mut results = [UNTRIED; MAX_TRIALS];
     for (at, trial) in trials.iter().enumerate() {
         let met = trial.needs.iter().flatten().all(|&needed| results.get(needed) == Some(&0));

@@ -1,0 +1,75 @@
+//! One plan carried out: prepare, start, and hear whether the command was executed.
+
+use std::io::{self, Read as _};
+use std::rc::Rc;
+use std::time::Instant;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use weir_protocol::method::process::Enforcement;
+use weir_sandbox_linux::prepare::{Command, Prepared};
+use weir_sandbox_linux::start::{Source, Wires, start};
+use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
+
+use super::Launch;
+use super::begin::{BeginError, Compiled, enforcement};
+use super::running::Running;
+
+/// Starts the sandbox and waits until the command has been executed. `stdio` is left for another attempt where it fails, and
+/// nothing of this one is left then.
+pub(super) fn attempt(
+    launch: &Rc<Launch>,
+    compiled: &Compiled,
+    stdio: &mut [Source; 3],
+) -> Result<(Running, Enforcement), BeginError> {
+    let started = Instant::now();
+    let named = |failure| named(failure, launch, compiled);
+    let prepared = Prepared::new(&compiled.plan, &command(launch), &compiled.maker)?;
+    let (mut told, error) = io::pipe()?;
+    let (ours, control) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(io::Error::from)?;
+    let lent = std::mem::replace(stdio, [Source::Closed, Source::Closed, Source::Closed]);
+    let wires = Wires { error: error.into(), control, stdio: lent, size: launch.size };
+    let first = start(&prepared, &wires);
+    let Wires { error, control, stdio: lent, .. } = wires;
+    *stdio = lent;
+    // While this process holds the writing end, no end of the pipe would come.
+    drop((error, control));
+    let own_pids = prepared.has_own_pids();
+    let running = Running::new(first.map_err(named)?, ours, own_pids, started, Rc::clone(launch));
+    // While the first process enters.
+    let enforcement = enforcement(launch, &compiled.plan);
+    let mut record = Vec::new();
+    told.read_to_end(&mut record)?;
+    let Ok(record) = <&[u8; FAILURE_BYTES]>::try_from(record.as_slice()) else {
+        return Ok((running, enforcement));
+    };
+    running.end();
+    let _ = running.reap();
+    Err(match Failure::from_bytes(record) {
+        Some(failure) => named(failure),
+        None => io::Error::from(io::ErrorKind::InvalidData).into(),
+    })
+}
+
+fn command(launch: &Launch) -> Command {
+    Command {
+        argv: launch.argv.iter().map(|argument| argument.0.clone()).collect(),
+        env: launch.env.iter().map(|(name, value)| (name.0.clone(), value.0.clone())).collect(),
+        cwd: launch.cwd.clone(),
+    }
+}
+
+/// The failure with what it is about: the program, the directory, the mount.
+fn named(failure: Failure, launch: &Launch, compiled: &Compiled) -> BeginError {
+    let what = match failure.step {
+        Step::Execute => launch.argv.first().map(ToString::to_string).unwrap_or_default(),
+        Step::WorkingDirectory => format!("{} under profile {}", launch.cwd, launch.policy.profile()),
+        Step::Mount => usize::try_from(failure.item)
+            .ok()
+            .and_then(|item| compiled.plan.mounts.get(item))
+            .map(|step| format!("{step:?}"))
+            .unwrap_or_default(),
+        _ => String::new(),
+    };
+    BeginError::Step { failure, what }
+}
