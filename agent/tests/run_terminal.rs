@@ -81,9 +81,7 @@ fn the_servers_death_leaves_the_terminal_as_it_was() {
     // The server dies of the first signal that it is sent; weir is the shell's child.
     screen.sees("last words");
     assert!(!screen.is_cooked());
-    let children = format!("/proc/{0}/task/{0}/children", screen.pid());
-    let weir = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
-    kill_process(Pid::from_raw(weir).unwrap(), Signal::USR1).unwrap();
+    kill_process(child_of(&screen), Signal::USR1).unwrap();
     let told = screen.sees("code 125\r\n");
     assert!(told.contains("weir: the exec-server ended without an answer\r\n"), "{told}");
     assert!(screen.is_cooked());
@@ -147,6 +145,51 @@ fn a_stopped_command_stops_the_job_and_goes_on_with_it() {
         screen.types("exit 0\r");
         assert_eq!(screen.ends().0.code(), Some(0));
     }
+}
+
+#[test]
+fn a_background_job_leaves_the_terminal_alone_until_it_is_called() {
+    for runner in Runner::each("background") {
+        let mut bash = runner.place.command("bash");
+        bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "@ ").env("FAKE_LOG", runner.place.path("log"));
+        let mut screen = Screen::start(bash, ALL);
+        screen.sees("@ ");
+        let line = runner.line("sh -c 'echo rea\"\"dy; read line; echo got:$line'");
+        screen.types(&format!("{line} &\r"));
+        // Both terminals end the line, for this one is not raw.
+        screen.sees("ready\r\r\n");
+        screen.types("echo shell: $((40 + 2))\r");
+        screen.sees("shell: 42\r\n");
+        screen.types("fg\r");
+        screen.sees("weir' run");
+        screen.sees("\r\n");
+        screen.types("hello\r");
+        screen.sees("got:hello\r\n");
+        screen.sees("@ ");
+        screen.types("exit 0\r");
+        assert_eq!(screen.ends().0.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_signal_from_outside_ends_the_command_and_restores_the_terminal() {
+    for runner in Runner::each("outside") {
+        let line = runner.line("sh -c 'echo rea\"\"dy; exec cat'");
+        let mut command = runner.place.command("sh");
+        command.args(["-c", &format!("{line}; echo code $?; cat")]).env("FAKE_LOG", "/dev/null");
+        let mut screen = Screen::start(command, ALL);
+        screen.sees("ready\r\n");
+        assert!(!screen.is_cooked());
+        kill_process(child_of(&screen), Signal::TERM).unwrap();
+        screen.sees("code 143\r\n");
+        assert!(screen.is_cooked());
+    }
+}
+
+/// The one child of the shell on the screen.
+fn child_of(screen: &Screen) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", screen.pid())).unwrap();
+    Pid::from_raw(children.trim().parse().unwrap()).unwrap()
 }
 
 #[test]

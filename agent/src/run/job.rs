@@ -3,7 +3,7 @@
 //! Stops this process, and never a command. Only [`run`](super::run) calls this.
 
 use rustix::process::{Pid, Signal, getpgid, getpgrp, getppid, getsid, kill_current_process_group};
-use signal_hook::consts::{SIGSTOP, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGSTOP, SIGTSTP};
 
 use super::signals::Signals;
 
@@ -19,15 +19,16 @@ pub(super) enum Scope {
     Group,
 }
 
-/// Stops until somebody continues this process. Returns the signals that came in the meantime.
+/// Stops until somebody continues this process. Returns the signals that came in the meantime; where `SIGCONT` is among them
+/// it may be that a shell, having seen another process of the group stop, was faster, and then nothing stops.
 pub(super) fn stop(scope: Scope, signals: &mut Signals) -> Vec<i32> {
-    let mut missed = Vec::new();
-    if scope == Scope::Group && kill_current_process_group(Signal::TSTP).is_ok() {
-        // POSIX kill(): a signal to oneself is there when the call returns. It was for the others.
-        missed = signals.take();
-        missed.retain(|signal| *signal != SIGTSTP);
+    let was_sent = scope == Scope::Group && kill_current_process_group(Signal::TSTP).is_ok();
+    // POSIX kill(): a signal to oneself is there when the call returns. It was for the others.
+    let mut missed = signals.take();
+    missed.retain(|signal| !was_sent || *signal != SIGTSTP);
+    if !missed.contains(&SIGCONT) {
+        let _ = signal_hook::low_level::raise(SIGSTOP);
     }
-    let _ = signal_hook::low_level::raise(SIGSTOP);
     missed
 }
 

@@ -106,11 +106,11 @@ impl Relay {
 
     pub(super) fn interests(&self) -> Interests<'_> {
         let when = |condition: bool, flags| if condition { flags } else { PollFlags::empty() };
-        let reads = self.has_input && self.keys.is_empty() && self.terminal.is_readable();
+        let reads = self.has_input && self.keys.is_empty();
         let shows = self.screen.is_empty() && matches!(self.stage, Stage::Running | Stage::Ending);
         let of_master = when(shows, PollFlags::IN) | when(!self.keys.is_empty(), PollFlags::OUT);
         [
-            Some((stdin(), when(reads, PollFlags::IN))),
+            self.terminal.typed().map(|typed| (typed, when(reads, PollFlags::IN))),
             self.master.as_ref().map(|master| (master.as_fd(), of_master)),
             Some((self.output.as_fd(), when(!self.screen.is_empty(), PollFlags::OUT))),
         ]
@@ -118,7 +118,10 @@ impl Relay {
 
     /// Moves what can be moved.
     pub(super) fn turn(&mut self, [input, master, output]: Ready) {
-        if input {
+        if !self.terminal.is_readable() {
+            // A shell may have put this process into the foreground without a word.
+            self.take_terminal();
+        } else if input {
             self.read_keys();
         }
         if input || master {
@@ -129,10 +132,6 @@ impl Relay {
         }
         if master || output {
             self.write_screen();
-        }
-        if !self.terminal.is_readable() {
-            // A shell may have put this process into the foreground without a word.
-            self.take_terminal();
         }
     }
 

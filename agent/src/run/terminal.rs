@@ -4,8 +4,11 @@
 //! Only [`relay`](super::relay) and [`wiring`](super::wiring) call this.
 
 use std::io::IsTerminal;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, Once, PoisonError};
 
+use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::process::getpgrp;
 use rustix::stdio::{stdin, stdout};
@@ -22,6 +25,9 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 pub(super) struct CallerTerminal {
     exists: bool,
     is_taken: bool,
+    /// In the background: tells once of each line that is typed, for whoever reads it. A shell's `fg` need not tell a job that
+    /// runs, so this is where it is noticed. Polling the terminal itself would tell of one unread line without end.
+    typed: Option<OwnedFd>,
 }
 
 impl CallerTerminal {
@@ -35,7 +41,7 @@ impl CallerTerminal {
                 next(panic);
             }));
         });
-        Self { exists: std::io::stdin().is_terminal(), is_taken: false }
+        Self { exists: std::io::stdin().is_terminal(), is_taken: false, typed: None }
     }
 
     /// Whether what is typed may be read: standard input is no terminal, or this process holds it.
@@ -43,12 +49,25 @@ impl CallerTerminal {
         !self.exists || self.is_taken
     }
 
+    /// What to poll to learn that something was typed, or that it is time for another [`Self::take`].
+    pub(super) fn typed(&self) -> Option<BorrowedFd<'_>> {
+        if self.is_readable() { Some(stdin()) } else { self.typed.as_ref().map(AsFd::as_fd) }
+    }
+
     /// Makes the terminal raw where this process is in the foreground. After a stop, whatever a shell has set meanwhile is
     /// replaced; what is given back at the end is how the terminal was when it was taken.
     pub(super) fn take(&mut self) {
-        if !self.exists || !is_foreground() {
+        if !self.exists {
             return;
         }
+        if !is_foreground() {
+            self.typed = typed().ok();
+            // A line that came before may have been this process's, if it has been called in the meantime.
+            if !is_foreground() {
+                return;
+            }
+        }
+        self.typed = None;
         let Ok(found) = tcgetattr(stdin()) else { return };
         let mut raw = found.clone();
         raw.make_raw();
@@ -67,6 +86,17 @@ impl Drop for CallerTerminal {
     fn drop(&mut self) {
         self.give_back();
     }
+}
+
+/// An epoll instance that is readable once for each time something arrives at standard input (epoll(7), edge-triggered). What
+/// is there already does not count: it was not typed for this process.
+fn typed() -> rustix::io::Result<OwnedFd> {
+    let instance = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+    epoll::add(&instance, stdin(), epoll::EventData::new_u64(0), flags)?;
+    let mut events = [const { MaybeUninit::uninit() }; 1];
+    epoll::wait(&instance, &mut events, Some(&Timespec::default()))?;
+    Ok(instance)
 }
 
 /// The size of the caller's terminal.
