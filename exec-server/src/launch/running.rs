@@ -86,12 +86,14 @@ impl Running {
             Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
             Some(Word::Signalled(signal)) => self.end = Some(End::Signalled { signal }),
             Some(Word::RefusedName(path)) => {
-                let rule = |path: &AbsPath| Some(self.launch.policy.filesystem().covering(path)?.origin.clone());
+                let rule =
+                    |path: &AbsPath| Some(self.launch.policy.filesystem().covering(path)?.origin.clone());
                 let origin = AbsPath::parse(&path).ok().and_then(|path| rule(&path));
                 self.deny("create", path, origin);
             }
             Some(Word::RefusedSocket(path)) => {
-                let rule = |path: &AbsPath| Some(self.launch.policy.network().socket_rule(path)?.origin.clone());
+                let rule =
+                    |path: &AbsPath| Some(self.launch.policy.network().socket_rule(path)?.origin.clone());
                 let origin = AbsPath::parse(&path).ok().and_then(|path| rule(&path));
                 self.deny("connect", path, origin);
             }

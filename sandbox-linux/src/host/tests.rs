@@ -135,7 +135,10 @@ fn what_the_machine_tells_is_presumed_as_it_is_probed() {
     assert_eq!(presumed.kernel, probed.kernel);
     assert_eq!(presumed.arch, probed.arch);
     assert_eq!(presumed.identity, probed.identity);
-    assert_eq!((presumed.landlock.abi, presumed.landlock.errata), (probed.landlock.abi, probed.landlock.errata));
+    assert_eq!(
+        (presumed.landlock.abi, presumed.landlock.errata),
+        (probed.landlock.abi, probed.landlock.errata)
+    );
     assert_eq!(presumed.seccomp.notify, probed.seccomp.notify);
     assert!(presumed.way() <= probed.way(), "{:?} {:?}", presumed.way(), probed.way());
 }
