@@ -1,14 +1,13 @@
 //! Answers calls: the one place where a method meets what carries it out.
 
 mod policy;
+#[cfg(target_os = "linux")]
 pub mod process;
 
 use std::sync::OnceLock;
 
 use serde_json::Value;
 use weir_protocol::method::{Call, Error, Examined, JSON_RPC, Request, Response, code};
-use weir_sandbox_linux::doctor;
-use weir_sandbox_linux::host::Host;
 
 use crate::profile::ceiling::Caller;
 
@@ -47,13 +46,30 @@ fn call(call: Call) -> Result<Value, Error> {
 }
 
 /// Probes the host by trying, and reads what was found.
+#[cfg(target_os = "linux")]
 fn doctor() -> Result<Examined, serde_json::Error> {
+    use weir_sandbox_linux::{doctor, host::Host};
+
     let host = Host::probe();
     Ok(Examined {
         confines: doctor::confines(&host),
         text: doctor::render(&host),
         findings: serde_json::to_value(doctor::findings(&host))?,
         host: serde_json::to_value(&host)?,
+    })
+}
+
+/// What macOS can and cannot give is declared, not probed. Nothing is confined there until the launcher exists.
+#[cfg(not(target_os = "linux"))]
+fn doctor() -> Result<Examined, serde_json::Error> {
+    use weir_sandbox_macos::gap;
+
+    let keys: Vec<&str> = gap::GAPS.iter().map(|gap| gap.key).collect();
+    Ok(Examined {
+        confines: false,
+        text: gap::summary(),
+        findings: serde_json::to_value(keys)?,
+        host: serde_json::to_value(std::env::consts::OS)?,
     })
 }
 
@@ -74,9 +90,10 @@ fn caller() -> &'static Caller {
         let uid = nix::unistd::getuid();
         let user = nix::unistd::User::from_uid(uid).ok().flatten();
         let name = user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone());
-        let groups = nix::unistd::getgroups().unwrap_or_default();
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        let groups = groups.into_iter().map(|gid| nix::unistd::Gid::from_raw(gid.as_raw()));
         let group = |gid| nix::unistd::Group::from_gid(gid).ok().flatten().map(|group| group.name);
-        let all = groups.into_iter().chain([nix::unistd::getgid()]);
+        let all = groups.chain([nix::unistd::getgid()]);
         Caller { user: name, groups: all.filter_map(group).collect() }
     })
 }

@@ -1,8 +1,11 @@
 //! The privileged composition: loads profiles, decides, launches and supervises commands.
 
 pub mod answer;
+#[cfg(target_os = "linux")]
 pub mod embedded;
+#[cfg(target_os = "linux")]
 pub mod launch;
 pub mod profile;
 pub mod stdio;
+#[cfg(target_os = "linux")]
 pub mod wire;

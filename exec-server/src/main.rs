@@ -27,8 +27,11 @@ fn main() -> ExitCode {
                 Err(error) => say(&format!("weir-exec-server: {error}")),
             }
         }
+        #[cfg(target_os = "linux")]
         ["--embedded"] => weir_exec_server::embedded::run()
             .unwrap_or_else(|error| say(&format!("weir-exec-server: {error}"))),
+        #[cfg(not(target_os = "linux"))]
+        ["--embedded"] => say("weir-exec-server: commands are run on Linux only, so far"),
         ["--version"] => print(concat!("weir-exec-server ", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h"] => print(USAGE),
         _ => say(USAGE),

@@ -1,4 +1,5 @@
 //! Policy to Linux kernel: probing the host, compiling a policy into a plan, and entering it.
+#![cfg(target_os = "linux")]
 
 pub mod bpf;
 pub mod broker;

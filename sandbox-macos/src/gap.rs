@@ -30,8 +30,6 @@ pub struct Gap {
     pub remedy: &'static str,
     /// The name under which a profile gives the guarantee up; needed before a run where `concerns` holds.
     pub degradation: Option<Degradation>,
-    /// The word of that name in a profile's `degrade` list; empty where there is none.
-    pub degradation_key: &'static str,
     /// Whether a policy is touched by it.
     pub concerns: fn(&Policy) -> bool,
 }
@@ -86,7 +84,7 @@ const fn gap(
     remedy: &'static str,
     concerns: fn(&Policy) -> bool,
 ) -> Gap {
-    Gap { key, effect, says, remedy, degradation: None, degradation_key: "", concerns }
+    Gap { key, effect, says, remedy, degradation: None, concerns }
 }
 
 /// Every gap.
@@ -153,7 +151,6 @@ pub static GAPS: [Gap; 17] = [
         says: "memory and the number of processes are measured by the reaper, which ends the tree after the fact, and a share of the processor is not held at all",
         remedy: "give the guarantee up by name, or leave `memory`, `processes` and `cpu` out",
         degradation: Some(Degradation::ProcessLimits),
-        degradation_key: "process-limits",
         concerns: limits_tree,
     },
     gap(

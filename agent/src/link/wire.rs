@@ -28,6 +28,19 @@ pub(super) enum Patience {
     Now,
 }
 
+/// A peer that has gone is an error, not a signal. On macOS the flag does not exist; Rust's runtime ignores SIGPIPE.
+#[cfg(target_os = "linux")]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// Descriptors that arrive pass to no program. On macOS the flag does not exist; the agent starts nothing after its first
+/// exchange.
+#[cfg(target_os = "linux")]
+const CLOSE_ON_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const CLOSE_ON_EXEC: RecvFlags = RecvFlags::empty();
+
 /// Sends all of `bytes`, the descriptors with the first of them.
 pub(super) fn send(mut socket: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
@@ -37,7 +50,7 @@ pub(super) fn send(mut socket: &UnixStream, bytes: &[u8], descriptors: &[Borrowe
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let sent = loop {
-        match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+        match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, NO_SIGNAL) {
             Err(rustix::io::Errno::INTR) => {}
             other => break other?,
         }
@@ -59,7 +72,7 @@ pub(super) fn receive(
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let wait = if patience == Patience::Wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-    let flags = RecvFlags::CMSG_CLOEXEC | wait;
+    let flags = CLOSE_ON_EXEC | wait;
     let received = loop {
         match recvmsg(socket, &mut [IoSliceMut::new(&mut chunk)], &mut control, flags) {
             Err(rustix::io::Errno::INTR) => {}
