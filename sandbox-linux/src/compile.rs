@@ -22,6 +22,7 @@ use weir_protocol::policy::{
 };
 use weir_protocol::{AbsPath, policy};
 
+use crate::doctor;
 use crate::host::{Arch, Host, Way};
 use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan};
 use crate::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
@@ -49,8 +50,8 @@ pub fn compile(policy: &Policy, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     }
     let mut compiler = Compiler::new(policy, facts);
     let plan = compiler.plan();
-    let namespaces = facts.host.namespaces_missing();
-    let refusal = |lacks| Refusal { profile: policy.profile().to_owned(), lacks, namespaces };
+    let obstacle = doctor::obstacle(facts.host);
+    let refusal = |lacks| Refusal { profile: policy.profile().to_owned(), lacks, obstacle: obstacle.clone() };
     match compiler.lacks {
         lacks if lacks.is_empty() => plan.ok_or_else(|| refusal(lacks)),
         lacks => Err(refusal(lacks)),

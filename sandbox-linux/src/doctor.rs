@@ -9,7 +9,7 @@ mod text;
 
 use serde::Serialize;
 
-use crate::host::{Cgroups, Fact, Host, Way};
+use crate::host::{CAP_SYS_ADMIN, Cgroups, Fact, Host, Way};
 pub use cause::{Cause, Remedy};
 pub use text::render;
 
@@ -178,6 +178,27 @@ pub fn findings(host: &Host) -> Vec<Finding> {
     found.push(since(Feature::Pidfd, host, host.calls.pidfd_open, (5, 3)));
     found.push(since(Feature::CloseRange, host, host.calls.close_range, (5, 9)));
     found
+}
+
+/// What keeps sandboxes from namespaces on this host; nothing where they are made of them.
+#[must_use]
+pub fn obstacle(host: &Host) -> Option<Finding> {
+    if host.way() != Way::Bare {
+        return None;
+    }
+    let privileged = host.identity.has(CAP_SYS_ADMIN);
+    let decides = |feature: Feature| match feature {
+        Feature::UserNamespace => !privileged,
+        Feature::MountNamespace
+        | Feature::FileTree
+        | Feature::OwnProc
+        | Feature::PrivateTmp
+        | Feature::PidNamespace => true,
+        _ => false,
+    };
+    namespaces::findings(host)
+        .into_iter()
+        .find(|finding| finding.missing.is_some() && decides(finding.feature))
 }
 
 /// Whether a command can be confined at all: by namespaces or by Landlock, and always by a filter.

@@ -384,20 +384,6 @@ impl Host {
         }
     }
 
-    /// What keeps sandboxes from namespaces here; [`Fact::Works`] where nothing does.
-    #[must_use]
-    pub const fn namespaces_missing(&self) -> Fact {
-        match self.direct.essential() {
-            Fact::Works => Fact::Works,
-            Fact::Untried => self.user_namespace.and(self.nested.essential()),
-            // With privilege over the machine, what refuses there refuses in a user namespace too, or is the plainer reason.
-            refused => match self.user_namespace.and(self.nested.essential()) {
-                Fact::Works => Fact::Works,
-                _ => refused,
-            },
-        }
-    }
-
     /// The namespaces of [`Host::way`].
     #[must_use]
     pub const fn namespaces(&self, way: Way) -> &Namespaces {

@@ -6,20 +6,20 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Degradation, Origin, Resource};
 
 use crate::bpf::ProgramError;
-use crate::doctor::Cause;
+use crate::doctor::Finding;
 use crate::host::Fact;
 use crate::seccomp::Unfiltered;
 
 /// Why a policy cannot be compiled for this host. Nothing was started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("profile `{profile}` cannot be enforced on this host:{}{}{}", list(.lacks), without(.namespaces), offer(.lacks))]
+#[error("profile `{profile}` cannot be enforced on this host:{}{}{}", list(.lacks), without(.obstacle.as_ref()), offer(.lacks))]
 pub struct Refusal {
     /// The profile.
     pub profile: String,
     /// Everything that is lacking.
     pub lacks: Vec<Lack>,
-    /// What keeps the host from namespaces, which hold most; [`Fact::Works`] where nothing does.
-    pub namespaces: Fact,
+    /// What keeps the host from namespaces, which hold most; nothing where they are there.
+    pub obstacle: Option<Finding>,
 }
 
 /// One thing that cannot be held.
@@ -202,8 +202,10 @@ fn list(lacks: &[Lack]) -> String {
 }
 
 /// Why there are no namespaces, where there are none.
-fn without(namespaces: &Fact) -> String {
-    Cause::of(*namespaces).map_or_else(String::new, |cause| format!("\nWithout namespaces here: {cause}"))
+fn without(obstacle: Option<&Finding>) -> String {
+    let Some(Finding { feature, missing: Some(cause), remedies }) = obstacle else { return String::new() };
+    let remedy = remedies.first().map_or_else(String::new, |remedy| format!("; get it: {remedy}"));
+    format!("\nWhy there are no namespaces here: {}: {cause}{remedy}", feature.name())
 }
 
 fn offer(lacks: &[Lack]) -> String {

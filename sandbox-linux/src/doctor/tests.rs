@@ -219,6 +219,7 @@ fn what_refuses_user_namespaces_is_named() {
         assert_eq!(found[0], (Feature::UserNamespace, cause, remedies), "{errno}");
         assert_eq!(found[1], (Feature::MountNamespace, Cause::NeedsUserNamespace, vec![]));
         assert_eq!((host.way(), confines(&host)), (Way::Bare, true));
+        assert_eq!(obstacle(&host).map(|finding| finding.feature), Some(Feature::UserNamespace));
     }
 }
 
@@ -286,9 +287,8 @@ fn a_kernel_that_cannot_build_a_tree() {
             set.detached = refused(at, errno);
         }
         assert_eq!((host.way(), confines(&host)), (Way::Bare, false));
-        assert_eq!(host.namespaces_missing(), refused(at, errno));
-        let tree = missing(&host).into_iter().find(|(feature, ..)| *feature == Feature::FileTree);
-        assert_eq!(tree.map(|(_, cause, _)| cause), Some(want));
+        let found = obstacle(&host).map(|finding| (finding.feature, finding.missing));
+        assert_eq!(found, Some((Feature::FileTree, Some(want))));
     }
 }
 
