@@ -112,10 +112,14 @@ impl Broker {
     /// `POLLHUP` means that no process is under the filter any more.
     ///
     /// # Errors
-    /// The listener itself fails. What goes wrong with one call is that call's error.
+    /// The listener itself fails; [`io::ErrorKind::BrokenPipe`] when no process is under the filter any more. What goes wrong
+    /// with one call is that call's error.
     pub fn serve(&mut self) -> io::Result<()> {
         let received = self.listener.receive().map_err(io::Error::from_raw_os_error)?;
-        let Some(call) = received else { return Ok(()) };
+        let Some(call) = received else {
+            let is_over = self.listener.is_over();
+            return if is_over { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) };
+        };
         if let Some(answer) = self.replay.take(&call) {
             self.conclude(&call, answer);
             return Ok(());

@@ -68,6 +68,14 @@ impl Listener {
         }
     }
 
+    /// Whether no process is under the filter any more.
+    pub(super) fn is_over(&self) -> bool {
+        let mut wait = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid entry.
+        let ready = unsafe { libc::poll(&raw mut wait, 1, 0) };
+        ready > 0 && wait.revents & libc::POLLIN == 0 && wait.revents & libc::POLLHUP != 0
+    }
+
     /// Whether the caller still waits.
     pub(super) fn is_valid(&self, id: u64) -> bool {
         // SAFETY: the kernel reads one u64.
