@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// A step, in the order of the variants. [`Step::before`] says what must not be swapped.
+/// A step, in the order of the variants. [`ORDER`] says what must not be swapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 #[expect(missing_docs, reason = "Step::name() says what each does")]
