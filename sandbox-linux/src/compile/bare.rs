@@ -31,6 +31,24 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
         compiler.give_up(Degradation::NoStandIns, lost, Lack::StandIn { path });
     }
     carve_outs(compiler);
+    settings(compiler);
+    // Landlock has no right for them up to its newest ABI (landlock(7), "Current limitations").
+    compiler.remarks.push(
+        "without a mount namespace, modes, owners, times and attributes of the user's own files can be changed everywhere".to_owned(),
+    );
+}
+
+/// The machine's settings belong to uid 0, and nothing here makes them read-only where all around them may be written.
+fn settings(compiler: &mut Compiler<'_>) {
+    if compiler.facts.credentials.uid != 0 {
+        return;
+    }
+    for path in ["/proc/sys", "/sys"].map(super::tree::path) {
+        if compiler.access(&path) == Access::Write {
+            let rule = compiler.origin(&path);
+            compiler.lacks.push(Lack::Settings { path, rule });
+        }
+    }
 }
 
 /// What is closed inside what may be written cannot be held; inside what may be read, everything beside it is granted by itself.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use weir_protocol::AbsPath;
-use weir_protocol::policy::Access;
+use weir_protocol::policy::{Access, KernelFeature};
 
 use super::Compiler;
 use crate::host::Way;
@@ -120,6 +120,12 @@ fn rules(compiler: &Compiler<'_>, known: u64) -> Vec<LandlockRule> {
     if compiler.way != Way::Bare {
         let private = compiler.filesystem.private().iter();
         wanted.extend(private.map(|private| (private.path.clone(), WRITE & known)));
+        // A nested user namespace is set up by writing to files of the sandbox's own /proc; what of it sets the machine is
+        // read-only by mounts.
+        let proc = super::tree::path("/proc");
+        if compiler.opens(KernelFeature::NestedUserNamespaces) && compiler.access(&proc) > Access::None {
+            wanted.push((proc, (READ | WRITE_FILE | TRUNCATE) & known));
+        }
     }
     wanted.sort();
     let mut rules: Vec<LandlockRule> = Vec::new();

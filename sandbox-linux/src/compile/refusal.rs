@@ -58,6 +58,16 @@ pub enum Lack {
         /// The rule.
         rule: Origin,
     },
+    /// The machine's settings inside what uid 0 may write, and no mounts to make them read-only.
+    #[error(
+        "{rule}: uid 0 could set the machine through {path}, and making it read-only needs a mount namespace; grant less, or run as another user"
+    )]
+    Settings {
+        /// The place.
+        path: AbsPath,
+        /// The rule.
+        rule: Origin,
+    },
     /// A pattern, and no mounts to carve its matches out.
     #[error("{rule}: {path} lies inside what may be written, and closing it needs a mount namespace")]
     Pattern {

@@ -28,8 +28,16 @@ const PROC_SETTINGS: [&str; 6] =
     ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi"];
 
 /// Parts of `/proc` that tell of the machine's memory, keys and timers.
-const PROC_HIDDEN: [&str; 5] =
-    ["/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/timer_list", "/proc/sched_debug"];
+const PROC_HIDDEN: [&str; 8] = [
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/timer_list",
+    "/proc/sched_debug",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/kpagecgroup",
+];
 
 /// What the tree shows at a place and below it, down to the next place with a view of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +172,9 @@ impl Builder<'_, '_> {
     }
 
     fn kind(&self, at: &AbsPath) -> Option<Kind> {
-        self.compiler.facts.survey.places.get(at).copied()
+        // Nobody need have written a rule for `/sys`, so nobody may have looked at it.
+        let known = self.compiler.facts.survey.places.get(at).copied();
+        known.or_else(|| (at.as_bytes() == b"/sys").then_some(Kind::Directory))
     }
 
     fn access(&mut self, at: &AbsPath, access: Access) {

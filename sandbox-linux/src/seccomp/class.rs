@@ -51,6 +51,8 @@ pub enum Class {
     Mknod,
     Mknodat,
     Limits,
+    Schedule,
+    Priority,
     Ipc,
     Obsolete,
 }
@@ -86,6 +88,14 @@ impl Class {
             Self::Limits => match needs.pids {
                 Pids::Own => Verdict::ALLOW,
                 Pids::Shared => Verdict::ByArguments(rule::prlimit()),
+            },
+            Self::Schedule => match needs.pids {
+                Pids::Own => Verdict::ALLOW,
+                Pids::Shared => Verdict::ByArguments(rule::own_process(0)),
+            },
+            Self::Priority => match needs.pids {
+                Pids::Own => Verdict::ALLOW,
+                Pids::Shared => Verdict::ByArguments(rule::own_process(1)),
             },
             Self::Ioctl => Verdict::ByArguments(rule::ioctl()),
             Self::Socket => Verdict::ByArguments(rule::socket(needs.network, needs.unix_sockets)),
@@ -143,6 +153,9 @@ impl Class {
             Self::Mknod | Self::Mknodat => "device nodes are refused; fifos, sockets and files pass",
             Self::Limits => {
                 "limits of a process outside could be lowered until it dies; one's own may be set"
+            }
+            Self::Schedule | Self::Priority => {
+                "could slow down or pin any process of the user outside; the caller's own may be set, by the number 0"
             }
             Self::Ipc => {
                 "System V and POSIX queues are found by number; without an own IPC namespace they are the host's"

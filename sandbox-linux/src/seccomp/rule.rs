@@ -143,6 +143,17 @@ pub(super) fn prlimit() -> Rule {
     Rule { cases, otherwise: EPERM }
 }
 
+/// setpriority(2), ioprio_set(2) and the setting calls of sched(7): for the caller alone, which the number 0 at argument
+/// `index` stands for. Of the kinds before it, 0 and 1 pass: setpriority's process and group, ioprio_set's process; no user.
+pub(super) fn own_process(index: u8) -> Rule {
+    let own = low(index, WHOLE, 0);
+    let cases = match index {
+        0 => vec![case([own], ALLOW)],
+        _ => vec![case([own, low(0, !1, 0)], ALLOW)],
+    };
+    Rule { cases, otherwise: EPERM }
+}
+
 /// socket(2).
 ///
 /// Route sockets are allowed everywhere: getifaddrs(3) and resolvers need them. What is sent over one lies in memory, where

@@ -291,8 +291,18 @@ fn personalities_device_nodes_and_limits() {
             ("prlimit64", &[4711, 7, 0x7fff_0000_1000, 0], EPERM),
             ("prlimit64", &[4711, 7, 0x7fff_0000_0000, 0], EPERM),
             ("prlimit64", &[4711, 7, 0x0000_0001_0000_0000, 0], EPERM),
+            ("sched_setaffinity", &[0, 8, 0x7fff_0000_1000], ALLOW),
+            ("sched_setaffinity", &[4711, 8, 0x7fff_0000_1000], EPERM),
+            ("sched_setattr", &[4711, 0x7fff_0000_1000, 0], EPERM),
+            ("setpriority", &[0, 0, 19], ALLOW),
+            ("setpriority", &[1, 0, 19], ALLOW),
+            ("setpriority", &[2, 0, 19], EPERM),
+            ("setpriority", &[0, 4711, 19], EPERM),
+            ("ioprio_set", &[1, 0, 0], ALLOW),
+            ("ioprio_set", &[3, 0, 0], EPERM),
         ],
     );
+    check(&Needs::STRICT, &[("setpriority", &[0, 4711, 19], ALLOW)]);
     check(&Needs::STRICT, &[("prlimit64", &[4711, 7, 0x7fff_0000_1000, 0], ALLOW)]);
 }
 

@@ -1,13 +1,17 @@
 //! The report of a run as a file: JSON, whole or not there.
 //!
 //! It is written under another name in the same directory and renamed, so that a reader never sees half of it and a report of an
-//! earlier run is replaced at once.
+//! earlier run is replaced at once. The directory is opened before the command runs and never looked up again: a command
+//! that puts a link in its place does not lead the report elsewhere.
 
-use std::fs::Permissions;
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::Errno;
 use serde::Serialize;
 use weir_protocol::ByteString;
 use weir_protocol::method::Error;
@@ -17,7 +21,11 @@ use super::super::Exit;
 use crate::run::Ended;
 
 /// Permissions of the file before the caller's umask takes its share.
-const MODE: u32 = 0o666;
+const MODE: Mode =
+    Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP).union(Mode::ROTH).union(Mode::WOTH);
+
+/// Most names tried for the file before it is renamed: a command may have left files of those names.
+const MAX_NAMES: u32 = 64;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +43,9 @@ pub(super) enum ReportError {
 /// A report to be written.
 pub(super) struct Report {
     path: PathBuf,
+    /// The directory, opened before the command had a chance to change what its path leads to.
+    directory: OwnedFd,
+    name: OsString,
     argv: Vec<ByteString>,
 }
 
@@ -62,15 +73,15 @@ struct Told<'a> {
 impl Report {
     /// Finds out before the run whether the file can be there at all.
     pub(super) fn new(path: &Path, argv: &[ByteString]) -> Result<Self, ReportError> {
-        let report = Self { path: path.to_owned(), argv: argv.to_vec() };
-        let wrong = |kind: io::ErrorKind| report.failed(kind.into());
-        if !std::fs::metadata(report.directory()).map_err(|error| report.failed(error))?.is_dir() {
-            return Err(wrong(io::ErrorKind::NotADirectory));
-        }
+        let failed = |source: io::Error| ReportError::Write { path: path.to_owned(), source };
+        let is_directory = || failed(io::ErrorKind::IsADirectory.into());
+        let name = path.file_name().ok_or_else(is_directory)?.to_owned();
+        let above = path.parent().unwrap_or(Path::new("/"));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, above, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
         match std::fs::symlink_metadata(path) {
-            Ok(found) if found.is_dir() => Err(wrong(io::ErrorKind::IsADirectory)),
-            _ if path.file_name().is_none() => Err(wrong(io::ErrorKind::IsADirectory)),
-            _ => Ok(report),
+            Ok(found) if found.is_dir() => Err(is_directory()),
+            _ => Ok(Self { path: path.to_owned(), directory, name, argv: argv.to_vec() }),
         }
     }
 
@@ -96,15 +107,30 @@ impl Report {
     fn replace(&self, content: &Content<'_>) -> io::Result<()> {
         let mut bytes = serde_json::to_vec_pretty(content)?;
         bytes.push(b'\n');
-        let permissions = Permissions::from_mode(MODE);
-        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(self.directory())?;
-        file.write_all(&bytes)?;
-        file.persist(&self.path)?;
-        Ok(())
+        let (aside, mut file) = self.aside()?;
+        let written = file
+            .write_all(&bytes)
+            .and_then(|()| Ok(renameat(&self.directory, &aside, &self.directory, &self.name)?));
+        if written.is_err() {
+            let _ = unlinkat(&self.directory, &aside, AtFlags::empty());
+        }
+        written
     }
 
-    fn directory(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("/"))
+    /// A new file beside the one that is to be.
+    fn aside(&self) -> io::Result<(OsString, File)> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for number in 0..MAX_NAMES {
+            let mut name = OsString::from(".");
+            name.push(&self.name);
+            name.push(format!(".{}-{number}", std::process::id()));
+            match openat(&self.directory, &name, flags, MODE) {
+                Ok(file) => return Ok((name, file.into())),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     fn failed(&self, source: io::Error) -> ReportError {

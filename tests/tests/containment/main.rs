@@ -1,0 +1,18 @@
+//! Containment, end to end: `weir run` in a real sandbox, as root, as an ordinary user and without user namespaces.
+//!
+//! Every refusal has a positive control: the same act, by the same user, without Weir. Each class of weakness that the field is
+//! known for has a test whose name says which.
+#![cfg(target_os = "linux")]
+
+mod calls;
+mod law;
+mod links;
+mod mounts;
+mod network;
+mod private;
+mod privileges;
+mod processes;
+mod rules;
+mod smoke;
+mod talking;
+mod terminal;
