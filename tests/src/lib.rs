@@ -1,9 +1,11 @@
-//! What Weir's tests share: the accounting of skipped tests and the tidy rules.
+//! What Weir's tests share: the accounting of skipped tests, the tidy rules, and commands in a real sandbox.
 //!
 //! This library must never be a normal dependency of another crate; as a dev-dependency it may be used by all of them,
 //! so it stays light. Callers: the test binaries of every crate, and `.ci/run` through the binary `weir-skips`.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+pub mod sandbox;
 pub mod skip;
 pub mod tidy;
 
