@@ -72,16 +72,6 @@ pub struct Link {
     arrived: Vec<u8>,
     descriptors: Vec<OwnedFd>,
     next_id: u64,
-    duty: Duty,
-}
-
-/// What the server may still have to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Duty {
-    /// Anything.
-    Open,
-    /// Nothing but to end: whatever it had made has ended before it said so.
-    Done,
 }
 
 impl Link {
@@ -103,7 +93,7 @@ impl Link {
 
     fn to(manner: start::Manner) -> Result<Self, LinkError> {
         let (child, socket) = start::server(manner)?;
-        Ok(Self { child, socket, arrived: Vec::new(), descriptors: Vec::new(), next_id: 1, duty: Duty::Open })
+        Ok(Self { child, socket, arrived: Vec::new(), descriptors: Vec::new(), next_id: 1 })
     }
 
     /// Makes one call and waits for its answer.
@@ -169,11 +159,6 @@ impl Link {
         }
     }
 
-    /// Leaves a server whose command has ended, and waits for nothing: it has ended the sandbox before it told the end.
-    pub fn leave(mut self) {
-        self.duty = Duty::Done;
-    }
-
     /// The first descriptor that has arrived. Any other, which nobody asked for, is closed.
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptors.drain(..).next()
@@ -194,13 +179,11 @@ impl AsFd for Link {
     }
 }
 
-/// Ends the server by closing its input, and reaps it where something of it may be left.
+/// Ends the server by closing its input, and reaps it: where nobody else would, it must not stay behind.
 impl Drop for Link {
     fn drop(&mut self) {
         let _ = self.socket.shutdown(Shutdown::Both);
-        if self.duty == Duty::Open {
-            let _ = self.child.wait();
-        }
+        let _ = self.child.wait();
     }
 }
 

@@ -227,9 +227,12 @@ impl Attendance<'_> {
         }
         let id = started.id;
         let call = Call::ProcessSignal(Signal { id, signal, to: Receivers::Group });
-        let call = self.link.send(call, &[])?;
-        if signal == SIGCONT {
-            self.continue_call = Some(call);
+        match self.link.send(call, &[]) {
+            Ok(call) if signal == SIGCONT => self.continue_call = Some(call),
+            Ok(_) => {}
+            // The server goes when the command has ended, and may have said so already.
+            Err(LinkError::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }

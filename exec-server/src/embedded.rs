@@ -86,6 +86,16 @@ struct Session {
     /// Signals under way: the client's requests, and none for the server's own.
     signals: VecDeque<Option<u64>>,
     deadline: Option<Deadline>,
+    stage: Stage,
+}
+
+/// How far the one command of a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It can be asked for, or runs.
+    Open,
+    /// It has ended, and the client has been told.
+    Over,
 }
 
 /// When a command's time is over.
@@ -105,10 +115,10 @@ enum Ready {
 
 impl Session {
     fn new(client: Wire, launcher: Wire) -> Self {
-        Self { client, launcher, asked: None, signals: VecDeque::new(), deadline: None }
+        Self { client, launcher, asked: None, signals: VecDeque::new(), deadline: None, stage: Stage::Open }
     }
 
-    /// Serves until the client or the launcher is gone.
+    /// Serves until the command has ended, or the client or the launcher is gone.
     fn serve(&mut self) -> Result<(), WireError> {
         loop {
             while let Some(payload) = self.client.take()? {
@@ -116,6 +126,9 @@ impl Session {
             }
             while let Some(payload) = self.launcher.take()? {
                 self.told(serde_json::from_slice(&payload)?)?;
+            }
+            if self.stage == Stage::Over {
+                return Ok(());
             }
             let read = match self.wait() {
                 Ready::Client => self.client.read()?,
@@ -161,7 +174,7 @@ impl Session {
             Call::ProcessPlan(start) => self.plan(id, &start),
             Call::ProcessSignal(signal) => {
                 let order = Order::Signal { signal: signal.signal, to: signal.to };
-                self.launcher.say(&order, &[])?;
+                self.tell(&order)?;
                 self.signals.push_back(Some(id));
                 Ok(None)
             }
@@ -246,6 +259,7 @@ impl Session {
                 }
                 let event = Event::Exited(Box::new(self.exited(*ended)));
                 self.deadline = None;
+                self.stage = Stage::Over;
                 self.event(event)
             }
         }
@@ -282,6 +296,14 @@ impl Session {
             deadline.at = Instant::now() + Duration::from_millis(GRACE_MS);
             Order::Signal { signal: Signal::TERM.as_raw(), to: Receivers::All }
         };
-        self.launcher.say(&order, &[])
+        self.tell(&order)
+    }
+
+    /// Tells the launcher something about a running command. A launcher that is gone has said why, and that is still to be read.
+    fn tell(&self, order: &Order) -> Result<(), WireError> {
+        match self.launcher.say(order, &[]) {
+            Err(WireError::Stream(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            said => said,
+        }
     }
 }

@@ -6,13 +6,14 @@ use std::ffi::{CString, NulError};
 use weir_protocol::AbsPath;
 
 use crate::bpf::Insn;
-use crate::compile::landlock::FILE_RIGHTS;
+use crate::compile::landlock::{FILE_RIGHTS, SCOPE_SIGNAL};
 use crate::host::Way;
 use crate::plan::{
     Brokered, Credentials, Devices, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan,
     Writable,
 };
 use crate::sys::abi;
+use crate::sys::descendants::Bound;
 
 /// Where a command without `PATH` is looked for (as confstr(3) `_CS_PATH`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -148,6 +149,8 @@ pub struct Prepared {
     pub(crate) privilege: Privilege,
     pub(crate) become_user: Option<Become>,
     pub(crate) landlock: Option<LandlockOp>,
+    /// Where no PID namespace does so: keeps the command from signalling the first process, which is under the other ruleset.
+    pub(crate) fence: Option<LandlockOp>,
     pub(crate) filter: Vec<Insn>,
     pub(crate) brokered: Option<Brokered>,
     pub(crate) private: Vec<CString>,
@@ -189,6 +192,7 @@ impl Prepared {
             },
             become_user,
             landlock: confinement.and_then(|held| held.landlock.as_ref()).map(landlock).transpose()?,
+            fence: confinement.and_then(|held| held.landlock.as_ref()).and_then(|held| fence(plan, held)),
             filter: confinement.map(|held| held.filter.insns().to_vec()).unwrap_or_default(),
             private: brokered
                 .iter()
@@ -200,6 +204,11 @@ impl Prepared {
             cwd: CString::new(command.cwd.as_bytes())?,
             program: program(command)?,
         })
+    }
+
+    /// What keeps a signal to everyone inside the sandbox.
+    pub(crate) fn bound(&self) -> Bound {
+        if self.own_pids || self.fence.is_some() { Bound::Kernel } else { Bound::Absent }
     }
 
     /// Whether the sandbox has a PID namespace, so that it ends with its first process.
@@ -291,6 +300,13 @@ const fn bind_attributes(writable: Writable, devices: Devices) -> u64 {
         Devices::Inert => inert(),
     };
     devices | read_only(writable)
+}
+
+/// A ruleset that scopes signals and nothing else.
+fn fence(plan: &Plan, held: &Landlock) -> Option<LandlockOp> {
+    let attributes = [0, 0, held.scoped & SCOPE_SIGNAL];
+    let needed = !plan.namespaces.contains(&Namespace::Pid) && attributes[2] != 0;
+    needed.then(|| LandlockOp { attributes, size: size_of_val(&attributes), rules: Vec::new() })
 }
 
 fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {

@@ -50,5 +50,5 @@ pub fn start(prepared: &Prepared, wires: &Wires) -> Result<First, Failure> {
 /// Ends every process that descends from this one and reaps them, where no PID namespace does; `spared` and what descends
 /// from it stay. This process must be the reaper of its descendants.
 pub fn end_descendants(spared: Option<i32>) {
-    sys::descendants::end_all(spared);
+    sys::descendants::end_family(spared);
 }

@@ -36,6 +36,7 @@ pub enum Step {
     LandlockRule,
     LandlockRestrict,
     SignalDescriptor,
+    Keeper,
     Fork,
     ProcessGroup,
     Foreground,
@@ -43,13 +44,14 @@ pub enum Step {
     Limits,
     WorkingDirectory,
     CloseDescriptors,
+    Fence,
     Seccomp,
     Broker,
     Execute,
 }
 
 /// Every step, in order.
-pub const ALL: [Step; 36] = [
+pub const ALL: [Step; 38] = [
     Step::Clone,
     Step::Session,
     Step::UserMap,
@@ -76,6 +78,7 @@ pub const ALL: [Step; 36] = [
     Step::LandlockRule,
     Step::LandlockRestrict,
     Step::SignalDescriptor,
+    Step::Keeper,
     Step::Fork,
     Step::ProcessGroup,
     Step::Foreground,
@@ -83,6 +86,7 @@ pub const ALL: [Step; 36] = [
     Step::Limits,
     Step::WorkingDirectory,
     Step::CloseDescriptors,
+    Step::Fence,
     Step::Seccomp,
     Step::Broker,
     Step::Execute,
@@ -119,6 +123,7 @@ impl Step {
             Self::LandlockRule => "landlock_add_rule",
             Self::LandlockRestrict => "landlock_restrict_self",
             Self::SignalDescriptor => "signalfd: wait for children",
+            Self::Keeper => "clone: make a second supervisor",
             Self::Fork => "clone: make the command's process",
             Self::ProcessGroup => "setpgid: start a process group",
             Self::Foreground => "ioctl: take the terminal's foreground",
@@ -126,6 +131,7 @@ impl Step {
             Self::Limits => "setrlimit",
             Self::WorkingDirectory => "chdir: enter the working directory",
             Self::CloseDescriptors => "close_range: close what is not the command's",
+            Self::Fence => "landlock_restrict_self: keep the command from signalling the first process",
             Self::Seccomp => "seccomp: install the system call filter",
             Self::Broker => "seccomp: install the broker's filter",
             Self::Execute => "execve: execute the command",
@@ -140,7 +146,7 @@ impl Step {
 }
 
 /// Pairs that must not be swapped, with the reason.
-pub const ORDER: [(Step, Step, &str); 14] = [
+pub const ORDER: [(Step, Step, &str); 16] = [
     (Step::UserMap, Step::PrivateMounts, "without ids, files made for the tree would belong to nobody"),
     (Step::PrivateMounts, Step::Scaffold, "a mount in a shared tree would appear on the host"),
     (Step::PivotAside, Step::Root, "a scaffold on top of a directory would hide what lies in it"),
@@ -154,6 +160,8 @@ pub const ORDER: [(Step, Step, &str); 14] = [
     (Step::UserId, Step::Undumpable, "changing ids resets what can be dumped"),
     (Step::NoNewPrivs, Step::LandlockRestrict, "the kernel demands it of a process without privilege"),
     (Step::NoNewPrivs, Step::Seccomp, "the kernel demands it of a process without privilege"),
+    (Step::LandlockRestrict, Step::Fence, "the first process must be outside the fence to reach what is inside"),
+    (Step::Fence, Step::Seccomp, "the filter may refuse what restricting needs"),
     (Step::LandlockRestrict, Step::Seccomp, "the filter may refuse what restricting needs"),
 ];
 

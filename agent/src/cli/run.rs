@@ -158,10 +158,7 @@ fn carry_out(options: RunOptions, link: Result<Link, LinkError>) -> Result<Exit,
         None => None,
     };
     let outcome = run::run(&mut link, start, &wiring).map_err(Failure::from);
-    match outcome {
-        Ok(_) => link.leave(),
-        Err(_) => drop(link),
-    }
+    drop(link);
     let exit = outcome.as_ref().map_or_else(Failure::exit, |ended| Exit::of(ended.exited.end));
     if let Some(report) = report {
         let error = outcome.as_ref().err().map(|failure| (failure.refusal(), failure.to_string()));

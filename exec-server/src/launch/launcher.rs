@@ -7,12 +7,13 @@ use std::sync::OnceLock;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
+use rustix::process::Signal;
 use weir_protocol::method::code;
 
 use super::begin::{begin, compiled, enforcement};
 use super::machine::Machine;
 use super::running::{Heard, Running};
-use super::{Order, Told};
+use super::{Order, Told, sys};
 use crate::wire::{Read, Wire, WireError};
 
 /// The server part, which is a child of the launcher too and no part of any sandbox.
@@ -22,10 +23,12 @@ pub(super) fn server() -> Option<i32> {
     SERVER.get().copied()
 }
 
-/// Serves the server part until it is gone; ends what runs then.
+/// Serves the server part until it is gone or its one command has ended; ends what runs then.
 #[must_use]
 pub fn run(channel: Wire, server: i32) -> ExitCode {
     let _ = SERVER.set(server);
+    // The client is the parent. Where it goes without a word this process must not wait for anything, and with it goes the rest.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     // The memory of this process holds policies.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.
@@ -36,6 +39,9 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
         running.end();
         let _ = running.reap();
     }
+    // Its end of the channel closes, and then the server part goes: nobody else might reap it.
+    drop(launcher);
+    let _ = sys::reap(server);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -55,6 +61,13 @@ enum Ready {
     End,
 }
 
+/// Whether the sandbox goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    On,
+    End,
+}
+
 impl Launcher {
     fn serve(&mut self) -> Result<(), WireError> {
         loop {
@@ -67,8 +80,8 @@ impl Launcher {
                         return Ok(());
                     }
                 }
-                Ready::Words => self.hear()?,
-                Ready::End => self.ended()?,
+                Ready::Words if self.hear()? == Course::On => {}
+                Ready::End | Ready::Words => return self.ended(),
             }
         }
     }
@@ -144,15 +157,16 @@ impl Launcher {
         }
     }
 
-    fn hear(&mut self) -> Result<(), WireError> {
-        let Some(running) = &mut self.running else { return Ok(()) };
+    fn hear(&mut self) -> Result<Course, WireError> {
+        let Some(running) = &mut self.running else { return Ok(Course::On) };
         match running.hear(RecvFlags::DONTWAIT) {
-            Heard::Stopped(signal) => self.channel.say(&Told::Stopped { signal }, &[]),
-            Heard::Done => self.channel.say(&Told::Signalled, &[]),
-            Heard::Noted => Ok(()),
+            Heard::Stopped(signal) => self.channel.say(&Told::Stopped { signal }, &[])?,
+            Heard::Done => self.channel.say(&Told::Signalled, &[])?,
+            Heard::Noted => {}
             // Its side is closed, so it is ending.
-            Heard::End => self.ended(),
+            Heard::End => return Ok(Course::End),
         }
+        Ok(Course::On)
     }
 
     fn ended(&mut self) -> Result<(), WireError> {

@@ -42,6 +42,8 @@ pub const FILE_RIGHTS: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL
 const TCP: u64 = 0b11;
 /// Abstract unix sockets and signals stay inside (ABI 6).
 const SCOPES: u64 = 0b11;
+/// Signals stay inside (ABI 6).
+pub(crate) const SCOPE_SIGNAL: u64 = 0b10;
 
 /// First ABI that can rename between directories at all.
 pub const ABI_REFER: u32 = 2;

@@ -80,6 +80,12 @@ pub(super) fn privileges(prepared: &Prepared) -> Done {
     }
 }
 
+/// Keeps the calling process, and all that it will ever start, from signalling the first process.
+pub(super) fn fence(prepared: &Prepared) -> Result<(), i32> {
+    let fenced = prepared.fence.as_ref().map_or(Ok(()), landlock::restrict);
+    fenced.map_err(|failure| failure.errno)
+}
+
 /// Installs the compiled filter in the calling process.
 pub(super) fn filter(prepared: &Prepared) -> Result<(), i32> {
     /// `SECCOMP_FILTER_FLAG_LOG`: refusals can be logged where the administrator wants it.

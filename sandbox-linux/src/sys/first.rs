@@ -4,6 +4,8 @@
 
 mod broker;
 mod command;
+mod foreign;
+mod keeper;
 mod supervise;
 mod terminal;
 
@@ -93,6 +95,7 @@ fn first(prepared: &Prepared, wires: Numbers) -> ! {
 /// Enters, and starts the command.
 fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<supervise::Charge, Failure> {
     block_signals();
+    close_foreign(wires).at(Step::CloseDescriptors)?;
     enter::surroundings(prepared)?;
     let terminal = match wires.size {
         Some(size) => Some(terminal::open(prepared, wires.control, size).at(Step::Terminal)?),
@@ -104,6 +107,9 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
         check_int(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).at(Step::Fork)?;
     }
     let children = supervise::children().at(Step::SignalDescriptor)?;
+    if prepared.fence.is_some() {
+        keeper::start().at(Step::Keeper)?;
+    }
     let handover = match &prepared.brokered {
         Some(_) => Some(socket_pair().at(Step::Broker)?),
         None => None,
@@ -127,6 +133,17 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
         broker::start(prepared, ours)
     });
     Ok(supervise::Charge { leader, children, terminal, broker })
+}
+
+/// Closes what the launcher has open for itself. Its end of the control socket above all: while a copy of it is open here, the launcher's
+/// end would not be noticed.
+fn close_foreign(wires: &Numbers) -> Result<(), i32> {
+    let number = |place: Place| match place {
+        Place::Descriptor(descriptor) => descriptor,
+        Place::Closed | Place::Terminal => wires.control,
+    };
+    let [input, output, errors] = wires.stdio.map(number);
+    foreign::close_all_but([wires.error, wires.control, input, output, errors])
 }
 
 /// A pair over which the command's process hands its listener to this one.

@@ -12,6 +12,18 @@ pub(super) fn restrict(ruleset: &LandlockOp) -> Done {
     let made = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes, size, 0) };
     let made = check(made).at(Step::Landlock)?;
     let made = libc::c_int::try_from(made).map_err(|_| libc::EBADF).at(Step::Landlock)?;
+    add_rules(made, ruleset)?;
+    // SAFETY: restricts this process only.
+    let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, made, 0) };
+    check(entered).at(Step::LandlockRestrict)?;
+    close(made);
+    Ok(())
+}
+
+fn add_rules(made: libc::c_int, ruleset: &LandlockOp) -> Done {
+    if ruleset.rules.is_empty() {
+        return Ok(());
+    }
     let root = tree::open_root(c"/").at(Step::LandlockRule)?;
     for (item, rule) in ruleset.rules.iter().enumerate() {
         // What is not there needs no rule: what may come later has no name to be granted by.
@@ -26,10 +38,6 @@ pub(super) fn restrict(ruleset: &LandlockOp) -> Done {
         added.item(Step::LandlockRule, item)?;
     }
     close(root);
-    // SAFETY: restricts this process only.
-    let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, made, 0) };
-    check(entered).at(Step::LandlockRestrict)?;
-    close(made);
     Ok(())
 }
 

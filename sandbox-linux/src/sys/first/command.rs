@@ -4,16 +4,14 @@
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-use super::super::abi::{CLOSE_RANGE_CLOEXEC, check, check_int, errno};
+use super::super::abi::{CLOSE_RANGE_CLOEXEC, check_int, errno};
 use super::super::enter::{self, At as _, Done};
+use super::foreign::{FIRST_FOREIGN, LAST, close_all_but, close_range};
 use super::{Never, Nothing, Numbers, Place, set_mask};
 use crate::broker::hand_over;
 use crate::plan::LimitKind;
 use crate::prepare::{Prepared, Program};
 use crate::step::{Failure, Step};
-
-/// Lowest descriptor that is not one of the command's.
-const FIRST_FOREIGN: libc::c_long = 3;
 
 /// What the command's process has from the first one.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +42,7 @@ pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherit
     // SAFETY: the runtime of the launcher ignores this signal, the command must not inherit that.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     set_mask(false);
+    enter::fence(prepared).at(Step::Fence)?;
     if prepared.confined {
         enter::filter(prepared).at(Step::Seccomp)?;
     }
@@ -108,24 +107,7 @@ fn close_on_exec(needed: [libc::c_int; 2]) -> Result<(), i32> {
         Err(libc::EINVAL) => {}
         done => return done,
     }
-    let mut next = FIRST_FOREIGN;
-    let needed = needed.map(libc::c_long::from);
-    for kept in [needed[0].min(needed[1]), needed[0].max(needed[1])] {
-        if kept > next {
-            close_range(next, kept - 1, 0)?;
-        }
-        next = next.max(kept + 1);
-    }
-    close_range(next, LAST, 0)
-}
-
-/// The highest number that a range of descriptors may end with.
-const LAST: libc::c_long = u32::MAX as libc::c_long;
-
-/// close_range(2).
-fn close_range(first: libc::c_long, last: libc::c_long, flags: libc::c_long) -> Result<(), i32> {
-    // SAFETY: whoever calls this has no further use for the descriptors in the range.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
+    close_all_but(needed)
 }
 
 /// Executes the first candidate that can be (execvp(3)): what is missing is passed over, what may not be executed is

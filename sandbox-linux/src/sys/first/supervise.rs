@@ -2,6 +2,7 @@
 //! ends everything when the command or the launcher is gone.
 
 use super::super::abi::check_int;
+use super::super::descendants::{self, Bound};
 use super::exit;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -51,7 +52,7 @@ pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, mut charg
             Heard::Children => drain(charge.children),
             Heard::Orders => match take_order(control) {
                 Some(order) => {
-                    forward(order, &charge);
+                    forward(order, &charge, prepared.bound());
                     tell(control, &Word::Done);
                 }
                 None => break super::FAILED,
@@ -59,7 +60,7 @@ pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, mut charg
         }
     };
     if !prepared.own_pids {
-        super::super::descendants::end_all(None);
+        descendants::end_all(prepared.bound());
     }
     exit(code)
 }
@@ -138,7 +139,7 @@ fn take_order(control: libc::c_int) -> Option<Order> {
 /// Signal 0 reaches nobody.
 const NOTHING: Order = Order { signal: 0, to: Receivers::Leader };
 
-fn forward(order: Order, charge: &Charge) {
+fn forward(order: Order, charge: &Charge, bound: Bound) {
     // Job control is the caller's shell's, which knows the command's own group alone.
     let job_control = matches!(order.signal, libc::SIGTSTP | libc::SIGCONT);
     let to = match order.to {
@@ -147,10 +148,9 @@ fn forward(order: Order, charge: &Charge) {
         Receivers::Group => {
             -charge.terminal.map_or(charge.leader, |terminal| group_of(terminal, charge.leader))
         }
-        Receivers::All => -1,
+        Receivers::All => return descendants::signal_all(bound, order.signal),
     };
-    // SAFETY: inside the sandbox: the PID namespace or Landlock's scope bounds whom it reaches, and the leader is a child
-    // that is not reaped yet.
+    // SAFETY: the leader is a child that is not reaped yet; a terminal's group is one of the sandbox's session.
     unsafe { libc::kill(to, order.signal) };
 }
 
