@@ -23,8 +23,8 @@ use weir_protocol::policy::{
 use weir_protocol::{AbsPath, policy};
 
 use crate::doctor;
-use crate::host::{Arch, Host, Way};
-use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan};
+use crate::host::{Arch, CAP_SETPCAP, Host, Way};
+use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan, Privilege};
 use crate::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
 use crate::survey::Survey;
 use refusal::{Lack, Refusal};
@@ -66,6 +66,7 @@ fn unrestricted(facts: &Facts<'_>) -> Plan {
         mounts: Vec::new(),
         loopback: Loopback::Untouched,
         credentials: facts.credentials.clone(),
+        privilege: Privilege::Held,
         confinement: None,
         limits: Vec::new(),
         mechanisms: Vec::new(),
@@ -135,6 +136,7 @@ impl<'a> Compiler<'a> {
             mounts,
             loopback,
             credentials: self.facts.credentials.clone(),
+            privilege: self.privilege(),
             confinement: Some(confinement),
             limits,
             mechanisms,
@@ -152,10 +154,23 @@ impl<'a> Compiler<'a> {
         if host.arch.is_none() {
             self.lacks.push(Lack::Architecture);
         }
+        let uid = self.facts.credentials.uid;
+        if self.way == Way::UserNamespace && uid != host.identity.uid {
+            self.lacks.push(Lack::AnotherUser { uid });
+        }
         if self.way == Way::Bare {
             bare::check(self);
         }
         host.arch
+    }
+
+    /// In a user namespace the first process has every capability over it, elsewhere what the launcher has.
+    fn privilege(&self) -> Privilege {
+        match self.way {
+            Way::UserNamespace => Privilege::Held,
+            Way::Direct | Way::Bare if self.facts.host.identity.has(CAP_SETPCAP) => Privilege::Held,
+            Way::Direct | Way::Bare => Privilege::Absent,
+        }
     }
 
     /// Gives `name` up where the profile does so by name; otherwise the lack is told.

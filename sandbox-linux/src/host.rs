@@ -160,6 +160,8 @@ pub struct Identity {
     pub initial_pid_namespace: bool,
 }
 
+/// `CAP_SETPCAP` (capabilities(7)).
+pub const CAP_SETPCAP: u32 = 8;
 /// `CAP_SYS_ADMIN` (capabilities(7)).
 pub const CAP_SYS_ADMIN: u32 = 21;
 

@@ -52,6 +52,15 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
+/// Whether the sandbox's first process has capabilities to give away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Privilege {
+    /// It has: all of its user namespace's, or the maker's.
+    Held,
+    /// None with which it could empty its bounding set; no-new-privs keeps it from getting any.
+    Absent,
+}
+
 /// Whether a mount can be written through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Writable {
@@ -248,6 +257,8 @@ pub struct Plan {
     pub loopback: Loopback,
     /// As whom the command runs.
     pub credentials: Credentials,
+    /// What the first process gives away.
+    pub privilege: Privilege,
     /// What confines it; absent only under the profile that confines nothing.
     pub confinement: Option<Confinement>,
     /// Limits for each process.

@@ -7,10 +7,9 @@ use weir_protocol::AbsPath;
 
 use crate::bpf::Insn;
 use crate::compile::landlock::{FILE_RIGHTS, SCOPE_SIGNAL};
-use crate::host::Way;
 use crate::plan::{
     Brokered, Credentials, Devices, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan,
-    Writable,
+    Privilege, Writable,
 };
 use crate::sys::abi;
 use crate::sys::descendants::Bound;
@@ -92,21 +91,12 @@ pub(crate) struct LandlockRuleOp {
     pub(crate) file: u64,
 }
 
-/// Ids to become, where the launcher may.
+/// Ids to become, where they are not the launcher's own.
 #[derive(Debug)]
 pub(crate) struct Become {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
-}
-
-/// Capabilities that the first process has and gives away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Privilege {
-    /// All of its user namespace.
-    Held,
-    /// None that matter.
-    Absent,
 }
 
 /// Arrays of C strings that end with a null pointer.
@@ -169,13 +159,14 @@ impl Prepared {
         let maps = if nested { Some([map(maker.uid)?, map(maker.gid)?]) } else { None };
         let confinement = plan.confinement.as_ref();
         let brokered = confinement.and_then(|held| held.brokered.as_ref());
-        let may_become = maker.uid == 0 && !nested;
-        let become_user = may_become.then(|| Become {
+        // In a user namespace there is nobody else to become, and the compiler has refused it.
+        let becomes = plan.credentials != *maker && !nested;
+        let become_user = becomes.then(|| Become {
             uid: plan.credentials.uid,
             gid: plan.credentials.gid,
             groups: plan.credentials.groups.clone(),
         });
-        let owner = if may_become { Some(&plan.credentials) } else { None };
+        let owner = if becomes { Some(&plan.credentials) } else { None };
         Ok(Self {
             clone_flags: plan.namespaces.iter().fold(0, |flags, namespace| flags | flag(*namespace)),
             maps,
@@ -185,11 +176,7 @@ impl Prepared {
             own_name: plan.namespaces.contains(&Namespace::Uts),
             own_pids: plan.namespaces.contains(&Namespace::Pid),
             confined: confinement.is_some(),
-            privilege: if plan.way == Way::Bare && maker.uid != 0 {
-                Privilege::Absent
-            } else {
-                Privilege::Held
-            },
+            privilege: plan.privilege,
             become_user,
             landlock: confinement.and_then(|held| held.landlock.as_ref()).map(landlock).transpose()?,
             fence: confinement.and_then(|held| held.landlock.as_ref()).and_then(|held| fence(plan, held)),

@@ -160,7 +160,11 @@ pub const ORDER: [(Step, Step, &str); 16] = [
     (Step::UserId, Step::Undumpable, "changing ids resets what can be dumped"),
     (Step::NoNewPrivs, Step::LandlockRestrict, "the kernel demands it of a process without privilege"),
     (Step::NoNewPrivs, Step::Seccomp, "the kernel demands it of a process without privilege"),
-    (Step::LandlockRestrict, Step::Fence, "the first process must be outside the fence to reach what is inside"),
+    (
+        Step::LandlockRestrict,
+        Step::Fence,
+        "the first process must be outside the fence to reach what is inside",
+    ),
     (Step::Fence, Step::Seccomp, "the filter may refuse what restricting needs"),
     (Step::LandlockRestrict, Step::Seccomp, "the filter may refuse what restricting needs"),
 ];

@@ -40,6 +40,14 @@ pub enum Lack {
         /// The defect.
         defect: ProgramError,
     },
+    /// Another user inside a user namespace.
+    #[error(
+        "running a command as another user (uid {uid}) needs namespaces made as root; here they are made in a user namespace, which knows the caller alone"
+    )]
+    AnotherUser {
+        /// Who was asked for.
+        uid: u32,
+    },
     /// Without namespaces, Landlock must hold the files.
     #[error(
         "without namespaces the file rules need Landlock ABI {needed} (Linux 6.2), and this kernel has {found}; `weir doctor` says how to get either"

@@ -61,7 +61,7 @@ pub(super) fn surroundings(prepared: &Prepared) -> Done {
 /// Gives every privilege away, for good.
 pub(super) fn privileges(prepared: &Prepared) -> Done {
     if !prepared.confined {
-        return Ok(());
+        return identity::become_other(prepared);
     }
     identity::drop_privileges(prepared)?;
     // SAFETY: sets a property of this process that nothing can unset.

@@ -2,7 +2,8 @@
 
 use super::super::abi::{CAPABILITY_VERSION_3, CapHeader, SECURE_BITS, check, check_int};
 use super::{At as _, Done};
-use crate::prepare::{Become, Prepared, Privilege};
+use crate::plan::Privilege;
+use crate::prepare::{Become, Prepared};
 use crate::step::Step;
 
 /// Highest capability that any kernel may have: the bounding set is walked until the kernel knows no more.
@@ -15,9 +16,7 @@ pub(super) fn drop_privileges(prepared: &Prepared) -> Done {
         check_int(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECURE_BITS, 0, 0, 0) })
             .at(Step::SecureBits)?;
     }
-    if let Some(user) = &prepared.become_user {
-        become_user(user)?;
-    }
+    become_other(prepared)?;
     drop_capabilities().at(Step::Capabilities)
 }
 
@@ -31,6 +30,12 @@ fn empty_bounding_set() -> Result<(), i32> {
         }
     }
     Ok(())
+}
+
+/// Becomes the command's user, where that is another than the launcher's; what is left undone by a profile that confines nothing,
+/// this is not.
+pub(super) fn become_other(prepared: &Prepared) -> Done {
+    prepared.become_user.as_ref().map_or(Ok(()), become_user)
 }
 
 /// By raw calls: the C library's would tell other threads, of which there are none, and take locks.
