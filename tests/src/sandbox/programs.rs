@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::must;
+use super::way::is_root;
 
 /// Names of the programs; the second must stand beside the first.
 const NAMES: [&str; 3] = ["weir", "weir-exec-server", "weir-probe"];
@@ -34,19 +35,20 @@ pub fn programs() -> &'static Programs {
         if NAMES.iter().any(|name| is_stale(&built, name)) {
             build(&built);
         }
-        let place = if is_open(&built) { built } else { copy(&built) };
+        let place = if is_reachable(&built) { built } else { copy(&built) };
         Programs { weir: place.join(NAMES[0]), probe: place.join(NAMES[2]) }
     })
 }
 
-/// A directory for worlds, open to every user and none of the temporary ones: that of the build, or what only root may use.
+/// A directory for worlds, within reach of all their users and none of the temporary ones: that of the build, or what only
+/// root may use.
 pub(super) fn room() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
         let target = built().parent().map(|target| target.join("tmp")).unwrap_or_default();
         let root = PathBuf::from("/srv");
         let _ = fs::create_dir(&target);
-        let fits = |place: &PathBuf| is_open(place) && tempfile::tempdir_in(place).is_ok();
+        let fits = |place: &PathBuf| is_reachable(place) && tempfile::tempdir_in(place).is_ok();
         [target, root].into_iter().find(fits).unwrap_or_else(|| PathBuf::from("/tmp"))
     })
 }
@@ -83,10 +85,10 @@ fn build(directory: &Path) {
     assert!(status.success(), "the programs could not be built");
 }
 
-/// Whether every user can pass through each directory on the way.
-fn is_open(directory: &Path) -> bool {
+/// Whether the users of all ways can pass through each directory on the way: this one, or where root tests, another.
+fn is_reachable(directory: &Path) -> bool {
     let passes = |above: &Path| fs::metadata(above).is_ok_and(|found| found.permissions().mode() & 1 == 1);
-    directory.ancestors().all(passes)
+    !is_root() || directory.ancestors().all(passes)
 }
 
 /// Copies in a directory that every user can reach, once for each build.

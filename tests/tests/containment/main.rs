@@ -3,6 +3,7 @@
 //! Every refusal has a positive control: the same act, by the same user, without Weir. Each class of weakness that the field is
 //! known for has a test whose name says which.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod calls;
 mod law;

@@ -167,10 +167,9 @@ fn settings_of_the_machine_are_not_writable() {
             if profile == PROFILE {
                 continue;
             }
-            let found = world
-                .run(world.probe_words(&[act(["writable-below", "/proc"]), act(["writable-below", "/sys"])]))
-                .text();
-            assert_eq!(found, "ok\nok", "{profile}");
+            let below = ["/proc", "/sys/kernel", "/sys/module", "/sys/fs", "/sys/power", "/sys/bus"];
+            let walks = below.map(|place| act(["writable-below", place]));
+            assert_eq!(world.run(world.probe_words(&walks)).text(), ["ok"; 6].join("\n"), "{profile}");
         }
     });
 }
@@ -222,7 +221,7 @@ fn memory_and_keys_of_the_machine_are_hidden() {
             .map(|path| act(["read", path]).outside(Expect::Anything))
             .chain([act(["read", "/proc/version"]).works()])
             .collect();
-        assert!(present.len() > 3);
+        assert!(present.len() > 3 || !way::is_root());
         world.check(|_| {}, &present);
     });
 }
