@@ -6,8 +6,11 @@
 /// Bytes of an order.
 pub const ORDER_BYTES: usize = 8;
 
+/// Bytes of a word without its path: the kind and a number.
+pub const WORD_HEADER_BYTES: usize = 8;
+
 /// Most bytes of a word: a header and one path.
-pub const MAX_WORD_BYTES: usize = 8 + 4096;
+pub const MAX_WORD_BYTES: usize = WORD_HEADER_BYTES + 4096;
 
 /// Who gets a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,19 +88,32 @@ impl Word {
     /// The record.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (kind, value, path): (u32, i32, &[u8]) = match self {
-            Self::Terminal => (1, 0, &[]),
-            Self::Stopped(signal) => (2, *signal, &[]),
-            Self::Exited(code) => (3, *code, &[]),
-            Self::Signalled(signal) => (4, *signal, &[]),
-            Self::RefusedName(path) => (5, 0, path),
-            Self::RefusedSocket(path) => (6, 0, path),
-            Self::Repository(path) => (7, 0, path),
-            Self::Dropped(count) => (8, *count, &[]),
-            Self::Done => (9, 0, &[]),
+        let path: &[u8] = match self {
+            Self::RefusedName(path) | Self::RefusedSocket(path) | Self::Repository(path) => path,
+            _ => &[],
         };
-        let path = &path[..path.len().min(MAX_WORD_BYTES - 8)];
-        [&kind.to_ne_bytes()[..], &value.to_ne_bytes(), path].concat()
+        let path = &path[..path.len().min(MAX_WORD_BYTES - WORD_HEADER_BYTES)];
+        [&self.header()[..], path].concat()
+    }
+
+    /// The record without a path: all of it, for words that have none. Allocates nothing.
+    #[must_use]
+    pub fn header(&self) -> [u8; WORD_HEADER_BYTES] {
+        let (kind, value): (u32, i32) = match self {
+            Self::Terminal => (1, 0),
+            Self::Stopped(signal) => (2, *signal),
+            Self::Exited(code) => (3, *code),
+            Self::Signalled(signal) => (4, *signal),
+            Self::RefusedName(_) => (5, 0),
+            Self::RefusedSocket(_) => (6, 0),
+            Self::Repository(_) => (7, 0),
+            Self::Dropped(count) => (8, *count),
+            Self::Done => (9, 0),
+        };
+        let mut out = [0; WORD_HEADER_BYTES];
+        out[..4].copy_from_slice(&kind.to_ne_bytes());
+        out[4..].copy_from_slice(&value.to_ne_bytes());
+        out
     }
 
     /// Reads a record.

@@ -42,7 +42,7 @@ pub(super) fn open(
 struct Room([u8; 24]);
 
 fn send(control: libc::c_int, descriptor: libc::c_int) -> Result<(), i32> {
-    let word = Word::Terminal.to_bytes();
+    let word = Word::Terminal.header();
     let mut room = Room([0; 24]);
     let mut part = libc::iovec { iov_base: word.as_ptr().cast_mut().cast(), iov_len: word.len() };
     // SAFETY: all-zero is a valid message: no address, no flags.

@@ -1,0 +1,287 @@
+//! Between its birth and the command's execution a sandbox takes no memory from the allocator and no lock.
+//!
+//! This binary's allocator ends any process but this one in which it is called before the command's process has been made: the
+//! first process may allocate only after it has forked, the command's own never. Meanwhile another thread holds the locks of
+//! standard output and error, on which whoever wanted to print, or to panic, would wait for ever. A panic allocates as well.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its support as well")]
+
+#[path = "enter_guard/allocator.rs"]
+mod allocator;
+#[path = "support/skip.rs"]
+mod skip;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::mpsc;
+
+use skip::skip;
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{
+    Access, Confinement, Degradation, Environment, Filesystem, FilesystemParts, Network, NetworkParts,
+    Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Resource, Resources, Sourced, StandIn,
+};
+use weir_sandbox_linux::compile::{Facts, compile};
+use weir_sandbox_linux::host::{Fact, Host, Namespaces, Step, Way};
+use weir_sandbox_linux::plan::Credentials;
+use weir_sandbox_linux::prepare::{Command, Prepared};
+use weir_sandbox_linux::start::{Source, Wires, start};
+use weir_sandbox_linux::step::{self, FAILURE_BYTES, Failure};
+use weir_sandbox_linux::survey::Survey;
+
+#[global_allocator]
+static GUARD: allocator::Guard = allocator::Guard;
+
+/// What the command says.
+const SAID: &str = "entered\n";
+/// An user that is not this process's.
+const OTHER: u32 = 61_234;
+
+/// One sandbox to be made.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    way: Way,
+    confinement: Confinement,
+    size: Option<[u16; 2]>,
+    user: Option<u32>,
+    argv: &'static [&'static str],
+    cwd: &'static str,
+    expect: Expect,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Said,
+    Failed(step::Step, i32),
+}
+
+const SHELL: Case = Case {
+    way: Way::Direct,
+    confinement: Confinement::Managed,
+    size: None,
+    user: None,
+    argv: &["sh", "-c", "echo entered"],
+    cwd: "/",
+    expect: Expect::Said,
+};
+
+/// Every branch of the way from clone to execve.
+fn cases(way: Way) -> Vec<Case> {
+    let shell = Case { way, ..SHELL };
+    let missing = Expect::Failed(step::Step::Execute, libc::ENOENT);
+    let mut cases = vec![
+        shell,
+        Case { size: Some([24, 80]), ..shell },
+        Case { confinement: Confinement::Unrestricted, ..shell },
+        // In the project: a text that no kernel executes, and something that nobody may.
+        Case { argv: &["./script"], cwd: PROJECT, ..shell },
+        Case { argv: &["no-such-program"], expect: missing, ..shell },
+        Case {
+            argv: &["./plain"],
+            cwd: PROJECT,
+            expect: Expect::Failed(step::Step::Execute, libc::EACCES),
+            ..shell
+        },
+        Case { cwd: "/no/such", expect: Expect::Failed(step::Step::WorkingDirectory, libc::ENOENT), ..shell },
+    ];
+    if way == Way::Direct {
+        cases.push(Case { user: Some(OTHER), ..shell });
+        cases.push(Case { user: Some(OTHER), size: Some([24, 80]), ..shell });
+        cases.push(Case { user: Some(OTHER), confinement: Confinement::Unrestricted, ..shell });
+    }
+    cases
+}
+
+/// Stands for the project's directory, which is a fresh one.
+const PROJECT: &str = "/project";
+
+/// This machine, as far as this way needs it.
+fn host(way: Way) -> Host {
+    let mut host = Host::probe();
+    if way != Way::Direct {
+        host.direct = Namespaces::UNTRIED;
+    }
+    if way == Way::Bare {
+        host.user_namespace = Fact::Refused { at: Step::UnshareUser, errno: libc::EPERM };
+        host.nested = Namespaces::UNTRIED;
+    }
+    host
+}
+
+fn policy(case: &Case, project: &AbsPath) -> Policy {
+    let origin = || Origin::implied("a test");
+    let rule =
+        |path: AbsPath, access| PathRule { path, access, origin: origin(), via: None, overruled: Vec::new() };
+    let below = |name: &str| project.join(name).unwrap();
+    let path = |text: &str| AbsPath::parse(text).unwrap();
+    let filesystem = Filesystem::new(FilesystemParts {
+        rules: vec![
+            rule(AbsPath::root(), Access::Read),
+            rule(project.clone(), Access::Write),
+            rule(below("closed"), Access::None),
+            rule(below("closed/open"), Access::Write),
+            rule(path("/dev/null"), Access::Write),
+            rule(path("/dev/ptmx"), Access::Write),
+            rule(path("/dev/pts"), Access::Write),
+            // Is not there and must not be made, for the broker.
+            rule(below(".missing"), Access::Read),
+        ],
+        private: vec![PrivateDirectory { path: path("/dev/shm"), kind: StandIn::Temporary }],
+        ..FilesystemParts::default()
+    });
+    let loopback = Sourced { value: case.way != Way::Bare, origin: origin() };
+    let mut resources = Resources::default();
+    resources.set(Resource::OpenFiles, Sourced { value: 100, origin: origin() });
+    let given_up = [
+        Degradation::SharedProcesses,
+        Degradation::SharedSignals,
+        Degradation::NoStandIns,
+        Degradation::NoCarveOut,
+    ];
+    PolicyParts {
+        profile: "test".to_owned(),
+        confinement: Sourced { value: case.confinement, origin: origin() },
+        filesystem,
+        network: Network::new(NetworkParts { loopback, ..NetworkParts::default() }),
+        resources,
+        environment: Environment::default(),
+        degradations: given_up.into_iter().map(|name| (name, origin())).collect::<BTreeMap<_, _>>(),
+        kernel: BTreeMap::new(),
+    }
+    .into()
+}
+
+fn prepared(case: &Case, host: &Host, project: &AbsPath) -> Prepared {
+    let maker = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
+    let credentials =
+        case.user.map_or_else(|| maker.clone(), |id| Credentials { uid: id, gid: id, groups: vec![id] });
+    let policy = policy(case, project);
+    let mut survey = Survey::take(&policy).unwrap();
+    if case.way == Way::Bare {
+        survey.list_siblings(&policy);
+    }
+    let plan = compile(&policy, &Facts { host, survey: &survey, credentials: &credentials });
+    let plan = plan.unwrap_or_else(|error| panic!("{error}"));
+    let cwd = if case.cwd == PROJECT { project.clone() } else { AbsPath::parse(case.cwd).unwrap() };
+    let argv = case.argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+    let env = vec![(b"PATH".to_vec(), b"/nowhere:/usr/bin:/bin".to_vec())];
+    Prepared::new(&plan, &Command { argv, env, cwd }, &maker).unwrap()
+}
+
+fn control() -> (OwnedFd, OwnedFd) {
+    let mut pair = [-1; 2];
+    // SAFETY: the kernel writes two descriptors.
+    let made = unsafe {
+        libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, pair.as_mut_ptr())
+    };
+    assert_eq!(made, 0);
+    // SAFETY: just made, and known to nothing else.
+    (unsafe { OwnedFd::from_raw_fd(pair[0]) }, unsafe { OwnedFd::from_raw_fd(pair[1]) })
+}
+
+/// Makes one sandbox and answers what it said, and the failure.
+fn enter(case: &Case, prepared: &Prepared) -> (String, Option<Failure>) {
+    let (mut said, output) = std::io::pipe().unwrap();
+    let (mut told, error) = std::io::pipe().unwrap();
+    let (ours, theirs) = control();
+    let input = if case.size.is_some() { Source::Terminal } else { Source::Closed };
+    let other: OwnedFd = output.try_clone().unwrap().into();
+    let stdio = [input, Source::Descriptor(output.into()), Source::Descriptor(other)];
+    let wires = Wires { error: error.into(), control: theirs, stdio, size: case.size };
+    allocator::arm();
+    let first = start(prepared, &wires);
+    allocator::disarm();
+    drop(wires);
+    let first = first.unwrap_or_else(|failure| panic!("{failure}"));
+    let mut record = Vec::new();
+    told.read_to_end(&mut record).unwrap();
+    let mut text = String::new();
+    said.read_to_string(&mut text).unwrap();
+    drop(ours);
+    // SAFETY: waits for a child of this process; no status is asked for.
+    unsafe { libc::waitpid(first.pid, std::ptr::null_mut(), 0) };
+    let record = <[u8; FAILURE_BYTES]>::try_from(record.as_slice()).ok();
+    (text, record.and_then(|bytes| Failure::from_bytes(&bytes)))
+}
+
+/// Runs `body` while another thread holds the locks of standard output and error.
+fn with_locks_held<T>(body: impl FnOnce() -> T) -> T {
+    let (held, wait) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let _locks = (std::io::stdout().lock(), std::io::stderr().lock());
+        held.send(()).unwrap();
+        let _ = released.recv();
+    });
+    wait.recv().unwrap();
+    let result = body();
+    drop(release);
+    holder.join().unwrap();
+    result
+}
+
+fn project() -> (tempfile::TempDir, AbsPath) {
+    let keep = tempfile::tempdir_in("/tmp").unwrap();
+    let open = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap()
+    };
+    open(keep.path(), 0o755);
+    std::fs::create_dir_all(keep.path().join("closed/open")).unwrap();
+    for (name, mode) in [("script", 0o755), ("plain", 0o644)] {
+        std::fs::write(keep.path().join(name), "echo entered\n").unwrap();
+        open(&keep.path().join(name), mode);
+    }
+    let path = AbsPath::from_host(keep.path()).unwrap();
+    (keep, path)
+}
+
+fn check(way: Way) {
+    let host = host(way);
+    if host.way() != way {
+        return skip(
+            &format!("enter_guard::{way:?}").to_lowercase(),
+            "this host or this user has not this way",
+        );
+    }
+    let (_keep, project) = project();
+    for case in cases(way) {
+        let prepared = prepared(&case, &host, &project);
+        let (said, failure) = with_locks_held(|| enter(&case, &prepared));
+        let found = match failure {
+            Some(failure) => Expect::Failed(failure.step, failure.errno),
+            None if said == SAID => Expect::Said,
+            None => panic!("{case:?}: {said}"),
+        };
+        assert_eq!(found, case.expect, "{case:?}: {said}");
+    }
+}
+
+#[test]
+fn nothing_allocates_with_namespaces_made_directly() {
+    check(Way::Direct);
+}
+
+#[test]
+fn nothing_allocates_in_a_user_namespace() {
+    check(Way::UserNamespace);
+}
+
+#[test]
+fn nothing_allocates_without_namespaces() {
+    check(Way::Bare);
+}
+
+/// The guard itself: a process of another number that allocates is ended.
+#[test]
+fn the_guard_ends_a_process_that_allocates() {
+    allocator::arm();
+    let ended = allocator::fork_and(|| drop(std::hint::black_box(Box::new(1_u64))));
+    allocator::disarm();
+    assert_eq!(ended, allocator::CAUGHT);
+    allocator::arm();
+    let ended = allocator::fork_and(|| {});
+    allocator::disarm();
+    assert_eq!(ended, 0);
+}
