@@ -227,7 +227,8 @@ fn outside_the_brood_outlives_its_parent() {
     child.kill().unwrap();
     child.wait().unwrap();
     let left = kin::living(&mark, &BTreeSet::new());
-    assert!(left.len() >= BROOD - 1, "{left:?}");
+    // Two links of the chain may have been there at once.
+    assert!(left.len() >= BROOD - 2, "{left:?}");
     loop {
         let left = kin::living(&mark, &BTreeSet::new());
         if left.is_empty() {

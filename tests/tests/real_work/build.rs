@@ -77,7 +77,7 @@ fn cargo_builds_with_a_build_script() {
         let cargo = std::path::PathBuf::from(std::env::var_os("CARGO").unwrap());
         let toolchain = cargo.ancestors().nth(2).unwrap();
         world.profile(&format!("\":project_roots\" = \"write\"\n{toolchain:?} = \"read\""), "");
-        if finish(world.command(&cargo).arg("--version")).code != 0 {
+        if finish(world.command("sh").args(["-c", "\"$0\" --version"]).arg(&cargo)).code != 0 {
             return weir_tests::skip(
                 "user-namespace::real_work::cargo",
                 "this user cannot reach the toolchain",
