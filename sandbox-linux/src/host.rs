@@ -7,7 +7,7 @@
 //!
 //! Trying everything takes tens of milliseconds, most of them the kernel's to take namespaces and marks down again. A launch
 //! begins with [`Host::presumed`] instead, which tries nothing: entering the sandbox is itself the trial, since a step that
-//! fails ends it before the command. Only then is everything tried, and the policy compiled against what was found.
+//! fails ends it before the command. Only then is it tried ([`Host::tried`]), and the policy compiled against what was found.
 
 mod cgroup;
 mod probe;
@@ -367,11 +367,18 @@ impl Host {
 
     /// What the machine is presumed to hold: what it tells by itself (Landlock's ABI, the actions of filters, who asks), and
     /// for the rest that it works. Never says that something works which the plan would not find out by doing it: whoever
-    /// compiles against this must, where a step then fails, compile again against [`Host::probe`]. Control groups, audit and
+    /// compiles against this must, where a step then fails, compile again against [`Host::tried`]. Control groups, audit and
     /// fanotify are absent, for they are not found out by entering.
     #[must_use]
     pub fn presumed() -> Self {
         probe::presumed()
+    }
+
+    /// What [`Host::presumed`] is, with everything that a sandbox is made of tried: namespaces, Landlock, filters. A few
+    /// milliseconds.
+    #[must_use]
+    pub fn tried() -> Self {
+        probe::tried()
     }
 
     /// The best way to make a sandbox here.

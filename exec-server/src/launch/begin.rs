@@ -209,19 +209,19 @@ pub(super) fn begin(
             Source::Terminal => start::Source::Terminal,
         };
     }
-    let (failed, tried) = match compiled(launch, machine.host_for(&launch.policy)) {
+    let (failed, attempted) = match compiled(launch, machine.host_for(&launch.policy)) {
         Ok(compiled) => match attempt(launch, &compiled, &mut stdio) {
             Err(error) => (error, Some(compiled.plan)),
             running => return running,
         },
         Err(error) => (error, None),
     };
-    if machine.basis() == Basis::Probed || !failed.may_be_the_machine() {
+    if machine.basis() > Basis::Presumed || !failed.may_be_the_machine() {
         return Err(failed);
     }
-    let probed = compiled(launch, machine.probed())?;
-    if tried.as_ref() == Some(&probed.plan) {
+    let found = compiled(launch, machine.tried())?;
+    if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
-    attempt(launch, &probed, &mut stdio)
+    attempt(launch, &found, &mut stdio)
 }

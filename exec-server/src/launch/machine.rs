@@ -19,11 +19,13 @@ pub(super) struct Machine {
 }
 
 /// How something is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Basis {
     /// By what the machine says of itself.
     Presumed,
-    /// By trying.
+    /// By trying what sandboxes are made of.
+    Tried,
+    /// By trying everything.
     Probed,
 }
 
@@ -33,10 +35,19 @@ impl Machine {
         Self { host: Host::presumed(), basis: Basis::Presumed }
     }
 
-    /// The machine as it has been found, from now on.
+    /// The machine as far as entering goes, known at least so well from now on.
+    pub(super) fn tried(&mut self) -> &Host {
+        self.known_by(Basis::Tried, Host::tried)
+    }
+
+    /// The machine in all respects, from now on.
     pub(super) fn probed(&mut self) -> &Host {
-        if self.basis == Basis::Presumed {
-            *self = Self { host: Host::probe(), basis: Basis::Probed };
+        self.known_by(Basis::Probed, Host::probe)
+    }
+
+    fn known_by(&mut self, basis: Basis, find: fn() -> Host) -> &Host {
+        if self.basis < basis {
+            *self = Self { host: find(), basis };
         }
         &self.host
     }

@@ -29,8 +29,18 @@ pub(super) fn probe() -> Host {
     }
 }
 
+/// Tries what a sandbox is made of.
+pub(super) fn tried() -> Host {
+    let presumed = presumed();
+    let (direct, user_namespace, nested) = ways(&presumed.identity);
+    let landlock = landlock();
+    Host { landlock, seccomp: seccomp(), user_namespace, direct, nested, ..presumed }
+}
+
 pub(super) fn presumed() -> Host {
     let identity = status::identity();
+    let knobs = status::knobs();
+    let capable = identity.has(CAP_SYS_ADMIN);
     let version = sys::landlock_version();
     let known = known(Action::Notify);
     let works = Fact::Works;
@@ -43,9 +53,9 @@ pub(super) fn presumed() -> Host {
             restrict: Fact::from_result(Step::LandlockVersion, version),
         },
         seccomp: Seccomp { filter: works, listener: known, kill_process: works, log: works, notify: known },
-        user_namespace: works,
-        knobs: Knobs::default(),
-        direct: if identity.has(CAP_SYS_ADMIN) { Namespaces::WORKING } else { Namespaces::UNTRIED },
+        user_namespace: if forbidden(&knobs, capable) { Fact::Untried } else { works },
+        knobs,
+        direct: if capable { Namespaces::WORKING } else { Namespaces::UNTRIED },
         nested: Namespaces::WORKING,
         cgroups: Cgroups { version1: false, version2: None },
         calls: Calls {
@@ -59,6 +69,12 @@ pub(super) fn presumed() -> Host {
         fanotify: Fact::Untried,
         identity,
     }
+}
+
+/// Whether a setting forbids user namespaces whoever asks, so that trying would fail. One that forbids them to some programs only (AppArmor)
+/// says nothing about this one.
+fn forbidden(knobs: &Knobs, capable: bool) -> bool {
+    knobs.max_user_namespaces == Some(0) || !capable && knobs.unprivileged_userns_clone == Some(0)
 }
 
 /// Whether filters may answer this.
