@@ -174,7 +174,9 @@ fn policy(place: &Path, isolation: Isolation, network: &str) -> Policy {
         mode => &format!("enabled = true\nmode = \"{mode}\""),
     };
     let degrade = match isolation {
-        Isolation::Bare => "degrade = [\"shared-processes\", \"no-stand-ins\", \"no-carve-out\"]",
+        Isolation::Bare => {
+            "degrade = [\"shared-processes\", \"shared-metadata\", \"no-stand-ins\", \"no-carve-out\"]"
+        }
         Isolation::Full => "extends = \":workspace\"",
     };
     let files = match isolation {

@@ -63,6 +63,8 @@ pub enum Degradation {
     SharedProcesses,
     /// Processes of the host can be signalled.
     SharedSignals,
+    /// Mode, times and attributes of files that the user owns can be changed, whatever is granted.
+    SharedMetadata,
     /// Domain rules hold through proxy endpoints only.
     ProxyOnlyNetwork,
     /// Limits hold for each process, not for the tree.
@@ -79,6 +81,7 @@ impl Degradation {
             Self::NoStandIns => "no-stand-ins",
             Self::SharedProcesses => "shared-processes",
             Self::SharedSignals => "shared-signals",
+            Self::SharedMetadata => "shared-metadata",
             Self::ProxyOnlyNetwork => "proxy-only-network",
             Self::ProcessLimits => "process-limits",
         }

@@ -137,6 +137,7 @@ fn policy(case: &Case, project: &AbsPath) -> Policy {
     let given_up = [
         Degradation::SharedProcesses,
         Degradation::SharedSignals,
+        Degradation::SharedMetadata,
         Degradation::NoStandIns,
         Degradation::NoCarveOut,
     ];

@@ -20,6 +20,8 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
         compiler.lacks.push(Lack::Landlock { found: if usable { found } else { 0 }, needed: ABI_TRUNCATE });
     }
     compiler.give_up(Degradation::SharedProcesses, "processes of the host can be seen", Lack::Processes);
+    let lost = "mode, times and attributes of files that the user owns can be changed, whatever is granted";
+    compiler.give_up(Degradation::SharedMetadata, lost, Lack::Metadata);
     if found < ABI_SCOPES {
         let lost = "processes of the host can be signalled, as far as the user may";
         compiler.give_up(Degradation::SharedSignals, lost, Lack::Signals);

@@ -93,6 +93,9 @@ pub enum Lack {
     /// Processes outside would be seen.
     #[error("hiding the processes of the host needs a PID namespace")]
     Processes,
+    /// Landlock holds no change of mode, times or attributes.
+    #[error("keeping the mode, times and attributes of ungranted files needs a mount namespace")]
+    Metadata,
     /// Processes outside could be signalled.
     #[error("keeping signals inside needs a PID namespace or Landlock ABI 6 (Linux 6.12)")]
     Signals,
@@ -193,6 +196,7 @@ impl Lack {
             | Self::Pattern { .. }
             | Self::Names { .. }
             | Self::NestedOverlay { .. } => Some(Degradation::NoCarveOut),
+            Self::Metadata => Some(Degradation::SharedMetadata),
             Self::StandIn { .. } => Some(Degradation::NoStandIns),
             Self::Processes => Some(Degradation::SharedProcesses),
             Self::Signals => Some(Degradation::SharedSignals),

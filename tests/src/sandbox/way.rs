@@ -76,7 +76,7 @@ impl Way {
     pub const fn degrade(self) -> &'static [&'static str] {
         match self {
             Self::Root | Self::User => &[],
-            Self::Bare => &["shared-processes", "no-stand-ins"],
+            Self::Bare => &["shared-processes", "shared-metadata", "no-stand-ins"],
         }
     }
 

@@ -246,7 +246,9 @@ impl Place {
 fn profile(root: &Path, way: Way) -> String {
     let degrade = match way {
         Way::Root | Way::User => "",
-        Way::Bare => "\"shared-processes\", \"shared-signals\", \"no-stand-ins\", \"no-carve-out\"",
+        Way::Bare => {
+            "\"shared-processes\", \"shared-metadata\", \"shared-signals\", \"no-stand-ins\", \"no-carve-out\""
+        }
     };
     let root = root.display();
     format!(
