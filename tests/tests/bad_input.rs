@@ -1,5 +1,6 @@
 //! What cannot be run is refused with one clear message and a code from 125 to 127; nothing is started and nothing is left.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may panic outside its #[test] functions too")]
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -88,7 +89,7 @@ fn a_directory_that_cannot_be_entered_is_told() {
     Way::each_of(&[Way::User, Way::Bare], "bad_input::unreadable", |way| {
         let world = world(way);
         let closed = world.directory("closed");
-        fs::set_permissions(&closed, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
         let run = finish(world.weir(["-C", &world.expand("{w}/closed")]).args(TOUCH));
         check(&world, &run, 125, "{w}/closed", "a closed directory");
         fs::set_permissions(&closed, Permissions::from_mode(0o755)).unwrap();
