@@ -107,17 +107,27 @@ impl Place {
             Self { dir: tempfile::Builder::new().prefix("weir-faults-").tempdir_in("/tmp").unwrap(), way };
         let root = place.dir.path();
         std::fs::set_permissions(root, PermissionsExt::from_mode(0o755)).unwrap();
-        for name in ["home", "weir", "project", "project/closed", "secret", "outside", "programs"] {
+        for name in ["home", "weir", "project", "project/closed", "secret", "outside"] {
             std::fs::create_dir(root.join(name)).unwrap();
-        }
-        for name in ["weir", "weir-exec-server"] {
-            std::fs::copy(built(name), root.join("programs").join(name)).unwrap();
         }
         place.write("weir/config.toml", &profile(root, way));
         place.write("project/act.sh", ACT);
         place.reset();
         place.give(root);
+        place.add_programs();
         place
+    }
+
+    /// The programs, where every user can reach them: the same files, or copies where that cannot be.
+    fn add_programs(&self) {
+        let programs = self.dir.path().join("programs");
+        std::fs::create_dir(&programs).unwrap();
+        for name in ["weir", "weir-exec-server"] {
+            let (built, place) = (built(name), programs.join(name));
+            if std::fs::hard_link(&built, &place).is_err() {
+                std::fs::copy(&built, &place).unwrap();
+            }
+        }
     }
 
     fn write(&self, name: &str, text: &str) {
