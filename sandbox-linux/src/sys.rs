@@ -5,5 +5,7 @@ pub(crate) mod broker;
 pub(crate) mod descendants;
 mod enter;
 pub(crate) mod first;
+mod passing;
 pub(crate) mod probe;
+mod process;
 pub(crate) mod walk;

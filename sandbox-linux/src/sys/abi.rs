@@ -1,5 +1,10 @@
-//! Numbers and structures of the kernel that the C library's crate lacks (`linux/mount.h`, `linux/landlock.h`, `linux/openat2.h`,
-//! `linux/securebits.h`, `linux/capability.h`), and the one way a raw call's result is read.
+//! Numbers and structures of the kernel that the C library's crate lacks (`linux/mount.h`, `linux/landlock.h`,
+//! `linux/securebits.h`, `linux/capability.h`), the one way a raw call's result is read, and the calls that several parts make
+//! alike. Nothing here allocates.
+
+use std::os::fd::{FromRawFd as _, OwnedFd};
+
+use crate::bpf::Insn;
 
 /// Read-only, no set-user-ID, no devices, no programs: attributes of a mount (mount_setattr(2)).
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 0x1;
@@ -18,9 +23,6 @@ pub(crate) const FSOPEN_CLOEXEC: u32 = 1;
 pub(crate) const FSMOUNT_CLOEXEC: u32 = 1;
 pub(crate) const FSCONFIG_SET_STRING: u32 = 1;
 pub(crate) const FSCONFIG_CMD_CREATE: u32 = 6;
-
-pub(crate) const RESOLVE_NO_MAGICLINKS: u64 = 0x2;
-pub(crate) const RESOLVE_NO_SYMLINKS: u64 = 0x4;
 
 pub(crate) const CLONE_PIDFD: u64 = 0x1000;
 
@@ -41,15 +43,6 @@ pub(crate) struct MountAttr {
     pub(crate) clear: u64,
     pub(crate) propagation: u64,
     pub(crate) userns_fd: u64,
-}
-
-/// `struct open_how`.
-#[repr(C)]
-#[derive(Debug, Default)]
-pub(crate) struct OpenHow {
-    pub(crate) flags: u64,
-    pub(crate) mode: u64,
-    pub(crate) resolve: u64,
 }
 
 /// `struct landlock_path_beneath_attr`, which is packed.
@@ -84,4 +77,20 @@ pub(crate) fn check(result: libc::c_long) -> Result<libc::c_long, i32> {
 /// The same for calls that return an int.
 pub(crate) fn check_int(result: libc::c_int) -> Result<libc::c_int, i32> {
     if result < 0 { Err(errno()) } else { Ok(result) }
+}
+
+/// Takes a descriptor that a call just made.
+pub(crate) fn owned(result: libc::c_long) -> Result<OwnedFd, i32> {
+    let fd = libc::c_int::try_from(check(result)?).map_err(|_| libc::EBADF)?;
+    // SAFETY: the kernel just made this descriptor for us; nothing else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Installs a filter in the calling thread (seccomp(2)); answers what the kernel does: 0, or a listener with that flag.
+pub(crate) fn install_filter(program: &[Insn], flags: u64) -> Result<libc::c_long, i32> {
+    let len = u16::try_from(program.len()).map_err(|_| libc::EINVAL)?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut() };
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: `program` points at `len` instructions laid out as `struct sock_filter`, which the kernel copies.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) })
 }

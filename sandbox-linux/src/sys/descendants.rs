@@ -3,9 +3,10 @@
 //! never hit. Never signals anything that does not descend from this process. Called by the first process and the launcher.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 
-use super::abi::{check, errno};
+use super::abi::errno;
+use super::process::pidfd_open;
 
 /// What keeps a signal to everyone inside the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,14 +74,6 @@ fn everyone(signal: libc::c_int) {
     unsafe { libc::kill(-1, signal) };
 }
 
-fn open(process: libc::pid_t) -> Option<OwnedFd> {
-    // SAFETY: makes a descriptor.
-    let handle = check(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) }).ok()?;
-    let handle = libc::c_int::try_from(handle).ok()?;
-    // SAFETY: the kernel just made this descriptor for us; nothing else knows it.
-    Some(unsafe { OwnedFd::from_raw_fd(handle) })
-}
-
 /// Who is whose child, at one moment.
 #[derive(Debug, Default)]
 struct Family {
@@ -122,7 +115,7 @@ impl Family {
 
     /// Sends a signal to the very process that was seen.
     fn signal(&self, process: libc::pid_t, signal: libc::c_int) {
-        let Some(handle) = open(process) else { return };
+        let Ok(handle) = pidfd_open(process, 0) else { return };
         // The number may have been given away since: what the descriptor names must be what was seen.
         if look(process).map(|(_, started)| started) == self.started.get(&process).copied() {
             let handle = handle.as_raw_fd();

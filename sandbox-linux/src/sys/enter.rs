@@ -9,7 +9,7 @@ pub(super) mod tree;
 
 use std::ffi::CStr;
 
-use super::abi::{check, check_int};
+use super::abi::{check, check_int, install_filter};
 use crate::prepare::Prepared;
 use crate::step::{Failure, Step};
 
@@ -89,13 +89,8 @@ pub(super) fn fence(prepared: &Prepared) -> Result<(), i32> {
 /// Installs the compiled filter in the calling process.
 pub(super) fn filter(prepared: &Prepared) -> Result<(), i32> {
     /// `SECCOMP_FILTER_FLAG_LOG`: refusals can be logged where the administrator wants it.
-    const LOG: libc::c_long = 2;
-    let len = u16::try_from(prepared.filter.len()).map_err(|_| libc::E2BIG)?;
-    let filter = prepared.filter.as_ptr().cast::<libc::sock_filter>().cast_mut();
-    let program = libc::sock_fprog { len, filter };
-    let mode = libc::c_long::from(libc::SECCOMP_SET_MODE_FILTER.cast_signed());
-    // SAFETY: `program` points at `len` instructions laid out as `struct sock_filter`; the kernel only reads them.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, mode, LOG, &raw const program) }).map(drop)
+    const LOG: u64 = 2;
+    install_filter(&prepared.filter, LOG).map(drop)
 }
 
 fn write_file(path: &CStr, text: &[u8]) -> Result<(), i32> {

@@ -11,6 +11,7 @@ mod terminal;
 
 use super::abi::{CLONE_PIDFD, check, check_int, errno};
 use super::enter::{self, At as _};
+use super::process::exit;
 use crate::prepare::Prepared;
 use crate::start::{Source, Wires};
 use crate::step::{Failure, Step};
@@ -166,11 +167,6 @@ fn fail(to: libc::c_int, failure: Failure) -> ! {
         }
     }
     exit(FAILED)
-}
-
-fn exit(code: libc::c_int) -> ! {
-    // SAFETY: ends this process without running anything of the launcher's.
-    unsafe { libc::_exit(code) }
 }
 
 /// No signal but the end interrupts the first process; it hears of its children through a descriptor.

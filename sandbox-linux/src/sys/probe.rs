@@ -7,8 +7,9 @@ mod child;
 mod netlink;
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
+use super::abi::{check, owned};
 use crate::host::{Fact, Step};
 
 pub(crate) use child::{in_child, start};
@@ -63,26 +64,6 @@ pub(crate) struct Trial<'a> {
     pub(crate) step: Step,
     pub(crate) act: Act<'a>,
     pub(crate) needs: [Option<usize>; 2],
-}
-
-/// The calling thread's error number.
-fn last_errno() -> i32 {
-    // SAFETY: the pointer is the calling thread's own and always valid.
-    let place = unsafe { libc::__errno_location() };
-    // SAFETY: as above; an int that nothing else writes while this thread reads.
-    unsafe { *place }
-}
-
-/// A result of the C library's `-1 and errno` kind.
-pub(super) fn check(result: libc::c_long) -> Result<libc::c_long, i32> {
-    if result < 0 { Err(last_errno()) } else { Ok(result) }
-}
-
-/// Takes a descriptor that a call just made.
-pub(super) fn owned(result: libc::c_long) -> Result<OwnedFd, i32> {
-    let fd = libc::c_int::try_from(check(result)?).map_err(|_| libc::EBADF)?;
-    // SAFETY: the kernel just made this descriptor for us; nothing else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn landlock_create(flags: libc::c_long) -> Result<u32, i32> {

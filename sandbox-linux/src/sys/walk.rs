@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
-use super::probe::{check, owned};
+use super::abi::{check, owned};
 
 /// Bytes in front of the name in `struct linux_dirent64` (getdents(2)): inode, offset, record length, type.
 const HEADER_BYTES: usize = 19;

@@ -1,7 +1,9 @@
 //! System calls by descriptor and name, each a typed function that answers the kernel's error number.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+
+use super::super::abi::{check, errno, owned};
 
 /// A result, or the kernel's positive error number.
 pub(super) type Kernel<T> = Result<T, i32>;
@@ -13,28 +15,8 @@ const PROC_MAGIC: i64 = 0x9fa0;
 /// Room for the text of a link: `PATH_MAX`.
 const LINK_ROOM: usize = 4_096;
 
-/// The calling thread's error number.
-pub(super) fn errno() -> i32 {
-    // SAFETY: the pointer is the calling thread's own and always valid.
-    let place = unsafe { libc::__errno_location() };
-    // SAFETY: as above; an int that nothing else writes while this thread reads.
-    unsafe { *place }
-}
-
-/// A result of the C library's `-1 and errno` kind.
-pub(super) fn check(result: libc::c_long) -> Kernel<libc::c_long> {
-    if result < 0 { Err(errno()) } else { Ok(result) }
-}
-
 fn done(result: libc::c_int) -> Kernel<()> {
     check(result.into()).map(drop)
-}
-
-/// Takes a descriptor that a call just made.
-pub(super) fn owned(result: libc::c_long) -> Kernel<OwnedFd> {
-    let fd = libc::c_int::try_from(check(result)?).map_err(|_| libc::EBADF)?;
-    // SAFETY: the kernel just made this descriptor for us; nothing else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// openat2(2). `flags` are an int's bits.

@@ -3,7 +3,9 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
-use super::call::{self, Kernel, errno, owned};
+use super::super::abi::errno;
+use super::super::process::{exit, pidfd_open, reap};
+use super::call::Kernel;
 use super::listener::Notification;
 use super::tracee::Tracee;
 use super::{Answer, Broker, Wait};
@@ -33,15 +35,15 @@ impl Broker {
             Ok(Fork::Child) => {
                 let answer = act().unwrap_or_else(Answer::Errno);
                 self.listener.conclude(call.id, answer);
-                exit()
+                exit(0)
             }
             Ok(Fork::Parent(worker)) => worker,
             Err(_) => {
                 self.listener.conclude(call.id, Answer::Errno(libc::ENOMEM));
-                exit()
+                exit(0)
             }
         };
-        let Ok(end) = end_of(worker) else { exit() };
+        let Ok(end) = pidfd_open(worker, 0) else { exit(0) };
         while !ends(&end) {
             if !self.listener.is_valid(call.id) {
                 kill(worker);
@@ -56,7 +58,7 @@ impl Broker {
             }
         }
         reap(worker);
-        exit()
+        exit(0)
     }
 }
 
@@ -80,12 +82,6 @@ fn fork() -> Kernel<Fork> {
     }
 }
 
-/// A descriptor that tells when a process ends (pidfd_open(2)).
-fn end_of(process: libc::pid_t) -> Kernel<OwnedFd> {
-    // SAFETY: makes a descriptor.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) })
-}
-
 /// Waits a while for the end.
 fn ends(end: &OwnedFd) -> bool {
     let mut wait = libc::pollfd { fd: end.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -97,19 +93,4 @@ fn ends(end: &OwnedFd) -> bool {
 fn kill(child: libc::pid_t) {
     // SAFETY: a child of ours that is not reaped yet, so the number is still its own.
     unsafe { libc::kill(child, libc::SIGKILL) };
-}
-
-fn reap(child: libc::pid_t) {
-    loop {
-        // SAFETY: waits for our own child; no status is asked for.
-        let reaped = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-        if reaped != -1 || call::errno() != libc::EINTR {
-            return;
-        }
-    }
-}
-
-fn exit() -> ! {
-    // SAFETY: ends this process without running anything of its parent's.
-    unsafe { libc::_exit(0) }
 }

@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use super::call::{Kernel, check, errno};
+use super::super::abi::{check, errno};
+use super::call::Kernel;
 use super::{Answer, Opened, Wait};
 
 /// `SECCOMP_IOCTL_NOTIF_RECV`, `_SEND`, `_ID_VALID`, `_ADDFD`, `_SET_FLAGS` (`linux/seccomp.h`): direction, size, `!`, number.

@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use weir_protocol::AbsPath;
 
-use super::call::{self, Kernel, NONBLOCK, check, owned};
+use super::super::abi::{check, owned};
+use super::super::process::pidfd_open;
+use super::call::{self, Kernel, NONBLOCK};
 use super::directory::{Identity, identity, kind};
 use super::listener::Notification;
 use super::tracee::Tracee;
@@ -243,10 +245,7 @@ fn bind_from(tracee: &Tracee, path: &CString, address: &Address, socket: Borrowe
 
 /// A copy of a caller's descriptor (pidfd_getfd(2)).
 pub(super) fn copy_descriptor(tracee: &Tracee, fd: i32) -> Kernel<OwnedFd> {
-    let open = |process: u32, flags: libc::c_int| {
-        // SAFETY: makes a descriptor.
-        owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, flags) })
-    };
+    let open = |process: u32, flags| pidfd_open(process.cast_signed(), flags);
     let process = match open(tracee.pid(), PIDFD_THREAD) {
         // Linux before 6.9: by the process, whose threads share their descriptors as a rule.
         Err(libc::EINVAL) => open(tracee.process()?, 0),

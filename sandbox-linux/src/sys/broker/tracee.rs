@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
+use super::super::abi::errno;
 use super::call::{self, Kernel};
 use crate::broker::MAX_PATH;
 
@@ -91,7 +92,7 @@ impl Tracee {
         let (local, remote) = (&raw const local, &raw const remote);
         // SAFETY: the kernel writes to `into` only; the other address is looked up in the other process.
         let read = unsafe { libc::process_vm_readv(pid, local, 1, remote, 1, 0) };
-        match usize::try_from(read).map_err(|_| call::errno()) {
+        match usize::try_from(read).map_err(|_| errno()) {
             // A filter around this process may refuse the call.
             Err(libc::EPERM | libc::ENOSYS) => self.read_by_file(address, into),
             other => other,

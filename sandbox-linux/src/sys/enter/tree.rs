@@ -271,12 +271,11 @@ pub(in crate::sys) fn open_root(path: &CStr) -> Result<libc::c_int, i32> {
 /// Whatever is at a path below a descriptor, reached through no symbolic link (openat2(2)).
 pub(in crate::sys) fn open_below(below: libc::c_int, at: &CStr) -> Result<libc::c_int, i32> {
     let flags = libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW;
-    let how = OpenHow {
-        flags: u64::from(flags.cast_unsigned()),
-        mode: 0,
-        resolve: RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    let size = size_of::<OpenHow>();
+    // SAFETY: all-zero is a valid request.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = flags.cast_unsigned().into();
+    how.resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    let size = size_of::<libc::open_how>();
     // SAFETY: the path is a C string and the kernel reads `size` bytes of the structure.
     descriptor(unsafe { libc::syscall(libc::SYS_openat2, below, at.as_ptr(), &raw const how, size) })
 }

@@ -4,8 +4,9 @@
 
 use super::super::abi::{check_int, errno};
 use super::super::descendants::{Bound, signal_all};
+use super::super::process::exit;
+use super::enter;
 use super::foreign::close_all_but;
-use super::{enter, exit};
 
 /// Starts the keeper. It lives until what is returned is closed, which the first process never does.
 pub(super) fn start() -> Result<libc::c_int, i32> {

@@ -3,7 +3,7 @@
 
 use super::super::abi::check_int;
 use super::super::descendants::{self, Bound};
-use super::exit;
+use super::super::process::exit;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use crate::broker::{Broker, Event, Events};

@@ -3,6 +3,7 @@
 
 use super::super::abi::check_int;
 use super::super::enter::close;
+use super::super::passing;
 use crate::control::Word;
 use crate::prepare::Prepared;
 
@@ -32,36 +33,7 @@ pub(super) fn open(
     }
     // SAFETY: this process leads its session, which has no terminal yet.
     check_int(unsafe { libc::ioctl(theirs, libc::TIOCSCTTY, 0) })?;
-    send(control, ours)?;
+    passing::send(control, &Word::Terminal.header(), ours)?;
     close(ours);
     Ok(theirs)
-}
-
-/// Room for one descriptor in a control message, aligned as the kernel wants it.
-#[repr(align(8))]
-struct Room([u8; 24]);
-
-fn send(control: libc::c_int, descriptor: libc::c_int) -> Result<(), i32> {
-    let word = Word::Terminal.header();
-    let mut room = Room([0; 24]);
-    let mut part = libc::iovec { iov_base: word.as_ptr().cast_mut().cast(), iov_len: word.len() };
-    // SAFETY: all-zero is a valid message: no address, no flags.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = room.0.as_mut_ptr().cast();
-    message.msg_controllen = room.0.len();
-    // SAFETY: the control buffer has room for a header and one int.
-    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    let length = size_of::<libc::cmsghdr>() + size_of::<libc::c_int>();
-    // SAFETY: the header lies at the start of the room.
-    let header = unsafe { &mut *header };
-    header.cmsg_len = length;
-    header.cmsg_level = libc::SOL_SOCKET;
-    header.cmsg_type = libc::SCM_RIGHTS;
-    let at = size_of::<libc::cmsghdr>();
-    room.0[at..at + 4].copy_from_slice(&descriptor.to_ne_bytes());
-    // SAFETY: every pointer in the message outlives the call.
-    let sent = unsafe { libc::sendmsg(control, &raw const message, libc::MSG_NOSIGNAL) };
-    if sent < 0 { Err(super::super::abi::errno()) } else { Ok(()) }
 }

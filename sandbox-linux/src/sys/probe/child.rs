@@ -5,7 +5,9 @@ mod mounting;
 use std::io::{PipeReader, PipeWriter, Read as _};
 use std::os::fd::AsRawFd as _;
 
-use super::{Act, Trial, check, last_errno, owned};
+use super::super::abi::{check, errno, install_filter, owned};
+use super::super::process::{exit, reap};
+use super::{Act, Trial};
 use crate::bpf::{Action, Insn, Op};
 use crate::host::{Fact, Step};
 
@@ -57,10 +59,10 @@ fn fork_to_work(trials: &[Trial<'_>], reader: PipeReader, writer: &PipeWriter) -
     // SAFETY: the child calls `run` only, which makes system calls over data prepared before the fork, and `_exit`.
     let child = unsafe { libc::fork() };
     match child {
-        -1 => State::NotStarted(Fact::Refused { at: Step::Fork, errno: last_errno() }),
+        -1 => State::NotStarted(Fact::Refused { at: Step::Fork, errno: errno() }),
         0 => {
             run(trials, writer.as_raw_fd());
-            exit()
+            exit(0)
         }
         _ => State::Started { reader: Some(reader), child },
     }
@@ -121,21 +123,6 @@ fn read_results(mut reader: PipeReader, count: usize, child: libc::pid_t) -> Vec
     bytes.as_chunks::<4>().0.iter().map(|&number| i32::from_ne_bytes(number)).collect()
 }
 
-fn reap(child: libc::pid_t) {
-    loop {
-        // SAFETY: waits for our own child; no status is asked for.
-        let reaped = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-        if reaped != -1 || last_errno() != libc::EINTR {
-            return;
-        }
-    }
-}
-
-fn exit() -> ! {
-    // SAFETY: ends this process without running anything of its parent's.
-    unsafe { libc::_exit(0) }
-}
-
 /// The child's work. Nothing here allocates.
 fn run(trials: &[Trial<'_>], to: libc::c_int) {
     // Whatever happens to the prober, nothing of it stays.
@@ -192,7 +179,7 @@ fn write(path: &std::ffi::CStr, text: &[u8]) -> Result<libc::c_long, i32> {
     let file = owned(unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) }.into())?;
     // SAFETY: the slice is valid for its length.
     let written = unsafe { libc::write(file.as_raw_fd(), text.as_ptr().cast(), text.len()) };
-    if written < 0 { Err(last_errno()) } else { Ok(0) }
+    if written < 0 { Err(errno()) } else { Ok(0) }
 }
 
 fn mount(
@@ -207,11 +194,7 @@ fn mount(
 }
 
 fn seccomp(flags: u64) -> Result<libc::c_long, i32> {
-    let allow = [Insn::new(Op::Return(Action::Allow.encode()))];
-    let program = libc::sock_fprog { len: 1, filter: allow.as_ptr().cast::<libc::sock_filter>().cast_mut() };
-    let mode = libc::SECCOMP_SET_MODE_FILTER;
-    // SAFETY: the program is one instruction laid out as `struct sock_filter`, which the kernel copies.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) })
+    install_filter(&[Insn::new(Op::Return(Action::Allow.encode()))], flags)
 }
 
 fn landlock() -> Result<libc::c_long, i32> {
@@ -239,7 +222,7 @@ fn clone_into(group: &std::ffi::CStr) -> Result<libc::c_long, i32> {
     // SAFETY: as fork(2): no memory is shared, and the new process ends below.
     let child = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) })?;
     match libc::pid_t::try_from(child) {
-        Ok(0) => exit(),
+        Ok(0) => exit(0),
         Ok(child) => reap(child),
         Err(_) => {}
     }
@@ -251,7 +234,7 @@ fn fork() -> Result<libc::c_long, i32> {
     // SAFETY: both sides go on with system calls over data prepared before.
     let child = unsafe { libc::fork() };
     match child {
-        -1 => Err(last_errno()),
+        -1 => Err(errno()),
         0 => {
             // SAFETY: sets a property of this process only.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -259,7 +242,7 @@ fn fork() -> Result<libc::c_long, i32> {
         }
         _ => {
             reap(child);
-            exit()
+            exit(0)
         }
     }
 }

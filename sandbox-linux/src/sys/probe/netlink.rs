@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use super::{check, last_errno, owned};
+use super::super::abi::{check, errno, owned};
 use crate::host::{Fact, Step};
 
 /// `AUDIT_NLGRP_READLOG`, as the bit that bind takes (`linux/audit.h`).
@@ -51,7 +51,7 @@ pub(crate) fn audit_enabled() -> Result<bool, i32> {
     // SAFETY: the slice is valid for its length; an unconnected netlink socket sends to the kernel.
     let sent = unsafe { libc::send(socket.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) };
     if sent < 0 {
-        return Err(last_errno());
+        return Err(errno());
     }
     let mut wait = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid entry.
@@ -63,7 +63,7 @@ pub(crate) fn audit_enabled() -> Result<bool, i32> {
     let flags = libc::MSG_DONTWAIT;
     // SAFETY: the array is valid for its length.
     let read = unsafe { libc::recv(socket.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), flags) };
-    let read = usize::try_from(read).map_err(|_| last_errno())?;
+    let read = usize::try_from(read).map_err(|_| errno())?;
     parse_status(reply.get(..read).unwrap_or_default())
 }
 

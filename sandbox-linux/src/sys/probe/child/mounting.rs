@@ -5,7 +5,6 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use super::super::super::abi::*;
-use super::{check, owned};
 
 /// A file system that is attached nowhere.
 pub(super) fn make(kind: &CStr) -> Result<OwnedFd, i32> {

@@ -1,0 +1,28 @@
+//! Small steps with processes that several parts take alike. Nothing here allocates.
+
+use std::os::fd::OwnedFd;
+
+use super::abi::{errno, owned};
+
+/// A descriptor of a process, readable when it has ended (pidfd_open(2)).
+pub(super) fn pidfd_open(process: libc::pid_t, flags: libc::c_int) -> Result<OwnedFd, i32> {
+    // SAFETY: makes a descriptor.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, flags) })
+}
+
+/// Waits for the end of a child of this process, however often a signal interrupts.
+pub(super) fn reap(child: libc::pid_t) {
+    loop {
+        // SAFETY: waits for our own child; no status is asked for.
+        let reaped = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        if reaped != -1 || errno() != libc::EINTR {
+            return;
+        }
+    }
+}
+
+/// Ends this process without running anything that it has from its parent.
+pub(super) fn exit(code: libc::c_int) -> ! {
+    // SAFETY: does not return.
+    unsafe { libc::_exit(code) }
+}
