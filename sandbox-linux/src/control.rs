@@ -3,6 +3,8 @@
 //! Fixed, bounded records: neither side allocates by what the other says. The end of the stream is a message too: the first
 //! process ends everything when the launcher's side is gone, and the launcher does the same the other way round.
 
+use weir_protocol::method::process::Receivers;
+
 /// Bytes of an order.
 pub const ORDER_BYTES: usize = 8;
 
@@ -11,17 +13,6 @@ pub const WORD_HEADER_BYTES: usize = 8;
 
 /// Most bytes of a word: a header and one path.
 pub const MAX_WORD_BYTES: usize = WORD_HEADER_BYTES + 4096;
-
-/// Who gets a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Receivers {
-    /// The process group in the terminal's foreground, or the command's own.
-    Group,
-    /// The command's first process.
-    Leader,
-    /// Everything in the sandbox.
-    All,
-}
 
 /// What the launcher asks of the first process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

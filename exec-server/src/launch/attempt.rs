@@ -12,13 +12,14 @@ use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
 
 use super::Launch;
 use super::begin::{BeginError, Compiled, enforcement};
-use super::running::Running;
+use super::running::{Extent, Running};
 
 /// Starts the sandbox and waits until the command has been executed. `stdio` is left for another attempt where it fails, and
 /// nothing of this one is left then.
 pub(super) fn attempt(
     launch: &Rc<Launch>,
     compiled: &Compiled,
+    server: i32,
     stdio: &mut [Source; 3],
 ) -> Result<(Running, Enforcement), BeginError> {
     let started = Instant::now();
@@ -34,8 +35,8 @@ pub(super) fn attempt(
     *stdio = lent;
     // While this process holds the writing end, no end of the pipe would come.
     drop((error, control));
-    let own_pids = prepared.has_own_pids();
-    let running = Running::new(first.map_err(named)?, ours, own_pids, started, Rc::clone(launch));
+    let extent = if prepared.has_own_pids() { Extent::Namespace } else { Extent::AllBut(server) };
+    let running = Running::new(first.map_err(named)?, ours, extent, started, Rc::clone(launch));
     // While the first process enters.
     let enforcement = enforcement(launch, &compiled.plan);
     let mut record = Vec::new();

@@ -105,18 +105,31 @@ pub(super) struct Compiled {
     pub(super) maker: Credentials,
 }
 
-pub(super) fn compiled(launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
-    let maker = own();
-    let credentials = match &launch.user {
-        None => maker.clone(),
-        Some(name) => other(name, &maker)?,
-    };
-    let mut survey = Survey::take(&launch.policy)?;
-    if host.way() == Way::Bare {
-        survey.list_siblings(&launch.policy);
+/// What a launch is compiled against besides the machine: who makes the sandbox for whom, and what lies in the file tree.
+pub(super) struct Ground {
+    maker: Credentials,
+    credentials: Credentials,
+    survey: Survey,
+}
+
+impl Ground {
+    /// Looks once, also for a launch that is attempted twice.
+    pub(super) fn of(launch: &Launch) -> Result<Self, BeginError> {
+        let maker = own();
+        let credentials = match &launch.user {
+            None => maker.clone(),
+            Some(name) => other(name, &maker)?,
+        };
+        Ok(Self { maker, credentials, survey: Survey::take(&launch.policy)? })
     }
-    let facts = Facts { host, survey: &survey, credentials: &credentials };
-    Ok(Compiled { plan: compile(&launch.policy, &facts)?, maker })
+
+    pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
+        if host.way() == Way::Bare {
+            self.survey.list_siblings(&launch.policy);
+        }
+        let facts = Facts { host, survey: &self.survey, credentials: &self.credentials };
+        Ok(Compiled { plan: compile(&launch.policy, &facts)?, maker: self.maker.clone() })
+    }
 }
 
 /// Who this process is.
@@ -195,10 +208,11 @@ fn harmless(descriptor: OwnedFd) -> Result<OwnedFd, BeginError> {
     }
 }
 
-/// Makes the sandbox and answers when the command has been executed.
+/// Makes the sandbox and answers when the command has been executed. `server` is no part of it, whatever it descends from.
 pub(super) fn begin(
     launch: &Rc<Launch>,
     machine: &mut Machine,
+    server: i32,
     mut passed: impl FnMut() -> Option<OwnedFd>,
 ) -> Result<(Running, Enforcement), BeginError> {
     let mut stdio = [start::Source::Closed, start::Source::Closed, start::Source::Closed];
@@ -209,8 +223,9 @@ pub(super) fn begin(
             Source::Terminal => start::Source::Terminal,
         };
     }
-    let (failed, attempted) = match compiled(launch, machine.host_for(&launch.policy)) {
-        Ok(compiled) => match attempt(launch, &compiled, &mut stdio) {
+    let mut ground = Ground::of(launch)?;
+    let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
+        Ok(compiled) => match attempt(launch, &compiled, server, &mut stdio) {
             Err(error) => (error, Some(compiled.plan)),
             running => return running,
         },
@@ -219,9 +234,9 @@ pub(super) fn begin(
     if machine.basis() > Basis::Presumed || !failed.may_be_the_machine() {
         return Err(failed);
     }
-    let found = compiled(launch, machine.tried())?;
+    let found = ground.compiled(launch, machine.tried())?;
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
-    attempt(launch, &found, &mut stdio)
+    attempt(launch, &found, server, &mut stdio)
 }

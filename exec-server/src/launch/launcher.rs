@@ -3,37 +3,28 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
 use weir_protocol::method::code;
 
-use super::begin::{begin, compiled, enforcement};
+use super::begin::{Ground, begin, enforcement};
 use super::machine::Machine;
 use super::running::{Heard, Running};
 use super::{Order, Told, sys};
 use crate::wire::{Read, Wire, WireError};
 
-/// The server part, which is a child of the launcher too and no part of any sandbox.
-static SERVER: OnceLock<i32> = OnceLock::new();
-
-pub(super) fn server() -> Option<i32> {
-    SERVER.get().copied()
-}
-
 /// Serves the server part until it is gone or its one command has ended; ends what runs then.
 #[must_use]
 pub fn run(channel: Wire, server: i32) -> ExitCode {
-    let _ = SERVER.set(server);
     // The client is the parent. Where it goes without a word this process must not wait for anything, and with it goes the rest.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     // The memory of this process holds policies.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let mut launcher = Launcher { channel, machine: Machine::presumed(), running: None };
+    let mut launcher = Launcher { channel, server, machine: Machine::presumed(), running: None };
     let served = launcher.serve();
     if let Some(running) = launcher.running.take() {
         running.end();
@@ -50,6 +41,7 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
 
 struct Launcher {
     channel: Wire,
+    server: i32,
     machine: Machine,
     running: Option<Running>,
 }
@@ -113,7 +105,9 @@ impl Launcher {
     fn carry_out(&mut self, order: Order) -> Result<(), WireError> {
         match order {
             Order::Plan(launch) => {
-                let told = match compiled(&launch, self.machine.probed()) {
+                let told = match Ground::of(&launch)
+                    .and_then(|mut ground| ground.compiled(&launch, self.machine.probed()))
+                {
                     Ok(found) => Told::Planned {
                         enforcement: enforcement(&launch, &found.plan),
                         listing: found.plan.listing(),
@@ -140,9 +134,9 @@ impl Launcher {
     }
 
     fn launch(&mut self, launch: Rc<super::Launch>) -> Result<(), WireError> {
-        let Self { channel, machine, .. } = self;
+        let Self { channel, server, machine, .. } = self;
         let terminal = launch.size.is_some();
-        match begin(&launch, machine, || channel.take_descriptor()) {
+        match begin(&launch, machine, *server, || channel.take_descriptor()) {
             Err(error) => channel.say(&error.told(), &[]),
             Ok((mut running, enforcement)) => {
                 if terminal {

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use weir_protocol::method::process::{Denial, End, Receivers, Usage};
 use weir_protocol::policy::Origin;
 use weir_protocol::{AbsPath, ByteString};
-use weir_sandbox_linux::control::{self, MAX_WORD_BYTES, Word};
+use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
 use weir_sandbox_linux::start::{First, end_descendants};
 
 use super::{Ended, Launch, sys};
@@ -24,7 +24,7 @@ const MAX_RECORDS: usize = 1000;
 pub(super) struct Running {
     first: First,
     control: OwnedFd,
-    own_pids: bool,
+    extent: Extent,
     started: Instant,
     end: Option<End>,
     denials: Vec<Denial>,
@@ -32,6 +32,15 @@ pub(super) struct Running {
     terminal: Option<OwnedFd>,
     /// What is held, to name the rule behind a refusal.
     launch: Rc<Launch>,
+}
+
+/// What belongs to a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// A PID namespace, which ends with its first process.
+    Namespace,
+    /// Everything that descends from the launcher, but for the server part, which is a child of the launcher too.
+    AllBut(i32),
 }
 
 /// Something that was heard from the first process.
@@ -51,12 +60,12 @@ impl Running {
     pub(super) fn new(
         first: First,
         control: OwnedFd,
-        own_pids: bool,
+        extent: Extent,
         started: Instant,
         launch: Rc<Launch>,
     ) -> Self {
         let (denials, repositories) = (Vec::new(), Vec::new());
-        Self { first, control, own_pids, started, end: None, denials, repositories, terminal: None, launch }
+        Self { first, control, extent, started, end: None, denials, repositories, terminal: None, launch }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -143,19 +152,14 @@ impl Running {
 
     /// Sends a signal to the command.
     pub(super) fn signal(&self, signal: i32, to: Receivers) -> Result<()> {
-        let to = match to {
-            Receivers::Group => control::Receivers::Group,
-            Receivers::Leader => control::Receivers::Leader,
-            Receivers::All => control::Receivers::All,
-        };
-        let order = control::Order { signal, to }.to_bytes();
+        let order = Order { signal, to }.to_bytes();
         rustix::net::send(&self.control, &order, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
     /// Ends everything at once: the first process takes its PID namespace with it, or ends what it has started.
     pub(super) fn end(&self) {
-        if self.own_pids {
+        if self.extent == Extent::Namespace {
             let _ = rustix::process::pidfd_send_signal(&self.first.handle, Signal::KILL);
         } else {
             let _ = rustix::net::shutdown(&self.control, Shutdown::Both);
@@ -166,8 +170,8 @@ impl Running {
     pub(super) fn reap(mut self) -> Ended {
         let account = sys::reap(self.first.pid).unwrap_or_default();
         while self.hear(RecvFlags::DONTWAIT) != Heard::End {}
-        if !self.own_pids {
-            end_descendants(super::launcher::server());
+        if let Extent::AllBut(server) = self.extent {
+            end_descendants(Some(server));
         }
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Ended {

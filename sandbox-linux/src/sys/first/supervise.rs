@@ -7,8 +7,9 @@ use super::super::process::exit;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use crate::broker::{Broker, Event, Events};
-use crate::control::{ORDER_BYTES, Order, Receivers, Word};
+use crate::control::{ORDER_BYTES, Order, Word};
 use crate::prepare::Prepared;
+use weir_protocol::method::process::Receivers;
 
 /// The command and what is heard of it.
 #[derive(Debug)]
