@@ -16,11 +16,11 @@ mod tree;
 
 use std::collections::BTreeMap;
 
+use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
 use weir_protocol::policy::{
     Access, Degradation, Filesystem, KernelFeature, NetworkMode, Origin, PathRule, Policy,
 };
-use weir_protocol::{AbsPath, policy};
 
 use crate::doctor;
 use crate::host::{Arch, CAP_SETPCAP, Host, Way};
@@ -50,12 +50,11 @@ pub fn compile(policy: &Policy, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     }
     let mut compiler = Compiler::new(policy, facts);
     let plan = compiler.plan();
-    let obstacle = doctor::obstacle(facts.host);
-    let refusal = |lacks| Refusal { profile: policy.profile().to_owned(), lacks, obstacle: obstacle.clone() };
-    match compiler.lacks {
-        lacks if lacks.is_empty() => plan.ok_or_else(|| refusal(lacks)),
-        lacks => Err(refusal(lacks)),
-    }
+    plan.filter(|_| compiler.lacks.is_empty()).ok_or_else(|| Refusal {
+        profile: policy.profile().to_owned(),
+        lacks: compiler.lacks,
+        obstacle: doctor::obstacle(facts.host),
+    })
 }
 
 /// The plan of the one profile under which no rule holds: its own session and the end of the tree, nothing else.
@@ -242,10 +241,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn needs(&self, network: Network, unix_sockets: bool) -> Needs {
-        let has = |feature| match self.policy.kernel().contains_key(&feature) {
-            true => Grant::Allowed,
-            false => Grant::Denied,
-        };
+        let has = |feature| if self.opens(feature) { Grant::Allowed } else { Grant::Denied };
         let own_ipc = self.way != Way::Bare && self.facts.host.namespaces(self.way).ipc.works();
         Needs {
             network,
@@ -268,11 +264,12 @@ impl<'a> Compiler<'a> {
     }
 
     fn note_globs(&mut self) {
-        if !self.filesystem.globs().is_empty() {
-            self.remarks.push("patterns hold for what was there when the command started".to_owned());
+        if self.filesystem.globs().is_empty() {
+            return;
         }
+        self.remarks.push("patterns hold for what was there when the command started".to_owned());
         let unreadable = &self.facts.survey.unreadable;
-        if let (Some((first, _)), false) = (unreadable.first(), self.filesystem.globs().is_empty()) {
+        if let Some((first, _)) = unreadable.first() {
             self.remarks.push(format!(
                 "{} directories cannot be read and are closed where a pattern could match in them, {first} among them",
                 unreadable.len()
@@ -293,7 +290,7 @@ impl<'a> Compiler<'a> {
         self.rule(path).map_or_else(|| Origin::implied("no rule covers it"), |rule| rule.origin.clone())
     }
 
-    fn opens(&self, feature: policy::KernelFeature) -> bool {
+    fn opens(&self, feature: KernelFeature) -> bool {
         self.policy.kernel().contains_key(&feature)
     }
 }

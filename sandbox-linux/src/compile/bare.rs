@@ -1,6 +1,6 @@
 //! Landlock and seccomp alone: what that cannot hold, told by rule and feature.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Degradation, PathRule};
@@ -20,7 +20,9 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
         compiler.lacks.push(Lack::Landlock { found: if usable { found } else { 0 }, needed: ABI_TRUNCATE });
     }
     compiler.give_up(Degradation::SharedProcesses, "processes of the host can be seen", Lack::Processes);
-    let lost = "mode, times and attributes of files that the user owns can be changed, whatever is granted";
+    // Landlock has no right for them up to its newest ABI (landlock(7), "Current limitations").
+    let lost =
+        "mode, owner, times and attributes of files that the user owns can be changed, whatever is granted";
     compiler.give_up(Degradation::SharedMetadata, lost, Lack::Metadata);
     if found < ABI_SCOPES {
         let lost = "processes of the host can be signalled, as far as the user may";
@@ -34,10 +36,6 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
     }
     carve_outs(compiler);
     settings(compiler);
-    // Landlock has no right for them up to its newest ABI (landlock(7), "Current limitations").
-    compiler.remarks.push(
-        "without a mount namespace, modes, owners, times and attributes of the user's own files can be changed everywhere".to_owned(),
-    );
 }
 
 /// The machine's settings belong to uid 0, and nothing here makes them read-only where all around them may be written.
@@ -85,22 +83,41 @@ fn carve_outs(compiler: &mut Compiler<'_>) {
     }
 }
 
+/// What is closed and there, sorted so that what lies below a place is found without looking at all.
+pub(super) struct Closed<'s>(BTreeSet<&'s [u8]>);
+
+impl<'s> Closed<'s> {
+    pub(super) fn of(compiler: &'s Compiler<'_>) -> Self {
+        let closed = compiler.facts.survey.closed_inside(compiler.policy);
+        Self(closed.map(AbsPath::as_bytes).collect())
+    }
+
+    /// Whether `path` or something below it is closed.
+    fn reaches(&self, path: &AbsPath) -> bool {
+        let below = if path.is_root() { b"/".to_vec() } else { [path.as_bytes(), b"/"].concat() };
+        let next = self.0.range(below.as_slice()..).next();
+        self.0.contains(path.as_bytes()) || next.is_some_and(|closed| closed.starts_with(&below))
+    }
+}
+
 /// Grants `path`, or where something is closed inside, all that is beside it.
-pub(super) fn grant(compiler: &Compiler<'_>, path: &AbsPath, found: &mut BTreeMap<AbsPath, Access>) {
-    let survey = compiler.facts.survey;
+pub(super) fn grant(
+    compiler: &Compiler<'_>,
+    closed: &Closed<'_>,
+    path: &AbsPath,
+    found: &mut BTreeMap<AbsPath, Access>,
+) {
     let access = compiler.access(path);
-    let mut closed = survey.closed_inside(compiler.policy);
     if access == Access::None || found.contains_key(path) {
         return;
     }
-    let is_closed = |closed: &AbsPath| access == Access::Read && closed.starts_with(path);
-    if !closed.any(is_closed) {
+    if access != Access::Read || !closed.reaches(path) {
         found.insert(path.clone(), access);
         return;
     }
-    for name in survey.siblings.get(path).into_iter().flatten() {
+    for name in compiler.facts.survey.siblings.get(path).into_iter().flatten() {
         let Ok(beside) = path.join(name) else { continue };
-        grant(compiler, &beside, found);
+        grant(compiler, closed, &beside, found);
     }
 }
 

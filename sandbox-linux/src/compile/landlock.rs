@@ -5,12 +5,13 @@
 //! mount can pass; without mounts (`bare`), Landlock holds everything and what it cannot hold is refused before.
 //! Bits and meanings: `linux/landlock.h`, landlock(7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, KernelFeature};
 
 use super::Compiler;
+use super::bare::{self, Closed};
 use crate::host::Way;
 use crate::plan::{Landlock, LandlockRule};
 use crate::seccomp::Network;
@@ -108,8 +109,8 @@ fn granted(compiler: &Compiler<'_>) -> Vec<(AbsPath, Access)> {
     let rules = compiler.filesystem.rules().iter();
     let rules = rules.filter(|rule| rule.access > Access::None && exists(compiler, &rule.path));
     if compiler.way == Way::Bare {
-        let mut found = BTreeMap::new();
-        rules.for_each(|rule| super::bare::grant(compiler, &rule.path, &mut found));
+        let (closed, mut found) = (Closed::of(compiler), BTreeMap::new());
+        rules.for_each(|rule| bare::grant(compiler, &closed, &rule.path, &mut found));
         return found.into_iter().collect();
     }
     rules.map(|rule| (rule.path.clone(), rule.access)).collect()
@@ -130,15 +131,29 @@ fn rules(compiler: &Compiler<'_>, known: u64) -> Vec<LandlockRule> {
         }
     }
     wanted.sort();
-    let mut rules: Vec<LandlockRule> = Vec::new();
+    // Whatever lies above a place stands before it. Rights by place, with those that it has from above.
+    let mut held: HashMap<AbsPath, u64> = HashMap::new();
+    let mut rules = Vec::new();
     for (at, rights) in wanted {
-        let inherited =
-            rules.iter().filter(|rule| at.starts_with(&rule.at)).fold(0, |all, rule| all | rule.rights);
+        let inherited = inherited(&held, &at);
         if rights & !inherited != 0 {
+            held.insert(at.clone(), rights | inherited);
             rules.push(LandlockRule { at, rights });
         }
     }
     rules
+}
+
+/// The rights of the nearest place at or above `path` that has any.
+fn inherited(held: &HashMap<AbsPath, u64>, path: &AbsPath) -> u64 {
+    let mut next = Some(path.clone());
+    while let Some(path) = next {
+        if let Some(rights) = held.get(&path) {
+            return *rights;
+        }
+        next = path.parent();
+    }
+    0
 }
 
 fn exists(compiler: &Compiler<'_>, path: &AbsPath) -> bool {
