@@ -14,11 +14,16 @@ use crate::profile::ceiling::Caller;
 /// Answers one control message. Every message gets an answer, also one that is no request.
 #[must_use]
 pub fn answer(payload: &[u8]) -> Response {
-    let (id, outcome) = match serde_json::from_slice::<Request>(payload) {
-        Ok(request) => (Some(request.id), call(request.call)),
-        Err(error) => (request_id(payload), Err(bad_request(payload, &error))),
-    };
-    response(id, outcome)
+    read(payload).map_or_else(|refusal| refusal, |request| response(Some(request.id), call(request.call)))
+}
+
+/// Reads one control message.
+///
+/// # Errors
+/// The answer to what is no request.
+pub(crate) fn read(payload: &[u8]) -> Result<Request, Response> {
+    serde_json::from_slice(payload)
+        .map_err(|error| response(request_id(payload), Err(bad_request(payload, &error))))
 }
 
 /// An answer to the request `id`.
@@ -31,7 +36,8 @@ pub fn response(id: Option<u64>, outcome: Result<Value, Error>) -> Response {
     Response { jsonrpc: JSON_RPC.to_owned(), id, result, error }
 }
 
-fn call(call: Call) -> Result<Value, Error> {
+/// Carries out a call that starts nothing.
+pub(crate) fn call(call: Call) -> Result<Value, Error> {
     let result = match call {
         Call::PolicyCheck(params) => serde_json::to_value(policy::check(&params)?),
         Call::PolicyShow(params) => serde_json::to_value(policy::show(&params)?),

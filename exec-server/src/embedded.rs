@@ -14,14 +14,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Signal};
 use serde_json::Value;
 use weir_protocol::method::process::{
-    End, Event, Exited, Notification, Planned, ProcessId, Receivers, Started,
+    End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started,
 };
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 
 use crate::answer::process::startable;
-use crate::answer::{answer, response};
+use crate::answer::{self, read, response};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
-use crate::launch::{Ended, Order, Told, launcher};
+use crate::launch::{Ended, Order, Source, Told, launcher};
 use crate::wire::{Read, Wire, WireError};
 
 /// The number of the one command of a connection.
@@ -165,11 +165,11 @@ impl Session {
     }
 
     fn request(&mut self, payload: &[u8]) -> Result<(), WireError> {
-        let Ok(request) = serde_json::from_slice::<Request>(payload) else {
-            return self.client.say(&answer(payload), &[]);
+        let Request { id, call, .. } = match read(payload) {
+            Ok(request) => request,
+            Err(refusal) => return self.client.say(&refusal, &[]),
         };
-        let id = request.id;
-        let outcome = match request.call {
+        let outcome = match call {
             Call::ProcessStart(start) => self.start(id, &start),
             Call::ProcessPlan(start) => self.plan(id, &start),
             Call::ProcessSignal(signal) => {
@@ -178,23 +178,18 @@ impl Session {
                 self.signals.push_back(Some(id));
                 Ok(None)
             }
-            _ => return self.client.say(&answer(payload), &[]),
+            call => answer::call(call).map(Some),
         };
-        match outcome {
-            Ok(None) => Ok(()),
-            Ok(Some(value)) => self.client.say(&response(Some(id), Ok(value)), &[]),
-            Err(error) => self.client.say(&response(Some(id), Err(error)), &[]),
+        match outcome.transpose() {
+            None => Ok(()),
+            Some(outcome) => self.client.say(&response(Some(id), outcome), &[]),
         }
     }
 
-    fn start(
-        &mut self,
-        id: u64,
-        start: &weir_protocol::method::process::Start,
-    ) -> Result<Option<Value>, Error> {
+    fn start(&mut self, id: u64, start: &Start) -> Result<Option<Value>, Error> {
         self.check_idle()?;
         let startable = startable(start)?;
-        let count = startable.launch.stdio.iter().filter(|source| **source == crate::launch::Source::Passed);
+        let count = startable.launch.stdio.iter().filter(|source| **source == Source::Passed);
         let passed: Vec<OwnedFd> = count.map_while(|_| self.client.take_descriptor()).collect();
         let passed: Vec<BorrowedFd<'_>> = passed.iter().map(std::os::fd::AsFd::as_fd).collect();
         self.deadline = startable.limit_ms.map(|limit_ms| Deadline {
@@ -205,11 +200,7 @@ impl Session {
         self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
     }
 
-    fn plan(
-        &mut self,
-        id: u64,
-        start: &weir_protocol::method::process::Start,
-    ) -> Result<Option<Value>, Error> {
+    fn plan(&mut self, id: u64, start: &Start) -> Result<Option<Value>, Error> {
         self.check_idle()?;
         let launch = startable(start)?.launch;
         self.order(id, &Order::Plan(Box::new(launch)), &[])
