@@ -23,6 +23,21 @@ fn shell(script: &str) -> [&str; 3] {
     ["sh", "-c", script]
 }
 
+/// An interactive shell, at its prompt.
+fn bash(runner: &Runner) -> Screen {
+    let mut bash = runner.place.command("bash");
+    bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "@ ").env("FAKE_LOG", runner.place.path("log"));
+    let mut screen = Screen::start(bash, ALL);
+    screen.sees("@ ");
+    screen
+}
+
+/// Leaves the shell.
+fn leave(mut screen: Screen) {
+    screen.types("exit 0\r");
+    assert_eq!(screen.ends().0.code(), Some(0));
+}
+
 #[test]
 fn the_command_has_a_terminal_of_its_own() {
     for runner in Runner::each("terminal") {
@@ -119,11 +134,8 @@ fn the_size_follows() {
 #[test]
 fn a_stopped_command_stops_the_job_and_goes_on_with_it() {
     for runner in Runner::each("jobs") {
-        let mut bash = runner.place.command("bash");
-        bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "@ ").env("FAKE_LOG", runner.place.path("log"));
-        let mut screen = Screen::start(bash, ALL);
         let line = runner.line("bash -c 'echo rea\"\"dy; read line; echo got:$line; exit 6'");
-        screen.sees("@ ");
+        let mut screen = bash(&runner);
         for _ in 0..2 {
             screen.types(&format!("{line}\r"));
             screen.sees("ready\r\n");
@@ -142,18 +154,14 @@ fn a_stopped_command_stops_the_job_and_goes_on_with_it() {
             screen.sees("code 6\r\n");
             screen.sees("@ ");
         }
-        screen.types("exit 0\r");
-        assert_eq!(screen.ends().0.code(), Some(0));
+        leave(screen);
     }
 }
 
 #[test]
 fn a_background_job_leaves_the_terminal_alone_until_it_is_called() {
     for runner in Runner::each("background") {
-        let mut bash = runner.place.command("bash");
-        bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "@ ").env("FAKE_LOG", runner.place.path("log"));
-        let mut screen = Screen::start(bash, ALL);
-        screen.sees("@ ");
+        let mut screen = bash(&runner);
         let line = runner.line("sh -c 'echo rea\"\"dy; read line; echo got:$line'");
         screen.types(&format!("{line} &\r"));
         // Both terminals end the line, for this one is not raw.
@@ -166,8 +174,7 @@ fn a_background_job_leaves_the_terminal_alone_until_it_is_called() {
         screen.types("hello\r");
         screen.sees("got:hello\r\n");
         screen.sees("@ ");
-        screen.types("exit 0\r");
-        assert_eq!(screen.ends().0.code(), Some(0));
+        leave(screen);
     }
 }
 
@@ -195,12 +202,9 @@ fn child_of(screen: &Screen) -> Pid {
 #[test]
 fn a_script_around_the_command_stops_with_it() {
     for runner in Runner::each("script") {
-        let mut bash = runner.place.command("bash");
-        bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "@ ").env("FAKE_LOG", runner.place.path("log"));
         let line = runner.line("sh -c 'echo rea\"\"dy; read line; echo got:$line'");
         runner.place.write("project/script.sh", &format!("{line}\necho after\n"));
-        let mut screen = Screen::start(bash, ALL);
-        screen.sees("@ ");
+        let mut screen = bash(&runner);
         screen.types("sh script.sh\r");
         screen.sees("ready\r\n");
         screen.types("\u{1a}");
@@ -212,8 +216,7 @@ fn a_script_around_the_command_stops_with_it() {
         screen.sees("got:x\r\n");
         screen.sees("after\r\n");
         screen.sees("@ ");
-        screen.types("exit 0\r");
-        assert_eq!(screen.ends().0.code(), Some(0));
+        leave(screen);
     }
 }
 
@@ -233,10 +236,7 @@ fn without_a_shell_to_continue_it_nothing_stops() {
 #[test]
 fn a_job_without_a_terminal_of_its_own_stops_and_is_interrupted_as_well() {
     for runner in Runner::each("plain-jobs") {
-        let mut bash = runner.place.command("bash");
-        bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "@ ").env("FAKE_LOG", runner.place.path("log"));
-        let mut screen = Screen::start(bash, ALL);
-        screen.sees("@ ");
+        let mut screen = bash(&runner);
         let line = runner.line("--tty never sh -c 'echo rea\"\"dy; read line; echo got:$line; exec cat'");
         screen.types(&format!("{line}\r"));
         screen.sees("ready\r\n");
@@ -252,8 +252,7 @@ fn a_job_without_a_terminal_of_its_own_stops_and_is_interrupted_as_well() {
         screen.sees("@ ");
         screen.types("echo code $?\r");
         screen.sees("code 130\r\n");
-        screen.types("exit 0\r");
-        assert_eq!(screen.ends().0.code(), Some(0));
+        leave(screen);
     }
 }
 

@@ -5,17 +5,17 @@
 
 #![allow(clippy::print_stdout, reason = "the numbers are what a benchmark is for")]
 
-use std::collections::BTreeMap;
+#[path = "../tests/support/policy.rs"]
+mod policy;
+
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use policy::of_rules;
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{
-    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Network, NetworkParts,
-    Origin, PathRule, Policy, PolicyParts, Resources, Sourced,
-};
+use weir_protocol::policy::{Access, Glob, Policy, PolicyParts};
 use weir_sandbox_linux::survey::Survey;
 
 const DIRECTORIES: usize = 6_000;
@@ -43,25 +43,7 @@ fn tree(root: &Path) -> std::io::Result<()> {
 }
 
 fn policy(root: &AbsPath, access: Access, patterns: &[&str]) -> Policy {
-    let origin = || Origin::implied("a benchmark");
-    let rule = PathRule { path: root.clone(), access, origin: origin(), via: None, overruled: Vec::new() };
-    let globs = patterns.iter().filter_map(|pattern| Glob::below(root, pattern).ok());
-    let parts = FilesystemParts {
-        rules: vec![rule],
-        globs: globs.map(|pattern| GlobRule { pattern, origin: origin() }).collect(),
-        ..FilesystemParts::default()
-    };
-    PolicyParts {
-        profile: "benchmark".to_owned(),
-        confinement: Sourced { value: Confinement::Managed, origin: origin() },
-        filesystem: Filesystem::new(parts),
-        network: Network::new(NetworkParts::default()),
-        resources: Resources::default(),
-        environment: Environment::default(),
-        degradations: BTreeMap::new(),
-        kernel: BTreeMap::new(),
-    }
-    .into()
+    of_rules(&[(root, access)], patterns.iter().filter_map(|pattern| Glob::below(root, pattern).ok()))
 }
 
 fn plain(path: &Path) -> usize {

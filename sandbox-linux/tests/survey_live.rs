@@ -2,21 +2,20 @@
 //! executes.
 #![cfg(target_os = "linux")]
 
+#[path = "support/policy.rs"]
+mod policy;
 #[path = "support/skip.rs"]
 mod skip;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use policy::of_rules;
 use skip::skip;
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{
-    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Network, NetworkParts,
-    Origin, PathRule, Policy, PolicyParts, Resources, Sourced,
-};
+use weir_protocol::policy::{Access, Glob, Policy};
 use weir_sandbox_linux::survey::{Kind, Match, Survey, SurveyError};
 
 /// Tells a copy of this binary what to try.
@@ -38,31 +37,8 @@ fn survey_for_another_test() {
 
 /// A writable tree with a pattern for `*.env`.
 fn policy(root: &AbsPath) -> Policy {
-    let origin = || Origin::implied("a test");
-    let rule = PathRule {
-        path: root.clone(),
-        access: Access::Write,
-        origin: origin(),
-        via: None,
-        overruled: Vec::new(),
-    };
     let pattern = Glob::below(root, "**/*.env").unwrap_or_else(|error| panic!("{error}"));
-    let parts = FilesystemParts {
-        rules: vec![rule],
-        globs: vec![GlobRule { pattern, origin: origin() }],
-        ..FilesystemParts::default()
-    };
-    PolicyParts {
-        profile: "test".to_owned(),
-        confinement: Sourced { value: Confinement::Managed, origin: origin() },
-        filesystem: Filesystem::new(parts),
-        network: Network::new(NetworkParts::default()),
-        resources: Resources::default(),
-        environment: Environment::default(),
-        degradations: BTreeMap::new(),
-        kernel: BTreeMap::new(),
-    }
-    .into()
+    of_rules(&[(root, Access::Write)], [pattern])
 }
 
 fn tree() -> (tempfile::TempDir, AbsPath) {

@@ -7,14 +7,15 @@ use std::path::Path;
 
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{
-    Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Network, NetworkParts,
-    Operation, Origin, PathRule, Policy, PolicyParts, Request, Resources, RuleRef, Sourced,
+    Access, Confinement, Glob, Operation, Policy, PolicyParts, Request, RuleRef, Sourced,
 };
 
 use super::{Kind, Match, SMALL_PATTERNS_BYTES, Survey, SurveyError};
 
 mod property;
 mod repositories;
+#[path = "../../tests/support/policy.rs"]
+mod rules;
 
 pub(super) fn path(text: impl AsRef<[u8]>) -> AbsPath {
     AbsPath::parse(text).unwrap()
@@ -22,31 +23,7 @@ pub(super) fn path(text: impl AsRef<[u8]>) -> AbsPath {
 
 /// A policy of path rules and denying patterns.
 pub(super) fn policy(rules: &[(&AbsPath, Access)], patterns: &[&str]) -> Policy {
-    let origin = || Origin::implied("a test");
-    let rule = |(path, access): &(&AbsPath, Access)| PathRule {
-        path: (*path).clone(),
-        access: *access,
-        origin: origin(),
-        via: None,
-        overruled: Vec::new(),
-    };
-    let glob = |text: &&str| GlobRule { pattern: Glob::absolute(text).unwrap(), origin: origin() };
-    let parts = FilesystemParts {
-        rules: rules.iter().map(rule).collect(),
-        globs: patterns.iter().map(glob).collect(),
-        ..FilesystemParts::default()
-    };
-    PolicyParts {
-        profile: "test".to_owned(),
-        confinement: Sourced { value: Confinement::Managed, origin: origin() },
-        filesystem: Filesystem::new(parts),
-        network: Network::new(NetworkParts::default()),
-        resources: Resources::default(),
-        environment: Environment::default(),
-        degradations: BTreeMap::new(),
-        kernel: BTreeMap::new(),
-    }
-    .into()
+    rules::of_rules(rules, patterns.iter().map(|text| Glob::absolute(text).unwrap()))
 }
 
 /// The pattern that denies `path`, by its position.
