@@ -12,7 +12,7 @@ mod wiring;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH};
 use weir_protocol::method::Call;
@@ -158,7 +158,9 @@ impl Attendance<'_> {
         };
         let watched = sources.iter().filter(|source| of_interest(source)).flatten();
         let mut watched: Vec<_> = watched.map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-        while let Err(error) = poll(&mut watched, None) {
+        let longest = self.relay.as_ref().and_then(Relay::look_again);
+        let longest = longest.and_then(|longest| Timespec::try_from(longest).ok());
+        while let Err(error) = poll(&mut watched, longest.as_ref()) {
             if error != Errno::INTR {
                 return Err(error.into());
             }

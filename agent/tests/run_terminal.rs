@@ -233,6 +233,32 @@ fn without_a_shell_to_continue_it_nothing_stops() {
     }
 }
 
+/// As in a container whose terminal belongs to a session outside: groups and sessions out there have the number 0 inside.
+#[test]
+fn in_a_pid_namespace_of_its_own_it_takes_the_terminal_and_nothing_stops() {
+    let unshare = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    if !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|status| status.success()) {
+        return weir_tests::skip("run::namespace", "no PID namespace can be made here");
+    }
+    for runner in Runner::each("namespace") {
+        let mut command = runner.place.command("unshare");
+        let line = runner.line("sh -c 'echo ready; read line; echo got:$line'");
+        command
+            .args(unshare)
+            .args(["sh", "-c", &format!("{line}; echo code $?")])
+            .env("FAKE_LOG", "/dev/null");
+        let mut screen = Screen::start(command, ALL);
+        screen.sees("ready\r\n");
+        assert!(!screen.is_cooked());
+        screen.types("\u{1a}");
+        screen.types("x\r");
+        screen.sees("got:x\r\n");
+        screen.sees("code 0\r\n");
+        assert!(screen.is_cooked());
+        screen.ends();
+    }
+}
+
 #[test]
 fn a_job_without_a_terminal_of_its_own_stops_and_is_interrupted_as_well() {
     for runner in Runner::each("plain-jobs") {

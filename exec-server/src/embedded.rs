@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{DumpableBehavior, Signal};
 use serde_json::Value;
 use weir_protocol::method::process::{
@@ -22,7 +22,7 @@ use crate::answer::process::startable;
 use crate::answer::{self, read, response};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
-use crate::wire::{Read, Wire, WireError};
+use crate::wire::{self, Read, Wire, WireError};
 
 /// The number of the one command of a connection.
 const ONLY: ProcessId = 1;
@@ -130,7 +130,7 @@ impl Session {
             if self.stage == Stage::Over {
                 return Ok(());
             }
-            let read = match self.wait() {
+            let read = match self.wait()? {
                 Ready::Client => self.client.read()?,
                 Ready::Launcher => self.launcher.read()?,
                 Ready::Time => {
@@ -144,21 +144,19 @@ impl Session {
         }
     }
 
-    fn wait(&self) -> Ready {
+    fn wait(&self) -> Result<Ready, WireError> {
         let watch = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
         let mut watched = [watch(self.launcher.as_fd()), watch(self.client.as_fd())];
         loop {
             let left = self.deadline.map(|deadline| deadline.at.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
-                return Ready::Time;
+                return Ok(Ready::Time);
             }
             let left = left.and_then(|left| Timespec::try_from(left).ok());
-            if poll(&mut watched, left.as_ref()).is_err() {
-                continue;
-            }
+            wire::wait(&mut watched, left.as_ref())?;
             match watched.each_ref().map(|entry| !entry.revents().is_empty()) {
-                [true, _] => return Ready::Launcher,
-                [_, true] => return Ready::Client,
+                [true, _] => return Ok(Ready::Launcher),
+                [_, true] => return Ok(Ready::Client),
                 _ => {}
             }
         }

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use rustix::event::{PollFd, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -156,6 +157,21 @@ impl Wire {
 impl AsFd for Wire {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+/// Waits until one of these can be read or has ended, or the time is over. A signal interrupts nothing.
+///
+/// # Errors
+/// poll(2)'s: waiting again would only fail again.
+pub(crate) fn wait(watched: &mut [PollFd<'_>], left: Option<&Timespec>) -> Result<(), WireError> {
+    loop {
+        match poll(watched, left) {
+            Err(rustix::io::Errno::INTR) if left.is_none() => {}
+            // The caller looks at the clock, and waits for what is left of the time.
+            Ok(_) | Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(io::Error::from(errno).into()),
+        }
     }
 }
 

@@ -2,13 +2,18 @@
 //!
 //! Stops this process, and never a command. Only [`run`](super::run) calls this.
 
-use rustix::process::{Pid, Signal, getpgid, getpgrp, getppid, getsid, kill_current_process_group};
+use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid};
+use rustix::process::{Signal, kill_current_process_group};
 use signal_hook::consts::{SIGCONT, SIGSTOP, SIGTSTP};
 
 use super::signals::Signals;
 
 /// Most processes between this one and the shell that are looked at.
 const MAX_ANCESTORS: usize = 64;
+
+/// What a parent, group or session outside of this PID namespace is called here (pid_namespaces(7)). rustix takes it for a
+/// mistake of the kernel's.
+const ELSEWHERE: Pid = Pid::from_raw(0);
 
 /// Who stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +41,13 @@ pub(super) fn stop(scope: Scope, signals: &mut Signals) -> Vec<i32> {
 /// (setpgid(2), "orphaned"). Looks at this process and its ancestors in the group.
 pub(super) fn can_be_continued() -> bool {
     let (group, session) = (getpgrp(), getsid(None).ok());
-    let mut next = getppid();
+    let mut ancestor = getppid();
     for _ in 0..MAX_ANCESTORS {
-        let Some(ancestor) = next else { return false };
+        if ancestor == ELSEWHERE {
+            return false;
+        }
         match getpgid(Some(ancestor)) {
-            Ok(other) if other == group => next = parent(ancestor),
+            Ok(other) if other == group => ancestor = parent(ancestor).unwrap_or(ELSEWHERE),
             Ok(_) => return getsid(Some(ancestor)).ok() == session,
             Err(_) => return false,
         }
@@ -50,9 +57,9 @@ pub(super) fn can_be_continued() -> bool {
 
 /// The parent of a process (proc_pid_stat(5), field 4).
 fn parent(of: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", of.as_raw_nonzero())).ok()?;
+    let stat = std::fs::read_to_string(format!("/proc/{of}/stat")).ok()?;
     let after_name = stat.rsplit_once(')')?.1;
-    Pid::from_raw(after_name.split_whitespace().nth(1)?.parse().ok()?)
+    Some(Pid::from_raw(after_name.split_whitespace().nth(1)?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -61,7 +68,7 @@ mod tests {
 
     #[test]
     fn parents_are_found() {
-        assert_eq!(parent(rustix::process::getpid()), getppid());
-        assert_eq!(parent(Pid::INIT), None);
+        assert_eq!(parent(Pid::this()), Some(getppid()));
+        assert_eq!(parent(Pid::from_raw(1)), Some(ELSEWHERE));
     }
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::fs::{Mode, OFlags};
@@ -110,10 +111,15 @@ impl Relay {
         let shows = self.screen.is_empty() && matches!(self.stage, Stage::Running | Stage::Ending);
         let of_master = when(shows, PollFlags::IN) | when(!self.keys.is_empty(), PollFlags::OUT);
         [
-            self.terminal.typed().map(|typed| (typed, when(reads, PollFlags::IN))),
+            Some((stdin(), when(reads && self.terminal.is_readable(), PollFlags::IN))),
             self.master.as_ref().map(|master| (master.as_fd(), of_master)),
             Some((self.output.as_fd(), when(!self.screen.is_empty(), PollFlags::OUT))),
         ]
+    }
+
+    /// The longest that [`Self::turn`] may wait although nothing is ready.
+    pub(super) fn look_again(&self) -> Option<Duration> {
+        self.terminal.look_again().filter(|_| self.has_input)
     }
 
     /// Moves what can be moved.

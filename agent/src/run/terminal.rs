@@ -4,18 +4,20 @@
 //! Only [`relay`](super::relay) and [`wiring`](super::wiring) call this.
 
 use std::io::IsTerminal;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, Once, PoisonError};
+use std::time::Duration;
 
-use rustix::event::{Timespec, epoll};
+use nix::unistd::getpgrp;
 use rustix::io::Errno;
-use rustix::process::getpgrp;
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
 
 /// Size where no terminal tells one, in rows and columns: what terminals have had since the VT100.
 const DEFAULT_SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+
+/// How often a process in the background looks whether it has been called: a shell's `fg` need not tell a job that runs. Short
+/// beside the time a person takes from there to the first key, and long beside what a look costs.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How the terminal was before it was taken; nothing while it is not taken.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -25,9 +27,6 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 pub(super) struct CallerTerminal {
     exists: bool,
     is_taken: bool,
-    /// In the background: tells once of each line that is typed, for whoever reads it. A shell's `fg` need not tell a job that
-    /// runs, so this is where it is noticed. Polling the terminal itself would tell of one unread line without end.
-    typed: Option<OwnedFd>,
 }
 
 impl CallerTerminal {
@@ -41,7 +40,7 @@ impl CallerTerminal {
                 next(panic);
             }));
         });
-        Self { exists: std::io::stdin().is_terminal(), is_taken: false, typed: None }
+        Self { exists: std::io::stdin().is_terminal(), is_taken: false }
     }
 
     /// Whether what is typed may be read: standard input is no terminal, or this process holds it.
@@ -49,25 +48,17 @@ impl CallerTerminal {
         !self.exists || self.is_taken
     }
 
-    /// What to poll to learn that something was typed, or that it is time for another [`Self::take`].
-    pub(super) fn typed(&self) -> Option<BorrowedFd<'_>> {
-        if self.is_readable() { Some(stdin()) } else { self.typed.as_ref().map(AsFd::as_fd) }
+    /// In the background: when it is time for another [`Self::take`].
+    pub(super) fn look_again(&self) -> Option<Duration> {
+        (!self.is_readable()).then_some(LOOK_AGAIN)
     }
 
     /// Makes the terminal raw where this process is in the foreground. After a stop, whatever a shell has set meanwhile is
     /// replaced; what is given back at the end is how the terminal was when it was taken.
     pub(super) fn take(&mut self) {
-        if !self.exists {
+        if !self.exists || !is_foreground() {
             return;
         }
-        if !is_foreground() {
-            self.typed = typed().ok();
-            // A line that came before may have been this process's, if it has been called in the meantime.
-            if !is_foreground() {
-                return;
-            }
-        }
-        self.typed = None;
         let Ok(found) = tcgetattr(stdin()) else { return };
         let mut raw = found.clone();
         raw.make_raw();
@@ -88,17 +79,6 @@ impl Drop for CallerTerminal {
     }
 }
 
-/// An epoll instance that is readable once for each time something arrives at standard input (epoll(7), edge-triggered). What
-/// is there already does not count: it was not typed for this process.
-fn typed() -> rustix::io::Result<OwnedFd> {
-    let instance = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-    epoll::add(&instance, stdin(), epoll::EventData::new_u64(0), flags)?;
-    let mut events = [const { MaybeUninit::uninit() }; 1];
-    epoll::wait(&instance, &mut events, Some(&Timespec::default()))?;
-    Ok(instance)
-}
-
 /// The size of the caller's terminal.
 pub(super) fn size() -> Winsize {
     tcgetwinsize(stdout()).or_else(|_| tcgetwinsize(stdin())).unwrap_or(DEFAULT_SIZE)
@@ -107,7 +87,7 @@ pub(super) fn size() -> Winsize {
 /// Also where nobody can tell: the terminal controls another session, or belongs to a group outside of this PID namespace.
 fn is_foreground() -> bool {
     match tcgetpgrp(stdin()) {
-        Ok(group) => group == getpgrp(),
+        Ok(group) => group.as_raw_nonzero().get() == getpgrp().as_raw(),
         Err(error) => matches!(error, Errno::NOTTY | Errno::OPNOTSUPP),
     }
 }

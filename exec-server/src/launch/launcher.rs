@@ -4,7 +4,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
 use weir_protocol::method::code;
@@ -13,7 +13,7 @@ use super::begin::{Ground, begin, enforcement};
 use super::machine::Machine;
 use super::running::{Heard, Running};
 use super::{Order, Told, sys};
-use crate::wire::{Read, Wire, WireError};
+use crate::wire::{self, Read, Wire, WireError};
 
 /// Serves the server part until it is gone or its one command has ended; ends what runs then.
 #[must_use]
@@ -66,7 +66,7 @@ impl Launcher {
             while let Some(order) = self.channel.take()? {
                 self.carry_out(serde_json::from_slice(&order)?)?;
             }
-            match self.wait() {
+            match self.wait()? {
                 Ready::Orders => {
                     if self.channel.read()? == Read::End {
                         return Ok(());
@@ -78,26 +78,24 @@ impl Launcher {
         }
     }
 
-    fn wait(&self) -> Ready {
+    fn wait(&self) -> Result<Ready, WireError> {
         let watch = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
         let running = self.running.as_ref();
         let more: Vec<BorrowedFd<'_>> =
             running.map(|running| vec![running.control(), running.handle()]).unwrap_or_default();
         let mut watched: Vec<_> = std::iter::once(self.channel.as_fd()).chain(more).map(watch).collect();
         loop {
-            if poll(&mut watched, None).is_err() {
-                continue;
-            }
+            wire::wait(&mut watched, None)?;
             let ready = |at: usize| watched.get(at).is_some_and(|entry| !entry.revents().is_empty());
             // The end first: a first process that is gone has nothing more to tell but what reaping hears.
             if ready(2) {
-                return Ready::End;
+                return Ok(Ready::End);
             }
             if ready(1) {
-                return Ready::Words;
+                return Ok(Ready::Words);
             }
             if ready(0) {
-                return Ready::Orders;
+                return Ok(Ready::Orders);
             }
         }
     }

@@ -48,7 +48,9 @@ pub(super) fn room() -> &'static Path {
         let target = built().parent().map(|target| target.join("tmp")).unwrap_or_default();
         let root = PathBuf::from("/srv");
         let _ = fs::create_dir(&target);
-        let fits = |place: &PathBuf| is_reachable(place) && tempfile::tempdir_in(place).is_ok();
+        let fits = |place: &PathBuf| {
+            !is_temporary(place) && is_reachable(place) && tempfile::tempdir_in(place).is_ok()
+        };
         [target, root].into_iter().find(fits).unwrap_or_else(|| PathBuf::from("/tmp"))
     })
 }
@@ -83,6 +85,12 @@ fn build(directory: &Path) {
     }
     let status = must(command.status(), directory);
     assert!(status.success(), "the programs could not be built");
+}
+
+/// Whether a command under a profile that does not grant it finds something else there.
+fn is_temporary(directory: &Path) -> bool {
+    let temporary = ["/tmp", "/var/tmp"].map(PathBuf::from).into_iter().chain([std::env::temp_dir()]);
+    temporary.into_iter().any(|temporary| directory.starts_with(temporary))
 }
 
 /// Whether the users of all ways can pass through each directory on the way: this one, or where root tests, another.

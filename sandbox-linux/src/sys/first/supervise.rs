@@ -1,7 +1,7 @@
 //! The first process's watch over the command: reaps whatever ends, tells what happens to the command, forwards signals, and
 //! ends everything when the command or the launcher is gone.
 
-use super::super::abi::check_int;
+use super::super::abi::{check_int, errno};
 use super::super::descendants::{self, Bound};
 use super::super::process::exit;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -58,6 +58,7 @@ pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, mut charg
                 }
                 None => break super::FAILED,
             },
+            Heard::Failure => break super::FAILED,
         }
     };
     if !prepared.own_pids {
@@ -70,6 +71,8 @@ enum Heard {
     Calls,
     Children,
     Orders,
+    /// poll(2) itself.
+    Failure,
 }
 
 fn wait(control: libc::c_int, charge: &Charge) -> Heard {
@@ -81,6 +84,8 @@ fn wait(control: libc::c_int, charge: &Charge) -> Heard {
         // SAFETY: three valid entries.
         let ready = unsafe { libc::poll(descriptors.as_mut_ptr(), 3, -1) };
         match descriptors.map(|entry| entry.revents != 0) {
+            // Waiting again would only fail again: as if the launcher were gone.
+            _ if ready < 0 && errno() != libc::EINTR => return Heard::Failure,
             _ if ready <= 0 => {}
             [true, ..] => return Heard::Children,
             [_, true, _] => return Heard::Orders,
