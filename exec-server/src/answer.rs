@@ -43,7 +43,17 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
         Call::PolicyShow(params) => serde_json::to_value(policy::show(&params)?),
         Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
         Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
-        Call::ProcessPlan(_) | Call::ProcessStart(_) | Call::ProcessSignal(_) => {
+        Call::Hello(_)
+        | Call::ProcessPlan(_)
+        | Call::ProcessStart(_)
+        | Call::ProcessSignal(_)
+        | Call::ProcessKill(_)
+        | Call::ProcessCloseInput(_)
+        | Call::ProcessResize(_)
+        | Call::ProcessWait(_)
+        | Call::ProcessList
+        | Call::ProcessAttach(_)
+        | Call::ProcessForget(_) => {
             return Err(Error { code: code::STATE, message: "this stream carries no commands".to_owned() });
         }
         Call::HostDoctor => doctor().and_then(serde_json::to_value),

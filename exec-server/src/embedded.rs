@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{DumpableBehavior, Signal};
 use serde_json::Value;
 use weir_protocol::method::process::{
-    End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started,
+    End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 
@@ -186,6 +186,10 @@ impl Session {
 
     fn start(&mut self, id: u64, start: &Start) -> Result<Option<Value>, Error> {
         self.check_idle()?;
+        if matches!(start.stdio, Stdio::Pipes { .. } | Stdio::Carried { .. }) {
+            let message = "this server carries no streams; one that listens does".to_owned();
+            return Err(Error { code: code::STATE, message });
+        }
         let startable = startable(start)?;
         let count = startable.launch.stdio.iter().filter(|source| **source == Source::Passed);
         let passed: Vec<OwnedFd> = count.map_while(|_| self.client.take_descriptor()).collect();

@@ -145,7 +145,7 @@ impl Wire {
     /// # Errors
     /// [`WireError::Frame`].
     pub fn take(&mut self) -> Result<Option<Vec<u8>>, WireError> {
-        Ok(frame::take(&mut self.buffer)?.map(|(_, payload)| payload))
+        Ok(frame::take(&mut self.buffer)?)
     }
 
     /// Takes the oldest descriptor that has arrived.

@@ -1,7 +1,9 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
+pub mod output;
 pub mod policy;
 pub mod process;
+pub mod server;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +15,9 @@ pub const JSON_RPC: &str = "2.0";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "method", content = "params")]
 pub enum Call {
+    /// Agrees on a version.
+    #[serde(rename = "server/hello")]
+    Hello(server::Hello),
     /// Reads documents and reports what is wrong with them.
     #[serde(rename = "policy/check")]
     PolicyCheck(policy::Check),
@@ -37,6 +42,27 @@ pub enum Call {
     /// Sends a signal to a running command.
     #[serde(rename = "process/signal")]
     ProcessSignal(process::Signal),
+    /// Asks a command to end, and ends it when it does not.
+    #[serde(rename = "process/kill")]
+    ProcessKill(output::Kill),
+    /// Ends a command's standard input behind all that was sent before.
+    #[serde(rename = "process/close-input")]
+    ProcessCloseInput(output::Of),
+    /// Changes the size of a carried terminal.
+    #[serde(rename = "process/resize")]
+    ProcessResize(output::Resize),
+    /// Answers when a command has ended.
+    #[serde(rename = "process/wait")]
+    ProcessWait(output::Of),
+    /// Lists the caller's commands.
+    #[serde(rename = "process/list")]
+    ProcessList,
+    /// Reads a command's output from an offset on, and hears of it.
+    #[serde(rename = "process/attach")]
+    ProcessAttach(output::Attach),
+    /// Forgets a command that has ended, and what it wrote.
+    #[serde(rename = "process/forget")]
+    ProcessForget(output::Of),
 }
 
 /// Result of `host/doctor`.
@@ -117,4 +143,10 @@ pub mod code {
     pub const COMMAND_NOT_EXECUTABLE: i64 = -32023;
     /// The server is busy, or the call does not fit what has happened so far.
     pub const STATE: i64 = -32024;
+    /// There is no such command, or it is another user's.
+    pub const NO_COMMAND: i64 = -32025;
+    /// The caller has as many as it may have.
+    pub const QUOTA: i64 = -32026;
+    /// No version in common.
+    pub const VERSION: i64 = -32027;
 }

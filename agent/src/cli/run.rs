@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use weir_protocol::ByteString;
+use weir_protocol::method::output::Output;
 use weir_protocol::method::process::{End, Start};
 use weir_protocol::method::{Error, code};
 
@@ -201,6 +202,7 @@ fn start(options: &RunOptions, wiring: &Wiring) -> Result<Start, StandpointError
         stdio: wiring.stdio(),
         timeout_ms: options.timeout,
         user: options.user.clone(),
+        output: Output::default(),
     })
 }
 

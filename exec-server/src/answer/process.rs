@@ -111,5 +111,7 @@ fn sources(stdio: &Stdio) -> ([Source; 3], Option<[u16; 2]>) {
         Stdio::Terminal { size, own } => {
             (own.map(|own| if own { Source::Passed } else { Source::Terminal }), Some(*size))
         }
+        Stdio::Pipes { .. } => ([Source::Passed; 3], None),
+        Stdio::Carried { size } => ([Source::Terminal; 3], Some(*size)),
     }
 }

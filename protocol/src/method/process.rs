@@ -21,6 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::output::{Closed, Gap, Output};
 use super::policy::Choice;
 use crate::bytes::ByteString;
 use crate::policy::{Degradation, Digest, Origin};
@@ -49,9 +50,12 @@ pub struct Start {
     /// Milliseconds until the command is ended; the profile's limit holds as well.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
-    /// Another user to run as; root's alone to choose.
+    /// Another user to run as; root's alone to choose, and never through a server that several users share.
     #[serde(default)]
     pub user: Option<String>,
+    /// What happens to output that the server carries.
+    #[serde(default)]
+    pub output: Output,
 }
 
 /// Where a command's input and output go.
@@ -71,6 +75,16 @@ pub enum Stdio {
         /// order; the others are the terminal. So `2>log` stays a file.
         #[serde(default)]
         own: [bool; 3],
+    },
+    /// Pipes of the server's, carried as data frames.
+    Pipes {
+        /// Whether standard input is one; otherwise it is empty.
+        input: bool,
+    },
+    /// A new pseudo-terminal of the server's, carried as data frames of [`Stream::Output`](crate::frame::Stream).
+    Carried {
+        /// Rows and columns.
+        size: [u16; 2],
     },
 }
 
@@ -170,9 +184,15 @@ pub enum Event {
         /// The signal.
         signal: i32,
     },
-    /// It has ended, and everything it started with it. The last event.
+    /// It has ended, and everything it started with it. Once, and the last event where the server carries no stream.
     #[serde(rename = "process/exited")]
     Exited(Box<Exited>),
+    /// Bytes that were dropped, before the first one behind them.
+    #[serde(rename = "process/gap")]
+    Gap(Gap),
+    /// Every byte has been sent. Once, the last event.
+    #[serde(rename = "process/closed")]
+    Closed(Closed),
 }
 
 /// A notification.
