@@ -13,8 +13,11 @@ mod running;
 pub mod sys;
 
 use serde::{Deserialize, Serialize};
+use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
 use weir_protocol::{AbsPath, ByteString, Policy};
+
+use crate::profile::standing::Standing;
 
 /// Where one of the command's standard descriptors comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,15 @@ pub struct Launch {
     pub size: Option<[u16; 2]>,
     /// Another user to run as.
     pub user: Option<String>,
+    /// Where the caller stands: what the ceiling's special paths mean.
+    pub standpoint: Standpoint,
+}
+
+/// What a launcher is held to that serves a part which may not be believed.
+#[derive(Debug)]
+pub struct Bound {
+    /// The administrator's ceiling.
+    pub ceiling: Standing,
 }
 
 /// What the server part asks of the launcher.

@@ -1,5 +1,6 @@
 //! From a request to start a command to what the launcher is asked for: the policy, the filtered environment, the limits.
 
+use serde::{Deserialize, Serialize};
 use weir_protocol::method::process::{MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, Start, Stdio};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::{Request, Resource};
@@ -10,7 +11,7 @@ use crate::launch::begin::user;
 use crate::launch::{Launch, Source};
 
 /// A command that may be started.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Startable {
     /// What the launcher is asked for.
     pub launch: Launch,
@@ -54,6 +55,7 @@ pub fn startable(start: &Start) -> Result<Startable, Error> {
         stdio,
         size,
         user: start.user.clone(),
+        standpoint: choice.standpoint,
     };
     Ok(Startable { launch, limit_ms, remarks: loaded.remarks })
 }

@@ -19,7 +19,7 @@ use super::running::{Extent, Running};
 pub(super) fn attempt(
     launch: &Rc<Launch>,
     compiled: &Compiled,
-    server: i32,
+    server: Option<i32>,
     stdio: &mut [Source; 3],
 ) -> Result<(Running, Enforcement), BeginError> {
     let started = Instant::now();

@@ -212,7 +212,7 @@ fn harmless(descriptor: OwnedFd) -> Result<OwnedFd, BeginError> {
 pub(super) fn begin(
     launch: &Rc<Launch>,
     machine: &mut Machine,
-    server: i32,
+    server: Option<i32>,
     mut passed: impl FnMut() -> Option<OwnedFd>,
 ) -> Result<(Running, Enforcement), BeginError> {
     let mut stdio = [start::Source::Closed, start::Source::Closed, start::Source::Closed];

@@ -12,7 +12,9 @@ use weir_protocol::method::code;
 use super::begin::{Ground, begin, enforcement};
 use super::machine::Machine;
 use super::running::{Heard, Running};
-use super::{Order, Told, sys};
+use super::{Bound, Launch, Order, Told, sys};
+use crate::answer::policy::around;
+use crate::profile::ceiling::Caller;
 use crate::wire::{self, Read, Wire, WireError};
 
 /// Serves the server part until it is gone or its one command has ended; ends what runs then.
@@ -24,24 +26,28 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let mut launcher = Launcher { channel, server, machine: Machine::presumed(), running: None };
-    let served = launcher.serve();
-    if let Some(running) = launcher.running.take() {
-        running.end();
-        let _ = running.reap();
-    }
-    // Its end of the channel closes, and then the server part goes: nobody else might reap it.
-    drop(launcher);
+    let launcher =
+        Launcher { channel, server: Some(server), bound: None, machine: Machine::presumed(), running: None };
+    let served = launcher.serve_to_the_end();
+    // Its end of the channel is closed, and then the server part goes: nobody else might reap it.
     let _ = sys::reap(server);
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    served
+}
+
+/// As [`run`], for a server part that is another process's child and may ask for anything. One user, who is this process's, and
+/// nothing above the ceiling.
+#[must_use]
+pub fn run_bound(channel: Wire, bound: Bound) -> ExitCode {
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let machine = Machine::presumed();
+    Launcher { channel, server: None, bound: Some(bound), machine, running: None }.serve_to_the_end()
 }
 
 struct Launcher {
     channel: Wire,
-    server: i32,
+    /// The server part, where it is a child of this process.
+    server: Option<i32>,
+    bound: Option<Bound>,
     machine: Machine,
     running: Option<Running>,
 }
@@ -61,6 +67,30 @@ enum Course {
 }
 
 impl Launcher {
+    fn serve_to_the_end(mut self) -> ExitCode {
+        let served = self.serve();
+        if let Some(running) = self.running.take() {
+            running.end();
+            let _ = running.reap();
+        }
+        match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        }
+    }
+
+    /// Why this must not be launched, whoever decided that it may.
+    fn refusal(&self, launch: &Launch) -> Option<Told> {
+        let bound = self.bound.as_ref()?;
+        if launch.user.is_some() {
+            let message = "a command runs as nobody but its caller".to_owned();
+            return Some(Told::Refused { code: code::QUESTION, message });
+        }
+        let caller = Caller::of_this_process();
+        let above = bound.ceiling.check(&launch.policy, caller, &around(&launch.standpoint)).err()?;
+        Some(Told::Refused { code: code::CEILING, message: above.to_string() })
+    }
+
     fn serve(&mut self) -> Result<(), WireError> {
         loop {
             while let Some(order) = self.channel.take()? {
@@ -101,6 +131,11 @@ impl Launcher {
     }
 
     fn carry_out(&mut self, order: Order) -> Result<(), WireError> {
+        if let Order::Plan(launch) | Order::Launch(launch) = &order
+            && let Some(refused) = self.refusal(launch)
+        {
+            return self.channel.say(&refused, &[]);
+        }
         match order {
             Order::Plan(launch) => {
                 let told = match Ground::of(&launch)
@@ -131,7 +166,7 @@ impl Launcher {
         }
     }
 
-    fn launch(&mut self, launch: Rc<super::Launch>) -> Result<(), WireError> {
+    fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
         let Self { channel, server, machine, .. } = self;
         let terminal = launch.size.is_some();
         match begin(&launch, machine, *server, || channel.take_descriptor()) {

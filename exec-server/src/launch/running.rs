@@ -40,7 +40,7 @@ pub(super) enum Extent {
     /// A PID namespace, which ends with its first process.
     Namespace,
     /// Everything that descends from the launcher, but for the server part, which is a child of the launcher too.
-    AllBut(i32),
+    AllBut(Option<i32>),
 }
 
 /// Something that was heard from the first process.
@@ -171,7 +171,7 @@ impl Running {
         let account = sys::reap(self.first.pid).unwrap_or_default();
         while self.hear(RecvFlags::DONTWAIT) != Heard::End {}
         if let Extent::AllBut(server) = self.extent {
-            end_descendants(Some(server));
+            end_descendants(server);
         }
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Ended {
