@@ -16,11 +16,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use weir_protocol::frame::{Credit, MAX_DATA_BYTES, Place, Stream};
+use weir_protocol::method::JSON_RPC;
 use weir_protocol::method::output::{Account, Gap, Output};
-use weir_protocol::method::process::Event;
+use weir_protocol::method::process::{Event, Notification};
 
 use super::journal::{Found, Journal};
-use super::outbox::{Outbox, OutboxError};
+use super::outbox::OutboxError;
 use super::spill::Spill;
 use super::wire::Wire;
 
@@ -111,7 +112,6 @@ impl Carried {
     pub(super) async fn send(
         self: Rc<Self>,
         to: Rc<Wire>,
-        events: Outbox,
         (id, mut at): (u64, u64),
         mut limit: watch::Receiver<u64>,
     ) -> Result<(), OutboxError> {
@@ -131,8 +131,9 @@ impl Carried {
                     at += bytes.len() as u64;
                 }
                 Found::Gap(end) => {
-                    let gap = Gap { id, stream: self.stream, from: at, to: end };
-                    events.event(Event::Gap(gap)).await?;
+                    // Not through the outbox, where the bytes behind it would overtake it.
+                    let event = Event::Gap(Gap { id, stream: self.stream, from: at, to: end });
+                    to.say(&Notification { jsonrpc: JSON_RPC.to_owned(), event }, &[]).await?;
                     at = end;
                 }
                 Found::Later => {
@@ -195,6 +196,11 @@ impl Input {
         Ok(())
     }
 
+    /// Where it goes on, unless it has ended.
+    pub(super) fn next(&self) -> Option<u64> {
+        (!self.has_ended.get()).then(|| self.received.get())
+    }
+
     pub(super) fn end(&self) {
         self.has_ended.set(true);
         self.changed.send_replace(());
@@ -233,7 +239,8 @@ impl Input {
         loop {
             changed.borrow_and_update();
             let written = self.written.get();
-            if told.is_none_or(|told| written >= told + INPUT_STEP_BYTES || written > told && self.is_idle()) {
+            if told.is_none_or(|told| written >= told + INPUT_STEP_BYTES || written > told && self.is_idle())
+            {
                 let received = Place { id, stream: Stream::Input, offset: written };
                 to.credit(Credit { received, limit: written + INPUT_BYTES }).await?;
                 told = Some(written);
