@@ -40,6 +40,12 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
         Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
         Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
         Call::Hello(_)
+        | Call::ContextOpen(_)
+        | Call::ContextFork(_)
+        | Call::ContextNarrow(_)
+        | Call::ContextLease(_)
+        | Call::ContextClose(_)
+        | Call::ContextList
         | Call::ProcessPlan(_)
         | Call::ProcessStart(_)
         | Call::ProcessSignal(_)

@@ -25,6 +25,7 @@ use std::time::Duration;
 use nix::unistd::User;
 
 use listen::Listening;
+use peer::Peer;
 use supervisor::Supervisor;
 
 /// The user of the server parts, where root serves.
@@ -32,6 +33,9 @@ const SERVER_USER: &str = "weir";
 
 /// Commands of one user at once.
 const COMMANDS: u64 = 1024;
+
+/// Digits of a digest that tell apart with which groups a user connects.
+const GROUPS_DIGITS: usize = 16;
 
 /// Connections of one user at once.
 const CONNECTIONS: u64 = 256;
@@ -166,6 +170,22 @@ fn state() -> Result<PathBuf, DaemonError> {
 }
 
 impl Options {
+    /// The file of a user's contexts, in a directory of the server parts' own. Who connects with other groups may be allowed other things,
+    /// and has another one.
+    fn store(&self, peer: &Peer) -> io::Result<PathBuf> {
+        let directory = self.state.join("contexts");
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        if let Some((uid, gid)) = self.server_user {
+            std::os::unix::fs::lchown(&directory, Some(uid), Some(gid))?;
+        }
+        let mut groups = blake3::Hasher::new();
+        for group in &peer.groups {
+            groups.update(&group.to_be_bytes());
+        }
+        let groups = &groups.finalize().to_hex()[..GROUPS_DIGITS];
+        Ok(directory.join(format!("{}-{}-{groups}.sqlite", peer.uid, peer.gid)))
+    }
+
     /// The directory for output of this user that memory does not hold: the server part's own.
     fn spill_place(&self, uid: u32) -> io::Result<OwnedFd> {
         let place = self.state.join("spill").join(uid.to_string());
@@ -177,7 +197,8 @@ impl Options {
         if let Some((uid, gid)) = self.server_user {
             std::os::unix::fs::lchown(&place, Some(uid), Some(gid))?;
         }
-        let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
+        let flags =
+            rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
         Ok(rustix::fs::open(&place, flags | rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())?)
     }
 }

@@ -7,11 +7,13 @@
 mod carried;
 mod command;
 mod connection;
+mod contexts;
 mod journal;
 mod outbox;
 mod post;
 pub(crate) mod resolver;
 mod spill;
+mod store;
 mod sys;
 mod wire;
 
@@ -20,6 +22,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,9 +32,11 @@ use tokio::task::LocalSet;
 use weir_protocol::method::{Error, code};
 
 use command::Command;
+use contexts::Contexts;
 use post::{News, Post};
 use resolver::Resolver;
 use spill::Spill;
+use store::Store;
 use wire::Wire;
 
 /// Time without clients and commands after which a server part goes.
@@ -49,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) post: OwnedFd,
     /// A directory for output that memory does not hold.
     pub(crate) place: OwnedFd,
+    /// The file of contexts.
+    pub(crate) store: PathBuf,
     /// Commands at once.
     pub(crate) commands: u64,
     /// Connections at once.
@@ -62,6 +69,7 @@ struct Server {
     resolver: Resolver,
     spill: Rc<Spill>,
     nothing: Rc<OwnedFd>,
+    contexts: Contexts,
     limits: (u64, u64),
     commands: RefCell<BTreeMap<u64, Rc<Command>>>,
     next: Cell<u64>,
@@ -75,17 +83,19 @@ struct Server {
 pub(crate) fn run(setup: Setup) -> io::Result<ExitCode> {
     let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(serve(setup, nothing)))?;
+    let contexts = Contexts::new(Store::open(&setup.store).map_err(io::Error::other)?);
+    runtime.block_on(LocalSet::new().run_until(serve(setup, nothing, contexts)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(setup: Setup, nothing: OwnedFd) -> io::Result<()> {
+async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result<()> {
     let server = Rc::new(Server {
         uid: setup.uid,
         post: Post::new(setup.post)?,
         resolver: Resolver::default(),
         spill: Rc::new(Spill::new(setup.place)),
         nothing: Rc::new(nothing),
+        contexts,
         limits: (setup.commands, setup.connections),
         commands: RefCell::new(BTreeMap::new()),
         next: Cell::new(1),

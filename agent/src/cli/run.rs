@@ -203,6 +203,7 @@ fn start(options: &RunOptions, wiring: &Wiring) -> Result<Start, StandpointError
         timeout_ms: options.timeout,
         user: options.user.clone(),
         output: Output::default(),
+        under: None,
     })
 }
 

@@ -18,10 +18,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions};
 
+use super::Options;
 use super::listen::Listening;
 use super::peer::{self, Peer};
 use super::post::{self, Word};
-use super::Options;
 use crate::launch::sys::{Half, divide};
 use crate::launch::{Bound, launcher};
 use crate::profile::standing::Standing;
@@ -107,7 +107,9 @@ impl Supervisor {
     }
 
     fn has_idled(&self) -> bool {
-        self.options.idle_exit.is_some_and(|limit| self.parts.is_empty() && self.idle_since.elapsed() >= limit)
+        self.options
+            .idle_exit
+            .is_some_and(|limit| self.parts.is_empty() && self.idle_since.elapsed() >= limit)
     }
 
     fn wait(&self) -> io::Result<Vec<Ready>> {
@@ -119,7 +121,8 @@ impl Supervisor {
         let mut watched: Vec<_> =
             std::iter::once(self.signals.as_fd()).chain(posts).chain(sockets).map(watch).collect();
         let left = self.options.idle_exit.filter(|_| self.parts.is_empty());
-        let left = left.map(|limit| limit.saturating_sub(self.idle_since.elapsed()).max(Duration::from_millis(1)));
+        let left =
+            left.map(|limit| limit.saturating_sub(self.idle_since.elapsed()).max(Duration::from_millis(1)));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         wire::wait(&mut watched, left.as_ref()).map_err(io::Error::other)?;
         let ready = watched.iter().enumerate().filter(|(_, entry)| !entry.revents().is_empty());
@@ -163,8 +166,10 @@ impl Supervisor {
 
     /// Makes a user's server part.
     fn begin(&mut self, peer: &Peer) -> io::Result<()> {
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let place = self.options.spill_place(peer.uid)?;
+        let store = self.options.store(peer)?;
         match self.child()? {
             Some(pid) => {
                 self.children.insert(pid, Child::Part(peer.clone()));
@@ -177,6 +182,7 @@ impl Supervisor {
                     uid: peer.uid,
                     post: theirs,
                     place,
+                    store,
                     commands: self.options.limits.commands,
                     connections: self.options.limits.connections,
                 };

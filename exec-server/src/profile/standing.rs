@@ -77,7 +77,13 @@ impl Standing {
         let denials = resolve("ceiling", &denials, around, &Host)?.policy;
         for rule in denials.filesystem().rules() {
             let imposed = rule.access == Access::None && rule.origin.layer == Layer::Requirements;
-            let held = || policy.filesystem().rules().iter().any(|other| other.path == rule.path && other.access == Access::None);
+            let held = || {
+                policy
+                    .filesystem()
+                    .rules()
+                    .iter()
+                    .any(|other| other.path == rule.path && other.access == Access::None)
+            };
             if imposed && !held() {
                 return Err(Above::Lacks(rule.origin.to_string()));
             }
@@ -93,7 +99,12 @@ impl Standing {
         Ok(())
     }
 
-    fn check_name(&self, requirements: &Document, policy: &Policy, around: &Surroundings) -> Result<(), Above<'_>> {
+    fn check_name(
+        &self,
+        requirements: &Document,
+        policy: &Policy,
+        around: &Surroundings,
+    ) -> Result<(), Above<'_>> {
         let name = policy.profile();
         let not_it = || Above::NotTheProfile(name.to_owned());
         let profiles = merge::profiles([builtin::document(), requirements]);

@@ -233,7 +233,8 @@ impl Input {
         loop {
             changed.borrow_and_update();
             let written = self.written.get();
-            if told.is_none_or(|told| written >= told + INPUT_STEP_BYTES || written > told && self.is_idle()) {
+            if told.is_none_or(|told| written >= told + INPUT_STEP_BYTES || written > told && self.is_idle())
+            {
                 let received = Place { id, stream: Stream::Input, offset: written };
                 to.credit(Credit { received, limit: written + INPUT_BYTES }).await?;
                 told = Some(written);

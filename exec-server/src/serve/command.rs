@@ -153,7 +153,9 @@ pub(super) async fn start(
     let told = order(&launcher, &mut incoming, &Order::Launch(Box::new(launch)), &with).await?;
     // While this process holds the command's ends, no end of the streams would come.
     drop(passed);
-    let Told::Launched { pid, enforcement } = told else { return Err(failed("the launcher has said something else")) };
+    let Told::Launched { pid, enforcement } = told else {
+        return Err(failed("the launcher has said something else"));
+    };
     let mut terminal = incoming.take_descriptor();
     let (mut to_client, mut held) = (None, None);
     match (&start.stdio, terminal.take()) {
@@ -346,7 +348,8 @@ impl Command {
     }
 
     pub(super) fn listed(&self) -> Listed {
-        let written = |at: usize| self.streams.get(at).and_then(Option::as_ref).map_or(0, |stream| stream.written());
+        let written =
+            |at: usize| self.streams.get(at).and_then(Option::as_ref).map_or(0, |stream| stream.written());
         Listed {
             id: self.id,
             pid: self.pid,

@@ -11,7 +11,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use weir_protocol::Policy;
 use weir_protocol::frame::{Credit, Frame, MAX_CONTROL_BYTES, MAX_DATA_BYTES, Place, Stream};
+use weir_protocol::method::context;
 use weir_protocol::method::output::{Attach, Attached, List, Of, Role, WhenLeft};
 use weir_protocol::method::process::{Event, Start, Started, Stdio};
 use weir_protocol::method::server::{Hello, Limits, VERSION, Welcome};
@@ -125,6 +127,12 @@ impl Connection {
                 Some(self.server.command(resize.id).and_then(|command| command.resize(resize.size)).map(done))
             }
             Call::ProcessList => Some(self.list()),
+            Call::ContextFork(fork) => Some(self.server.contexts.fork(fork.id, fork.thread).and_then(value)),
+            Call::ContextLease(lease) => Some(self.server.contexts.lease(*lease).and_then(value)),
+            Call::ContextClose(close) => Some(self.server.contexts.close(close.id).map(done)),
+            Call::ContextList => {
+                Some(self.server.contexts.list().and_then(|contexts| value(context::Contexts { contexts })))
+            }
             Call::ProcessForget(of) => Some(self.server.forget(of.id).map(done)),
             Call::ProcessAttach(attach) => return self.attach(id, &attach).await,
             call => {
@@ -161,6 +169,8 @@ impl Connection {
                 Err(error) => Err(error),
             },
             Call::ProcessPlan(start) => self.plan(*start).await,
+            Call::ContextOpen(open) => self.open(*open).await,
+            Call::ContextNarrow(narrow) => self.narrow(*narrow).await,
             Call::ProcessSignal(signal) => match self.server.command(signal.id) {
                 Ok(command) => {
                     let asker = Some((self.outbox.clone(), id));
@@ -223,7 +233,8 @@ impl Connection {
         let server = &self.server;
         server.check_open()?;
         check_user(&start)?;
-        let startable = server.resolver.startable(&server.post, start.clone()).await?;
+        let decided = self.decided(&start)?;
+        let startable = server.resolver.startable(&server.post, start.clone(), decided).await?;
         let around = Circumstances {
             id: server.next_command(),
             launcher: server.launcher().await?,
@@ -235,8 +246,7 @@ impl Connection {
         let started =
             Started { id: command.id, pid: command.pid(), enforcement: command.enforcement.clone() };
         let answered = self.outbox.answer(response(Some(id), value(started)), terminal).await;
-        let attach =
-            Attach { id: command.id, from: [0, 0], credit: start.output.credit, role: Role::Owner };
+        let attach = Attach { id: command.id, from: [0, 0], credit: start.output.credit, role: Role::Owner };
         self.begin(&attach, &command);
         if answered.is_err() {
             self.leave_command(&command);
@@ -246,8 +256,24 @@ impl Connection {
 
     async fn plan(&self, start: Start) -> Outcome {
         check_user(&start)?;
-        let startable = self.server.resolver.startable(&self.server.post, start).await?;
+        let decided = self.decided(&start)?;
+        let startable = self.server.resolver.startable(&self.server.post, start, decided).await?;
         command::plan(self.server.launcher().await?, startable.launch).await
+    }
+
+    /// The policy of the context under which a command starts.
+    fn decided(&self, start: &Start) -> Result<Option<Policy>, Error> {
+        start.under.as_ref().map(|under| self.server.contexts.policy_for(under, start)).transpose()
+    }
+
+    async fn open(&self, open: context::Open) -> Outcome {
+        let (policy, remarks) = self.server.resolver.policy(&self.server.post, open.choice).await?;
+        value(self.server.contexts.open(open.thread, policy, remarks)?)
+    }
+
+    async fn narrow(&self, narrow: context::Narrow) -> Outcome {
+        let (policy, remarks) = self.server.resolver.policy(&self.server.post, narrow.choice).await?;
+        value(self.server.contexts.narrow(narrow.id, policy, remarks)?)
     }
 
     fn list(&self) -> Outcome {
@@ -256,7 +282,8 @@ impl Connection {
 
     fn close_input(&self, of: Of) -> Outcome {
         let command = self.server.command(of.id)?;
-        let input = command.input().ok_or_else(|| state("the command has no input that this server carries"))?;
+        let input =
+            command.input().ok_or_else(|| state("the command has no input that this server carries"))?;
         input.end();
         Ok(done(()))
     }

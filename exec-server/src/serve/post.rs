@@ -38,12 +38,7 @@ pub(super) struct Post {
 impl Post {
     pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
         let waiting = || RefCell::new(VecDeque::new());
-        Ok(Self {
-            socket: watch(socket)?,
-            launchers: waiting(),
-            resolvers: waiting(),
-            clients: Cell::new(0),
-        })
+        Ok(Self { socket: watch(socket)?, launchers: waiting(), resolvers: waiting(), clients: Cell::new(0) })
     }
 
     /// The next news; `None` when the supervisor has let go. Hands out answers on the way: somebody must always wait here.
@@ -72,19 +67,17 @@ impl Post {
     /// A launcher that makes one sandbox for this server part's user.
     pub(super) async fn launcher(&self) -> Result<UnixStream, Error> {
         let message = "no more commands of this user can run now";
-        self.ask(Word::Launcher, &self.launchers).await?.ok_or_else(|| Error {
-            code: code::QUOTA,
-            message: message.to_owned(),
-        })
+        self.ask(Word::Launcher, &self.launchers)
+            .await?
+            .ok_or_else(|| Error { code: code::QUOTA, message: message.to_owned() })
     }
 
     /// A process that reads profiles with the user's rights.
     pub(super) async fn resolver(&self) -> Result<UnixStream, Error> {
         let message = "the part that reads profiles could not be started";
-        self.ask(Word::Resolver, &self.resolvers).await?.ok_or_else(|| Error {
-            code: code::LAUNCH,
-            message: message.to_owned(),
-        })
+        self.ask(Word::Resolver, &self.resolvers)
+            .await?
+            .ok_or_else(|| Error { code: code::LAUNCH, message: message.to_owned() })
     }
 
     /// Says that there is nothing left to do. Where the supervisor has sent another client meanwhile, that one comes.
