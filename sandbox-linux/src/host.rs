@@ -160,6 +160,8 @@ pub struct Identity {
     pub initial_pid_namespace: bool,
 }
 
+/// `CAP_DAC_OVERRIDE` (capabilities(7)).
+pub const CAP_DAC_OVERRIDE: u32 = 1;
 /// `CAP_SETPCAP` (capabilities(7)).
 pub const CAP_SETPCAP: u32 = 8;
 /// `CAP_SYS_ADMIN` (capabilities(7)).

@@ -91,6 +91,9 @@ impl Supervisor {
 
     /// Serves until it is told to end and all is over, or nothing was left to do for long enough.
     pub(crate) fn serve(mut self) -> io::Result<ExitCode> {
+        for listening in &self.listening {
+            complain(&format!("listening on {listening}"));
+        }
         loop {
             if self.children.is_empty() && (self.draining || self.has_idled()) {
                 return Ok(ExitCode::SUCCESS);
