@@ -26,6 +26,7 @@ use nix::unistd::User;
 
 use listen::Listening;
 use peer::Peer;
+pub(crate) use supervisor::complain;
 use supervisor::Supervisor;
 
 /// The user of the server parts, where root serves.

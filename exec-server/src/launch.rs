@@ -13,6 +13,7 @@ mod running;
 pub mod sys;
 
 use serde::{Deserialize, Serialize};
+use weir_protocol::method::Examined;
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
 use weir_protocol::{AbsPath, ByteString, Policy};
@@ -68,6 +69,8 @@ pub enum Order {
     Launch(Box<Launch>),
     /// Compiles a plan and makes nothing.
     Plan(Box<Launch>),
+    /// Tries what this host can enforce for this launcher's user.
+    Examine,
     /// Sends a signal.
     Signal {
         /// The signal.
@@ -97,6 +100,8 @@ pub enum Told {
         /// Every step.
         listing: String,
     },
+    /// What was found by trying.
+    Examined(Box<Examined>),
     /// There is no sandbox.
     Refused {
         /// A code of [`weir_protocol::method::code`].

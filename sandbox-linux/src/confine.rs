@@ -102,8 +102,8 @@ const OF_EVERY_PART: [&str; 58] = [
     "writev",
 ];
 
-/// Waiting for many, pipes for a command's streams, and files without a name.
-const OF_THE_SERVER: [&str; 13] = [
+/// Waiting for many, pipes for a command's streams, files without a name, and a store that is open already.
+const OF_THE_SERVER: [&str; 15] = [
     "epoll_create1",
     "epoll_ctl",
     "epoll_pwait",
@@ -112,6 +112,8 @@ const OF_THE_SERVER: [&str; 13] = [
     "eventfd2",
     "fadvise64",
     "fallocate",
+    "fdatasync",
+    "fsync",
     "ftruncate",
     "pipe",
     "pipe2",

@@ -13,6 +13,7 @@ use super::begin::{Ground, begin, enforcement};
 use super::machine::Machine;
 use super::running::{Heard, Running};
 use super::{Bound, Launch, Order, Told, sys};
+use crate::answer::doctor;
 use crate::answer::policy::around;
 use crate::profile::ceiling::Caller;
 use crate::wire::{self, Read, Wire, WireError};
@@ -146,6 +147,13 @@ impl Launcher {
                         listing: found.plan.listing(),
                     },
                     Err(error) => error.told(),
+                };
+                self.channel.say(&told, &[])
+            }
+            Order::Examine => {
+                let told = match doctor() {
+                    Ok(examined) => Told::Examined(Box::new(examined)),
+                    Err(error) => Told::Refused { code: code::LAUNCH, message: error.to_string() },
                 };
                 self.channel.say(&told, &[])
             }
