@@ -26,8 +26,8 @@ use nix::unistd::User;
 
 use listen::Listening;
 use peer::Peer;
-pub(crate) use supervisor::complain;
 use supervisor::Supervisor;
+pub(crate) use supervisor::complain;
 
 /// The user of the server parts, where root serves.
 const SERVER_USER: &str = "weir";

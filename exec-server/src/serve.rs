@@ -96,7 +96,9 @@ fn confine(part: Part, place: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let held = confine::enter(part, &Host::presumed(), place).map_err(io::Error::other)?;
     if let Landlock::Absent(error) = held {
         let why = error.map_or_else(|| "this kernel has none".to_owned(), |error| error.to_string());
-        crate::daemon::complain(&format!("Landlock does not hold the {part:?} part ({why}); the filter alone does"));
+        crate::daemon::complain(&format!(
+            "Landlock does not hold the {part:?} part ({why}); the filter alone does"
+        ));
     }
     Ok(())
 }

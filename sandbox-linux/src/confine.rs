@@ -9,7 +9,9 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::bpf::{Action, Arch, Errno, Half, Program, ProgramError, SeccompData};
-use crate::compile::landlock::{ABI_KNOWN, READ_DIR, READ_FILE, WRITE_FILE, known_fs, known_net, known_scopes};
+use crate::compile::landlock::{
+    ABI_KNOWN, READ_DIR, READ_FILE, WRITE_FILE, known_fs, known_net, known_scopes,
+};
 use crate::host::Host;
 use crate::seccomp::tree::{self, Range, X32_BIT};
 use crate::seccomp::{CALLS, Call, Case, Condition, FOREIGN, Rule, UNKNOWN, Verdict, X32, by_number};
@@ -157,7 +159,9 @@ impl Part {
             ("openat", Self::Server) => allowed_where(2, O_TMPFILE, O_TMPFILE),
             ("openat", Self::Resolver) => allowed_where(2, O_CHANGES | O_TMPFILE, 0),
             ("open", Self::Resolver) => allowed_where(1, O_CHANGES | O_TMPFILE, 0),
-            (name, _) if OF_EVERY_PART.contains(&name) || own.contains(&name) => Verdict::Always(Action::Allow),
+            (name, _) if OF_EVERY_PART.contains(&name) || own.contains(&name) => {
+                Verdict::Always(Action::Allow)
+            }
             _ => Verdict::Always(REFUSED),
         }
     }
@@ -177,10 +181,8 @@ fn allowed_where(argument: u8, mask: u32, value: u32) -> Verdict {
 /// # Errors
 /// A defect of the compiler itself; a test compiles every part.
 pub fn filter(part: Part, arch: Arch) -> Result<Program, ProgramError> {
-    let mut calls: Vec<(u32, Verdict)> = CALLS
-        .iter()
-        .filter_map(|call| Some((u32::from(call.number(arch)?), part.judges(call))))
-        .collect();
+    let mut calls: Vec<(u32, Verdict)> =
+        CALLS.iter().filter_map(|call| Some((u32::from(call.number(arch)?), part.judges(call)))).collect();
     calls.sort_by_key(|(number, _)| *number);
     let mut ranges: Vec<Range> = Vec::new();
     let mut extend = |start, verdict: Verdict| {

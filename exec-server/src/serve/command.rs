@@ -226,7 +226,9 @@ impl Command {
                 Told::Signalled => self.signalled(),
                 Told::Stopped { signal } => self.tell(&Event::Stopped { id: self.id, signal }),
                 Told::Ended(ended) => return self.finish(*ended),
-                Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => break,
+                Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
+                    break;
+                }
             }
         }
         // A launcher that is gone has taken the sandbox with it.

@@ -41,11 +41,53 @@ fn the_filter_means_the_verdict() {
 #[test]
 fn no_part_may_start_reach_or_change_anything() {
     let refused = [
-        "execve", "execveat", "fork", "vfork", "clone", "clone3", "ptrace", "process_vm_readv", "pidfd_getfd", "kill",
-        "tkill", "tgkill", "rt_sigqueueinfo", "pidfd_send_signal", "socket", "socketpair", "connect", "bind", "listen",
-        "accept", "accept4", "unshare", "setns", "mount", "bpf", "io_uring_setup", "linkat", "link", "rename",
-        "renameat2", "unlinkat", "mkdirat", "chmod", "fchmod", "fchmodat", "fchown", "setxattr", "openat2",
-        "open_by_handle_at", "seccomp", "prctl", "setuid", "setresuid", "capset", "keyctl", "memfd_create", "creat",
+        "execve",
+        "execveat",
+        "fork",
+        "vfork",
+        "clone",
+        "clone3",
+        "ptrace",
+        "process_vm_readv",
+        "pidfd_getfd",
+        "kill",
+        "tkill",
+        "tgkill",
+        "rt_sigqueueinfo",
+        "pidfd_send_signal",
+        "socket",
+        "socketpair",
+        "connect",
+        "bind",
+        "listen",
+        "accept",
+        "accept4",
+        "unshare",
+        "setns",
+        "mount",
+        "bpf",
+        "io_uring_setup",
+        "linkat",
+        "link",
+        "rename",
+        "renameat2",
+        "unlinkat",
+        "mkdirat",
+        "chmod",
+        "fchmod",
+        "fchmodat",
+        "fchown",
+        "setxattr",
+        "openat2",
+        "open_by_handle_at",
+        "seccomp",
+        "prctl",
+        "setuid",
+        "setresuid",
+        "capset",
+        "keyctl",
+        "memfd_create",
+        "creat",
     ];
     for (part, arch) in PARTS.into_iter().flat_map(|part| Arch::ALL.map(|arch| (part, arch))) {
         for name in refused {
@@ -59,11 +101,22 @@ fn no_part_may_start_reach_or_change_anything() {
 #[test]
 fn arguments_decide_about_opening_and_code() {
     let arch = Arch::X86_64;
-    let opened = |part, flags| verdict(part, arch, &data(arch, "openat", [0, 0, flags, 0, 0, 0])) == Action::Allow;
+    let opened =
+        |part, flags| verdict(part, arch, &data(arch, "openat", [0, 0, flags, 0, 0, 0])) == Action::Allow;
     let nameless = u64::from(O_TMPFILE) | 0o200_002;
-    let cases = [(0, false, true), (0o2_000_000, false, true), (1, false, false), (0o102, false, false), (nameless, true, false)];
+    let cases = [
+        (0, false, true),
+        (0o2_000_000, false, true),
+        (1, false, false),
+        (0o102, false, false),
+        (nameless, true, false),
+    ];
     for (flags, server, resolver) in cases {
-        assert_eq!((opened(Part::Server, flags), opened(Part::Resolver, flags)), (server, resolver), "{flags:o}");
+        assert_eq!(
+            (opened(Part::Server, flags), opened(Part::Resolver, flags)),
+            (server, resolver),
+            "{flags:o}"
+        );
     }
     for (name, part) in ["mmap", "mprotect"].into_iter().flat_map(|name| PARTS.map(|part| (name, part))) {
         let with = |protection| verdict(part, arch, &data(arch, name, [0, 0, protection, 0, 0, 0]));
@@ -86,7 +139,15 @@ fn the_wall_grants_no_more_than_files_without_a_name() {
 
 /// What a confined thread may be refused, by name.
 const ACTS: [&str; 9] = [
-    "read a file", "list a directory", "make a file", "make a nameless file", "connect", "make a pair", "execute", "fork", "signal",
+    "read a file",
+    "list a directory",
+    "make a file",
+    "make a nameless file",
+    "connect",
+    "make a pair",
+    "execute",
+    "fork",
+    "signal",
 ];
 
 /// Tries everything; `place` is a directory of the test's own with a file `there` in it.
@@ -112,10 +173,12 @@ fn tried(place: &File, path: &std::path::Path) -> Vec<bool> {
         match unsafe { libc::fork() } {
             // SAFETY: ends the child at once.
             0 => unsafe { libc::_exit(0) },
-            pid => done(pid) && {
-                // SAFETY: reaps the child that was made above.
-                unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) == pid }
-            },
+            pid => {
+                done(pid) && {
+                    // SAFETY: reaps the child that was made above.
+                    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) == pid }
+                }
+            }
         }
     };
     // SAFETY: the signal 0 is never delivered.
@@ -158,7 +221,8 @@ fn named(allowed: &[bool]) -> Vec<&'static str> {
 #[test]
 fn a_confined_thread_is_held() {
     let with = Host::presumed();
-    let without = Host { landlock: crate::host::Landlock { abi: 0, ..with.landlock.clone() }, ..with.clone() };
+    let without =
+        Host { landlock: crate::host::Landlock { abi: 0, ..with.landlock.clone() }, ..with.clone() };
     for host in [&with, &without] {
         let (before, server) = confined(Part::Server, host);
         assert_eq!(named(&before), ACTS);
@@ -187,11 +251,15 @@ fn landlock_alone_holds_the_files() {
         scope.spawn(|| {
             let nameless = |at: &File| {
                 // SAFETY: a constant string; the descriptor is left to the process.
-                let made = unsafe { libc::openat(at.as_raw_fd(), c".".as_ptr(), libc::O_TMPFILE | libc::O_RDWR, 0o600) };
+                let made = unsafe {
+                    libc::openat(at.as_raw_fd(), c".".as_ptr(), libc::O_TMPFILE | libc::O_RDWR, 0o600)
+                };
                 let link = std::ffi::CString::new(format!("/proc/self/fd/{made}")).unwrap();
                 let (to, follow) = (c"named".as_ptr(), libc::AT_SYMLINK_FOLLOW);
                 // SAFETY: strings that outlive the call.
-                let linked = made >= 0 && unsafe { libc::linkat(libc::AT_FDCWD, link.as_ptr(), at.as_raw_fd(), to, follow) } == 0;
+                let linked = made >= 0
+                    && unsafe { libc::linkat(libc::AT_FDCWD, link.as_ptr(), at.as_raw_fd(), to, follow) }
+                        == 0;
                 (made >= 0, linked)
             };
             let before = (nameless(&place), nameless(&elsewhere));

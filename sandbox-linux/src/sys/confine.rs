@@ -39,7 +39,5 @@ fn enter(wall: &Wall, place: Option<BorrowedFd<'_>>) -> Result<(), i32> {
 
 /// Installs the filter; what it refuses can be logged.
 pub(crate) fn filter(program: &[Insn]) -> io::Result<()> {
-    install_filter(program, libc::SECCOMP_FILTER_FLAG_LOG)
-        .map(drop)
-        .map_err(io::Error::from_raw_os_error)
+    install_filter(program, libc::SECCOMP_FILTER_FLAG_LOG).map(drop).map_err(io::Error::from_raw_os_error)
 }
