@@ -9,6 +9,7 @@ pub mod launcher;
 mod attempt;
 pub(crate) mod begin;
 mod machine;
+mod record;
 mod running;
 pub mod sys;
 
@@ -18,6 +19,7 @@ use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
 use weir_protocol::{AbsPath, ByteString, Policy};
 
+use crate::audit::Audit;
 use crate::profile::standing::Standing;
 
 /// Where one of the command's standard descriptors comes from.
@@ -59,6 +61,8 @@ pub struct Launch {
 pub struct Bound {
     /// The administrator's ceiling.
     pub ceiling: Standing,
+    /// Where it records what it does.
+    pub audit: Audit,
 }
 
 /// What the server part asks of the launcher.

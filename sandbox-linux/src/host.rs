@@ -358,6 +358,18 @@ pub enum Way {
     Bare,
 }
 
+impl Way {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::UserNamespace => "user-namespace",
+            Self::Bare => "bare",
+        }
+    }
+}
+
 impl Host {
     /// Asks the machine, by trying everything: tens of milliseconds.
     #[must_use]
