@@ -160,8 +160,6 @@ pub struct Identity {
     pub initial_pid_namespace: bool,
 }
 
-/// `CAP_DAC_OVERRIDE` (capabilities(7)).
-pub const CAP_DAC_OVERRIDE: u32 = 1;
 /// `CAP_SETPCAP` (capabilities(7)).
 pub const CAP_SETPCAP: u32 = 8;
 /// `CAP_SYS_ADMIN` (capabilities(7)).
@@ -358,6 +356,18 @@ pub enum Way {
     UserNamespace,
     /// Landlock and seccomp alone.
     Bare,
+}
+
+impl Way {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::UserNamespace => "user-namespace",
+            Self::Bare => "bare",
+        }
+    }
 }
 
 impl Host {

@@ -4,6 +4,7 @@
 pub mod bpf;
 pub mod broker;
 pub mod compile;
+pub mod confine;
 pub mod control;
 pub mod doctor;
 pub mod host;

@@ -2,6 +2,7 @@
 
 pub(crate) mod abi;
 pub(crate) mod broker;
+pub(crate) mod confine;
 pub(crate) mod descendants;
 mod enter;
 pub(crate) mod first;

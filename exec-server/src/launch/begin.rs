@@ -185,9 +185,7 @@ pub(crate) fn user(name: &str) -> Option<User> {
 pub(super) fn enforcement(launch: &Launch, plan: &Plan) -> Enforcement {
     let way = match (&plan.confinement, plan.way) {
         (None, _) => "unrestricted",
-        (_, Way::Direct) => "direct",
-        (_, Way::UserNamespace) => "user-namespace",
-        (_, Way::Bare) => "bare",
+        (_, way) => way.name(),
     };
     Enforcement {
         profile: launch.policy.profile().to_owned(),

@@ -71,11 +71,11 @@ pub const fn known_fs(abi: u32) -> u64 {
     }
 }
 
-const fn known_net(abi: u32) -> u64 {
+pub(crate) const fn known_net(abi: u32) -> u64 {
     if abi >= 4 { TCP } else { 0 }
 }
 
-const fn known_scopes(abi: u32) -> u64 {
+pub(crate) const fn known_scopes(abi: u32) -> u64 {
     if abi >= ABI_SCOPES { SCOPES } else { 0 }
 }
 

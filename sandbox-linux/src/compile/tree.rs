@@ -12,15 +12,12 @@ use weir_protocol::policy::{Access, KernelFeature, Request, RuleRef, StandIn};
 use super::refusal::Lack;
 use super::{Compiler, devices};
 use crate::broker::Guard;
-use crate::host::{CAP_DAC_OVERRIDE, Way};
 use crate::plan::{Devices, MountStep, Owned, Writable};
 use crate::survey::Kind;
 
-/// Mode of directories that lead to granted places and may not be listed.
-const PASSAGE: u32 = 0o111;
-
-/// What a maker without `CAP_DAC_OVERRIDE` needs in a directory to make something in it.
-const MAKERS: u32 = 0o300;
+/// Mode of directories that lead to granted places and may not be listed. Their maker, who may be without rights over files, makes
+/// what is below; then a seal holds them.
+pub(super) const PASSAGE: u32 = 0o311;
 /// Mode of a private home, and of a private directory for everyone in the sandbox.
 const HOME: u32 = 0o700;
 const SHARED: u32 = 0o1777;
@@ -103,7 +100,6 @@ pub(super) fn compile(compiler: &mut Compiler<'_>) -> Tree {
     builder.matches();
     let seals = std::mem::take(&mut builder.seals).into_iter().map(|at| MountStep::Seal { at });
     builder.steps.extend(seals);
-    builder.let_the_maker_in();
     Tree { steps: builder.steps, guards: builder.guards.into_list() }
 }
 
@@ -131,22 +127,6 @@ fn wants(compiler: &Compiler<'_>) -> BTreeMap<AbsPath, Want> {
 }
 
 impl Builder<'_, '_> {
-    /// A maker who passes over no mode needs to write in what it makes. The command, which is the same user, still writes nothing there:
-    /// the directories are sealed.
-    fn let_the_maker_in(&mut self) {
-        let host = self.compiler.facts.host;
-        if self.compiler.way != Way::Direct || host.identity.has(CAP_DAC_OVERRIDE) {
-            return;
-        }
-        for step in &mut self.steps {
-            if let MountStep::Tmpfs { mode, owned: Owned::ByMaker, .. }
-            | MountStep::Directory { mode, owned: Owned::ByMaker, .. } = step
-            {
-                *mode |= MAKERS;
-            }
-        }
-    }
-
     fn root(&mut self) {
         let root = AbsPath::root();
         let view = match self.compiler.access(&root) {
