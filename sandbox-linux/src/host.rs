@@ -62,6 +62,7 @@ pub enum Step {
     AuditStatus,
     FanotifyInit,
     FanotifyMark,
+    CgroupEnable,
     CgroupMkdir,
     CgroupJoin,
     CgroupKill,
@@ -276,23 +277,40 @@ pub struct Cgroups {
     pub version2: Option<Cgroup2>,
 }
 
-/// The prober's own group in the version 2 hierarchy.
+/// The version 2 hierarchy, and the group in it below which sandboxes get groups of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup2 {
     /// Where the hierarchy is mounted.
     pub mount: String,
+    /// Where else it is mounted.
+    pub elsewhere: Vec<String>,
     /// The directory of the prober's group, below `mount`.
     pub own: String,
-    /// Controllers the group may use.
+    /// The directory of the group below which others are made: the prober's, or one around it that is the prober's to use.
+    pub below: String,
+    /// Controllers that group may use.
     pub controllers: Vec<String>,
     /// Controllers that groups made below it get.
     pub delegated: Vec<String>,
+    /// It could be told to give them more of its controllers: its file can be written, and no process of its own is in the way
+    /// (cgroups(7), "no internal processes").
+    pub enable: Fact,
     /// A group could be made below it, and removed.
     pub child: Fact,
     /// A process could be moved into it.
     pub join: Fact,
     /// It has `cgroup.kill` (Linux 5.14).
     pub kill: Fact,
+}
+
+impl Cgroup2 {
+    /// Whether a group made for a sandbox can be limited by this controller.
+    #[must_use]
+    pub fn holds(&self, controller: &str) -> bool {
+        let has = |list: &[String]| list.iter().any(|name| name == controller);
+        let given = has(&self.delegated) || self.enable.works();
+        self.child.and(self.join).works() && has(&self.controllers) && given
+    }
 }
 
 /// System calls that Weir uses where they are.
@@ -379,6 +397,12 @@ impl Host {
     #[must_use]
     pub fn tried() -> Self {
         probe::tried()
+    }
+
+    /// The same machine with its control groups found out by making one: a millisecond or two.
+    #[must_use]
+    pub fn with_groups(self) -> Self {
+        Self { cgroups: cgroup::cgroups(), ..self }
     }
 
     /// The best way to make a sandbox here.

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod compile;
 pub mod control;
 pub mod doctor;
+pub mod group;
 pub mod host;
 pub mod plan;
 pub mod prepare;

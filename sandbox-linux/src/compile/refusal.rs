@@ -167,6 +167,18 @@ pub enum Lack {
         /// The rule.
         rule: Origin,
     },
+    /// The control groups inside what may be written.
+    #[error(
+        "{rule}: {path} holds the control groups, and what writes there could lift the limit of {limit}; grant less, or set no limit for the tree"
+    )]
+    GroupsWritable {
+        /// Where the hierarchy is.
+        path: AbsPath,
+        /// The rule that grants it.
+        rule: Origin,
+        /// The limit.
+        limit: Origin,
+    },
     /// A limit that can only be held where Weir carries the output.
     #[error(
         "{rule}: the output is passed to the caller itself, so it cannot be counted; use `wall_time` or `file_size`"
