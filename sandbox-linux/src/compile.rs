@@ -12,6 +12,8 @@ mod bare;
 mod brokered;
 mod devices;
 mod limits;
+#[cfg(test)]
+mod literal;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -208,7 +210,7 @@ impl<'a> Compiler<'a> {
             self.lacks
                 .push(Lack::NetworkGate { what: "`mode = \"limited\"`", rule: rules.mode.origin.clone() });
         }
-        if self.facts.host.landlock.abi < landlock::ABI_SCOPES {
+        if self.facts.host.landlock.usable() < landlock::ABI_SCOPES {
             self.lacks.push(Lack::AbstractSockets { rule: rules.enabled.origin.clone() });
         }
         Network::Host

@@ -185,6 +185,27 @@ pub struct Landlock {
     pub restrict: Fact,
 }
 
+impl Landlock {
+    /// The ABI that can be used; 0 where there is none, or where it fails.
+    #[must_use]
+    pub const fn usable(&self) -> u32 {
+        if self.restrict.works() { self.abi } else { 0 }
+    }
+
+    /// Whether it is there and fails: something else than a kernel without it, or one in which it is switched off
+    /// (landlock_create_ruleset(2), `ENOSYS` and `EOPNOTSUPP` to the question for the version).
+    #[must_use]
+    pub const fn fails(&self) -> bool {
+        match self.restrict {
+            Fact::Works => false,
+            Fact::Refused { at: Step::LandlockVersion, errno } => {
+                !matches!(errno, libc::ENOSYS | libc::EOPNOTSUPP)
+            }
+            _ => true,
+        }
+    }
+}
+
 /// Seccomp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seccomp {

@@ -102,7 +102,7 @@ pub enum Cause {
 
 impl Cause {
     /// The plain cause of a fact that is not [`Fact::Works`].
-    pub(super) const fn of(fact: Fact) -> Option<Self> {
+    pub(crate) const fn of(fact: Fact) -> Option<Self> {
         match fact {
             Fact::Works => None,
             Fact::Refused { at, errno } => Some(Self::Refused { at, errno }),

@@ -1,61 +1,14 @@
 //! Limits at every level of a host: what becomes of each, for literals.
 
-use std::collections::BTreeMap;
-
-use weir_protocol::policy::{
-    Access, Confinement, Environment, Filesystem, FilesystemParts, Network, NetworkParts, PathRule, Policy,
-    PolicyParts, Resources,
-};
-
 use super::*;
-use crate::compile::refusal::Refusal;
-use crate::compile::{Facts, compile as compile_plan};
+use crate::compile::literal::{WITHOUT_NAMESPACES, bare, planned, policy};
 use crate::doctor::tests::{full, refused, user, with_abi};
-use crate::host::{Fact, Host, Namespaces, Step};
-use crate::plan::{Credentials, Plan};
-use crate::survey::Survey;
+use crate::host::{Fact, Host, Step};
 
 const MEMORY: (Resource, u64) = (Resource::Memory, 1 << 20);
 const PROCESSES: (Resource, u64) = (Resource::Processes, 20);
 const CPU: (Resource, u64) = (Resource::Cpu, 1500);
 const ALL: [(Resource, u64); 3] = [MEMORY, PROCESSES, CPU];
-
-/// What has to be given up without namespaces, whatever is limited.
-const WITHOUT_NAMESPACES: [Degradation; 2] = [Degradation::SharedProcesses, Degradation::SharedMetadata];
-
-fn policy(limits: &[(Resource, u64)], writable: Option<&str>, given_up: &[Degradation]) -> Policy {
-    let origin = || Origin::implied("a test");
-    let rule = |path: &str, access| PathRule {
-        path: super::super::tree::path(path),
-        access,
-        origin: origin(),
-        via: None,
-        overruled: Vec::new(),
-    };
-    let mut rules = vec![rule("/usr", Access::Read)];
-    rules.extend(writable.map(|path| rule(path, Access::Write)));
-    let mut resources = Resources::default();
-    for (resource, value) in limits {
-        resources.set(*resource, Sourced { value: *value, origin: origin() });
-    }
-    PolicyParts {
-        profile: "test".to_owned(),
-        confinement: Sourced { value: Confinement::Managed, origin: origin() },
-        filesystem: Filesystem::new(FilesystemParts { rules, ..FilesystemParts::default() }),
-        network: Network::new(NetworkParts::default()),
-        resources,
-        environment: Environment::default(),
-        degradations: given_up.iter().map(|name| (*name, origin())).collect(),
-        kernel: BTreeMap::new(),
-    }
-    .into()
-}
-
-fn planned(policy: &Policy, host: &Host) -> Result<Plan, Refusal> {
-    let credentials = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
-    let survey = Survey::default();
-    compile_plan(policy, &Facts { host, survey: &survey, credentials: &credentials })
-}
 
 /// The host with its groups changed.
 fn with(mut host: Host, change: impl FnOnce(&mut Cgroup2)) -> Host {
@@ -63,11 +16,6 @@ fn with(mut host: Host, change: impl FnOnce(&mut Cgroup2)) -> Host {
         change(found);
     }
     host
-}
-
-fn bare() -> Host {
-    let user_namespace = refused(Step::UnshareUser, libc::EPERM);
-    Host { user_namespace, nested: Namespaces::UNTRIED, ..user() }
 }
 
 /// The group's settings, or what is refused by name.
