@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::plan::{self, Need};
+use crate::plan;
 use crate::sys::sweeper::{INNER, Sweeper, write};
 
 /// Most names tried: another PID namespace's launcher of the same number may have a group in the same place.
@@ -96,14 +96,9 @@ impl Group {
             })?;
         }
         let group = Self::bare(&plan.below).map_err(|errno| GroupError::Make { below: below(), errno })?;
-        for setting in plan.settings() {
-            let written = group.set(setting.file, &setting.text);
-            match (written, setting.need) {
-                (Ok(()), _) | (Err(libc::ENOENT), Need::WherePresent) => {}
-                (Err(errno), _) => {
-                    let (file, text) = (setting.file, setting.text);
-                    return Err(GroupError::Write { below: below(), file, text, errno });
-                }
+        for plan::Setting { file, text } in plan.settings() {
+            if let Err(errno) = group.set(file, &text) {
+                return Err(GroupError::Write { below: below(), file, text, errno });
             }
         }
         Ok(group)
@@ -218,7 +213,12 @@ mod tests {
     fn a_group_is_made_in_the_hierarchy_only() {
         let elsewhere = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let below = elsewhere.path().to_string_lossy().into_owned();
-        let plan = plan::Group { below: below.clone(), enable: Vec::new(), limits: Vec::new() };
+        let plan = plan::Group {
+            below: below.clone(),
+            enable: Vec::new(),
+            limits: Vec::new(),
+            swap: plan::Swap::Absent,
+        };
         let made = Group::make(&plan).map(|_| ());
         assert_eq!(made, Err(GroupError::Make { below, errno: libc::ENOTSUP }));
         assert_eq!(std::fs::read_dir(elsewhere.path()).map(Iterator::count).ok(), Some(0));

@@ -16,6 +16,7 @@ mod status;
 use serde::{Deserialize, Serialize};
 
 pub use crate::bpf::Arch;
+use crate::plan::Swap;
 
 /// The step of a probe that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -322,6 +323,8 @@ pub struct Cgroup2 {
     pub join: Fact,
     /// It has `cgroup.kill` (Linux 5.14).
     pub kill: Fact,
+    /// Whether the kernel can swap at all.
+    pub swap: Swap,
 }
 
 impl Cgroup2 {

@@ -13,7 +13,7 @@ use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
 use crate::host::{Arch, Way};
 
-pub use group::{Controller, Group, GroupLimit, Need, Setting};
+pub use group::{Controller, Group, GroupLimit, Setting, Swap};
 
 /// Kinds of namespaces (namespaces(7)), in the order in which they are named to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -23,9 +23,9 @@ use weir_protocol::policy::{
 };
 use weir_sandbox_linux::bpf::{Action, Arch, Assembler, Errno, Program, SeccompData, Test};
 use weir_sandbox_linux::compile::{Facts, compile};
-use weir_sandbox_linux::group::{Door, Group};
+use weir_sandbox_linux::group::{Door, Group, GroupError};
 use weir_sandbox_linux::host::Host;
-use weir_sandbox_linux::plan::{self, Credentials};
+use weir_sandbox_linux::plan::{self, Controller, Credentials, GroupLimit, Swap};
 use weir_sandbox_linux::prepare::{Command as Inside, Prepared};
 use weir_sandbox_linux::seccomp;
 use weir_sandbox_linux::start::{Source, Wires, start};
@@ -48,7 +48,7 @@ fn below() -> Option<String> {
 }
 
 fn without_limits(below: &str) -> plan::Group {
-    plan::Group { below: below.to_owned(), enable: Vec::new(), limits: Vec::new() }
+    plan::Group { below: below.to_owned(), enable: Vec::new(), limits: Vec::new(), swap: Swap::Absent }
 }
 
 /// The groups below this one that a process made.
@@ -108,6 +108,39 @@ fn a_group_goes_with_what_is_in_it() {
         Some(9)
     );
     assert_eq!(groups_of(&below, std::process::id()), Vec::<PathBuf>::new());
+}
+
+/// A group that gives no controller to those below it, and goes with the value.
+struct Barren(PathBuf);
+
+impl Drop for Barren {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// A limit that cannot be set is told with its file, and the group that was made for it is gone.
+#[test]
+fn what_cannot_be_set_leaves_nothing() {
+    let Some(below) = below() else {
+        return skip("group::refused", "no version 2 control group can be made here");
+    };
+    let barren = Barren(Path::new(&below).join(format!("weir-test-{}", std::process::id())));
+    let made = std::fs::create_dir(&barren.0);
+    assert!(made.is_ok(), "{made:?}");
+    let below = barren.0.to_string_lossy().into_owned();
+    let limits = vec![GroupLimit { controller: Controller::Memory, value: 1 << 30 }];
+    let plan = plan::Group { limits, ..without_limits(&below) };
+    let refused = Group::make(&plan).map(drop);
+    let (file, text) = ("memory.max", (1_u64 << 30).to_string());
+    assert_eq!(refused, Err(GroupError::Write { below: below.clone(), file, text, errno: libc::ENOENT }));
+    assert_eq!(groups_of(&below, std::process::id()), Vec::<PathBuf>::new());
+    // Below a group of a sandbox there is no other.
+    let group = Group::make(&without_limits(&below)).unwrap_or_else(|error| panic!("{error}"));
+    let inside = groups_of(&below, std::process::id()).remove(0).to_string_lossy().into_owned();
+    let refused = Group::make(&without_limits(&inside)).map(drop);
+    assert_eq!(refused, Err(GroupError::Make { below: inside, errno: libc::EAGAIN }));
+    drop(group);
 }
 
 /// Not a test of its own: what the copy runs that is killed.

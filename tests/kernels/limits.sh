@@ -79,7 +79,7 @@ inside() {
     say its-whole-tree-with-it $?
     [ "$(groups)" = "$first" ] && lives 'sleep 4321'
     say other-sandbox-lives $?
-    holds memory.max 67108864 && holds memory.oom.group 1
+    holds memory.max 67108864 && holds memory.swap.max 0 && holds memory.oom.group 1
     say memory-max $?
     holds cpu.max "50000 100000"
     say cpu-max $?

@@ -77,6 +77,7 @@ fn of_the_tree(
         below: found.below.clone(),
         enable: Vec::new(),
         limits: Vec::new(),
+        swap: found.swap,
     });
     if !found.delegated.iter().any(|name| name == controller.name()) {
         group.enable.push(controller);

@@ -55,6 +55,7 @@ pub(crate) fn full() -> Host {
                 child: Fact::Works,
                 join: Fact::Works,
                 kill: Fact::Works,
+                swap: crate::plan::Swap::Forbidden,
             }),
         },
         calls: Calls {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Cgroup2, Cgroups, Fact, Step, status};
 use crate::group::Group;
+use crate::plan::Swap;
 use crate::sys::probe::{self, Act, Trial};
 
 /// What a mount table says of control groups.
@@ -136,6 +137,8 @@ fn look(mount: &Path, elsewhere: &[PathBuf], own: &Path, directory: &Path) -> Cg
         child: Fact::Untried,
         join: Fact::Untried,
         kill: Fact::Untried,
+        // There even where nothing is used for swapping at the moment (proc_swaps(5)).
+        swap: if Path::new("/proc/swaps").exists() { Swap::Forbidden } else { Swap::Absent },
     }
 }
 

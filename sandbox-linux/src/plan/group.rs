@@ -1,6 +1,8 @@
 //! The control group of a sandbox, as data: where it is made, which controllers it needs, and what is written to its files
 //! (cgroups(7); `Documentation/admin-guide/cgroup-v2.rst` of the kernel).
 
+use serde::{Deserialize, Serialize};
+
 /// A controller that limits a whole tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "named in the enum's own line")]
@@ -40,26 +42,27 @@ pub struct Group {
     pub enable: Vec<Controller>,
     /// Its limits.
     pub limits: Vec<GroupLimit>,
+    /// What becomes of swap where memory is limited.
+    pub swap: Swap,
 }
 
-/// Whether a file of a group must be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Without it the limit does not hold.
-    Required,
-    /// Where it is missing there is nothing that it would limit.
-    WherePresent,
+/// Whether memory could be had beyond the limit by swapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Swap {
+    /// It could; the group gets none.
+    Forbidden,
+    /// The kernel was built without, and has no file to forbid it.
+    Absent,
 }
 
-/// One file of a group, and what is written to it.
+/// One file of a group, and what is written to it. Without it the limit does not hold, so it must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// Its name.
     pub file: &'static str,
     /// What is written.
     pub text: String,
-    /// Whether it must be there.
-    pub need: Need,
 }
 
 /// Most that `pids.max` takes (`PID_MAX_LIMIT`, `linux/threads.h`); no machine has more.
@@ -81,7 +84,7 @@ impl Group {
     /// Everything that is written, in order.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
-        self.limits.iter().flat_map(GroupLimit::settings).collect()
+        self.limits.iter().flat_map(|limit| limit.settings(self.swap)).collect()
     }
 
     /// The limits in words, for reports.
@@ -97,22 +100,24 @@ impl Group {
 }
 
 impl GroupLimit {
-    fn settings(&self) -> Vec<Setting> {
-        let required = |file, text| Setting { file, text, need: Need::Required };
+    fn settings(&self, swap: Swap) -> Vec<Setting> {
+        let setting = |file, text| Setting { file, text };
         match self.controller {
-            Controller::Memory => vec![
-                required("memory.max", self.value.to_string()),
-                // Swap would be memory beyond the limit.
-                Setting { file: "memory.swap.max", text: "0".to_owned(), need: Need::WherePresent },
+            Controller::Memory => {
+                let mut out = vec![setting("memory.max", self.value.to_string())];
+                if swap == Swap::Forbidden {
+                    out.push(setting("memory.swap.max", "0".to_owned()));
+                }
                 // The tree ends whole: what is left when the kernel picks one process could take it for a success.
-                required("memory.oom.group", "1".to_owned()),
-            ],
-            Controller::Processes => vec![required("pids.max", self.value.min(MOST_PIDS).to_string())],
+                out.push(setting("memory.oom.group", "1".to_owned()));
+                out
+            }
+            Controller::Processes => vec![setting("pids.max", self.value.min(MOST_PIDS).to_string())],
             Controller::Cpu => {
                 let quota = |period_us: u64| self.value.saturating_mul(period_us) / 1000;
                 let period_us = if quota(PERIOD_US) < LEAST_QUOTA_US { LONG_PERIOD_US } else { PERIOD_US };
                 let quota_us = quota(period_us).clamp(LEAST_QUOTA_US, MOST_QUOTA_US);
-                vec![required("cpu.max", format!("{quota_us} {period_us}"))]
+                vec![setting("cpu.max", format!("{quota_us} {period_us}"))]
             }
         }
     }
@@ -125,12 +130,15 @@ mod tests {
     #[test]
     fn limits_are_written_as_the_kernel_takes_them() {
         let check = |controller, value, expect: &[(&str, &str)]| {
-            let settings = GroupLimit { controller, value }.settings();
+            let settings = GroupLimit { controller, value }.settings(Swap::Forbidden);
             let found: Vec<_> = settings.iter().map(|one| (one.file, one.text.as_str())).collect();
             assert_eq!(found, expect, "{controller:?} {value}");
         };
         let memory = [("memory.max", "67108864"), ("memory.swap.max", "0"), ("memory.oom.group", "1")];
         check(Controller::Memory, 64 << 20, &memory);
+        let without_swap = GroupLimit { controller: Controller::Memory, value: 1 }.settings(Swap::Absent);
+        let files: Vec<_> = without_swap.iter().map(|one| one.file).collect();
+        assert_eq!(files, ["memory.max", "memory.oom.group"]);
         check(Controller::Processes, 65, &[("pids.max", "65")]);
         check(Controller::Processes, u64::MAX, &[("pids.max", "4194304")]);
         check(Controller::Cpu, 1500, &[("cpu.max", "150000 100000")]);
@@ -147,7 +155,7 @@ mod tests {
             limit(Controller::Processes, 9),
             limit(Controller::Cpu, 1050),
         ];
-        let group = Group { below: "/g".to_owned(), enable: Vec::new(), limits };
+        let group = Group { below: "/g".to_owned(), enable: Vec::new(), limits, swap: Swap::Absent };
         assert_eq!(group.words(), "memory 1048576 bytes, no swap, 9 processes with Weir's own, 1.050 cores");
     }
 }
