@@ -62,7 +62,7 @@ fn output(client: &mut Client, request: Value) -> Result<String, Value> {
     let mut out = Vec::new();
     loop {
         match client.hear() {
-            Heard::Data(place, bytes) if place.stream == Stream::Stdout => out.extend(bytes),
+            Heard::Data(place, bytes) if place.stream == Stream::Output => out.extend(bytes),
             Heard::Message(message) if message["method"] == "process/closed" => {
                 return Ok(String::from_utf8_lossy(&out).trim().to_owned());
             }
