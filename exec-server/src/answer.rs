@@ -40,6 +40,12 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
         Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
         Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
         Call::Hello(_)
+        | Call::ContextOpen(_)
+        | Call::ContextFork(_)
+        | Call::ContextNarrow(_)
+        | Call::ContextLease(_)
+        | Call::ContextClose(_)
+        | Call::ContextList
         | Call::ProcessPlan(_)
         | Call::ProcessStart(_)
         | Call::ProcessSignal(_)
@@ -59,7 +65,7 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
 
 /// Probes the host by trying, and reads what was found.
 #[cfg(target_os = "linux")]
-fn doctor() -> Result<Examined, serde_json::Error> {
+pub(crate) fn doctor() -> Result<Examined, serde_json::Error> {
     use weir_sandbox_linux::{doctor, host::Host};
 
     let host = Host::probe();
@@ -73,7 +79,7 @@ fn doctor() -> Result<Examined, serde_json::Error> {
 
 /// What macOS can and cannot give is declared, not probed. Nothing is confined there until the launcher exists.
 #[cfg(not(target_os = "linux"))]
-fn doctor() -> Result<Examined, serde_json::Error> {
+pub(crate) fn doctor() -> Result<Examined, serde_json::Error> {
     use weir_sandbox_macos::gap;
 
     let keys: Vec<&str> = gap::GAPS.iter().map(|gap| gap.key).collect();

@@ -7,19 +7,22 @@
 mod carried;
 mod command;
 mod connection;
+mod contexts;
 mod journal;
 mod outbox;
 mod post;
 pub(crate) mod resolver;
 mod spill;
+mod store;
 mod sys;
 mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,11 +30,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use weir_protocol::method::{Error, code};
+use weir_sandbox_linux::confine::{self, Landlock, Part};
+use weir_sandbox_linux::host::Host;
 
 use command::Command;
+use contexts::Contexts;
 use post::{News, Post};
 use resolver::Resolver;
 use spill::Spill;
+use store::Store;
 use wire::Wire;
 
 /// Time without clients and commands after which a server part goes.
@@ -49,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) post: OwnedFd,
     /// A directory for output that memory does not hold.
     pub(crate) place: OwnedFd,
+    /// The file of contexts.
+    pub(crate) store: PathBuf,
     /// Commands at once.
     pub(crate) commands: u64,
     /// Connections at once.
@@ -62,6 +71,7 @@ struct Server {
     resolver: Resolver,
     spill: Rc<Spill>,
     nothing: Rc<OwnedFd>,
+    contexts: Contexts,
     limits: (u64, u64),
     commands: RefCell<BTreeMap<u64, Rc<Command>>>,
     next: Cell<u64>,
@@ -74,18 +84,33 @@ struct Server {
 /// Serves until nothing is left to do or the supervisor is gone.
 pub(crate) fn run(setup: Setup) -> io::Result<ExitCode> {
     let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
+    let contexts = Contexts::new(Store::open(&setup.store).map_err(io::Error::other)?);
+    confine(Part::Server, Some(setup.place.as_fd()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(serve(setup, nothing)))?;
+    runtime.block_on(LocalSet::new().run_until(serve(setup, nothing, contexts)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(setup: Setup, nothing: OwnedFd) -> io::Result<()> {
+/// From here on this process can do nothing but what its part takes. Without the filter it must not go on; without Landlock it may.
+fn confine(part: Part, place: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let held = confine::enter(part, &Host::presumed(), place).map_err(io::Error::other)?;
+    if let Landlock::Absent(error) = held {
+        let why = error.map_or_else(|| "this kernel has none".to_owned(), |error| error.to_string());
+        crate::daemon::complain(&format!(
+            "Landlock does not hold the {part:?} part ({why}); the filter alone does"
+        ));
+    }
+    Ok(())
+}
+
+async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result<()> {
     let server = Rc::new(Server {
         uid: setup.uid,
         post: Post::new(setup.post)?,
         resolver: Resolver::default(),
         spill: Rc::new(Spill::new(setup.place)),
         nothing: Rc::new(nothing),
+        contexts,
         limits: (setup.commands, setup.connections),
         commands: RefCell::new(BTreeMap::new()),
         next: Cell::new(1),

@@ -1,5 +1,6 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
+pub mod context;
 pub mod output;
 pub mod policy;
 pub mod process;
@@ -33,6 +34,24 @@ pub enum Call {
     /// Tries what this host can enforce.
     #[serde(rename = "host/doctor")]
     HostDoctor,
+    /// Decides a policy and keeps it.
+    #[serde(rename = "context/open")]
+    ContextOpen(Box<context::Open>),
+    /// Opens another context with the same policy.
+    #[serde(rename = "context/fork")]
+    ContextFork(context::Fork),
+    /// Gives a context a narrower policy.
+    #[serde(rename = "context/narrow")]
+    ContextNarrow(Box<context::Narrow>),
+    /// Adds something for a stated scope and time; the context stays as it is.
+    #[serde(rename = "context/lease")]
+    ContextLease(Box<context::Escalate>),
+    /// Closes a context. Its thread stays bound.
+    #[serde(rename = "context/close")]
+    ContextClose(context::Close),
+    /// Lists the caller's open contexts.
+    #[serde(rename = "context/list")]
+    ContextList,
     /// Compiles a command's plan and prints it; nothing runs.
     #[serde(rename = "process/plan")]
     ProcessPlan(Box<process::Start>),
@@ -147,6 +166,16 @@ pub mod code {
     pub const NO_COMMAND: i64 = -32025;
     /// The caller has as many as it may have.
     pub const QUOTA: i64 = -32026;
+    /// There is no such context or lease, or it is another user's.
+    pub const NO_CONTEXT: i64 = -32028;
+    /// A policy would be wider than the one that binds.
+    pub const WIDER: i64 = -32029;
+    /// A lease gives nothing here.
+    pub const LEASE: i64 = -32030;
+    /// What the server keeps could not be read or written.
+    pub const STORE: i64 = -32031;
     /// No version in common.
     pub const VERSION: i64 = -32027;
+    /// What was asked could not be recorded, so it was not done.
+    pub const AUDIT: i64 = -32028;
 }

@@ -28,7 +28,7 @@ pub(crate) fn around(standpoint: &Standpoint) -> Surroundings {
     Surroundings { home, cwd, project_roots, tmpdir, weir_home, other_homes }
 }
 
-pub(super) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
+pub(crate) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
     let paths = |list: &[String]| list.iter().map(PathBuf::from).collect();
     let selection = Selection {
         config: choice.config.as_ref().map(|path| {

@@ -16,12 +16,8 @@ const OVERFLOW_UID: u32 = 65_534;
 
 /// What a launcher for an ordinary user keeps of root: what makes namespaces, mounts and an empty bounding set. Nothing that passes over
 /// a file's mode, another's process, or a user: whatever it reads or mounts, the user could have read.
-const OF_A_LAUNCHER: [Capability; 4] = [
-    Capability::CAP_SYS_ADMIN,
-    Capability::CAP_NET_ADMIN,
-    Capability::CAP_SETPCAP,
-    Capability::CAP_SETGID,
-];
+const OF_A_LAUNCHER: [Capability; 4] =
+    [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN, Capability::CAP_SETPCAP, Capability::CAP_SETGID];
 
 /// A user with exactly the groups that a connection was made with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,6 +39,12 @@ pub(crate) enum PeerError {
     /// A user of another user namespace.
     #[error("a user from another user namespace connected")]
     Elsewhere,
+}
+
+/// The process that connected, for the record: its number may be another's by now.
+pub(crate) fn process_of(connection: BorrowedFd<'_>) -> Option<i32> {
+    let found = rustix::net::sockopt::socket_peercred(connection).ok()?;
+    Some(found.pid.as_raw_nonzero().get())
 }
 
 impl Peer {
@@ -130,7 +132,8 @@ mod tests {
         let peer = Peer::of(one.as_fd()).unwrap();
         assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());
         assert_eq!(peer.gid, nix::unistd::getegid().as_raw());
-        let mut groups: Vec<u32> = nix::unistd::getgroups().unwrap().iter().map(|group| group.as_raw()).collect();
+        let mut groups: Vec<u32> =
+            nix::unistd::getgroups().unwrap().iter().map(|group| group.as_raw()).collect();
         groups.sort_unstable();
         groups.dedup();
         assert_eq!(peer.groups, groups);

@@ -56,6 +56,15 @@ impl Standing {
         Self(load::requirements(etc, administrator))
     }
 
+    /// Why they cannot be used, if so: then nothing may run.
+    #[must_use]
+    pub const fn unusable(&self) -> Option<&LoadError> {
+        match &self.0 {
+            Ok(_) => None,
+            Err(error) => Some(error),
+        }
+    }
+
     /// Moves it out, for a process that will not need it again.
     #[must_use]
     pub fn take(&mut self) -> Self {
@@ -77,7 +86,13 @@ impl Standing {
         let denials = resolve("ceiling", &denials, around, &Host)?.policy;
         for rule in denials.filesystem().rules() {
             let imposed = rule.access == Access::None && rule.origin.layer == Layer::Requirements;
-            let held = || policy.filesystem().rules().iter().any(|other| other.path == rule.path && other.access == Access::None);
+            let held = || {
+                policy
+                    .filesystem()
+                    .rules()
+                    .iter()
+                    .any(|other| other.path == rule.path && other.access == Access::None)
+            };
             if imposed && !held() {
                 return Err(Above::Lacks(rule.origin.to_string()));
             }
@@ -93,7 +108,12 @@ impl Standing {
         Ok(())
     }
 
-    fn check_name(&self, requirements: &Document, policy: &Policy, around: &Surroundings) -> Result<(), Above<'_>> {
+    fn check_name(
+        &self,
+        requirements: &Document,
+        policy: &Policy,
+        around: &Surroundings,
+    ) -> Result<(), Above<'_>> {
         let name = policy.profile();
         let not_it = || Above::NotTheProfile(name.to_owned());
         let profiles = merge::profiles([builtin::document(), requirements]);

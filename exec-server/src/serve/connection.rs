@@ -11,7 +11,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
+use weir_protocol::Policy;
 use weir_protocol::frame::{Credit, Frame, MAX_CONTROL_BYTES, MAX_DATA_BYTES, Place, Stream};
+use weir_protocol::method::context;
 use weir_protocol::method::output::{Attach, Attached, List, Of, Role, WhenLeft};
 use weir_protocol::method::process::{Event, Start, Started, Stdio};
 use weir_protocol::method::server::{Hello, Limits, VERSION, Welcome};
@@ -23,6 +25,7 @@ use super::command::{self, Circumstances, Command};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
 use super::outbox::{Outbox, OutboxError, outbox};
 use super::wire::{Incoming, Wire};
+use crate::answer::process::Startable;
 use crate::answer::{read, response};
 use crate::wire::WireError;
 
@@ -125,6 +128,12 @@ impl Connection {
                 Some(self.server.command(resize.id).and_then(|command| command.resize(resize.size)).map(done))
             }
             Call::ProcessList => Some(self.list()),
+            Call::ContextFork(fork) => Some(self.server.contexts.fork(fork.id, fork.thread).and_then(value)),
+            Call::ContextLease(lease) => Some(self.server.contexts.lease(*lease).and_then(value)),
+            Call::ContextClose(close) => Some(self.server.contexts.close(close.id).map(done)),
+            Call::ContextList => {
+                Some(self.server.contexts.list().and_then(|contexts| value(context::Contexts { contexts })))
+            }
             Call::ProcessForget(of) => Some(self.server.forget(of.id).map(done)),
             Call::ProcessAttach(attach) => return self.attach(id, &attach).await,
             call => {
@@ -161,6 +170,8 @@ impl Connection {
                 Err(error) => Err(error),
             },
             Call::ProcessPlan(start) => self.plan(*start).await,
+            Call::ContextOpen(open) => self.open(*open).await,
+            Call::ContextNarrow(narrow) => self.narrow(*narrow).await,
             Call::ProcessSignal(signal) => match self.server.command(signal.id) {
                 Ok(command) => {
                     let asker = Some((self.outbox.clone(), id));
@@ -177,6 +188,11 @@ impl Connection {
             },
             Call::ProcessWait(of) => match self.server.command(of.id) {
                 Ok(command) => value(command.ended().await),
+                Err(error) => Err(error),
+            },
+            // The resolver can try nothing, and the launcher has what sandboxes are made with.
+            Call::HostDoctor => match self.server.launcher().await {
+                Ok(launcher) => command::examine(launcher).await,
                 Err(error) => Err(error),
             },
             call => self.server.resolver.call(&self.server.post, call).await,
@@ -219,11 +235,20 @@ impl Connection {
         count.map_while(|_| incoming.take_descriptor()).collect()
     }
 
+    async fn startable(&self, start: &Start) -> Result<Startable, Error> {
+        check_user(start)?;
+        let decided = self.decided(start)?;
+        self.server.resolver.startable(&self.server.post, start.clone(), decided).await
+    }
+
     async fn start(self: &Rc<Self>, id: u64, start: Start, passed: Vec<OwnedFd>) -> Result<(), Error> {
         let server = &self.server;
         server.check_open()?;
-        check_user(&start)?;
-        let startable = server.resolver.startable(&server.post, start.clone()).await?;
+        let startable = self.startable(&start).await;
+        if let Err(error) = &startable {
+            server.post.refused(error.code).await;
+        }
+        let startable = startable?;
         let around = Circumstances {
             id: server.next_command(),
             launcher: server.launcher().await?,
@@ -245,8 +270,24 @@ impl Connection {
 
     async fn plan(&self, start: Start) -> Outcome {
         check_user(&start)?;
-        let startable = self.server.resolver.startable(&self.server.post, start).await?;
+        let decided = self.decided(&start)?;
+        let startable = self.server.resolver.startable(&self.server.post, start, decided).await?;
         command::plan(self.server.launcher().await?, startable.launch).await
+    }
+
+    /// The policy of the context under which a command starts.
+    fn decided(&self, start: &Start) -> Result<Option<Policy>, Error> {
+        start.under.as_ref().map(|under| self.server.contexts.policy_for(under, start)).transpose()
+    }
+
+    async fn open(&self, open: context::Open) -> Outcome {
+        let (policy, remarks) = self.server.resolver.policy(&self.server.post, open.choice).await?;
+        value(self.server.contexts.open(open.thread, policy, remarks)?)
+    }
+
+    async fn narrow(&self, narrow: context::Narrow) -> Outcome {
+        let (policy, remarks) = self.server.resolver.policy(&self.server.post, narrow.choice).await?;
+        value(self.server.contexts.narrow(narrow.id, policy, remarks)?)
     }
 
     fn list(&self) -> Outcome {

@@ -95,9 +95,7 @@ impl Journal {
     pub(super) fn has_room(&self) -> bool {
         match self.overflow {
             Overflow::HeadAndTail { .. } => true,
-            Overflow::Wait => {
-                self.in_memory < MEMORY_BYTES || !self.is_full && self.on_disk < DISK_BYTES
-            }
+            Overflow::Wait => self.in_memory < MEMORY_BYTES || !self.is_full && self.on_disk < DISK_BYTES,
         }
     }
 
@@ -192,7 +190,9 @@ impl Journal {
 
     /// Puts a small piece behind a small piece.
     fn join(&mut self, bytes: &Bytes) -> bool {
-        let Some(Piece { length, held: Held::Memory(last), .. }) = self.pieces.back_mut() else { return false };
+        let Some(Piece { length, held: Held::Memory(last), .. }) = self.pieces.back_mut() else {
+            return false;
+        };
         if last.len() + bytes.len() > SMALL_BYTES {
             return false;
         }
@@ -282,6 +282,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn what_was_written_is_what_is_read(
             pieces in proptest::collection::vec(1_usize..300_000, 1..40),

@@ -38,12 +38,7 @@ pub(super) struct Post {
 impl Post {
     pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
         let waiting = || RefCell::new(VecDeque::new());
-        Ok(Self {
-            socket: watch(socket)?,
-            launchers: waiting(),
-            resolvers: waiting(),
-            clients: Cell::new(0),
-        })
+        Ok(Self { socket: watch(socket)?, launchers: waiting(), resolvers: waiting(), clients: Cell::new(0) })
     }
 
     /// The next news; `None` when the supervisor has let go. Hands out answers on the way: somebody must always wait here.
@@ -51,7 +46,7 @@ impl Post {
         loop {
             let heard = self.socket.async_io(Interest::READABLE, |socket| hear(socket)).await?;
             let (waiting, descriptor) = match heard {
-                None | Some((Word::Idle(_), _)) => return Ok(None),
+                None | Some((Word::Idle(_) | Word::Refused(_), _)) => return Ok(None),
                 Some((Word::Drain, _)) => return Ok(Some(News::Drain)),
                 Some((Word::Client, descriptor)) => {
                     self.clients.set(self.clients.get().wrapping_add(1));
@@ -72,24 +67,28 @@ impl Post {
     /// A launcher that makes one sandbox for this server part's user.
     pub(super) async fn launcher(&self) -> Result<UnixStream, Error> {
         let message = "no more commands of this user can run now";
-        self.ask(Word::Launcher, &self.launchers).await?.ok_or_else(|| Error {
-            code: code::QUOTA,
-            message: message.to_owned(),
-        })
+        self.ask(Word::Launcher, &self.launchers)
+            .await?
+            .ok_or_else(|| Error { code: code::QUOTA, message: message.to_owned() })
     }
 
     /// A process that reads profiles with the user's rights.
     pub(super) async fn resolver(&self) -> Result<UnixStream, Error> {
         let message = "the part that reads profiles could not be started";
-        self.ask(Word::Resolver, &self.resolvers).await?.ok_or_else(|| Error {
-            code: code::LAUNCH,
-            message: message.to_owned(),
-        })
+        self.ask(Word::Resolver, &self.resolvers)
+            .await?
+            .ok_or_else(|| Error { code: code::LAUNCH, message: message.to_owned() })
     }
 
     /// Says that there is nothing left to do. Where the supervisor has sent another client meanwhile, that one comes.
     pub(super) async fn idle(&self) -> io::Result<()> {
         self.say(Word::Idle(self.clients.get())).await
+    }
+
+    /// Says that a start was refused here, for the record.
+    pub(super) async fn refused(&self, code: i64) {
+        let code = u32::try_from(code.unsigned_abs()).unwrap_or_default();
+        let _ = self.say(Word::Refused(code)).await;
     }
 
     async fn ask(&self, word: Word, waiting: &Waiting) -> Result<Option<UnixStream>, Error> {

@@ -73,7 +73,8 @@ impl Wire {
                 IoSlice::new(rest.get(sent.saturating_sub(head.len())..).unwrap_or_default()),
             ];
             let with = if sent == 0 { descriptors } else { &[] };
-            sent += self.socket.async_io(Interest::WRITABLE, |socket| send_part(socket, &parts, with)).await?;
+            sent +=
+                self.socket.async_io(Interest::WRITABLE, |socket| send_part(socket, &parts, with)).await?;
         }
         Ok(())
     }
@@ -109,11 +110,7 @@ impl Incoming {
     }
 }
 
-fn send_part(
-    socket: &OwnedFd,
-    parts: &[IoSlice<'_>],
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<usize> {
+fn send_part(socket: &OwnedFd, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
@@ -122,15 +119,10 @@ fn send_part(
     Ok(sendmsg(socket, parts, &mut ancillary, SendFlags::NOSIGNAL)?)
 }
 
-fn receive(
-    socket: &OwnedFd,
-    chunk: &mut [u8],
-    descriptors: &mut VecDeque<OwnedFd>,
-) -> io::Result<usize> {
+fn receive(socket: &OwnedFd, chunk: &mut [u8], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        recvmsg(socket, &mut [IoSliceMut::new(chunk)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(chunk)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             descriptors.extend(rights);

@@ -21,6 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::context::Under;
 use super::output::{Closed, Gap, Output};
 use super::policy::Choice;
 use crate::bytes::ByteString;
@@ -56,6 +57,9 @@ pub struct Start {
     /// What happens to output that the server carries.
     #[serde(default)]
     pub output: Output,
+    /// A context, whose policy holds; of [`Self::choice`] only where the caller stands counts then.
+    #[serde(default)]
+    pub under: Option<Under>,
 }
 
 /// Where a command's input and output go.
@@ -239,6 +243,11 @@ pub enum End {
     TimedOut {
         /// The limit, in milliseconds.
         limit_ms: u64,
+    },
+    /// It and all it started were ended by the kernel, for together they had more memory than the profile's limit.
+    Memory {
+        /// The limit, in bytes.
+        limit_bytes: u64,
     },
     /// The sandbox was ended from outside: the client went, or the launcher or init died.
     Cancelled,
