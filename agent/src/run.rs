@@ -189,6 +189,7 @@ impl Attendance<'_> {
                 // A signal that came too late for the command is none of the caller's business.
                 _ => {}
             },
+            Message::Data(..) | Message::Credit(_) => return Err(LinkError::Unasked.into()),
             Message::Event(notification) => match notification.event {
                 Event::Exited(exited) => self.end(*exited),
                 Event::Stopped { signal, .. } if self.continue_call.is_none() => self.stopped(signal)?,
