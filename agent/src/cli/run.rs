@@ -11,8 +11,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{ArgGroup, Args};
 use weir_protocol::ByteString;
 use weir_protocol::method::output::{Keep, Output, WhenLeft};
 use weir_protocol::method::process::{End, Start, Stdio};
@@ -50,7 +50,7 @@ Exit codes:
 
 /// Options of `weir run`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("told"))]
 pub(super) struct RunOptions {
     /// The profile [default: the one in force]
     #[arg(long, value_name = "NAME")]
@@ -72,10 +72,10 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     report: Option<PathBuf>,
     /// Print how the profile would be enforced, and run nothing
-    #[arg(long, conflicts_with = "report")]
+    #[arg(long, conflicts_with = "report", group = "told")]
     dry_run: bool,
-    /// Print JSON
-    #[arg(long, requires = "dry_run")]
+    /// Print JSON: the plan of --dry-run, or what --detach has started
+    #[arg(long, requires = "told")]
     json: bool,
     /// Say nothing after a run: no degradations, denials, new repositories
     #[arg(long)]
@@ -88,7 +88,7 @@ pub(super) struct RunOptions {
     server: Option<Which>,
     /// Leave the command to a running exec-server and print its number: for weir ps, logs, attach, wait, kill and rm. It has pipes, or
     /// with --tty always a terminal
-    #[arg(long, conflicts_with_all = ["dry_run", "report", "user"])]
+    #[arg(long, conflicts_with_all = ["report", "user"], group = "told")]
     detach: bool,
     /// Keep standard input open for weir attach; otherwise it is empty
     #[arg(long, requires = "detach")]
@@ -204,7 +204,7 @@ fn detach(options: &RunOptions) -> Result<Exit, Failure> {
     let mut start = start(options, stdio)?;
     start.output = Output { when_left: WhenLeft::Stay, keep: Keep::All, ..Output::default() };
     let started = session.start(start).map_err(RunError::from)?;
-    Ok(output::text(&format!("{}\n", started.id)))
+    Ok(if options.json { output::json(&started) } else { output::text(&format!("{}\n", started.id)) })
 }
 
 fn carry_out(options: RunOptions, link: Result<Link, Failure>) -> Result<Exit, Failure> {

@@ -8,6 +8,7 @@ mod logs;
 mod ps;
 
 use clap::Args;
+use serde::Serialize;
 use weir_protocol::method::code;
 use weir_protocol::method::process::End;
 
@@ -22,7 +23,7 @@ pub(super) use ps::{PsOptions, ps};
 
 /// Which server.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Server {
+struct Server {
     /// Use the exec-server that listens at PATH [default: $WEIR_SERVER, else yours, else the system's]
     #[arg(long = "server", value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     which: Option<Which>,
@@ -35,6 +36,39 @@ impl Server {
     }
 }
 
+/// Which server, and how its answer is told.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Asking {
+    #[command(flatten)]
+    server: Server,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Asking {
+    fn session(&self) -> Result<Session, SessionError> {
+        self.server.session()
+    }
+
+    /// The exit code, after a word about what went wrong: for programs as well, where they asked for it and the server said it.
+    fn end(&self, outcome: Result<Exit, SessionError>) -> Exit {
+        match outcome {
+            Ok(exit) => exit,
+            Err(SessionError::Link(LinkError::Refused(error))) if self.json => {
+                output::json(&serde_json::json!({ "error": error }));
+                Exit::Failed
+            }
+            Err(error) => failure(&error),
+        }
+    }
+
+    /// The result, where it is asked for as JSON.
+    fn tell(&self, result: impl Serialize) -> Exit {
+        if self.json { output::json(&result) } else { Exit::Success }
+    }
+}
+
 /// Says why it did not work, and what to do.
 fn failure(error: &SessionError) -> Exit {
     let advice = match error {
@@ -44,10 +78,6 @@ fn failure(error: &SessionError) -> Exit {
         _ => "",
     };
     output::message(&format!("weir: {error}{advice}"), Exit::Failed)
-}
-
-fn ending(outcome: Result<Exit, SessionError>) -> Exit {
-    outcome.unwrap_or_else(|error| failure(&error))
 }
 
 /// The command's own exit code; says what one of Weir's own means.

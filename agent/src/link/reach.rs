@@ -31,7 +31,8 @@ const NONE: &str = "none";
 /// Which running server is meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Which {
-    /// The one that `$WEIR_SERVER` names, or else this user's, or else the system's; where nothing listens, none.
+    /// The one that `$WEIR_SERVER` names, or else this user's, or else the system's where its mode lets this user connect; where
+    /// nothing listens, none.
     #[default]
     Found,
     /// The one at this socket, and no other.
@@ -59,9 +60,14 @@ pub fn find(which: &Which) -> Result<Option<Link>, LinkError> {
             None => Err(LinkError::NoServer { looked: vec![path.clone()] }),
         },
         Which::Found => {
+            let named = set(VARIABLE).is_some();
             for path in places() {
-                if let Some(link) = connect(&path)? {
-                    return Ok(Some(link));
+                match connect(&path) {
+                    // Nobody has said that this user uses it.
+                    Err(LinkError::Connect { source, .. })
+                        if !named && source.kind() == ErrorKind::PermissionDenied => {}
+                    Ok(None) => {}
+                    found => return found,
                 }
             }
             Ok(None)
@@ -84,7 +90,6 @@ pub fn reach(which: &Which) -> Result<Link, LinkError> {
 
 /// The sockets at which a server may listen, best first.
 fn places() -> Vec<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     match set(VARIABLE) {
         Some(none) if none == NONE => Vec::new(),
         Some(path) => vec![path.into()],
@@ -93,6 +98,10 @@ fn places() -> Vec<PathBuf> {
             own.into_iter().chain([PathBuf::from(SYSTEM)]).collect()
         }
     }
+}
+
+fn set(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Connects and agrees on a version; `None` where nothing listens.

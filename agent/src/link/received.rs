@@ -3,8 +3,11 @@
 //! Believes nothing: every offset must follow, nothing may go beyond the credit, and what the server says at the end must be what was
 //! counted and hashed here. Performs no I/O. Only [`Session`](super::Session) uses it.
 
+use std::cmp::Ordering;
+
+use serde::Serialize;
 use weir_protocol::frame::{Credit, Place, Stream};
-use weir_protocol::method::output::{Account, Gap};
+use weir_protocol::method::output::{Account, Gap, Role};
 
 /// Bytes of one stream that may be under way, or received and not consumed.
 pub(super) const WINDOW_BYTES: u64 = 1 << 20;
@@ -82,7 +85,7 @@ pub enum StreamError {
 }
 
 /// A stream at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// The stream.
     pub stream: Stream,
@@ -95,7 +98,8 @@ pub struct Verified {
 }
 
 /// What is proved of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Proof {
     /// Every byte came, and their digest is the server's.
     Digest,
@@ -175,6 +179,20 @@ impl Received {
         self.limit = self.limit.saturating_add(length);
         self.digest = None;
         Ok(())
+    }
+
+    /// After a new connection, where the server goes on at `found`. For a reader nothing is kept: what an owner has taken meanwhile is
+    /// missing, and stated.
+    pub(super) fn resume(&mut self, found: u64, role: Role) -> Result<Option<Gap>, StreamError> {
+        let Self { id, stream, at: expected, .. } = *self;
+        let gap = Gap { id, stream, from: expected, to: found };
+        match (found.cmp(&expected), role) {
+            (Ordering::Equal, _) => Ok(None),
+            (Ordering::Greater, role) if role == Role::Reader || !self.is_certain() => {
+                self.gap(&gap).map(|()| Some(gap))
+            }
+            _ => Err(StreamError::Offset { stream, expected, found }),
+        }
     }
 
     /// The caller has done with so many bytes. Returns what the server should hear.
@@ -282,5 +300,31 @@ mod tests {
         let verified = Verified { stream: STREAM, bytes: 6, missing: 5, proof: Proof::Count };
         assert_eq!(later.verify(&account(6, b"", 0)), Ok(verified));
         assert!(later.verify(&account(6, b"", 6)).is_err());
+    }
+
+    #[test]
+    fn a_new_connection_goes_on_where_this_side_stands() {
+        let stood = || {
+            let mut received = Received::new(1, STREAM, Since::Start);
+            received.data(0, b"five!").unwrap();
+            received
+        };
+        let error = |found| StreamError::Offset { stream: STREAM, expected: 5, found };
+        let gap = Gap { id: 1, stream: STREAM, from: 5, to: 9 };
+        let cases = [
+            (5, Role::Owner, Ok(None)),
+            (4, Role::Owner, Err(error(4))),
+            (9, Role::Owner, Err(error(9))),
+            (4, Role::Reader, Err(error(4))),
+            (9, Role::Reader, Ok(Some(gap))),
+        ];
+        for (found, role, expect) in cases {
+            assert_eq!(stood().resume(found, role), expect, "{found} {role:?}");
+        }
+        let mut missing = stood();
+        missing.resume(9, Role::Reader).unwrap();
+        missing.data(9, b"x").unwrap();
+        let verified = Verified { stream: STREAM, bytes: 10, missing: 4, proof: Proof::Count };
+        assert_eq!(missing.verify(&account(10, b"", 4)), Ok(verified));
     }
 }

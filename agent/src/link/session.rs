@@ -3,9 +3,17 @@
 //! One thread, no runtime: [`Session::next`] waits, or a caller that waits for other things as well polls the session's
 //! descriptor and calls [`Session::turn`]. What has come and was not consumed is bounded by the credit that was given; consuming it
 //! gives more. A server that says what cannot be is an error, never a guess.
+//!
+//! A connection that breaks is made again, and every command that was to stay goes on where this side stands.
+
+mod error;
+mod followed;
+mod happened;
+mod hear;
+mod resume;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
@@ -13,184 +21,21 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use weir_protocol::ByteString;
-use weir_protocol::frame::{self, Credit, FrameError, Place, Stream};
-use weir_protocol::method::output::{
-    Attach, Attached, Closed, Gap, Kill, List, Listed, Of, Resize, Role, WhenLeft,
-};
-use weir_protocol::method::process::{Event, Exited, ProcessId, Receivers, Signal, Start, Started, Stdio};
-use weir_protocol::method::{Call, Response, code};
+use weir_protocol::frame::{self, Place, Stream};
+use weir_protocol::method::output::{Attach, Attached, Kill, List, Listed, Of, Resize, Role};
+use weir_protocol::method::process::{Exited, ProcessId, Receivers, Signal, Start, Started, Stdio};
+use weir_protocol::method::{Call, code};
 
-use super::given::{Given, GivenError};
-use super::received::{Received, Since, StreamError, Verified, WINDOW_BYTES};
-use super::{Link, LinkError, Message, reach, result};
+use super::given::Given;
+use super::received::{Received, Since, WINDOW_BYTES};
+use super::{Link, LinkError, Message, result};
+use followed::Followed;
 
-/// Most events that wait to be taken. Their bytes are bounded by the credit, and small pieces are put together, so that nobody but a
-/// server that is no server of ours comes near.
-const MAX_WAITING: usize = 1 << 18;
-
-/// How many of the last events are looked through for one that new bytes belong to.
-const JOINED: usize = 8;
+pub use error::SessionError;
+pub use happened::{Finished, Happened};
 
 /// Largest piece of output, in bytes.
 const PIECE_BYTES: usize = frame::MAX_DATA_BYTES;
-
-/// Why a session cannot go on, or a call of it failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The connection, or a refusal of the server's.
-    #[error("{0}")]
-    Link(#[from] LinkError),
-    /// The connection cannot be waited for.
-    #[error("cannot wait for the exec-server: {0}")]
-    Wait(io::Error),
-    /// A stream is not what it should be.
-    #[error("output of command {id} is not what was written: {source}")]
-    Stream {
-        /// The command.
-        id: ProcessId,
-        /// What is wrong.
-        source: StreamError,
-    },
-    /// Standard input is not where it should be.
-    #[error("input of command {id}: {source}")]
-    Input {
-        /// The command.
-        id: ProcessId,
-        /// What is wrong.
-        source: GivenError,
-    },
-    /// Something about a command that this session does not follow, or follows no more.
-    #[error("the exec-server speaks of command {id}, which is not followed here")]
-    Stray {
-        /// The command.
-        id: ProcessId,
-    },
-    /// An end that came twice, or the last word before it.
-    #[error("the exec-server tells the end of command {id} out of order")]
-    Order {
-        /// The command.
-        id: ProcessId,
-    },
-    /// More events than anybody could cause.
-    #[error("the exec-server sends more than {MAX_WAITING} events that nobody takes")]
-    Flood,
-    /// This session does not follow the command.
-    #[error("command {id} is not followed here")]
-    NotFollowed {
-        /// The command.
-        id: ProcessId,
-    },
-    /// A start whose streams the server would not carry.
-    #[error("a session starts commands with pipes or a carried terminal")]
-    NotCarried,
-    /// After a new connection: the command of this number is another one.
-    #[error("command {id} is gone: the exec-server has begun anew")]
-    Replaced {
-        /// The command.
-        id: ProcessId,
-    },
-    /// What a command wrote cannot be passed on.
-    #[error("cannot write the output: {0}")]
-    Write(io::Error),
-}
-
-impl SessionError {
-    /// Whether the connection has gone, and [`Session::resume`] may help.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        matches!(
-            self,
-            Self::Link(LinkError::Stream(_) | LinkError::NoAnswer | LinkError::Frame(FrameError::Truncated))
-        )
-    }
-}
-
-/// What has happened to a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happened {
-    /// It wrote these bytes, which follow the ones before. [`Session::consumed`] says that they have been dealt with.
-    Output(Place, Vec<u8>),
-    /// Bytes were dropped here, as the start had allowed, or were taken by another owner.
-    Gap(Gap),
-    /// There is room for more input.
-    Room(ProcessId),
-    /// Its first process was stopped by this signal.
-    Stopped(ProcessId, i32),
-    /// It has ended, and everything it started; output may follow.
-    Exited(Box<Exited>),
-    /// The last: everything it wrote has come, and is what was written.
-    Closed(ProcessId, Vec<Verified>),
-    /// It was ended when the connection broke, for it was not to stay.
-    Gone(ProcessId),
-}
-
-impl Happened {
-    /// The command.
-    #[must_use]
-    pub fn id(&self) -> ProcessId {
-        match self {
-            Self::Output(place, _) => place.id,
-            Self::Gap(gap) => gap.id,
-            Self::Exited(exited) => exited.id,
-            Self::Room(id) | Self::Stopped(id, _) | Self::Closed(id, _) | Self::Gone(id) => *id,
-        }
-    }
-}
-
-/// A command that has been followed to its last byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
-    /// How it ended.
-    pub exited: Exited,
-    /// What is proved of its streams.
-    pub streams: Vec<Verified>,
-    /// Bytes that did not come.
-    pub gaps: Vec<Gap>,
-}
-
-/// A command that is followed.
-#[derive(Debug)]
-struct Followed {
-    pid: i32,
-    argv: Vec<ByteString>,
-    when_left: WhenLeft,
-    role: Role,
-    streams: [Option<Received>; 2],
-    input: Option<Given>,
-    /// Whether this connection has told its end.
-    has_exited: bool,
-    /// Whether the caller has heard of it.
-    end_is_known: bool,
-}
-
-impl Followed {
-    fn stream(&mut self, stream: Stream) -> Result<&mut Received, StreamError> {
-        let [output, error] = &mut self.streams;
-        let found = match stream {
-            Stream::Input => None,
-            Stream::Output => output.as_mut(),
-            Stream::Error => error.as_mut(),
-        };
-        found.ok_or(StreamError::NotCarried { stream })
-    }
-
-    fn verify(&self, closed: &Closed) -> Result<Vec<Verified>, StreamError> {
-        let mut verified = Vec::new();
-        for (stream, received) in [Stream::Output, Stream::Error].into_iter().zip(&self.streams) {
-            let account = closed.streams.iter().find(|account| account.stream == stream);
-            match (received, account) {
-                (Some(received), Some(account)) => verified.push(received.verify(account)?),
-                (Some(received), None) if received.is_certain() => {
-                    return Err(StreamError::NoAccount { stream });
-                }
-                (None, Some(_)) => return Err(StreamError::NotCarried { stream }),
-                (_, None) => {}
-            }
-        }
-        Ok(verified)
-    }
-}
 
 /// A connection to a running server, and the commands that are followed on it.
 #[derive(Debug)]
@@ -199,6 +44,8 @@ pub struct Session {
     place: PathBuf,
     followed: BTreeMap<ProcessId, Followed>,
     happened: VecDeque<Happened>,
+    /// Whether the connection broke, and nothing has come since.
+    was_cut: bool,
 }
 
 impl Session {
@@ -208,7 +55,7 @@ impl Session {
     /// [`LinkError::Unasked`] for a link to a server of this process's own, which carries no streams.
     pub fn new(link: Link) -> Result<Self, LinkError> {
         let place = link.place().ok_or(LinkError::Unasked)?.to_owned();
-        Ok(Self { link, place, followed: BTreeMap::new(), happened: VecDeque::new() })
+        Ok(Self { link, place, followed: BTreeMap::new(), happened: VecDeque::new(), was_cut: false })
     }
 
     /// Starts a command with pipes or a carried terminal, and follows it.
@@ -277,7 +124,12 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn wait(&mut self, id: ProcessId) -> Result<Exited, SessionError> {
-        self.call(Call::ProcessWait(Of { id }))
+        loop {
+            match self.call(Call::ProcessWait(Of { id })) {
+                Err(error) => self.mend(error)?,
+                answered => return answered,
+            }
+        }
     }
 
     /// Asks everything in the sandbox to end, ends it when it has not after so many milliseconds, and waits for the end.
@@ -404,7 +256,7 @@ impl Session {
     /// Waits for what happens next.
     ///
     /// # Errors
-    /// [`SessionError`]. After one that [is a cut](SessionError::is_cut), [`Self::resume`] may go on.
+    /// [`SessionError`]. After one that [is a cut](SessionError::is_cut), when a server is there again, [`Self::resume`] may go on.
     #[expect(clippy::should_implement_trait, reason = "it fails, and has no end")]
     pub fn next(&mut self) -> Result<Happened, SessionError> {
         loop {
@@ -444,7 +296,7 @@ impl Session {
                     let exited = exited.ok_or(SessionError::Order { id })?;
                     return Ok(Finished { exited, streams, gaps });
                 }
-                Some(Happened::Gone(_)) => return Err(SessionError::NotFollowed { id }),
+                Some(Happened::Gone(_)) => return Err(SessionError::Gone { id }),
                 Some(Happened::Room(_) | Happened::Stopped(..)) => {}
             }
         }
@@ -456,7 +308,8 @@ impl Session {
         if self.link.outgoing.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT }
     }
 
-    /// Sends and reads what can be without waiting; [`Self::take`] has what came of it.
+    /// Sends and reads what can be without waiting; [`Self::take`] has what came of it. Poll [`Self::as_fd`] anew each time: the
+    /// connection may be another.
     ///
     /// # Errors
     /// As [`Self::next`].
@@ -466,7 +319,10 @@ impl Session {
         while let Some(message) = self.link.arrived()? {
             self.heed(message)?;
         }
-        Ok(moved?)
+        match moved {
+            Ok(()) => Ok(()),
+            Err(error) => self.mend(error.into()),
+        }
     }
 
     fn advance(&mut self) -> Result<(), SessionError> {
@@ -500,163 +356,6 @@ impl Session {
             self.link.flush()?;
             self.link.read_ready()?;
         }
-    }
-
-    /// Connects again and follows every command from where this side stands. One that was not to stay has been ended:
-    /// [`Happened::Gone`]. Calls that were under way are not repeated.
-    ///
-    /// # Errors
-    /// [`SessionError`] when no server is there, or not the one that was.
-    pub fn resume(&mut self) -> Result<(), SessionError> {
-        let gone = || LinkError::NoServer { looked: vec![self.place.clone()] };
-        self.link = reach::connect(&self.place)?.ok_or_else(gone)?;
-        let ids: Vec<ProcessId> = self.followed.keys().copied().collect();
-        for id in ids {
-            let Some(mut followed) = self.followed.remove(&id) else { continue };
-            if followed.when_left == WhenLeft::End && followed.role == Role::Owner {
-                self.add(Happened::Gone(id))?;
-                continue;
-            }
-            let outcome = self.follow_again(id, &mut followed);
-            self.followed.insert(id, followed);
-            outcome?;
-        }
-        Ok(self.link.flush()?)
-    }
-
-    fn follow_again(&mut self, id: ProcessId, followed: &mut Followed) -> Result<(), SessionError> {
-        let from = followed.streams.each_ref().map(|stream| stream.as_ref().map_or(0, Received::at));
-        let attach = Attach { id, from, credit: 0, role: followed.role };
-        let attached: Attached = self.call(Call::ProcessAttach(attach))?;
-        if attached.listed.pid != followed.pid || attached.listed.argv != followed.argv {
-            return Err(SessionError::Replaced { id });
-        }
-        followed.has_exited = false;
-        self.go_on(followed, &attached)
-    }
-
-    /// Renews credit and input of a command on a new connection.
-    fn go_on(&mut self, followed: &mut Followed, attached: &Attached) -> Result<(), SessionError> {
-        let id = attached.listed.id;
-        for (stream, found) in followed.streams.iter_mut().zip(attached.from) {
-            let Some(received) = stream else { continue };
-            let stands = received.at();
-            let credit = received.grant();
-            if found != stands && received.is_certain() {
-                let stream = credit.received.stream;
-                let source = StreamError::Offset { stream, expected: stands, found };
-                return Err(SessionError::Stream { id, source });
-            }
-            self.link.queue(&frame::credit(credit));
-        }
-        if let Some(given) = &mut followed.input {
-            let again = given.resume(attached.input);
-            let (bytes, is_ended) = again.map_err(|source| SessionError::Input { id, source })?;
-            let mut offset = given.sent() - bytes.len() as u64;
-            for piece in bytes.chunks(PIECE_BYTES) {
-                queue_data(&mut self.link, Place { id, stream: Stream::Input, offset }, piece)?;
-                offset += piece.len() as u64;
-            }
-            if is_ended {
-                self.end_input(id)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn heed(&mut self, message: Message) -> Result<(), SessionError> {
-        match message {
-            Message::Data(place, bytes) => self.data(place, bytes),
-            Message::Credit(credit) => self.credit(credit),
-            Message::Event(notification) => self.event(notification.event),
-            Message::Answer(Response { id: None, error: Some(error), .. }) => {
-                Err(LinkError::from(error).into())
-            }
-            // Of a call that nobody waits for.
-            Message::Answer(_) => Ok(()),
-        }
-    }
-
-    fn of(&mut self, id: ProcessId) -> Result<&mut Followed, SessionError> {
-        self.followed.get_mut(&id).ok_or(SessionError::Stray { id })
-    }
-
-    fn data(&mut self, place: Place, bytes: Vec<u8>) -> Result<(), SessionError> {
-        let Place { id, stream, offset } = place;
-        let taken = self.of(id)?.stream(stream).and_then(|received| received.data(offset, &bytes));
-        taken.map_err(|source| SessionError::Stream { id, source })?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let last = self.happened.iter_mut().rev().take(JOINED);
-        let mut outputs = last.map_while(|happened| match happened {
-            Happened::Output(place, bytes) => Some((place, bytes)),
-            _ => None,
-        });
-        match outputs.find(|(place, _)| place.id == id && place.stream == stream) {
-            Some((_, before)) if before.len() + bytes.len() <= PIECE_BYTES => {
-                before.extend_from_slice(&bytes);
-                Ok(())
-            }
-            _ => self.add(Happened::Output(place, bytes)),
-        }
-    }
-
-    fn credit(&mut self, Credit { received, limit }: Credit) -> Result<(), SessionError> {
-        let id = received.id;
-        // The last one may come behind the last word.
-        let Some(followed) = self.followed.get_mut(&id) else { return Ok(()) };
-        let Some(given) = followed.input.as_mut().filter(|_| received.stream == Stream::Input) else {
-            return Err(SessionError::Stray { id });
-        };
-        let has_room = given.credit(received.offset, limit);
-        if has_room.map_err(|source| SessionError::Input { id, source })? && !given.is_told {
-            given.is_told = true;
-            return self.add(Happened::Room(id));
-        }
-        Ok(())
-    }
-
-    fn event(&mut self, event: Event) -> Result<(), SessionError> {
-        match event {
-            Event::Stopped { id, signal } => {
-                self.of(id)?;
-                self.add(Happened::Stopped(id, signal))
-            }
-            Event::Gap(gap) => {
-                let id = gap.id;
-                let taken = self.of(id)?.stream(gap.stream).and_then(|received| received.gap(&gap));
-                taken.map_err(|source| SessionError::Stream { id, source })?;
-                self.add(Happened::Gap(gap))
-            }
-            Event::Exited(exited) => {
-                let id = exited.id;
-                let followed = self.of(id)?;
-                if std::mem::replace(&mut followed.has_exited, true) {
-                    return Err(SessionError::Order { id });
-                }
-                let is_known = std::mem::replace(&mut followed.end_is_known, true);
-                if is_known { Ok(()) } else { self.add(Happened::Exited(exited)) }
-            }
-            Event::Closed(closed) => {
-                let id = closed.id;
-                if !self.of(id)?.has_exited {
-                    return Err(SessionError::Order { id });
-                }
-                let verified =
-                    self.of(id)?.verify(&closed).map_err(|source| SessionError::Stream { id, source })?;
-                self.followed.remove(&id);
-                self.add(Happened::Closed(id, verified))
-            }
-        }
-    }
-
-    fn add(&mut self, happened: Happened) -> Result<(), SessionError> {
-        if self.happened.len() >= MAX_WAITING {
-            return Err(SessionError::Flood);
-        }
-        self.happened.push_back(happened);
-        Ok(())
     }
 }
 

@@ -80,8 +80,6 @@ struct Attendance<'session> {
     typed: Vec<u8>,
     outlets: [Outlet; 2],
     exited: Option<Exited>,
-    /// Whether the connection broke, and nothing has come since.
-    was_cut: bool,
 }
 
 /// What has something to read or room to write.
@@ -117,7 +115,6 @@ pub fn attend(
         typed: Vec::new(),
         outlets: [Outlet::new(stdout())?, Outlet::new(stderr())?],
         exited: None,
-        was_cut: false,
     };
     attendance.take_terminal()?;
     attendance.attend()
@@ -143,20 +140,8 @@ impl Attendance<'_> {
                 return Ok(Parting::Left);
             }
             if found.session {
-                self.turn()?;
+                self.session.turn()?;
             }
-        }
-    }
-
-    fn turn(&mut self) -> Result<(), RunError> {
-        match self.session.turn() {
-            Err(error) if error.is_cut() && !self.was_cut => {
-                self.was_cut = true;
-                // What the new connection says is no better than why the old one is gone.
-                self.session.resume().map_err(|_| error)?;
-                Ok(())
-            }
-            outcome => Ok(outcome?),
         }
     }
 
@@ -222,7 +207,6 @@ impl Attendance<'_> {
         let [output, error] = &mut self.outlets;
         match happened {
             Happened::Output(place, bytes) => {
-                self.was_cut = false;
                 let outlet = if place.stream == Stream::Error { error } else { output };
                 outlet.pending = Some((place, bytes, 0));
             }
@@ -231,7 +215,7 @@ impl Attendance<'_> {
                 let exited = self.exited.take().ok_or(SessionError::Order { id: self.id })?;
                 return Ok(Some(Parting::Ended(exited)));
             }
-            Happened::Gone(id) => return Err(SessionError::NotFollowed { id }.into()),
+            Happened::Gone(id) => return Err(SessionError::Gone { id }.into()),
             Happened::Gap(_) | Happened::Room(_) | Happened::Stopped(..) => {}
         }
         Ok(None)

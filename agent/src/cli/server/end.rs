@@ -1,15 +1,20 @@
 //! `weir kill`, `weir wait` and `weir rm`: a command's end.
 
 use clap::Args;
+use serde::Serialize;
 use signal_hook::low_level::signal_name;
-use weir_protocol::method::process::{ProcessId, Receivers};
+use weir_protocol::method::process::{Exited, ProcessId, Receivers};
+use weir_protocol::method::{Error, code};
 
 use super::super::Exit;
-use super::{Server, ended_as, ending};
-use crate::link::SessionError;
+use super::{Asking, ended_as};
+use crate::link::{LinkError, SessionError};
 
 /// Seconds between the request to end and the end itself.
 const GRACE_S: &str = "5";
+
+/// Milliseconds of a second.
+const MS_PER_S: u64 = 1000;
 
 /// Largest number of a signal (signal(7)).
 const MAX_SIGNAL: i32 = 64;
@@ -47,7 +52,7 @@ Exit codes: 0 done, 2 bad options, 125 Weir failed, no server runs, or one of th
 #[command(after_help = KILL_EXAMPLES)]
 pub(in super::super) struct KillOptions {
     #[command(flatten)]
-    server: Server,
+    asking: Asking,
     /// The command's number, as `weir ps` shows it
     #[arg(value_name = "ID")]
     id: ProcessId,
@@ -64,7 +69,7 @@ pub(in super::super) struct KillOptions {
 #[command(after_help = WAIT_EXAMPLES)]
 pub(in super::super) struct OneOptions {
     #[command(flatten)]
-    server: Server,
+    asking: Asking,
     /// The command's number, as `weir ps` shows it
     #[arg(value_name = "ID")]
     id: ProcessId,
@@ -75,36 +80,63 @@ pub(in super::super) struct OneOptions {
 #[command(after_help = RM_EXAMPLES)]
 pub(in super::super) struct RmOptions {
     #[command(flatten)]
-    server: Server,
+    asking: Asking,
     /// The commands' numbers, as `weir ps` shows them
     #[arg(value_name = "ID", required = true)]
     ids: Vec<ProcessId>,
 }
 
+/// What `weir kill` and `weir rm` have done, for programs.
+#[derive(Serialize)]
+struct Done {
+    id: ProcessId,
+    /// How it ended, unless it was a signal alone, or the one who started it has heard of the end and nobody else can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exited: Option<Exited>,
+}
+
 pub(in super::super) fn kill(options: &KillOptions) -> Exit {
-    let ended = || -> Result<Exit, SessionError> {
-        let mut session = options.server.session()?;
-        match options.signal {
-            Some(signal) => session.signal(options.id, signal, Receivers::All)?,
-            None => session.kill(options.id, u64::from(options.grace) * 1000)?,
-        }
-        Ok(Exit::Success)
+    options.asking.end(kill_one(options))
+}
+
+fn kill_one(options: &KillOptions) -> Result<Exit, SessionError> {
+    let (asking, id) = (&options.asking, options.id);
+    let mut session = asking.session()?;
+    if let Some(signal) = options.signal {
+        session.signal(id, signal, Receivers::All)?;
+        return Ok(asking.tell(Done { id, exited: None }));
+    }
+    session.kill(id, u64::from(options.grace) * MS_PER_S)?;
+    let exited = match session.wait(id) {
+        Err(SessionError::Link(LinkError::Refused(Error { code: code::NO_COMMAND, .. }))) => None,
+        exited => Some(exited?),
     };
-    ending(ended())
+    Ok(asking.tell(Done { id, exited }))
 }
 
 pub(in super::super) fn wait(options: &OneOptions) -> Exit {
-    let ended = options.server.session().and_then(|mut session| session.wait(options.id));
-    ending(ended.map(|exited| ended_as(exited.end)))
+    let asking = &options.asking;
+    asking.end(asking.session().and_then(|mut session| session.wait(options.id)).map(|exited| {
+        asking.tell(&exited);
+        ended_as(exited.end)
+    }))
 }
 
 pub(in super::super) fn rm(options: &RmOptions) -> Exit {
-    let mut session = match options.server.session() {
+    let asking = &options.asking;
+    let mut session = match asking.session() {
         Ok(session) => session,
-        Err(error) => return ending(Err(error)),
+        Err(error) => return asking.end(Err(error)),
     };
-    let outcomes = options.ids.iter().map(|id| ending(session.forget(*id).map(|()| Exit::Success)));
-    outcomes.fold(Exit::Success, |worst, exit| if exit == Exit::Success { worst } else { exit })
+    let forgotten = |id: &ProcessId| {
+        asking.end(session.forget(*id).map(|()| asking.tell(Done { id: *id, exited: None })))
+    };
+    // Every one is tried, whatever became of the one before.
+    options
+        .ids
+        .iter()
+        .map(forgotten)
+        .fold(Exit::Success, |worst, exit| if exit == Exit::Success { worst } else { exit })
 }
 
 /// Not the name of a signal.

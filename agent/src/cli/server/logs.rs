@@ -3,30 +3,33 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use weir_protocol::frame::Stream;
-use weir_protocol::method::output::Role;
-use weir_protocol::method::process::ProcessId;
+use serde::Serialize;
+use weir_protocol::ByteString;
+use weir_protocol::frame::{Place, Stream};
+use weir_protocol::method::output::{Gap, Role};
+use weir_protocol::method::process::{Exited, ProcessId};
 
 use super::super::{Exit, output};
-use super::{Server, ending};
-use crate::link::{Happened, Proof, Session, SessionError, Verified};
+use super::Asking;
+use crate::link::{Happened, Session, SessionError, Verified};
 
-const EXAMPLES: &str = "\
-Examples:
+const EXAMPLES: &str = r#"Examples:
   weir logs 3
   weir logs 3 --follow --stderr
+  weir logs 3 --json | jq -r 'select(.stream == "error") | .bytes'
 
-Standard output and standard error go to their own. All that is kept is printed; what its owner has read may be gone. When the
-command has ended and all of it was read, its digest is compared with the server's, and a difference is an error.
+Standard output and standard error go to their own. All that is kept is printed; what its owner has read may be gone, and then
+that is said. When the command has ended and all of it was read, its digest is compared with the server's, and a difference is an
+error. With --json it is one object a line: `kind` is output, gap, exited or, last, closed; bytes that are no UTF-8 are {"hex": …}.
 
-Exit codes: 0 done, 2 bad options, 125 Weir failed, no server runs, or there is no such command.";
+Exit codes: 0 done, 2 bad options, 125 Weir failed, no server runs, or there is no such command."#;
 
 /// Options of `weir logs`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in super::super) struct LogsOptions {
     #[command(flatten)]
-    server: Server,
+    asking: Asking,
     /// The command's number, as `weir ps` shows it
     #[arg(value_name = "ID")]
     id: ProcessId,
@@ -42,18 +45,18 @@ pub(in super::super) struct LogsOptions {
 }
 
 pub(in super::super) fn logs(options: &LogsOptions) -> Exit {
-    ending(print(options))
+    options.asking.end(print(options))
 }
 
 /// Reads on behind what was written: an offset that no stream reaches.
 const NOTHING: u64 = u64::MAX;
 
 fn print(options: &LogsOptions) -> Result<Exit, SessionError> {
-    let mut session = options.server.session()?;
-    let from = match (options.stdout, options.stderr) {
-        (true, _) => [0, NOTHING],
-        (_, true) => [NOTHING, 0],
-        _ => [0, 0],
+    let mut session = options.asking.session()?;
+    let (from, only) = match (options.stdout, options.stderr) {
+        (true, _) => ([0, NOTHING], Some(Stream::Output)),
+        (_, true) => ([NOTHING, 0], Some(Stream::Error)),
+        _ => ([0, 0], None),
     };
     let attached = session.attach(options.id, from, Role::Reader)?;
     if !attached.listed.carried {
@@ -62,67 +65,121 @@ fn print(options: &LogsOptions) -> Result<Exit, SessionError> {
     }
     // Without --follow: up to here, unless it has ended, and then to the end and its proof.
     let until = (!options.follow && attached.listed.exited.is_none()).then_some(attached.listed.written);
-    let mut reading = Reading { at: attached.from, was_cut: false };
+    let form = if options.asking.json { Form::Json } else { Form::Bytes };
+    let mut reading = Reading { at: attached.from, only, form };
     loop {
         if until.is_some_and(|until| reading.at.iter().zip(until).all(|(at, until)| *at >= until)) {
             return Ok(Exit::Success);
         }
-        match reading.next(&mut session)? {
+        let happened = session.next()?;
+        match reading.happened(&mut session, happened)? {
             Step::Going => {}
-            Step::Unread => return Ok(Exit::Success),
-            Step::Closed(streams) => return Ok(proof(&streams, from)),
+            Step::Done => return Ok(Exit::Success),
         }
     }
+}
+
+/// How it is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it was written.
+    Bytes,
+    /// One object a line.
+    Json,
+}
+
+/// One line of `--json`.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Line {
+    Output { stream: Stream, offset: u64, bytes: ByteString },
+    Gap(Gap),
+    Exited(Box<Exited>),
+    Closed { streams: Vec<Verified> },
 }
 
 /// Where a reader stands.
 struct Reading {
     at: [u64; 2],
-    /// Whether the connection broke, and nothing has come since.
-    was_cut: bool,
+    /// The stream that is wanted, if not both.
+    only: Option<Stream>,
+    form: Form,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Going,
-    /// Nobody reads this any more.
-    Unread,
-    Closed(Vec<Verified>),
+    /// All was read, or nobody reads this any more.
+    Done,
 }
 
 impl Reading {
-    fn next(&mut self, session: &mut Session) -> Result<Step, SessionError> {
-        let happened = match session.next() {
-            Err(error) if error.is_cut() && !self.was_cut => {
-                self.was_cut = true;
-                session.resume().map_err(|_| error)?;
-                return Ok(Step::Going);
-            }
-            happened => happened?,
-        };
+    fn happened(&mut self, session: &mut Session, happened: Happened) -> Result<Step, SessionError> {
         match happened {
             Happened::Output(place, bytes) => {
-                self.was_cut = false;
-                if !written(write(place.stream, &bytes))? {
-                    return Ok(Step::Unread);
-                }
-                session.consumed(place.id, place.stream, bytes.len());
-                self.reach(place.stream, place.offset + bytes.len() as u64);
+                let count = bytes.len();
+                let step = if self.wants(place.stream) { self.output(place, bytes)? } else { Step::Going };
+                session.consumed(place.id, place.stream, count);
+                self.reach(place.stream, place.offset + count as u64);
+                Ok(step)
             }
             Happened::Gap(gap) => {
-                let text = format!("weir: {} bytes of {} are not kept", gap.to - gap.from, name(gap.stream));
-                output::message(&text, Exit::Success);
                 self.reach(gap.stream, gap.to);
+                if self.wants(gap.stream) { self.gap(gap) } else { Ok(Step::Going) }
             }
-            Happened::Closed(_, streams) => return Ok(Step::Closed(streams)),
-            Happened::Room(_) | Happened::Stopped(..) | Happened::Exited(_) | Happened::Gone(_) => {}
+            Happened::Closed(_, streams) => self.closed(streams),
+            Happened::Exited(exited) if self.form == Form::Json => line(&Line::Exited(exited)),
+            Happened::Room(_) | Happened::Stopped(..) | Happened::Exited(_) | Happened::Gone(_) => {
+                Ok(Step::Going)
+            }
         }
-        Ok(Step::Going)
+    }
+
+    fn wants(&self, stream: Stream) -> bool {
+        self.only.is_none_or(|only| only == stream)
     }
 
     fn reach(&mut self, stream: Stream, offset: u64) {
         let [output, error] = &mut self.at;
         *(if stream == Stream::Error { error } else { output }) = offset;
     }
+
+    fn output(&self, Place { stream, offset, .. }: Place, bytes: Vec<u8>) -> Result<Step, SessionError> {
+        match self.form {
+            Form::Bytes => written(write(stream, &bytes)),
+            Form::Json => line(&Line::Output { stream, offset, bytes: ByteString(bytes) }),
+        }
+    }
+
+    fn gap(&self, gap: Gap) -> Result<Step, SessionError> {
+        if self.form == Form::Json {
+            return line(&Line::Gap(gap));
+        }
+        let text = format!("weir: {} bytes of {} are not kept", gap.to - gap.from, name(gap.stream));
+        output::message(&text, Exit::Success);
+        Ok(Step::Going)
+    }
+
+    /// What came is proved already; says what did not.
+    fn closed(&self, mut streams: Vec<Verified>) -> Result<Step, SessionError> {
+        streams.retain(|verified| self.wants(verified.stream));
+        if self.form == Form::Json {
+            line(&Line::Closed { streams })?;
+            return Ok(Step::Done);
+        }
+        for Verified { stream, bytes, missing, .. } in streams.iter().filter(|verified| verified.missing > 0)
+        {
+            let text = format!("weir: {missing} of {bytes} bytes of {} are no longer kept", name(*stream));
+            output::message(&text, Exit::Success);
+        }
+        Ok(Step::Done)
+    }
+}
+
+fn line(line: &Line) -> Result<Step, SessionError> {
+    let mut bytes = serde_json::to_vec(line).map_err(|error| SessionError::Write(error.into()))?;
+    bytes.push(b'\n');
+    written(write(Stream::Output, &bytes))
 }
 
 fn write(stream: Stream, bytes: &[u8]) -> io::Result<()> {
@@ -133,25 +190,12 @@ fn write(stream: Stream, bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes).and_then(|()| out.flush())
 }
 
-/// Whether somebody still reads.
-fn written(outcome: io::Result<()>) -> Result<bool, SessionError> {
+fn written(outcome: io::Result<()>) -> Result<Step, SessionError> {
     match outcome {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Ok(()) => Ok(Step::Going),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Step::Done),
         Err(error) => Err(SessionError::Write(error)),
     }
-}
-
-/// Says what did not come; what came is proved already.
-fn proof(streams: &[Verified], from: [u64; 2]) -> Exit {
-    for (verified, from) in streams.iter().zip(from) {
-        if verified.proof == Proof::Count && from == 0 && verified.missing > 0 {
-            let Verified { stream, bytes, missing, .. } = verified;
-            let text = format!("weir: {missing} of {bytes} bytes of {} are no longer kept", name(*stream));
-            output::message(&text, Exit::Success);
-        }
-    }
-    Exit::Success
 }
 
 fn name(stream: Stream) -> &'static str {

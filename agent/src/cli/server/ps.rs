@@ -9,7 +9,7 @@ use weir_protocol::method::process::End;
 
 use super::super::run::duration;
 use super::super::{Exit, output};
-use super::{Server, ending};
+use super::Asking;
 use crate::link::SessionError;
 
 const EXAMPLES: &str = "\
@@ -24,19 +24,16 @@ Exit codes: 0 done, 2 bad options, 125 Weir failed or no server runs.";
 #[command(after_help = EXAMPLES)]
 pub(in super::super) struct PsOptions {
     #[command(flatten)]
-    server: Server,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    asking: Asking,
 }
 
 pub(in super::super) fn ps(options: &PsOptions) -> Exit {
-    ending(list(options))
+    options.asking.end(list(&options.asking))
 }
 
-fn list(options: &PsOptions) -> Result<Exit, SessionError> {
-    let commands = options.server.session()?.list()?;
-    if options.json {
+fn list(asking: &Asking) -> Result<Exit, SessionError> {
+    let commands = asking.session()?.list()?;
+    if asking.json {
         return Ok(output::json(&List { commands }));
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
