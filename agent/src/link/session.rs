@@ -70,7 +70,7 @@ impl Session {
         };
         start.output.credit = WINDOW_BYTES;
         let (argv, when_left) = (start.argv.clone(), start.output.when_left);
-        let started: Started = self.call(Call::ProcessStart(Box::new(start)))?;
+        let started: Started = self.answer_to(Call::ProcessStart(Box::new(start)))?;
         let received = |stream| Received::new(started.id, stream, Since::Start);
         let followed = Followed {
             pid: started.pid,
@@ -83,6 +83,7 @@ impl Session {
             end_is_known: false,
         };
         self.followed.insert(started.id, followed);
+        self.hear()?;
         Ok(started)
     }
 
@@ -93,7 +94,7 @@ impl Session {
     /// [`SessionError`].
     pub fn attach(&mut self, id: ProcessId, from: [u64; 2], role: Role) -> Result<Attached, SessionError> {
         let attach = Attach { id, from, credit: WINDOW_BYTES, role };
-        let attached: Attached = self.call(Call::ProcessAttach(attach))?;
+        let attached: Attached = self.answer_to(Call::ProcessAttach(attach))?;
         let [output, error] = attached.from;
         let received = |stream, at| Some(Received::new(id, stream, Since::Offset(at)));
         let Listed { pid, argv, when_left, .. } = &attached.listed;
@@ -108,6 +109,7 @@ impl Session {
             end_is_known: false,
         };
         self.followed.insert(id, followed);
+        self.hear()?;
         Ok(attached)
     }
 
@@ -316,9 +318,7 @@ impl Session {
     pub fn turn(&mut self) -> Result<(), SessionError> {
         let moved = self.link.flush().and_then(|()| self.link.read_ready());
         // What came before a connection broke counts.
-        while let Some(message) = self.link.arrived()? {
-            self.heed(message)?;
-        }
+        self.hear()?;
         match moved {
             Ok(()) => Ok(()),
             Err(error) => self.mend(error.into()),
@@ -343,12 +343,25 @@ impl Session {
 
     /// Makes one call and waits for its answer; what happens meanwhile waits to be taken.
     fn call<T: DeserializeOwned>(&mut self, call: Call) -> Result<T, SessionError> {
+        let answer = self.answer_to(call)?;
+        self.hear()?;
+        Ok(answer)
+    }
+
+    /// The same, for an answer without which what came behind it makes no sense: [`Self::hear`] it before anything is waited for.
+    fn answer_to<T: DeserializeOwned>(&mut self, call: Call) -> Result<T, SessionError> {
         let id = self.link.ask(call)?;
         self.link.flush()?;
         loop {
             while let Some(message) = self.link.arrived()? {
                 match message {
-                    Message::Answer(response) if response.id == Some(id) => return Ok(result(response)?),
+                    Message::Answer(response) if response.id == Some(id) => {
+                        let answer = result(response);
+                        if answer.is_err() {
+                            self.hear()?;
+                        }
+                        return Ok(answer?);
+                    }
                     message => self.heed(message)?,
                 }
             }

@@ -16,6 +16,14 @@ pub(super) const MAX_WAITING: usize = 1 << 18;
 const JOINED: usize = 8;
 
 impl Session {
+    /// Takes in all that has been read.
+    pub(super) fn hear(&mut self) -> Result<(), SessionError> {
+        while let Some(message) = self.link.arrived()? {
+            self.heed(message)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn heed(&mut self, message: Message) -> Result<(), SessionError> {
         if matches!(message, Message::Data(..) | Message::Event(_)) {
             self.was_cut = false;

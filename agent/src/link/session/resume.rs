@@ -42,6 +42,7 @@ impl Session {
             let outcome = self.follow_again(id, &mut followed);
             self.followed.insert(id, followed);
             outcome?;
+            self.hear()?;
         }
         Ok(self.link.flush()?)
     }
@@ -49,7 +50,7 @@ impl Session {
     fn follow_again(&mut self, id: ProcessId, followed: &mut Followed) -> Result<(), SessionError> {
         let from = followed.streams.each_ref().map(|stream| stream.as_ref().map_or(0, Received::at));
         let attach = Attach { id, from, credit: 0, role: followed.role };
-        let attached: Attached = self.call(Call::ProcessAttach(attach))?;
+        let attached: Attached = self.answer_to(Call::ProcessAttach(attach))?;
         if attached.listed.pid != followed.pid || attached.listed.argv != followed.argv {
             return Err(SessionError::Replaced { id });
         }
