@@ -44,8 +44,10 @@ pub struct Session {
     place: PathBuf,
     followed: BTreeMap<ProcessId, Followed>,
     happened: VecDeque<Happened>,
-    /// Whether the connection broke, and nothing has come since.
-    was_cut: bool,
+    /// Why nothing more comes; told behind what has come.
+    failed: Option<SessionError>,
+    /// How often the connection broke since something came.
+    cuts: u32,
 }
 
 impl Session {
@@ -55,7 +57,7 @@ impl Session {
     /// [`LinkError::Unasked`] for a link to a server of this process's own, which carries no streams.
     pub fn new(link: Link) -> Result<Self, LinkError> {
         let place = link.place().ok_or(LinkError::Unasked)?.to_owned();
-        Ok(Self { link, place, followed: BTreeMap::new(), happened: VecDeque::new(), was_cut: false })
+        Ok(Self { link, place, followed: BTreeMap::new(), happened: VecDeque::new(), failed: None, cuts: 0 })
     }
 
     /// Starts a command with pipes or a carried terminal, and follows it.
@@ -233,26 +235,38 @@ impl Session {
         }
     }
 
-    /// What has happened, of what has come.
-    pub fn take(&mut self) -> Option<Happened> {
-        let happened = self.happened.pop_front()?;
-        Some(self.taken(happened))
+    /// What has happened, of what has come; behind it, why nothing more comes.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn take(&mut self) -> Result<Option<Happened>, SessionError> {
+        let happened = self.happened.pop_front();
+        self.taken(happened)
     }
 
     /// The same of one command alone.
-    pub fn take_of(&mut self, id: ProcessId) -> Option<Happened> {
-        let at = self.happened.iter().position(|happened| happened.id() == id)?;
-        let happened = self.happened.remove(at)?;
-        Some(self.taken(happened))
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn take_of(&mut self, id: ProcessId) -> Result<Option<Happened>, SessionError> {
+        let at = self.happened.iter().position(|happened| happened.id() == id);
+        let happened = at.and_then(|at| self.happened.remove(at));
+        self.taken(happened)
     }
 
-    fn taken(&mut self, happened: Happened) -> Happened {
-        if let Happened::Room(id) = happened
+    fn taken(&mut self, happened: Option<Happened>) -> Result<Option<Happened>, SessionError> {
+        if let Some(Happened::Room(id)) = happened
             && let Some(given) = self.followed.get_mut(&id).and_then(|followed| followed.input.as_mut())
         {
             given.is_told = false;
         }
-        happened
+        match self.failed.take() {
+            Some(error) if happened.is_none() => Err(error),
+            failed => {
+                self.failed = failed;
+                Ok(happened)
+            }
+        }
     }
 
     /// Waits for what happens next.
@@ -262,7 +276,7 @@ impl Session {
     #[expect(clippy::should_implement_trait, reason = "it fails, and has no end")]
     pub fn next(&mut self) -> Result<Happened, SessionError> {
         loop {
-            match self.take() {
+            match self.take()? {
                 Some(happened) => return Ok(happened),
                 None => self.advance()?,
             }
@@ -281,7 +295,7 @@ impl Session {
     ) -> Result<Finished, SessionError> {
         let (mut exited, mut gaps) = (None, Vec::new());
         loop {
-            match self.take_of(id) {
+            match self.take_of(id)? {
                 None if !self.followed.contains_key(&id) => return Err(SessionError::NotFollowed { id }),
                 None => self.advance()?,
                 Some(Happened::Output(place, bytes)) => {
@@ -307,15 +321,22 @@ impl Session {
     /// What to poll [`Self::as_fd`] for.
     #[must_use]
     pub fn interest(&self) -> PollFlags {
-        if self.link.outgoing.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT }
+        match (&self.failed, self.link.outgoing.is_empty()) {
+            (Some(_), _) => PollFlags::empty(),
+            (None, true) => PollFlags::IN,
+            (None, false) => PollFlags::IN | PollFlags::OUT,
+        }
     }
 
     /// Sends and reads what can be without waiting; [`Self::take`] has what came of it. Poll [`Self::as_fd`] anew each time: the
     /// connection may be another.
-    ///
-    /// # Errors
-    /// As [`Self::next`].
-    pub fn turn(&mut self) -> Result<(), SessionError> {
+    pub fn turn(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.exchange().err();
+        }
+    }
+
+    fn exchange(&mut self) -> Result<(), SessionError> {
         let moved = self.link.flush().and_then(|()| self.link.read_ready());
         // What came before a connection broke counts.
         self.hear()?;
@@ -327,7 +348,8 @@ impl Session {
 
     fn advance(&mut self) -> Result<(), SessionError> {
         self.ready()?;
-        self.turn()
+        self.turn();
+        Ok(())
     }
 
     /// Waits until the connection can be used.

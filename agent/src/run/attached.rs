@@ -140,7 +140,7 @@ impl Attendance<'_> {
                 return Ok(Parting::Left);
             }
             if found.session {
-                self.session.turn()?;
+                self.session.turn();
             }
         }
     }
@@ -196,7 +196,7 @@ impl Attendance<'_> {
             if self.outlets.iter().any(|outlet| outlet.pending.is_some()) {
                 continue;
             }
-            let Some(happened) = self.session.take() else { return Ok(None) };
+            let Some(happened) = self.session.take()? else { return Ok(None) };
             if let Some(parting) = self.happened(happened)? {
                 return Ok(Some(parting));
             }

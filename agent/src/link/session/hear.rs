@@ -25,9 +25,6 @@ impl Session {
     }
 
     pub(super) fn heed(&mut self, message: Message) -> Result<(), SessionError> {
-        if matches!(message, Message::Data(..) | Message::Event(_)) {
-            self.was_cut = false;
-        }
         match message {
             Message::Data(place, bytes) => self.data(place, bytes),
             Message::Credit(credit) => self.credit(credit),
@@ -59,6 +56,7 @@ impl Session {
         match outputs.find(|(place, _)| place.id == id && place.stream == stream) {
             Some((_, before)) if before.len() + bytes.len() <= PIECE_BYTES => {
                 before.extend_from_slice(&bytes);
+                self.cuts = 0;
                 Ok(())
             }
             _ => self.add(Happened::Output(place, bytes)),
@@ -115,6 +113,9 @@ impl Session {
     }
 
     pub(super) fn add(&mut self, happened: Happened) -> Result<(), SessionError> {
+        if !matches!(happened, Happened::Room(_) | Happened::Gone(_)) {
+            self.cuts = 0;
+        }
         if self.happened.len() >= MAX_WAITING {
             return Err(SessionError::Flood);
         }

@@ -10,13 +10,16 @@ use super::super::{LinkError, reach};
 use super::followed::Followed;
 use super::{Happened, PIECE_BYTES, Session, SessionError, queue_data};
 
+/// How often in a row a connection is made again without anything that comes of it: a server that always cuts is not asked for ever.
+const MAX_CUTS: u32 = 4;
+
 impl Session {
-    /// Goes on after an error, where that is a connection that broke. Once, until something has come: a server that cuts again at
-    /// once is not asked for ever.
+    /// Goes on after an error, where that is a connection that broke.
     pub(super) fn mend(&mut self, error: SessionError) -> Result<(), SessionError> {
-        if !error.is_cut() || std::mem::replace(&mut self.was_cut, true) {
+        if !error.is_cut() || self.cuts >= MAX_CUTS {
             return Err(error);
         }
+        self.cuts += 1;
         match self.resume() {
             // Where no server is there any more, why the old connection is gone says more.
             Err(SessionError::Link(_)) => Err(error),
