@@ -276,7 +276,8 @@ fn a_client_that_is_killed_takes_its_command_along_and_no_other() {
     running.wait().unwrap();
     attached.wait().unwrap();
     let listed = served.json(&["ps", "--json"]);
-    let found = listed["commands"].as_array().unwrap().iter().find(|one| one["id"].to_string() == stays);
+    let found =
+        listed["commands"].as_array().unwrap().iter().find(|one| one["id"].as_u64() == stays.parse().ok());
     assert_eq!(found.unwrap()["exited"], Value::Null);
     served.well(&["kill", &stays]);
 }
