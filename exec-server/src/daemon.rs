@@ -33,9 +33,6 @@ pub(crate) use supervisor::complain;
 /// The user of the server parts, where root serves.
 const SERVER_USER: &str = "weir";
 
-/// Decisions, in the state directory.
-const AUDIT_FILE: &str = "audit.jsonl";
-
 /// What `--audit` is given by who wants none.
 const NO_AUDIT: &str = "none";
 
@@ -152,7 +149,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Daemon
         Listening::handed(handed)?
     };
     let state = words.state.map_or_else(state, Ok)?;
-    let audit = words.audit.unwrap_or_else(|| state.join(AUDIT_FILE));
+    let audit = words.audit.unwrap_or_else(|| state.join(weir_protocol::audit::FILE_NAME));
     let options = Options {
         limits: Limits {
             commands: words.commands.unwrap_or(COMMANDS),

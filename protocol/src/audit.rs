@@ -9,6 +9,15 @@ use crate::bytes::ByteString;
 use crate::method::process::End;
 use crate::policy::Digest;
 
+/// The file's name, in the server's state directory.
+pub const FILE_NAME: &str = "audit.jsonl";
+
+/// Size beyond which a file is set aside, in bytes.
+pub const FILE_BYTES: u64 = 16 << 20;
+
+/// Files that were set aside and are kept: the name with `.1` behind it is the youngest, the one with this number the oldest.
+pub const KEPT_FILES: u32 = 4;
+
 /// Most bytes of one line with its end. A test writes the longest.
 pub const MAX_LINE_BYTES: usize = 32 << 10;
 

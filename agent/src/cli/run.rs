@@ -2,7 +2,7 @@
 //!
 //! Decides nothing about the command: puts the request together, lets [`crate::run`] attend it, and says how it ended.
 
-mod duration;
+pub(super) mod duration;
 mod footer;
 mod plan;
 mod report;

@@ -269,9 +269,7 @@ impl Connection {
     }
 
     async fn plan(&self, start: Start) -> Outcome {
-        check_user(&start)?;
-        let decided = self.decided(&start)?;
-        let startable = self.server.resolver.startable(&self.server.post, start, decided).await?;
+        let startable = self.startable(&start).await?;
         command::plan(self.server.launcher().await?, startable.launch).await
     }
 

@@ -120,10 +120,23 @@ impl Place {
 
     /// A server that takes connections as soon as this returns.
     pub(crate) fn serve(&self, options: &[&str]) -> Server {
+        self.begin(self.command(options))
+    }
+
+    /// The same, where no file may grow beyond so many bytes.
+    pub(crate) fn serve_limited(&self, bytes: u64, options: &[&str]) -> Server {
+        let inner = self.command(options);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--fsize={bytes}")).arg(inner.get_program()).args(inner.get_args());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.begin(command)
+    }
+
+    fn begin(&self, mut command: Command) -> Server {
         let _ = fs::remove_file(self.socket());
         let listening = UnixListener::bind(self.socket()).unwrap();
         fs::set_permissions(self.socket(), Permissions::from_mode(0o666)).unwrap();
-        let child = self.command(options).stdin(OwnedFd::from(listening)).spawn().unwrap();
+        let child = command.stdin(OwnedFd::from(listening)).spawn().unwrap();
         Server { child, socket: self.socket(), state: self.at("state") }
     }
 
