@@ -9,4 +9,5 @@ pub(crate) mod first;
 mod passing;
 pub(crate) mod probe;
 mod process;
+pub(crate) mod sweeper;
 pub(crate) mod walk;

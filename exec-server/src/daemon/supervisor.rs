@@ -95,6 +95,9 @@ impl Supervisor {
 
     /// Serves until it is told to end and all is over, or nothing was left to do for long enough.
     pub(crate) fn serve(mut self) -> io::Result<ExitCode> {
+        for listening in &self.listening {
+            complain(&format!("listening on {listening}"));
+        }
         if let Some(error) = self.standing.unusable() {
             complain(&format!("nothing starts until the requirements can be used: {error}"));
         }

@@ -330,9 +330,9 @@ impl Connection {
         let mut sending = Vec::new();
         for ((stream, from), limit) in command.streams().iter().zip(from).zip(&limits) {
             if let Some(stream) = stream {
-                let (wire, outbox) = (Rc::clone(&self.wire), self.outbox.clone());
+                let wire = Rc::clone(&self.wire);
                 let receiver = limit.subscribe();
-                sending.push(Rc::clone(stream).send(wire, outbox, (command.id, from), receiver));
+                sending.push(Rc::clone(stream).send(wire, (command.id, from), receiver));
             }
         }
         if let (Some(input), Role::Owner) = (command.input(), attach.role) {
