@@ -48,12 +48,14 @@ pub enum Action {
     End,
     /// The requirements were read again.
     Reload,
+    /// The server stops, and with it what runs.
+    Stop,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Admit, Self::TurnAway, Self::Start, Self::Refuse, Self::End, Self::Reload];
+    pub const ALL: [Self; 7] =
+        [Self::Admit, Self::TurnAway, Self::Start, Self::Refuse, Self::End, Self::Reload, Self::Stop];
 
     /// Its name in a record.
     #[must_use]
@@ -65,6 +67,7 @@ impl Action {
             Self::Refuse => "refuse",
             Self::End => "end",
             Self::Reload => "reload",
+            Self::Stop => "stop",
         }
     }
 }

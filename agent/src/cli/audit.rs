@@ -17,21 +17,24 @@ use super::{Exit, output};
 /// The system service's state directory.
 const SYSTEM_STATE: &str = "/var/lib/weir";
 
+/// Where users have names (passwd(5)).
+const PASSWD: &str = "/etc/passwd";
+
 /// A line may hold the remains of a record that was cut off, and a whole one behind them.
 const LINE_BYTES: u64 = 2 * MAX_LINE_BYTES as u64;
 
 /// Which records, and how they are shown.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  weir audit --uid 1000 --since 1h\n  weir audit --action refuse --json\n  weir audit --since 2026-11-28T09:00 /var/lib/weir/audit.jsonl\n\nFiles that were set aside (FILE.4 to FILE.1) are read before FILE.\n\nExit codes: 0 read, 2 a file or an option cannot be used."
+    after_help = "Examples:\n  weir audit --user alice --since 1h\n  weir audit --action refuse --json\n  weir audit --since 2026-11-28T09:00 /var/lib/weir/audit.jsonl\n\nFiles that were set aside (FILE.4 to FILE.1) are read before FILE.\n\nExit codes: 0 read, 2 a file or an option cannot be used."
 )]
 pub(super) struct AuditOptions {
     /// Print each record as the line of JSON that it is
     #[arg(long)]
     json: bool,
-    /// Those of this user alone
-    #[arg(long, value_name = "UID")]
-    uid: Option<u32>,
+    /// Those of this user alone: a number, or a name of /etc/passwd
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     /// Those of this time and later: `2026-11-28`, `2026-11-28T09:30` (UTC), or so long ago: `90m`
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -54,6 +57,8 @@ fn action(text: &str) -> Result<Action, String> {
 enum AuditError {
     #[error("`--since {0}` is neither a time (2026-11-28T09:30) nor a duration (90m)")]
     Since(String),
+    #[error("there is no user `{0}` in {PASSWD}; the number of one from elsewhere can be given")]
+    User(String),
     #[error("there is no log: name the FILE")]
     NoPlace,
     #[error("cannot read {}: {source}", .path.display())]
@@ -77,8 +82,9 @@ pub(super) fn run(options: &AuditOptions) -> Exit {
 fn show(options: &AuditOptions, out: &mut impl Write) -> Result<u64, AuditError> {
     let file = options.file.clone().or_else(default_file).ok_or(AuditError::NoPlace)?;
     let since = options.since.as_deref().map(since).transpose()?;
+    let user = options.user.as_deref().map(user).transpose()?;
     let wanted = |record: &Record| {
-        options.uid.is_none_or(|uid| record.uid == uid)
+        user.is_none_or(|uid| record.uid == uid)
             && options.action.is_none_or(|action| record.action == action)
             && since.as_ref().is_none_or(|since| record.time >= *since)
     };
@@ -135,6 +141,17 @@ fn since(text: &str) -> Result<String, AuditError> {
     Err(AuditError::Since(text.to_owned()))
 }
 
+fn user(text: &str) -> Result<u32, AuditError> {
+    let unknown = || AuditError::User(text.to_owned());
+    text.parse()
+        .or_else(|_| uid_in(&std::fs::read_to_string(PASSWD).unwrap_or_default(), text).ok_or_else(unknown))
+}
+
+fn uid_in(passwd: &str, name: &str) -> Option<u32> {
+    let mut fields = passwd.lines().map(|line| line.split(':'));
+    fields.find_map(|mut fields| if fields.next() == Some(name) { fields.nth(1)?.parse().ok() } else { None })
+}
+
 fn default_file() -> Option<PathBuf> {
     let own = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state"));
@@ -167,7 +184,9 @@ fn text(record: &Record) -> String {
         Some(End::Exited { code }) => write!(out, " exited {code}"),
         Some(End::Signalled { signal }) => write!(out, " signal {signal}"),
         Some(End::TimedOut { limit_ms }) => write!(out, " timed out after {limit_ms} ms"),
-        Some(other) => write!(out, " {other:?}"),
+        Some(End::Memory { limit_bytes }) => write!(out, " out of its memory of {limit_bytes} bytes"),
+        Some(End::ServerStopping) => write!(out, " ended with the server"),
+        Some(End::Cancelled) => write!(out, " ended from outside"),
     };
     if !record.argv.is_empty() {
         let words: Vec<String> = record.argv.iter().map(|word| format!("{:?}", word.to_string())).collect();
@@ -184,6 +203,15 @@ fn text(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_are_numbers_or_names() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1001:7::/home/ann:/bin/sh\n";
+        assert_eq!((uid_in(passwd, "ann"), uid_in(passwd, "root")), (Some(1001), Some(0)));
+        assert_eq!((uid_in(passwd, "an"), uid_in(passwd, "broken")), (None, None));
+        assert_eq!(user("4000000000").unwrap(), 4_000_000_000);
+        assert!(user("no such user").is_err());
+    }
 
     #[test]
     fn times_are_given_in_part_or_as_durations() {

@@ -67,8 +67,8 @@ fn read_back(file: &Path, uid: u32) {
     assert!(all.contains("exited 3 -- \"sh\" \"-c\" \"exit 3\""), "{all}");
     let lines = |options: &[&str]| audit(options, file).1.lines().count();
     assert_eq!(lines(&["--action", "start"]), 2);
-    assert_eq!(lines(&["--action", "start", "--uid", &uid.to_string(), "--since", "1h"]), 2);
-    assert_eq!(lines(&["--uid", "4000000000"]), 0);
+    assert_eq!(lines(&["--action", "start", "--user", &uid.to_string(), "--since", "1h"]), 2);
+    assert_eq!(lines(&["--user", "4000000000"]), 0);
     assert_eq!(lines(&["--since", "2999-01-01"]), 0);
     let (_, json) = audit(&["--json", "--action", "refuse"], file);
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["by"], "server-part");
@@ -105,7 +105,7 @@ fn a_start_that_cannot_be_recorded_does_not_happen() {
     let mut client = server.client(ALICE);
     let touch = start(&place.world(ALICE), &["touch", "made"]);
     let (code, error) = client.ask("process/start", &touch).unwrap_err();
-    assert_eq!(code, -32028, "{error}");
+    assert_eq!(code, -32032, "{error}");
     assert!(!made.exists());
     drop(server);
     let server = place.serve(&["--audit", log.to_str().unwrap()]);

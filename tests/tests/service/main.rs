@@ -3,6 +3,10 @@
 #![cfg(target_os = "linux")]
 
 mod audit;
+mod bounded;
 mod client;
 mod confined;
+mod forged;
 mod place;
+mod reload;
+mod stop;
