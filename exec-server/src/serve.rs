@@ -8,7 +8,7 @@ mod carried;
 mod command;
 mod connection;
 mod contexts;
-mod journal;
+pub mod journal;
 mod outbox;
 mod post;
 pub(crate) mod resolver;
