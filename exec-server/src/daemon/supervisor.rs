@@ -162,9 +162,10 @@ impl Supervisor {
             let Some(listening) = self.listening.get(at) else { return };
             match listening.socket.accept() {
                 Ok((connection, _)) => {
+                    let who = Peer::of(connection.as_fd()).map(|peer| (peer.uid, peer.gid));
                     // A client that is not served sees its connection end.
-                    if let Err(error) = self.admit(&connection) {
-                        self.turned_away(&connection, &error);
+                    if let Err(error) = self.admit(connection) {
+                        self.turned_away(who.unwrap_or((u32::MAX, u32::MAX)), &error);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -173,9 +174,8 @@ impl Supervisor {
         }
     }
 
-    fn turned_away(&mut self, connection: &UnixStream, why: &io::Error) {
+    fn turned_away(&mut self, who: (u32, u32), why: &io::Error) {
         complain(&format!("a client was turned away: {why}"));
-        let who = Peer::of(connection.as_fd()).map_or((u32::MAX, u32::MAX), |peer| (peer.uid, peer.gid));
         let record = now(who, Action::TurnAway, By::Supervisor).because(&why.to_string());
         self.record_or_complain(&record);
     }
@@ -194,14 +194,14 @@ impl Supervisor {
         }
     }
 
-    fn admit(&mut self, connection: &UnixStream) -> io::Result<()> {
+    fn admit(&mut self, mut connection: UnixStream) -> io::Result<()> {
         let peer = Peer::of(connection.as_fd()).map_err(io::Error::other)?;
         let mut record = now((peer.uid, peer.gid), Action::Admit, By::Supervisor);
         record.pid = peer::process_of(connection.as_fd());
         self.audit.write(&record)?;
         self.turn();
         if !self.parts.contains_key(&peer) {
-            self.begin(&peer)?;
+            connection = self.begin(&peer, connection)?;
         }
         let Some(part) = self.parts.get_mut(&peer) else { return Ok(()) };
         post::say(&part.post, Word::Client, Some(connection.as_fd()))?;
@@ -209,8 +209,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Makes a user's server part.
-    fn begin(&mut self, peer: &Peer) -> io::Result<()> {
+    /// Makes a user's server part, which keeps nothing of the connection that asked for it, and gives the connection back.
+    fn begin(&mut self, peer: &Peer, connection: UnixStream) -> io::Result<UnixStream> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let place = self.options.spill_place(peer.uid)?;
@@ -219,10 +219,10 @@ impl Supervisor {
             Some(pid) => {
                 self.children.insert(pid, Child::Part(peer.clone()));
                 self.parts.insert(peer.clone(), Part { pid, post: ours, clients: 0, launchers: 0 });
-                Ok(())
+                Ok(connection)
             }
             None => {
-                drop((ours, std::mem::take(&mut self.audit)));
+                drop((ours, connection, std::mem::take(&mut self.audit)));
                 let setup = serve::Setup {
                     uid: peer.uid,
                     post: theirs,

@@ -166,6 +166,7 @@ impl Connection {
                     this.carry_out(id, call, passed).await;
                     drop(permit);
                 });
+                // What is done with is not kept.
                 while self.tasks.borrow_mut().try_join_next().is_some() {}
                 None
             }
