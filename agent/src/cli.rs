@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod explain;
 mod output;
 mod policy;
@@ -110,6 +111,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Read what a server for several users has decided
+    Audit(audit::AuditOptions),
     /// Print the completion script for a shell
     #[command(after_help = "Example:\n  weir completion bash > /etc/bash_completion.d/weir")]
     Completion {
@@ -168,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Rm(options) => server::rm(&options),
         Command::Policy(command) => policy::run(command),
         Command::Doctor { json } => doctor(json),
+        Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "weir", &mut script);

@@ -158,7 +158,7 @@ impl Exit {
             // As whatever the kernel ends for want of memory.
             End::Memory { .. } => Self::signalled(9),
             End::TimedOut { .. } => Self::TimedOut,
-            End::Cancelled => Self::Failed,
+            End::ServerStopping | End::Cancelled => Self::Failed,
         }
     }
 }
@@ -244,6 +244,9 @@ pub(super) fn say_end(end: End, exit: Exit) {
             let text = format!("weir: the command was ended: its memory of {limit_bytes} bytes was used up");
             output::message(&text, exit);
         }
+        End::ServerStopping => {
+            output::message("weir: the command was ended: its server stops", exit);
+        }
         End::Cancelled => {
             output::message("weir: the sandbox was ended from outside", exit);
         }
@@ -309,6 +312,7 @@ mod tests {
             (End::Signalled { signal: 200 }, 125),
             (End::Memory { limit_bytes: 1 }, 137),
             (End::TimedOut { limit_ms: 1 }, 124),
+            (End::ServerStopping, 125),
             (End::Cancelled, 125),
         ];
         for (end, expect) in cases {

@@ -21,6 +21,7 @@ use weir_protocol::audit::{Action, By, Record};
 
 use super::Options;
 use super::listen::Listening;
+use super::notify::{Manager, State};
 use super::peer::{self, Peer};
 use super::post::{self, Word};
 use crate::audit::{Audit, now};
@@ -60,6 +61,7 @@ pub(crate) struct Supervisor {
     options: Options,
     standing: Standing,
     audit: Audit,
+    manager: Manager,
     draining: bool,
     idle_since: Instant,
 }
@@ -88,6 +90,7 @@ impl Supervisor {
             options,
             standing: Standing::read(),
             audit,
+            manager: Manager::of_this_process(),
             draining: false,
             idle_since: Instant::now(),
         })
@@ -101,6 +104,7 @@ impl Supervisor {
         if let Some(error) = self.standing.unusable() {
             complain(&format!("nothing starts until the requirements can be used: {error}"));
         }
+        self.tell(State::Ready);
         loop {
             if self.children.is_empty() && (self.draining || self.has_idled()) {
                 return Ok(ExitCode::SUCCESS);
@@ -113,6 +117,12 @@ impl Supervisor {
                     Ready::Nothing => {}
                 }
             }
+        }
+    }
+
+    fn tell(&self, state: State) {
+        if let Err(error) = self.manager.hears(state) {
+            complain(&format!("the service manager could not be told: {error}"));
         }
     }
 
@@ -218,6 +228,7 @@ impl Supervisor {
                     post: theirs,
                     place,
                     store,
+                    idle: self.options.idle_exit,
                     commands: self.options.limits.commands,
                     connections: self.options.limits.connections,
                 };
@@ -239,7 +250,7 @@ impl Supervisor {
             Ok(Some((Word::Idle(_), _))) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // It is gone, or says what it must not.
-            Ok(Some((Word::Client | Word::Drain, _)) | None) | Err(_) => self.let_go(peer),
+            Ok(Some((Word::Client | Word::Drain(_), _)) | None) | Err(_) => self.let_go(peer),
         }
     }
 
@@ -330,9 +341,9 @@ impl Supervisor {
 
     /// Reads the requirements again. Where they cannot be used, nothing starts until they can.
     fn reload(&mut self) {
+        self.tell(State::Reloading);
         self.standing = Standing::read();
-        let who = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-        let record = now(who, Action::Reload, By::Supervisor);
+        let record = now(own(), Action::Reload, By::Supervisor);
         let record = match self.standing.unusable() {
             None => record,
             Some(error) => {
@@ -341,6 +352,7 @@ impl Supervisor {
             }
         };
         self.record_or_complain(&record);
+        self.tell(State::Ready);
     }
 
     fn reap(&mut self) {
@@ -369,18 +381,27 @@ impl Supervisor {
         self.idle_since = Instant::now();
     }
 
-    /// Takes no more clients, and ends when what runs has ended; told once more, at once.
+    /// Takes no more clients, and ends when what runs has ended or was ended; told once more, at once.
     fn drain(&mut self) {
         if std::mem::replace(&mut self.draining, true) {
             for pid in self.children.keys().filter_map(|pid| Pid::from_raw(*pid)) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
+            return;
         }
+        self.tell(State::Stopping);
+        self.record_or_complain(&now(own(), Action::Stop, By::Supervisor));
         self.listening.clear();
+        let after_ms = u32::try_from(self.options.stop_after.as_millis()).unwrap_or(u32::MAX);
         for part in self.parts.values() {
-            let _ = post::say(&part.post, Word::Drain, None);
+            let _ = post::say(&part.post, Word::Drain(after_ms), None);
         }
     }
+}
+
+/// Whom a record is about that is about the server itself.
+fn own() -> (u32, u32) {
+    (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw())
 }
 
 /// The end of a child. Nothing of the parent's is unwound.
