@@ -9,6 +9,7 @@
 
 mod contexts;
 mod hostile;
+mod order;
 mod peer;
 mod soak;
 mod users;
