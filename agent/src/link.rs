@@ -3,6 +3,23 @@
 //!
 //! [`Link`] carries messages and looks into none. [`Session`] follows commands whose streams a running server carries, and
 //! proves that nothing of them is missing. Nothing here decides anything; the command line calls it.
+//!
+//! What the server keeps of a command that was left to it, to the last byte and with its proof:
+//!
+//! ```no_run
+//! use weir_agent::link::{Proof, Session, SessionError, Which, reach};
+//! use weir_protocol::method::output::Role;
+//!
+//! # fn main() -> Result<(), SessionError> {
+//! let mut session = Session::new(reach(&Which::Found)?)?;
+//! session.attach(3, [0, 0], Role::Reader)?;
+//! let finished = session.copy(3, &mut std::io::stdout(), &mut std::io::stderr())?;
+//! assert!(finished.streams.iter().all(|stream| stream.proof == Proof::Digest));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/carried.rs` starts one.
 
 mod given;
 mod reach;

@@ -139,6 +139,27 @@ fn both_streams_are_copied_and_proved() {
 }
 
 #[test]
+fn the_example_prints_what_is_proved() {
+    let Some(served) = Served::new("example") else { return };
+    let example = || {
+        let mut built = std::process::Command::new(env!("CARGO"));
+        let built = built.args(["build", "--quiet", "-p", "weir-agent", "--example", "carried"]);
+        assert!(built.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+        place::weir().with_file_name("examples").join("carried")
+    };
+    let mut command = served.place.command(example().to_str().unwrap());
+    let output = command.env("WEIR_SERVER", &served.daemon.socket).args(["seq", "100000"]).output().unwrap();
+    let told = place::text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(output.stdout == numbers(100_000));
+    assert!(
+        told.starts_with("under :workspace, digest ") && told.contains("Output: 588895 bytes, 0 missing"),
+        "{told}"
+    );
+    assert!(served.session().list().unwrap().is_empty(), "it forgets what it has read");
+}
+
+#[test]
 fn many_commands_of_one_session_are_told_apart() {
     let Some(served) = Served::new("many") else { return };
     let mut session = served.session();

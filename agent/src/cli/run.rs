@@ -87,7 +87,7 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "PATH|none", value_hint = clap::ValueHint::FilePath)]
     server: Option<Which>,
     /// Leave the command to a running exec-server and print its number: for weir ps, logs, attach, wait, kill and rm. It has pipes, or
-    /// with --tty always a terminal
+    /// with --tty always a terminal; all that it writes is kept, and where the server holds no more, it waits
     #[arg(long, conflicts_with_all = ["report", "user"], group = "told")]
     detach: bool,
     /// Keep standard input open for weir attach; otherwise it is empty
