@@ -9,6 +9,7 @@
 
 mod contexts;
 mod hostile;
+mod killed;
 mod peer;
 mod soak;
 mod users;
