@@ -133,7 +133,7 @@ impl Exit {
             End::Exited { code } => u8::try_from(code).map_or(Self::Failed, Self::Command),
             End::Signalled { signal } => Self::signalled(signal),
             // As whatever the kernel ends for want of memory.
-            End::Memory { .. } => Self::signalled(9),
+            End::Memory { .. } | End::Output { .. } => Self::signalled(9),
             End::TimedOut { .. } => Self::TimedOut,
             End::ServerStopping | End::Cancelled => Self::Failed,
         }
@@ -184,6 +184,10 @@ fn say_end(ended: &Ended, exit: Exit) {
         }
         End::Memory { limit_bytes } => {
             let text = format!("weir: the command was ended: its memory of {limit_bytes} bytes was used up");
+            output::message(&text, exit);
+        }
+        End::Output { limit_bytes } => {
+            let text = format!("weir: the command was ended: its output was over {limit_bytes} bytes");
             output::message(&text, exit);
         }
         End::ServerStopping => {
@@ -253,6 +257,7 @@ mod tests {
             (End::Signalled { signal: 64 }, 192),
             (End::Signalled { signal: 200 }, 125),
             (End::Memory { limit_bytes: 1 }, 137),
+            (End::Output { limit_bytes: 1 }, 137),
             (End::TimedOut { limit_ms: 1 }, 124),
             (End::ServerStopping, 125),
             (End::Cancelled, 125),

@@ -10,6 +10,7 @@
 mod contexts;
 mod hostile;
 mod killed;
+mod limits;
 mod peer;
 mod soak;
 mod users;
