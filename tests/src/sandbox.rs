@@ -17,6 +17,7 @@
 //! });
 //! ```
 
+pub mod kin;
 pub mod probe;
 pub mod programs;
 pub mod way;

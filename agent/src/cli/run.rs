@@ -156,7 +156,7 @@ impl Exit {
             End::Exited { code } => u8::try_from(code).map_or(Self::Failed, Self::Command),
             End::Signalled { signal } => Self::signalled(signal),
             // As whatever the kernel ends for want of memory.
-            End::Memory { .. } => Self::signalled(9),
+            End::Memory { .. } | End::Output { .. } => Self::signalled(9),
             End::TimedOut { .. } => Self::TimedOut,
             End::ServerStopping | End::Cancelled => Self::Failed,
         }
@@ -244,6 +244,10 @@ pub(super) fn say_end(end: End, exit: Exit) {
             let text = format!("weir: the command was ended: its memory of {limit_bytes} bytes was used up");
             output::message(&text, exit);
         }
+        End::Output { limit_bytes } => {
+            let text = format!("weir: the command was ended: its output was over {limit_bytes} bytes");
+            output::message(&text, exit);
+        }
         End::ServerStopping => {
             output::message("weir: the command was ended: its server stops", exit);
         }
@@ -311,6 +315,7 @@ mod tests {
             (End::Signalled { signal: 64 }, 192),
             (End::Signalled { signal: 200 }, 125),
             (End::Memory { limit_bytes: 1 }, 137),
+            (End::Output { limit_bytes: 1 }, 137),
             (End::TimedOut { limit_ms: 1 }, 124),
             (End::ServerStopping, 125),
             (End::Cancelled, 125),

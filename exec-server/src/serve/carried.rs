@@ -78,6 +78,17 @@ impl Carried {
         while !self.journal.borrow().has_ended() && changed.changed().await.is_ok() {}
     }
 
+    /// Waits until more than `known` bytes were written; false when there will be no more.
+    pub(super) async fn grows(&self, known: u64) -> bool {
+        let mut changed = self.changed.subscribe();
+        while self.written() <= known {
+            if self.journal.borrow().has_ended() || changed.changed().await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Reads to the end. A terminal whose other side is closed everywhere answers EIO (pty(7)).
     pub(super) async fn pump(self: Rc<Self>, source: AsyncFd<OwnedFd>, spill: Rc<Spill>) {
         let mut changed = self.changed.subscribe();

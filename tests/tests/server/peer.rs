@@ -98,6 +98,11 @@ impl Server {
         &self.socket
     }
 
+    /// The process that was started.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process number")
+    }
+
     /// A client that has said hello.
     pub(crate) fn client(&self) -> Client {
         Client::connect(&self.socket)

@@ -89,6 +89,7 @@ fn state(listed: &Listed) -> String {
         (Some(End::Signalled { signal }), _) => format!("signal {signal}"),
         (Some(End::TimedOut { .. }), _) => "timed out".to_owned(),
         (Some(End::Memory { .. }), _) => "memory".to_owned(),
+        (Some(End::Output { .. }), _) => "output".to_owned(),
         (Some(End::ServerStopping), _) => "server stopped".to_owned(),
         (Some(End::Cancelled), _) => "cancelled".to_owned(),
     }
