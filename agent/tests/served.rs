@@ -6,6 +6,9 @@ mod daemon;
 #[allow(dead_code, reason = "shared with the tests of the other commands")]
 #[path = "support/place.rs"]
 mod place;
+#[allow(dead_code, reason = "shared with the tests of the client library")]
+#[path = "support/proxy.rs"]
+mod proxy;
 #[allow(dead_code, reason = "shared with the tests on a terminal")]
 #[path = "support/screen.rs"]
 mod screen;
@@ -19,6 +22,7 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use daemon::Daemon;
 use place::{Place, text, weir};
+use proxy::{Cut, Proxy};
 use screen::Screen;
 use serde_json::Value;
 use weir_tests::skip;
@@ -224,6 +228,36 @@ fn input_and_output_are_taken_over_with_the_end_of_both() {
 
     let other = served.leave(&[], &["cat"]);
     assert_eq!(served.told(&["wait", &other]).0, Some(0), "without --open-stdin there is no input");
+}
+
+#[test]
+fn who_reads_and_who_takes_over_goes_on_when_the_connection_breaks() {
+    let Some(served) = Served::new("broken") else { return };
+    let cuts = [Cut::FromServer(400_000), Cut::ToServer(300_000), Cut::FromServer(900_000)];
+    let proxy = Proxy::new(served.place.dir.path(), &served.daemon.socket, &cuts, |_| ());
+    let id = served.leave(&["--open-stdin"], &["cat"]);
+    let sent: Vec<u8> = (0..400_000).flat_map(|number| format!("{number}\n").into_bytes()).collect();
+    let through = |arguments: &[&str]| {
+        let mut command = served.command(arguments);
+        command.env("WEIR_SERVER", &proxy.socket).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut attached = through(&["attach", &id]);
+    let mut stdin = attached.stdin.take().unwrap();
+    let input = sent.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
+    let output = attached.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout == sent, "{} of {} bytes", output.stdout.len(), sent.len());
+    assert_eq!(proxy.state(), (cuts.len() + 1, 0), "every cut has happened");
+
+    let cuts = [Cut::FromServer(400_000), Cut::FromServer(1_000_001)];
+    fs::remove_file(&proxy.socket).unwrap();
+    let proxy = Proxy::new(served.place.dir.path(), &served.daemon.socket, &cuts, |_| ());
+    let output = served.command(&["logs", &id]).env("WEIR_SERVER", &proxy.socket).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    assert!(output.stdout == sent && proxy.state() == (cuts.len() + 1, 0));
 }
 
 #[test]
