@@ -85,7 +85,7 @@ impl Session {
             end_is_known: false,
         };
         self.followed.insert(started.id, followed);
-        self.hear()?;
+        self.hear_behind();
         Ok(started)
     }
 
@@ -111,7 +111,7 @@ impl Session {
             end_is_known: false,
         };
         self.followed.insert(id, followed);
-        self.hear()?;
+        self.hear_behind();
         Ok(attached)
     }
 
@@ -366,11 +366,11 @@ impl Session {
     /// Makes one call and waits for its answer; what happens meanwhile waits to be taken.
     fn call<T: DeserializeOwned>(&mut self, call: Call) -> Result<T, SessionError> {
         let answer = self.answer_to(call)?;
-        self.hear()?;
+        self.hear_behind();
         Ok(answer)
     }
 
-    /// The same, for an answer without which what came behind it makes no sense: [`Self::hear`] it before anything is waited for.
+    /// The same, for an answer without which what came behind it makes no sense: hear it before anything is waited for.
     fn answer_to<T: DeserializeOwned>(&mut self, call: Call) -> Result<T, SessionError> {
         let id = self.link.ask(call)?;
         self.link.flush()?;
@@ -380,7 +380,7 @@ impl Session {
                     Message::Answer(response) if response.id == Some(id) => {
                         let answer = result(response);
                         if answer.is_err() {
-                            self.hear()?;
+                            self.hear_behind();
                         }
                         return Ok(answer?);
                     }

@@ -24,6 +24,13 @@ impl Session {
         Ok(())
     }
 
+    /// The same of what came behind an answer, which holds whatever is wrong with the rest.
+    pub(super) fn hear_behind(&mut self) {
+        if let Err(error) = self.hear() {
+            self.failed.get_or_insert(error);
+        }
+    }
+
     pub(super) fn heed(&mut self, message: Message) -> Result<(), SessionError> {
         match message {
             Message::Data(place, bytes) => self.data(place, bytes),
