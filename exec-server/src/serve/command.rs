@@ -405,6 +405,8 @@ impl Command {
             written: [written(0), written(1)],
             owned: self.owner.get().is_some(),
             terminal: self.terminal.borrow().is_some(),
+            carried: self.streams.iter().any(Option::is_some),
+            when_left: self.output.when_left,
             exited: self.exited.borrow().clone(),
         }
     }

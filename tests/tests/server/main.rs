@@ -11,6 +11,7 @@ mod contexts;
 mod hostile;
 mod killed;
 mod limits;
+mod order;
 mod peer;
 mod soak;
 mod users;
