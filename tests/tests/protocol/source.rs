@@ -273,7 +273,7 @@ pub(crate) fn limits() -> Vec<(&'static str, Vec<Limit>)> {
         let is_limit = matches!(shape(&item.ty).as_str(), "number" | "usize" | "Duration");
         let (name, doc) = (item.ident.to_string(), doc(&item.attrs));
         let value = value(&item.expr, &known);
-        is_limit.then(|| Limit { name, doc, value })
+        is_limit.then_some(Limit { name, doc, value })
     };
     files
         .iter()
