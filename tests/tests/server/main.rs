@@ -9,6 +9,9 @@
 
 mod contexts;
 mod hostile;
+mod killed;
+mod limits;
+mod order;
 mod peer;
 mod soak;
 mod users;
