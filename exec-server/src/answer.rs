@@ -65,7 +65,7 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
 
 /// Probes the host by trying, and reads what was found.
 #[cfg(target_os = "linux")]
-fn doctor() -> Result<Examined, serde_json::Error> {
+pub(crate) fn doctor() -> Result<Examined, serde_json::Error> {
     use weir_sandbox_linux::{doctor, host::Host};
 
     let host = Host::probe();
@@ -79,7 +79,7 @@ fn doctor() -> Result<Examined, serde_json::Error> {
 
 /// What macOS can and cannot give is declared, not probed. Nothing is confined there until the launcher exists.
 #[cfg(not(target_os = "linux"))]
-fn doctor() -> Result<Examined, serde_json::Error> {
+pub(crate) fn doctor() -> Result<Examined, serde_json::Error> {
     use weir_sandbox_macos::gap;
 
     let keys: Vec<&str> = gap::GAPS.iter().map(|gap| gap.key).collect();

@@ -24,12 +24,20 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
+use crate::audit::Audit;
 use listen::Listening;
 use peer::Peer;
 use supervisor::Supervisor;
+pub(crate) use supervisor::complain;
 
 /// The user of the server parts, where root serves.
 const SERVER_USER: &str = "weir";
+
+/// Decisions, in the state directory.
+const AUDIT_FILE: &str = "audit.jsonl";
+
+/// What `--audit` is given by who wants none.
+const NO_AUDIT: &str = "none";
 
 /// Commands of one user at once.
 const COMMANDS: u64 = 1024;
@@ -52,6 +60,14 @@ pub enum DaemonError {
     /// The user of the server parts does not exist.
     #[error("there is no user `{0}`; make it (`useradd --system {0}`), or name another: --server-user NAME")]
     NoUser(String),
+    /// Decisions cannot be recorded.
+    #[error("cannot record to {}: {source}", .path.display())]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A system call that it cannot do without.
     #[error("cannot serve: {0}")]
     System(#[from] io::Error),
@@ -72,6 +88,8 @@ struct Options {
     /// Whom the server parts become, where this is root.
     server_user: Option<(u32, u32)>,
     state: PathBuf,
+    /// Where decisions are recorded.
+    audit: Option<PathBuf>,
 }
 
 /// The words of the command line.
@@ -82,6 +100,7 @@ struct Words {
     idle_exit: Option<u64>,
     server_user: Option<String>,
     state: Option<PathBuf>,
+    audit: Option<PathBuf>,
     commands: Option<u64>,
     connections: Option<u64>,
 }
@@ -109,6 +128,7 @@ impl Words {
                 "--idle-exit" => words.idle_exit = Some(number()?),
                 "--server-user" => words.server_user = Some(text),
                 "--state" => words.state = Some(value.into()),
+                "--audit" => words.audit = Some(value.into()),
                 "--max-commands" => words.commands = Some(number()?),
                 "--max-connections" => words.connections = Some(number()?),
                 _ => return Err(DaemonError::Argument(format!("`{option}` is no option of --listen"))),
@@ -131,6 +151,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Daemon
     } else {
         Listening::handed(handed)?
     };
+    let state = words.state.map_or_else(state, Ok)?;
+    let audit = words.audit.unwrap_or_else(|| state.join(AUDIT_FILE));
     let options = Options {
         limits: Limits {
             commands: words.commands.unwrap_or(COMMANDS),
@@ -138,10 +160,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Daemon
         },
         idle_exit: words.idle_exit.map(Duration::from_secs),
         server_user: server_user(words.server_user)?,
-        state: words.state.map_or_else(state, Ok)?,
+        audit: (audit != Path::new(NO_AUDIT)).then_some(audit),
+        state,
     };
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-    Ok(Supervisor::new(listening, options)?.serve()?)
+    let audit = options.open_audit()?;
+    Ok(Supervisor::new(listening, options, audit)?.serve()?)
 }
 
 /// Only root can become another.
@@ -184,6 +208,14 @@ impl Options {
         }
         let groups = &groups.finalize().to_hex()[..GROUPS_DIGITS];
         Ok(directory.join(format!("{}-{}-{groups}.sqlite", peer.uid, peer.gid)))
+    }
+
+    fn open_audit(&self) -> Result<Audit, DaemonError> {
+        let Some(path) = &self.audit else { return Ok(Audit::default()) };
+        let failed = |source| DaemonError::Audit { path: path.clone(), source };
+        // Others pass through to their own places in it, and list nothing.
+        DirBuilder::new().recursive(true).mode(0o711).create(&self.state).map_err(failed)?;
+        Audit::open(path).map_err(failed)
     }
 
     /// The directory for output of this user that memory does not hold: the server part's own.

@@ -240,6 +240,10 @@ impl Session {
                 self.deadline = None;
                 self.client.say(&response(self.asked.take(), Err(Error { code, message })), &[])
             }
+            Told::Examined(examined) => {
+                let examined = serde_json::to_value(examined)?;
+                self.client.say(&response(self.asked.take(), Ok(examined)), &[])
+            }
             Told::Signalled => {
                 let asked = self.signals.pop_front().flatten();
                 self.signalled(asked)

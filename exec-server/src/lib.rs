@@ -2,6 +2,8 @@
 
 pub mod answer;
 #[cfg(target_os = "linux")]
+pub mod audit;
+#[cfg(target_os = "linux")]
 pub mod daemon;
 #[cfg(target_os = "linux")]
 pub mod embedded;

@@ -16,6 +16,7 @@ Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio | --embedded
       --server-user NAME    as root: the user of the parts that read clients (default: weir)
       --state DIR           where output goes that memory does not hold
                             (default: /var/lib/weir as root, else $XDG_STATE_HOME/weir or ~/.local/state/weir)
+      --audit PATH|none     where decisions are recorded, one line of JSON each (default: audit.jsonl in the state directory)
       --max-commands N      commands of one user at once (default: 1024)
       --max-connections N   connections of one user at once (default: 256)
       --idle-exit SECONDS   end when nobody has been served for so long

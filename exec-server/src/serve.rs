@@ -20,7 +20,7 @@ mod wire;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +30,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use weir_protocol::method::{Error, code};
+use weir_sandbox_linux::confine::{self, Landlock, Part};
+use weir_sandbox_linux::host::Host;
 
 use command::Command;
 use contexts::Contexts;
@@ -82,10 +84,23 @@ struct Server {
 /// Serves until nothing is left to do or the supervisor is gone.
 pub(crate) fn run(setup: Setup) -> io::Result<ExitCode> {
     let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let contexts = Contexts::new(Store::open(&setup.store).map_err(io::Error::other)?);
+    confine(Part::Server, Some(setup.place.as_fd()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(serve(setup, nothing, contexts)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// From here on this process can do nothing but what its part takes. Without the filter it must not go on; without Landlock it may.
+fn confine(part: Part, place: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let held = confine::enter(part, &Host::presumed(), place).map_err(io::Error::other)?;
+    if let Landlock::Absent(error) = held {
+        let why = error.map_or_else(|| "this kernel has none".to_owned(), |error| error.to_string());
+        crate::daemon::complain(&format!(
+            "Landlock does not hold the {part:?} part ({why}); the filter alone does"
+        ));
+    }
+    Ok(())
 }
 
 async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result<()> {

@@ -176,4 +176,6 @@ pub mod code {
     pub const STORE: i64 = -32031;
     /// No version in common.
     pub const VERSION: i64 = -32027;
+    /// What was asked could not be recorded, so it was not done.
+    pub const AUDIT: i64 = -32028;
 }

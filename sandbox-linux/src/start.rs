@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use crate::group::Door;
 use crate::prepare::Prepared;
 use crate::step::Failure;
 use crate::sys;
@@ -28,6 +29,8 @@ pub struct Wires {
     pub stdio: [Source; 3],
     /// Rows and columns of a terminal of the sandbox's own, where it gets one.
     pub size: Option<[u16; 2]>,
+    /// The control group in which everything is, from the first process's birth on.
+    pub group: Option<Door>,
 }
 
 /// A sandbox's first process.
@@ -47,8 +50,8 @@ pub fn start(prepared: &Prepared, wires: &Wires) -> Result<First, Failure> {
     sys::first::start(prepared, wires).map(|(handle, pid)| First { handle, pid })
 }
 
-/// Ends every process that descends from this one and reaps them, where no PID namespace does; `spared` and what descends
-/// from it stay. This process must be the reaper of its descendants.
-pub fn end_descendants(spared: Option<i32>) {
+/// Ends every process that descends from this one and reaps them, where no PID namespace does; those `spared` and what descends
+/// from them stay. This process must be the reaper of its descendants.
+pub fn end_descendants(spared: &[i32]) {
     sys::descendants::end_family(spared);
 }

@@ -2,10 +2,12 @@
 
 pub(crate) mod abi;
 pub(crate) mod broker;
+pub(crate) mod confine;
 pub(crate) mod descendants;
 mod enter;
 pub(crate) mod first;
 mod passing;
 pub(crate) mod probe;
 mod process;
+pub(crate) mod sweeper;
 pub(crate) mod walk;

@@ -132,6 +132,8 @@ impl Exit {
         match end {
             End::Exited { code } => u8::try_from(code).map_or(Self::Failed, Self::Command),
             End::Signalled { signal } => Self::signalled(signal),
+            // As whatever the kernel ends for want of memory.
+            End::Memory { .. } => Self::signalled(9),
             End::TimedOut { .. } => Self::TimedOut,
             End::Cancelled => Self::Failed,
         }
@@ -179,6 +181,10 @@ fn say_end(ended: &Ended, exit: Exit) {
         End::TimedOut { limit_ms } => {
             let limit = duration::text(limit_ms);
             output::message(&format!("weir: the command was ended: its time of {limit} was over"), exit);
+        }
+        End::Memory { limit_bytes } => {
+            let text = format!("weir: the command was ended: its memory of {limit_bytes} bytes was used up");
+            output::message(&text, exit);
         }
         End::Cancelled => {
             output::message("weir: the sandbox was ended from outside", exit);
@@ -243,6 +249,7 @@ mod tests {
             (End::Signalled { signal: 9 }, 137),
             (End::Signalled { signal: 64 }, 192),
             (End::Signalled { signal: 200 }, 125),
+            (End::Memory { limit_bytes: 1 }, 137),
             (End::TimedOut { limit_ms: 1 }, 124),
             (End::Cancelled, 125),
         ];

@@ -111,6 +111,15 @@ impl Listening {
     }
 }
 
+impl std::fmt::Display for Listening {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.made {
+            Some(made) => write!(out, "{}", made.path.display()),
+            None => out.write_str("the socket that was handed over"),
+        }
+    }
+}
+
 impl Drop for Listening {
     fn drop(&mut self) {
         if let Some(made) = &self.made {

@@ -41,6 +41,12 @@ pub(crate) enum PeerError {
     Elsewhere,
 }
 
+/// The process that connected, for the record: its number may be another's by now.
+pub(crate) fn process_of(connection: BorrowedFd<'_>) -> Option<i32> {
+    let found = rustix::net::sockopt::socket_peercred(connection).ok()?;
+    Some(found.pid.as_raw_nonzero().get())
+}
+
 impl Peer {
     /// Who made this connection (`SO_PEERCRED`, unix(7)).
     pub(crate) fn of(connection: BorrowedFd<'_>) -> Result<Self, PeerError> {

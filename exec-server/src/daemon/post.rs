@@ -1,7 +1,7 @@
 //! The wire between the supervisor and a server part: single words, each with at most one descriptor, nothing to parse.
 //!
-//! A server part can say three things, and none of them carries a choice: for whom something is made is the supervisor's own
-//! knowledge, bound to this socket when it was made.
+//! A server part can say four things, and none of them carries a choice: for whom something is made, or recorded, is the
+//! supervisor's own knowledge, bound to this socket when it was made.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -23,6 +23,8 @@ pub(crate) enum Word {
     Resolver,
     /// To the supervisor: nothing is left to do, after so many clients. Where the supervisor has sent no more, it lets go.
     Idle(u32),
+    /// To the supervisor: a start was refused before it reached a launcher, with this code of the protocol, negated.
+    Refused(u32),
     /// To the server part: take nothing new, and go when what runs has ended.
     Drain,
 }
@@ -37,6 +39,7 @@ impl Word {
             Self::Resolver => (2, 0),
             Self::Idle(clients) => (3, clients),
             Self::Drain => (4, 0),
+            Self::Refused(code) => (5, code),
         };
         let [a, b, c, d] = number.to_be_bytes();
         [kind, a, b, c, d]
@@ -50,6 +53,7 @@ impl Word {
             2 => Some(Self::Resolver),
             3 => Some(Self::Idle(u32::from_be_bytes(number))),
             4 => Some(Self::Drain),
+            5 => Some(Self::Refused(u32::from_be_bytes(number))),
             _ => None,
         }
     }
@@ -110,7 +114,14 @@ mod tests {
     fn words_travel_whole_with_their_descriptor() {
         let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
         let (one, other) = pair.unwrap();
-        let words = [Word::Client, Word::Launcher, Word::Resolver, Word::Idle(70_000), Word::Drain];
+        let words = [
+            Word::Client,
+            Word::Launcher,
+            Word::Resolver,
+            Word::Idle(70_000),
+            Word::Drain,
+            Word::Refused(32_014),
+        ];
         for (at, word) in words.into_iter().enumerate() {
             let descriptor = (at % 2 == 0).then(|| one.as_fd());
             say(&one, word, descriptor).unwrap();

@@ -17,11 +17,13 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions};
+use weir_protocol::audit::{Action, By, Record};
 
 use super::Options;
 use super::listen::Listening;
 use super::peer::{self, Peer};
 use super::post::{self, Word};
+use crate::audit::{Audit, now};
 use crate::launch::sys::{Half, divide};
 use crate::launch::{Bound, launcher};
 use crate::profile::standing::Standing;
@@ -57,6 +59,7 @@ pub(crate) struct Supervisor {
     children: HashMap<i32, Child>,
     options: Options,
     standing: Standing,
+    audit: Audit,
     draining: bool,
     idle_since: Instant,
 }
@@ -70,7 +73,7 @@ enum Ready {
 }
 
 impl Supervisor {
-    pub(crate) fn new(listening: Vec<Listening>, options: Options) -> io::Result<Self> {
+    pub(crate) fn new(listening: Vec<Listening>, options: Options, audit: Audit) -> io::Result<Self> {
         let mut heeded = SigSet::empty();
         for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             heeded.add(signal);
@@ -84,6 +87,7 @@ impl Supervisor {
             children: HashMap::new(),
             options,
             standing: Standing::read(),
+            audit,
             draining: false,
             idle_since: Instant::now(),
         })
@@ -91,6 +95,12 @@ impl Supervisor {
 
     /// Serves until it is told to end and all is over, or nothing was left to do for long enough.
     pub(crate) fn serve(mut self) -> io::Result<ExitCode> {
+        for listening in &self.listening {
+            complain(&format!("listening on {listening}"));
+        }
+        if let Some(error) = self.standing.unusable() {
+            complain(&format!("nothing starts until the requirements can be used: {error}"));
+        }
         loop {
             if self.children.is_empty() && (self.draining || self.has_idled()) {
                 return Ok(ExitCode::SUCCESS);
@@ -144,7 +154,7 @@ impl Supervisor {
                 Ok((connection, _)) => {
                     // A client that is not served sees its connection end.
                     if let Err(error) = self.admit(&connection) {
-                        complain(&format!("a client was turned away: {error}"));
+                        self.turned_away(&connection, &error);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -153,8 +163,33 @@ impl Supervisor {
         }
     }
 
+    fn turned_away(&mut self, connection: &UnixStream, why: &io::Error) {
+        complain(&format!("a client was turned away: {why}"));
+        let who = Peer::of(connection.as_fd()).map_or((u32::MAX, u32::MAX), |peer| (peer.uid, peer.gid));
+        let record = now(who, Action::TurnAway, By::Supervisor).because(&why.to_string());
+        self.record_or_complain(&record);
+    }
+
+    /// Records what has no effect that could be withheld.
+    fn record_or_complain(&mut self, record: &Record) {
+        if let Err(error) = self.audit.write(record) {
+            complain(&format!("a decision could not be recorded: {error}"));
+        }
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        if let Err(error) = self.audit.turn() {
+            complain(&format!("the audit log could not be set aside: {error}"));
+        }
+    }
+
     fn admit(&mut self, connection: &UnixStream) -> io::Result<()> {
         let peer = Peer::of(connection.as_fd()).map_err(io::Error::other)?;
+        let mut record = now((peer.uid, peer.gid), Action::Admit, By::Supervisor);
+        record.pid = peer::process_of(connection.as_fd());
+        self.audit.write(&record)?;
+        self.turn();
         if !self.parts.contains_key(&peer) {
             self.begin(&peer)?;
         }
@@ -177,7 +212,7 @@ impl Supervisor {
                 Ok(())
             }
             None => {
-                drop(ours);
+                drop((ours, std::mem::take(&mut self.audit)));
                 let setup = serve::Setup {
                     uid: peer.uid,
                     post: theirs,
@@ -196,6 +231,10 @@ impl Supervisor {
         match post::hear(&part.post) {
             Ok(Some((Word::Launcher, _))) => self.launcher(peer),
             Ok(Some((Word::Resolver, _))) => self.resolver(peer),
+            Ok(Some((Word::Refused(code), _))) => {
+                let record = now((peer.uid, peer.gid), Action::Refuse, By::ServerPart);
+                self.record_or_complain(&record.because(&format!("code -{code}")));
+            }
             Ok(Some((Word::Idle(clients), _))) if clients == part.clients => self.let_go(peer),
             Ok(Some((Word::Idle(_), _))) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -242,7 +281,7 @@ impl Supervisor {
         let (theirs, own) = UnixStream::pair()?;
         let Some(pid) = self.child()? else {
             drop(theirs);
-            let bound = Bound { ceiling: self.standing.take() };
+            let bound = Bound { ceiling: self.standing.take(), audit: std::mem::take(&mut self.audit) };
             end(peer.become_launcher().map(|()| launcher::run_bound(Wire::new(own), bound)))
         };
         self.children.insert(pid, Child::Launcher(peer.clone()));
@@ -256,7 +295,7 @@ impl Supervisor {
     fn make_resolver(&mut self, peer: &Peer) -> io::Result<UnixStream> {
         let (theirs, own) = UnixStream::pair()?;
         let Some(pid) = self.child()? else {
-            drop(theirs);
+            drop((theirs, std::mem::take(&mut self.audit)));
             end(peer.become_it().and_then(|()| serve::resolver::run(own)))
         };
         self.children.insert(pid, Child::Resolver);
@@ -282,15 +321,30 @@ impl Supervisor {
         while let Ok(Some(signal)) = self.signals.read_signal() {
             match i32::try_from(signal.ssi_signo).map(Signal::try_from) {
                 Ok(Ok(Signal::SIGCHLD)) => self.reap(),
-                Ok(Ok(Signal::SIGHUP)) => self.standing = Standing::read(),
+                Ok(Ok(Signal::SIGHUP)) => self.reload(),
                 Ok(Ok(Signal::SIGTERM | Signal::SIGINT)) => self.drain(),
                 _ => {}
             }
         }
     }
 
+    /// Reads the requirements again. Where they cannot be used, nothing starts until they can.
+    fn reload(&mut self) {
+        self.standing = Standing::read();
+        let who = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        let record = now(who, Action::Reload, By::Supervisor);
+        let record = match self.standing.unusable() {
+            None => record,
+            Some(error) => {
+                complain(&format!("nothing starts until the requirements can be used: {error}"));
+                record.because(&error.to_string())
+            }
+        };
+        self.record_or_complain(&record);
+    }
+
     fn reap(&mut self) {
-        while let Ok(Some((pid, _))) = rustix::process::wait(WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             match self.children.remove(&pid.as_raw_nonzero().get()) {
                 Some(Child::Part(peer)) => {
                     if self.parts.get(&peer).is_some_and(|part| part.pid == pid.as_raw_nonzero().get()) {
@@ -298,6 +352,13 @@ impl Supervisor {
                     }
                 }
                 Some(Child::Launcher(peer)) => {
+                    if let Some(signal) = status.terminating_signal() {
+                        // It could not record the end of what it had started, which has gone with it.
+                        let record = now((peer.uid, peer.gid), Action::End, By::Supervisor);
+                        self.record_or_complain(
+                            &record.because(&format!("the launcher was ended by signal {signal}")),
+                        );
+                    }
                     if let Some(part) = self.parts.get_mut(&peer) {
                         part.launchers = part.launchers.saturating_sub(1);
                     }

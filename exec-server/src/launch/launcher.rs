@@ -12,7 +12,8 @@ use weir_protocol::method::code;
 use super::begin::{Ground, begin, enforcement};
 use super::machine::Machine;
 use super::running::{Heard, Running};
-use super::{Bound, Launch, Order, Told, sys};
+use super::{Bound, Ended, Launch, Order, Told, sys};
+use crate::answer::doctor;
 use crate::answer::policy::around;
 use crate::profile::ceiling::Caller;
 use crate::wire::{self, Read, Wire, WireError};
@@ -26,8 +27,9 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let machine = Machine::presumed();
     let launcher =
-        Launcher { channel, server: Some(server), bound: None, machine: Machine::presumed(), running: None };
+        Launcher { channel, server: Some(server), bound: None, machine, running: None, recorded: None };
     let served = launcher.serve_to_the_end();
     // Its end of the channel is closed, and then the server part goes: nobody else might reap it.
     let _ = sys::reap(server);
@@ -40,7 +42,8 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
 pub fn run_bound(channel: Wire, bound: Bound) -> ExitCode {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let machine = Machine::presumed();
-    Launcher { channel, server: None, bound: Some(bound), machine, running: None }.serve_to_the_end()
+    Launcher { channel, server: None, bound: Some(bound), machine, running: None, recorded: None }
+        .serve_to_the_end()
 }
 
 struct Launcher {
@@ -50,6 +53,14 @@ struct Launcher {
     bound: Option<Bound>,
     machine: Machine,
     running: Option<Running>,
+    /// What runs, for the record of its end: what was asked for, the first process, the way.
+    recorded: Option<(Rc<Launch>, i32, String)>,
+}
+
+/// No effect without a record.
+fn unrecorded(error: &std::io::Error) -> Told {
+    let message = format!("nothing was run: the audit record could not be written: {error}");
+    Told::Refused { code: code::AUDIT, message }
 }
 
 /// What there is to do.
@@ -71,7 +82,7 @@ impl Launcher {
         let served = self.serve();
         if let Some(running) = self.running.take() {
             running.end();
-            let _ = running.reap();
+            let _ = self.record_end(&running.reap());
         }
         match served {
             Ok(()) => ExitCode::SUCCESS,
@@ -82,13 +93,17 @@ impl Launcher {
     /// Why this must not be launched, whoever decided that it may.
     fn refusal(&self, launch: &Launch) -> Option<Told> {
         let bound = self.bound.as_ref()?;
-        if launch.user.is_some() {
-            let message = "a command runs as nobody but its caller".to_owned();
-            return Some(Told::Refused { code: code::QUESTION, message });
-        }
-        let caller = Caller::of_this_process();
-        let above = bound.ceiling.check(&launch.policy, caller, &around(&launch.standpoint)).err()?;
-        Some(Told::Refused { code: code::CEILING, message: above.to_string() })
+        let (code, message) = if launch.user.is_some() {
+            (code::QUESTION, "a command runs as nobody but its caller".to_owned())
+        } else {
+            let caller = Caller::of_this_process();
+            let above = bound.ceiling.check(&launch.policy, caller, &around(&launch.standpoint)).err()?;
+            (code::CEILING, above.to_string())
+        };
+        Some(match bound.refuses(launch, &message) {
+            Ok(()) => Told::Refused { code, message },
+            Err(error) => unrecorded(&error),
+        })
     }
 
     fn serve(&mut self) -> Result<(), WireError> {
@@ -149,6 +164,13 @@ impl Launcher {
                 };
                 self.channel.say(&told, &[])
             }
+            Order::Examine => {
+                let told = match doctor() {
+                    Ok(examined) => Told::Examined(Box::new(examined)),
+                    Err(error) => Told::Refused { code: code::LAUNCH, message: error.to_string() },
+                };
+                self.channel.say(&told, &[])
+            }
             Order::Launch(_) if self.running.is_some() => {
                 let message = "a command is running already".to_owned();
                 self.channel.say(&Told::Refused { code: code::STATE, message }, &[])
@@ -167,11 +189,21 @@ impl Launcher {
     }
 
     fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
-        let Self { channel, server, machine, .. } = self;
+        let Self { channel, server, machine, bound, .. } = self;
+        if let Some(bound) = bound
+            && let Err(error) = bound.starts(&launch, machine.host_for(&launch.policy))
+        {
+            return channel.say(&unrecorded(&error), &[]);
+        }
         let terminal = launch.size.is_some();
         match begin(&launch, machine, *server, || channel.take_descriptor()) {
-            Err(error) => channel.say(&error.told(), &[]),
+            Err(error) => {
+                // Nothing runs, whether this can be recorded or not.
+                let _ = bound.as_ref().map(|bound| bound.failed(&launch, &error.to_string()));
+                channel.say(&error.told(), &[])
+            }
             Ok((mut running, enforcement)) => {
+                self.recorded = Some((launch, running.pid(), enforcement.way.clone()));
                 if terminal {
                     running.hear(RecvFlags::empty());
                 }
@@ -181,6 +213,14 @@ impl Launcher {
                 self.running = Some(running);
                 self.channel.say(&told, &passed)
             }
+        }
+    }
+
+    /// A command that has ended stays ended, whether this can be recorded or not.
+    fn record_end(&mut self, ended: &Ended) -> std::io::Result<()> {
+        match (&self.bound, self.recorded.take()) {
+            (Some(bound), Some((launch, pid, way))) => bound.ended(&launch, pid, &way, ended),
+            _ => Ok(()),
         }
     }
 
@@ -199,6 +239,7 @@ impl Launcher {
     fn ended(&mut self) -> Result<(), WireError> {
         let Some(running) = self.running.take() else { return Ok(()) };
         let ended = running.reap();
+        let _ = self.record_end(&ended);
         self.channel.say(&Told::Ended(Box::new(ended)), &[])
     }
 }

@@ -56,6 +56,15 @@ impl Standing {
         Self(load::requirements(etc, administrator))
     }
 
+    /// Why they cannot be used, if so: then nothing may run.
+    #[must_use]
+    pub const fn unusable(&self) -> Option<&LoadError> {
+        match &self.0 {
+            Ok(_) => None,
+            Err(error) => Some(error),
+        }
+    }
+
     /// Moves it out, for a process that will not need it again.
     #[must_use]
     pub fn take(&mut self) -> Self {

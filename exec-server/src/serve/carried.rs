@@ -16,11 +16,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use weir_protocol::frame::{Credit, MAX_DATA_BYTES, Place, Stream};
+use weir_protocol::method::JSON_RPC;
 use weir_protocol::method::output::{Account, Gap, Output};
-use weir_protocol::method::process::Event;
+use weir_protocol::method::process::{Event, Notification};
 
 use super::journal::{Found, Journal};
-use super::outbox::{Outbox, OutboxError};
+use super::outbox::OutboxError;
 use super::spill::Spill;
 use super::wire::Wire;
 
@@ -111,7 +112,6 @@ impl Carried {
     pub(super) async fn send(
         self: Rc<Self>,
         to: Rc<Wire>,
-        events: Outbox,
         (id, mut at): (u64, u64),
         mut limit: watch::Receiver<u64>,
     ) -> Result<(), OutboxError> {
@@ -131,8 +131,9 @@ impl Carried {
                     at += bytes.len() as u64;
                 }
                 Found::Gap(end) => {
-                    let gap = Gap { id, stream: self.stream, from: at, to: end };
-                    events.event(Event::Gap(gap)).await?;
+                    let event = Event::Gap(Gap { id, stream: self.stream, from: at, to: end });
+                    // In its place among the bytes.
+                    to.say(&Notification { jsonrpc: JSON_RPC.to_owned(), event }, &[]).await?;
                     at = end;
                 }
                 Found::Later => {

@@ -128,6 +128,14 @@ pub(super) async fn plan(launcher: Wire, launch: Launch) -> Result<Value, Error>
     }
 }
 
+/// Tries what this host can enforce.
+pub(super) async fn examine(launcher: Wire) -> Result<Value, Error> {
+    match order(&launcher, &mut Incoming::default(), &Order::Examine, &[]).await? {
+        Told::Examined(examined) => serde_json::to_value(examined).map_err(failed),
+        _ => Err(failed("the launcher has said something else")),
+    }
+}
+
 /// What surrounds a start.
 pub(super) struct Circumstances {
     pub(super) id: u64,
@@ -218,7 +226,9 @@ impl Command {
                 Told::Signalled => self.signalled(),
                 Told::Stopped { signal } => self.tell(&Event::Stopped { id: self.id, signal }),
                 Told::Ended(ended) => return self.finish(*ended),
-                Told::Launched { .. } | Told::Planned { .. } | Told::Refused { .. } => break,
+                Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
+                    break;
+                }
             }
         }
         // A launcher that is gone has taken the sandbox with it.

@@ -25,6 +25,7 @@ use super::command::{self, Circumstances, Command};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
 use super::outbox::{Outbox, OutboxError, outbox};
 use super::wire::{Incoming, Wire};
+use crate::answer::process::Startable;
 use crate::answer::{read, response};
 use crate::wire::WireError;
 
@@ -189,6 +190,11 @@ impl Connection {
                 Ok(command) => value(command.ended().await),
                 Err(error) => Err(error),
             },
+            // The resolver can try nothing, and the launcher has what sandboxes are made with.
+            Call::HostDoctor => match self.server.launcher().await {
+                Ok(launcher) => command::examine(launcher).await,
+                Err(error) => Err(error),
+            },
             call => self.server.resolver.call(&self.server.post, call).await,
         };
         let _ = self.answer(id, outcome).await;
@@ -229,12 +235,20 @@ impl Connection {
         count.map_while(|_| incoming.take_descriptor()).collect()
     }
 
+    async fn startable(&self, start: &Start) -> Result<Startable, Error> {
+        check_user(start)?;
+        let decided = self.decided(start)?;
+        self.server.resolver.startable(&self.server.post, start.clone(), decided).await
+    }
+
     async fn start(self: &Rc<Self>, id: u64, start: Start, passed: Vec<OwnedFd>) -> Result<(), Error> {
         let server = &self.server;
         server.check_open()?;
-        check_user(&start)?;
-        let decided = self.decided(&start)?;
-        let startable = server.resolver.startable(&server.post, start.clone(), decided).await?;
+        let startable = self.startable(&start).await;
+        if let Err(error) = &startable {
+            server.post.refused(error.code).await;
+        }
+        let startable = startable?;
         let around = Circumstances {
             id: server.next_command(),
             launcher: server.launcher().await?,
@@ -318,9 +332,9 @@ impl Connection {
         let mut sending = Vec::new();
         for ((stream, from), limit) in command.streams().iter().zip(from).zip(&limits) {
             if let Some(stream) = stream {
-                let (wire, outbox) = (Rc::clone(&self.wire), self.outbox.clone());
+                let wire = Rc::clone(&self.wire);
                 let receiver = limit.subscribe();
-                sending.push(Rc::clone(stream).send(wire, outbox, (command.id, from), receiver));
+                sending.push(Rc::clone(stream).send(wire, (command.id, from), receiver));
             }
         }
         if let (Some(input), Role::Owner) = (command.input(), attach.role) {

@@ -46,7 +46,7 @@ impl Post {
         loop {
             let heard = self.socket.async_io(Interest::READABLE, |socket| hear(socket)).await?;
             let (waiting, descriptor) = match heard {
-                None | Some((Word::Idle(_), _)) => return Ok(None),
+                None | Some((Word::Idle(_) | Word::Refused(_), _)) => return Ok(None),
                 Some((Word::Drain, _)) => return Ok(Some(News::Drain)),
                 Some((Word::Client, descriptor)) => {
                     self.clients.set(self.clients.get().wrapping_add(1));
@@ -83,6 +83,12 @@ impl Post {
     /// Says that there is nothing left to do. Where the supervisor has sent another client meanwhile, that one comes.
     pub(super) async fn idle(&self) -> io::Result<()> {
         self.say(Word::Idle(self.clients.get())).await
+    }
+
+    /// Says that a start was refused here, for the record.
+    pub(super) async fn refused(&self, code: i64) {
+        let code = u32::try_from(code.unsigned_abs()).unwrap_or_default();
+        let _ = self.say(Word::Refused(code)).await;
     }
 
     async fn ask(&self, word: Word, waiting: &Waiting) -> Result<Option<UnixStream>, Error> {

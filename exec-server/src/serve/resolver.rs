@@ -15,11 +15,14 @@ use weir_protocol::frame::Frame;
 use weir_protocol::method::policy::Choice;
 use weir_protocol::method::process::Start;
 use weir_protocol::method::{Call, Error, code};
+use weir_sandbox_linux::confine::Part;
 
+use super::confine;
 use super::post::Post;
 use super::wire::{Incoming, Wire};
 use crate::answer;
 use crate::answer::process::{Startable, startable};
+use crate::profile::ceiling::Caller;
 use crate::wire::{self, Read, WireError};
 
 /// What the server part wants to know.
@@ -36,6 +39,9 @@ enum Question {
 
 /// Answers until the server part is gone.
 pub(crate) fn run(socket: UnixStream) -> io::Result<ExitCode> {
+    // Names of users and groups may come from a service, which cannot be asked later.
+    let _ = Caller::of_this_process();
+    confine(Part::Resolver, None)?;
     let mut wire = wire::Wire::new(socket);
     loop {
         while let Some(question) = wire.take().map_err(io::Error::other)? {

@@ -244,6 +244,11 @@ pub enum End {
         /// The limit, in milliseconds.
         limit_ms: u64,
     },
+    /// It and all it started were ended by the kernel, for together they had more memory than the profile's limit.
+    Memory {
+        /// The limit, in bytes.
+        limit_bytes: u64,
+    },
     /// The sandbox was ended from outside: the client went, or the launcher or init died.
     Cancelled,
 }
