@@ -1,6 +1,7 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
 pub mod context;
+pub mod file;
 pub mod output;
 pub mod policy;
 pub mod process;
@@ -82,6 +83,58 @@ pub enum Call {
     /// Forgets a command that has ended, and what it wrote.
     #[serde(rename = "process/forget")]
     ProcessForget(output::Of),
+    /// Reads a part of a file.
+    #[serde(rename = "file/read")]
+    FileRead(Box<file::Within<file::Read>>),
+    /// Makes a file, or replaces or extends its content.
+    #[serde(rename = "file/write")]
+    FileWrite(Box<file::Within<file::Write>>),
+    /// Changes files exactly, all or none.
+    #[serde(rename = "file/patch")]
+    FilePatch(Box<file::Within<file::Patch>>),
+    /// Lists a directory.
+    #[serde(rename = "file/list")]
+    FileList(Box<file::Within<file::List>>),
+    /// Tells what a file is.
+    #[serde(rename = "file/stat")]
+    FileStat(Box<file::Within<file::Stat>>),
+    /// Copies a file or a tree.
+    #[serde(rename = "file/copy")]
+    FileCopy(Box<file::Within<file::Copy>>),
+    /// Moves a file or a tree.
+    #[serde(rename = "file/move")]
+    FileMove(Box<file::Within<file::Move>>),
+    /// Removes a file or a tree.
+    #[serde(rename = "file/remove")]
+    FileRemove(Box<file::Within<file::Remove>>),
+    /// Finds files by name.
+    #[serde(rename = "file/glob")]
+    FileGlob(Box<file::Within<file::Glob>>),
+    /// Finds lines that match.
+    #[serde(rename = "file/search")]
+    FileSearch(Box<file::Within<file::Search>>),
+}
+
+impl Call {
+    /// A call on files as what a worker is asked; any other comes back.
+    ///
+    /// # Errors
+    /// The call, where it is none on files.
+    pub fn on_files(self) -> Result<file::Within<file::Ask>, Self> {
+        Ok(match self {
+            Self::FileRead(within) => within.map(file::Ask::Read),
+            Self::FileWrite(within) => within.map(file::Ask::Write),
+            Self::FilePatch(within) => within.map(file::Ask::Patch),
+            Self::FileList(within) => within.map(file::Ask::List),
+            Self::FileStat(within) => within.map(file::Ask::Stat),
+            Self::FileCopy(within) => within.map(file::Ask::Copy),
+            Self::FileMove(within) => within.map(file::Ask::Move),
+            Self::FileRemove(within) => within.map(file::Ask::Remove),
+            Self::FileGlob(within) => within.map(file::Ask::Glob),
+            Self::FileSearch(within) => within.map(file::Ask::Search),
+            other => return Err(other),
+        })
+    }
 }
 
 /// Result of `host/doctor`.
@@ -174,6 +227,32 @@ pub mod code {
     pub const LEASE: i64 = -32030;
     /// What the server keeps could not be read or written.
     pub const STORE: i64 = -32031;
+    /// The profile does not let this be done to that file.
+    pub const FILE_DENIED: i64 = -32040;
+    /// There is no such file.
+    pub const FILE_MISSING: i64 = -32041;
+    /// There is such a file already.
+    pub const FILE_EXISTS: i64 = -32042;
+    /// It is a directory.
+    pub const FILE_IS_DIRECTORY: i64 = -32043;
+    /// It, or something on the way to it, is no directory.
+    pub const FILE_NOT_DIRECTORY: i64 = -32044;
+    /// The directory is not empty.
+    pub const FILE_NOT_EMPTY: i64 = -32045;
+    /// More than a call takes.
+    pub const FILE_TOO_LARGE: i64 = -32046;
+    /// It is a device, pipe or socket.
+    pub const FILE_SPECIAL: i64 = -32047;
+    /// A patch does not fit what is there; nothing was changed.
+    pub const FILE_MISMATCH: i64 = -32048;
+    /// A pattern cannot be read.
+    pub const FILE_PATTERN: i64 = -32049;
+    /// No space, or a limit on space.
+    pub const FILE_SPACE: i64 = -32050;
+    /// Anything else that the kernel says.
+    pub const FILE_SYSTEM: i64 = -32051;
+    /// The worker ended before its answer; whether it was done is not known.
+    pub const FILE_WORKER: i64 = -32052;
     /// No version in common.
     pub const VERSION: i64 = -32027;
     /// What was asked could not be recorded, so it was not done.

@@ -4,11 +4,10 @@
 
 use std::time::SystemTime;
 
-use weir_protocol::Policy;
 use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
-use weir_protocol::method::process::Start;
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::lease::{Lease, Use};
+use weir_protocol::{ByteString, Policy};
 
 use super::store::{Kept, Store, StoreError};
 
@@ -136,12 +135,13 @@ impl Contexts {
         Ok(Leased { lease: self.0.lease(id, &lease)?, expires_ms })
     }
 
-    /// The policy under which a command starts. A lease counts as used from here on.
-    pub(super) fn policy_for(&self, under: &Under, start: &Start) -> Result<Policy, Error> {
+    /// The policy under which a command with these words starts, or a call without any is carried out. A lease counts as used from
+    /// here on.
+    pub(super) fn policy_for(&self, under: &Under, argv: &[ByteString]) -> Result<Policy, Error> {
         let context = self.context(under.context)?;
         let Some(id) = under.lease else { return Ok(context.policy) };
         let (lease, used) = self.0.leased(under.context, id)?.ok_or_else(|| none("lease", id))?;
-        let argv: Vec<String> = start.argv.iter().map(ToString::to_string).collect();
+        let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
         let turn = context.thread.as_deref().zip(under.turn.as_deref());
         let policy = lease
             .policy_for(&context.policy, &Use { argv: &argv, turn, now_ms: now_ms(), used })
@@ -161,9 +161,8 @@ fn refused(error: &impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use weir_protocol::ByteString;
     use weir_protocol::method::policy::{Choice, Standpoint};
-    use weir_protocol::method::process::Stdio;
+    use weir_protocol::method::process::{Start, Stdio};
     use weir_protocol::policy::lease::{Grant, Scope};
     use weir_protocol::policy::{Access, Operation, Request};
     use weir_protocol::profile::Format;
@@ -285,7 +284,7 @@ pub(super) mod tests {
         let leased = escalate(command, 60_000).unwrap();
         let start_of = |turn, argv: &[&str]| start(under(Some(leased.lease), turn), argv);
         let plain = start(under(None, None), &["make", "x"]);
-        let policy_for = |start: &Start| contexts.policy_for(start.under.as_ref().unwrap(), start);
+        let policy_for = |start: &Start| contexts.policy_for(start.under.as_ref().unwrap(), &start.argv);
         assert!(!writes(&policy_for(&plain).unwrap(), "/c"));
         assert_eq!(policy_for(&start_of(None, &["make", "y"])).unwrap_err().code, code::LEASE);
         let widened = policy_for(&start_of(None, &["make", "x"])).unwrap();

@@ -1,0 +1,75 @@
+//! `file/list` and `file/stat`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use weir_protocol::ByteString;
+use weir_protocol::method::file::{Attributes, Entries, Entry, Kind, Links, List, MAX_ENTRIES, Stat};
+
+use super::link::Link;
+use super::worker::limit;
+use super::{On as _, Outcome};
+
+/// Nanoseconds of a second.
+const SECOND_NS: i64 = 1_000_000_000;
+
+/// Permission bits with set-user-id, set-group-id and sticky (inode(7)).
+const PERMISSIONS: u32 = 0o7777;
+
+/// Holds no more names than are told, however many there are.
+pub(super) fn list(ask: &List, link: &Link) -> Outcome<Entries> {
+    let path = &ask.path;
+    let limit = limit(ask.limit, MAX_ENTRIES);
+    let after = ask.after.as_ref().map(|after| after.0.as_slice()).unwrap_or_default();
+    let (mut names, mut more) = (BTreeSet::new(), false);
+    for entry in fs::read_dir(path.as_path()).reading(path)? {
+        link.check().reading(path)?;
+        let name = entry.reading(path)?.file_name().into_vec();
+        if ask.after.is_some() && name.as_slice() <= after {
+            continue;
+        }
+        names.insert(name);
+        if names.len() > limit {
+            names.pop_last();
+            more = true;
+        }
+    }
+    let entry = |name: Vec<u8>| {
+        let place = path.as_path().join(std::ffi::OsStr::from_bytes(&name));
+        let attributes = fs::symlink_metadata(&place).ok().map(|found| attributes(&found, &place));
+        Entry { name: ByteString(name), attributes }
+    };
+    Ok(Entries { entries: names.into_iter().map(entry).collect(), more })
+}
+
+pub(super) fn stat(ask: &Stat) -> Outcome<Attributes> {
+    let place = ask.path.as_path();
+    let found = match ask.links {
+        Links::Follow => fs::metadata(place),
+        Links::Keep => fs::symlink_metadata(place),
+    };
+    Ok(attributes(&found.reading(&ask.path)?, place))
+}
+
+fn attributes(found: &Metadata, place: &Path) -> Attributes {
+    let kind = match found.file_type() {
+        kind if kind.is_file() => Kind::File,
+        kind if kind.is_dir() => Kind::Directory,
+        kind if kind.is_symlink() => Kind::Link,
+        _ => Kind::Special,
+    };
+    let target = (kind == Kind::Link).then(|| fs::read_link(place).ok()).flatten();
+    Attributes {
+        kind,
+        size: found.size(),
+        permissions: found.mode() & PERMISSIONS,
+        uid: found.uid(),
+        gid: found.gid(),
+        links: found.nlink(),
+        modified_ns: found.mtime().saturating_mul(SECOND_NS).saturating_add(found.mtime_nsec()),
+        target: target.map(|target| ByteString(target.into_os_string().into_vec())),
+    }
+}
