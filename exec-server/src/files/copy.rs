@@ -11,9 +11,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::method::file::{Copy, Done, Existing, Extent, MAX_VISITED, Move};
 use weir_protocol::policy::Operation;
 
-use super::link::Link;
-use super::read::open;
-use super::worker::too_large;
+use super::worker::{Worker, too_large};
 use super::write::{create, replace};
 use super::{Fault, On as _, Outcome, failure};
 
@@ -29,15 +27,15 @@ struct Copying<'a> {
     /// Permission bits that a copy has where its source has them.
     kept: u32,
     visited: u64,
-    link: &'a Link,
+    worker: &'a Worker,
     /// Directories whose permissions are set when everything is in them.
     directories: Vec<(AbsPath, u32)>,
 }
 
-pub(super) fn copy(ask: &Copy, link: &Link) -> Outcome<Done> {
+pub(super) fn copy(ask: &Copy, worker: &Worker) -> Outcome<Done> {
     let (from, to) = (&ask.from, &ask.to);
     let found = fs::metadata(from.as_path()).reading(from)?;
-    let mut copying = Copying::new(ask.existing, PERMISSIONS & !umask(), link);
+    let mut copying = Copying::new(ask.existing, PERMISSIONS & !umask(), worker);
     if found.is_dir() {
         if ask.extent == Extent::One {
             return Err(Fault::System(libc::EISDIR)).reading(from);
@@ -56,12 +54,14 @@ fn umask() -> u32 {
     now.bits()
 }
 
-pub(super) fn rename(ask: &Move, link: &Link) -> Outcome<Done> {
+pub(super) fn rename(ask: &Move, worker: &Worker) -> Outcome<Done> {
     let (from, to) = (&ask.from, &ask.to);
     let found = fs::symlink_metadata(from.as_path()).writing(from)?;
     if fs::symlink_metadata(to.as_path()).is_ok_and(|there| there.is_dir()) {
         return Err(Fault::System(libc::EISDIR)).writing(to);
     }
+    worker.check_name(from).writing(from)?;
+    worker.check_name(to).writing(to)?;
     match move_name(ask) {
         Ok(()) => return Ok(Done {}),
         Err(Errno::XDEV) => {}
@@ -72,7 +72,7 @@ pub(super) fn rename(ask: &Move, link: &Link) -> Outcome<Done> {
             return Err(failure);
         }
     }
-    let mut copying = Copying::new(ask.existing, PERMISSIONS, link);
+    let mut copying = Copying::new(ask.existing, PERMISSIONS, worker);
     copying.entry(from, to)?;
     let removed =
         if found.is_dir() { fs::remove_dir_all(from.as_path()) } else { fs::remove_file(from.as_path()) };
@@ -97,8 +97,8 @@ fn move_name(ask: &Move) -> Result<(), Errno> {
 }
 
 impl<'a> Copying<'a> {
-    const fn new(existing: Existing, kept: u32, link: &'a Link) -> Self {
-        Self { existing, kept, visited: 0, link, directories: Vec::new() }
+    const fn new(existing: Existing, kept: u32, worker: &'a Worker) -> Self {
+        Self { existing, kept, visited: 0, worker, directories: Vec::new() }
     }
 
     /// Whatever it is, itself.
@@ -115,7 +115,7 @@ impl<'a> Copying<'a> {
     }
 
     fn visit(&mut self, path: &AbsPath) -> Outcome<()> {
-        self.link.check().reading(path)?;
+        self.worker.check().reading(path)?;
         self.visited += 1;
         if self.visited > MAX_VISITED {
             return Err(too_large(self.visited, "files and directories", MAX_VISITED)).reading(path);
@@ -176,19 +176,19 @@ impl<'a> Copying<'a> {
     }
 
     fn file(&self, from: &AbsPath, to: &AbsPath) -> Outcome<()> {
-        let source = open(from, OFlags::RDONLY).reading(from)?;
+        let source = self.worker.open(from, OFlags::RDONLY).reading(from)?;
         let mode = source.metadata().reading(from)?.mode() & self.kept;
         let fill = |target: &File| self.fill(&source, target);
         match (self.existing, fs::metadata(to.as_path())) {
-            (Existing::Replace, Ok(_)) => replace(to, None, fill).map(drop),
-            _ => create(to, Some(mode), fill),
+            (Existing::Replace, Ok(_)) => replace(self.worker, to, None, fill).map(drop),
+            _ => create(self.worker, to, Some(mode), fill),
         }
         .writing(to)
     }
 
     fn fill(&self, source: &File, mut target: &File) -> Result<(), Fault> {
         loop {
-            self.link.check()?;
+            self.worker.check()?;
             if io::copy(&mut source.take(STEP_BYTES), &mut target)? < STEP_BYTES {
                 return Ok(());
             }

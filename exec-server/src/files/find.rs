@@ -14,8 +14,7 @@ use weir_protocol::method::file::{
 };
 use weir_protocol::{AbsPath, ByteString};
 
-use super::link::Link;
-use super::worker::{limit, too_large};
+use super::worker::{Worker, limit, too_large};
 use super::{Fault, On as _, Outcome};
 
 /// How a walk ended.
@@ -62,14 +61,14 @@ fn walker(root: &AbsPath, scope: Scope) -> Walk {
 pub(super) fn walk(
     root: &AbsPath,
     scope: Scope,
-    link: &Link,
+    worker: &Worker,
     mut each: impl FnMut(&DirEntry, &OsStr, &mut Walked) -> Result<ControlFlow<Cut>, Fault>,
 ) -> Outcome<Walked> {
     // The walk itself would only count a root that cannot be read.
     fs::read_dir(root.as_path()).reading(root)?;
     let (mut walked, mut visited) = (Walked::default(), 0);
     for entry in walker(root, scope) {
-        link.check().reading(root)?;
+        worker.check().reading(root)?;
         visited += 1;
         if visited > MAX_VISITED {
             walked.cut = Some(Cut::Visited);
@@ -92,12 +91,12 @@ pub(super) fn walk(
     Ok(walked)
 }
 
-pub(super) fn glob(ask: &Glob, link: &Link) -> Outcome<Globbed> {
+pub(super) fn glob(ask: &Glob, worker: &Worker) -> Outcome<Globbed> {
     let root = &ask.root;
     let patterns = patterns(&ask.patterns).reading(root)?;
     let (limit, mut bytes) = (limit(ask.limit, MAX_ENTRIES), 0);
     let mut paths = Vec::new();
-    let walked = walk(root, ask.scope, link, |_, below, _| {
+    let walked = walk(root, ask.scope, worker, |_, below, _| {
         if !patterns.is_match(below) {
             return Ok(ControlFlow::Continue(()));
         }

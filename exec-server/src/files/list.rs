@@ -9,8 +9,7 @@ use std::path::Path;
 use weir_protocol::ByteString;
 use weir_protocol::method::file::{Attributes, Entries, Entry, Kind, Links, List, MAX_ENTRIES, Stat};
 
-use super::link::Link;
-use super::worker::limit;
+use super::worker::{Worker, limit};
 use super::{On as _, Outcome};
 
 /// Nanoseconds of a second.
@@ -20,13 +19,13 @@ const SECOND_NS: i64 = 1_000_000_000;
 const PERMISSIONS: u32 = 0o7777;
 
 /// Holds no more names than are told, however many there are.
-pub(super) fn list(ask: &List, link: &Link) -> Outcome<Entries> {
+pub(super) fn list(ask: &List, worker: &Worker) -> Outcome<Entries> {
     let path = &ask.path;
     let limit = limit(ask.limit, MAX_ENTRIES);
     let after = ask.after.as_ref().map(|after| after.0.as_slice()).unwrap_or_default();
     let (mut names, mut more) = (BTreeSet::new(), false);
     for entry in fs::read_dir(path.as_path()).reading(path)? {
-        link.check().reading(path)?;
+        worker.check().reading(path)?;
         let name = entry.reading(path)?.file_name().into_vec();
         if ask.after.is_some() && name.as_slice() <= after {
             continue;

@@ -13,7 +13,7 @@ use weir_protocol::method::file::{
 use weir_protocol::{AbsPath, ByteString};
 
 use super::read::whole;
-use super::worker::too_large;
+use super::worker::{Worker, too_large};
 use super::write::{create, replace};
 use super::{Fault, On as _, Outcome};
 
@@ -29,11 +29,11 @@ struct Before {
     mode: u32,
 }
 
-pub(super) fn patch(ask: &Patch) -> Outcome<Patched> {
-    let turns = turns(ask)?;
+pub(super) fn patch(ask: &Patch, worker: &Worker) -> Outcome<Patched> {
+    let turns = turns(ask, worker)?;
     for (done, turn) in turns.iter().enumerate() {
-        if let Err(failure) = turn.take() {
-            turns.iter().take(done).rev().for_each(Turn::take_back);
+        if let Err(failure) = turn.take(worker) {
+            turns.iter().take(done).rev().for_each(|turn| turn.take_back(worker));
             return Err(failure);
         }
     }
@@ -41,7 +41,7 @@ pub(super) fn patch(ask: &Patch) -> Outcome<Patched> {
     Ok(Patched { sizes: turns.iter().map(size).collect() })
 }
 
-fn turns(ask: &Patch) -> Outcome<Vec<Turn>> {
+fn turns(ask: &Patch, worker: &Worker) -> Outcome<Vec<Turn>> {
     let (mut turns, mut paths) = (Vec::new(), BTreeSet::new());
     let mut left = MAX_PATCHED_BYTES;
     for change in &ask.changes {
@@ -52,7 +52,7 @@ fn turns(ask: &Patch) -> Outcome<Vec<Turn>> {
         if !paths.insert(super::real(path)) {
             return Err(Fault::Mismatch("two changes are of the same file".to_owned())).writing(path);
         }
-        let turn = turn(change, left)?;
+        let turn = turn(change, left, worker)?;
         for content in turn.before.iter().map(|before| &before.content).chain(&turn.after) {
             let rest = left.checked_sub(content.len() as u64);
             let rest = rest.ok_or_else(|| too_large(content.len() as u64, "bytes more", left));
@@ -63,7 +63,7 @@ fn turns(ask: &Patch) -> Outcome<Vec<Turn>> {
     Ok(turns)
 }
 
-fn turn(change: &Change, left: u64) -> Outcome<Turn> {
+fn turn(change: &Change, left: u64, worker: &Worker) -> Outcome<Turn> {
     let Change { path, by } = change;
     let turn = |before, after| Turn { path: path.clone(), before, after };
     if let By::Create(ByteString(content)) = by {
@@ -75,7 +75,7 @@ fn turn(change: &Change, left: u64) -> Outcome<Turn> {
             Err(_) => Ok(turn(None, Some(content.clone()))),
         };
     }
-    let content = whole(path, left)?;
+    let content = whole(path, left, worker)?;
     let mode = fs::metadata(path.as_path()).reading(path)?.mode();
     let after = match by {
         By::Edits(edits) => Some(edited(&content, edits, left).writing(path)?),
@@ -129,23 +129,32 @@ fn patched(content: &[u8], diff: &[u8]) -> Result<Vec<u8>, Fault> {
 }
 
 impl Turn {
-    fn take(&self) -> Outcome<()> {
+    fn take(&self, worker: &Worker) -> Outcome<()> {
         let path = &self.path;
         match (&self.before, &self.after) {
-            (None, Some(after)) => create(path, None, |file| fill(file, after)).writing(path),
-            (Some(_), Some(after)) => replace(path, None, |file| fill(file, after)).map(drop).writing(path),
-            (Some(_), None) => fs::remove_file(path.as_path()).writing(path),
+            (None, Some(after)) => create(worker, path, None, |file| fill(file, after)).writing(path),
+            (Some(_), Some(after)) => {
+                replace(worker, path, None, |file| fill(file, after)).map(drop).writing(path)
+            }
+            (Some(_), None) => {
+                worker.check_name(path).writing(path)?;
+                fs::remove_file(path.as_path()).writing(path)
+            }
             (None, None) => Ok(()),
         }
     }
 
     /// Nobody can be told of a failure here; the one that led here is told.
-    fn take_back(&self) {
+    fn take_back(&self, worker: &Worker) {
         let path = &self.path;
         let _ = match (&self.before, &self.after) {
             (None, _) => fs::remove_file(path.as_path()).map_err(Fault::from),
-            (Some(before), Some(_)) => replace(path, None, |file| fill(file, &before.content)).map(drop),
-            (Some(before), None) => create(path, Some(before.mode), |file| fill(file, &before.content)),
+            (Some(before), Some(_)) => {
+                replace(worker, path, None, |file| fill(file, &before.content)).map(drop)
+            }
+            (Some(before), None) => {
+                create(worker, path, Some(before.mode), |file| fill(file, &before.content))
+            }
         };
     }
 }

@@ -1,29 +1,15 @@
-//! `file/read`, and opening what must be a regular file.
+//! `file/read`, and reading a whole file for those who change it.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::OFlags;
 use weir_protocol::AbsPath;
 use weir_protocol::method::file::{Content, MAX_READ_BYTES, Read};
 
-use super::{Fault, On as _, Outcome};
-
-/// Opens a regular file. Whatever else it is, opening it waits for nobody and has no effect.
-pub(super) fn open(path: &AbsPath, flags: OFlags) -> Result<File, Fault> {
-    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path.as_path(), flags, Mode::from_bits_truncate(0o666)) {
-        // A pipe without a reader, a socket, a device that is not there.
-        Err(rustix::io::Errno::NXIO) => return Err(Fault::Special),
-        opened => opened?,
-    };
-    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
-        FileType::RegularFile => Ok(file.into()),
-        FileType::Directory => Err(Fault::System(libc::EISDIR)),
-        _ => Err(Fault::Special),
-    }
-}
+use super::worker::{Worker, too_large};
+use super::{On as _, Outcome};
 
 /// Reads until the buffer is full or the file ends; how many bytes.
 fn fill(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -39,8 +25,8 @@ fn fill(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     Ok(done)
 }
 
-pub(super) fn read(ask: &Read) -> Outcome<(Content, Vec<u8>)> {
-    let file = open(&ask.path, OFlags::RDONLY).reading(&ask.path)?;
+pub(super) fn read(ask: &Read, worker: &Worker) -> Outcome<(Content, Vec<u8>)> {
+    let file = worker.open(&ask.path, OFlags::RDONLY).reading(&ask.path)?;
     let size = file.metadata().reading(&ask.path)?.len();
     let length = ask.length.unwrap_or(MAX_READ_BYTES).min(MAX_READ_BYTES);
     let length = usize::try_from(length).unwrap_or(0);
@@ -56,14 +42,14 @@ pub(super) fn read(ask: &Read) -> Outcome<(Content, Vec<u8>)> {
 }
 
 /// The whole of a file that has at most so many bytes.
-pub(super) fn whole(path: &AbsPath, most: u64) -> Outcome<Vec<u8>> {
-    let file = open(path, OFlags::RDONLY).reading(path)?;
+pub(super) fn whole(path: &AbsPath, most: u64, worker: &Worker) -> Outcome<Vec<u8>> {
+    let file = worker.open(path, OFlags::RDONLY).reading(path)?;
     let mut bytes = Vec::new();
     let read = io::Read::read_to_end(&mut io::Read::take(&file, most.saturating_add(1)), &mut bytes);
     read.reading(path)?;
     if bytes.len() as u64 > most {
         let size = file.metadata().reading(path)?.len();
-        return Err(super::worker::too_large(size, "bytes", most)).reading(path);
+        return Err(too_large(size, "bytes", most)).reading(path);
     }
     Ok(bytes)
 }

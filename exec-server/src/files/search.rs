@@ -15,9 +15,7 @@ use weir_protocol::method::file::{
 use weir_protocol::{AbsPath, ByteString};
 
 use super::find::{Walked, check_length, patterns, walk};
-use super::link::Link;
-use super::read::open;
-use super::worker::limit;
+use super::worker::{Worker, limit};
 use super::{Fault, On as _, Outcome};
 
 /// Most bytes that a compiled pattern takes, and as much again for what it learns while it searches.
@@ -35,7 +33,7 @@ fn matcher(ask: &Search) -> Result<RegexMatcher, Fault> {
     builder.build(&ask.pattern).map_err(|error| Fault::Pattern(error.to_string()))
 }
 
-pub(super) fn search(ask: &Search, link: &Link) -> Outcome<Searched> {
+pub(super) fn search(ask: &Search, worker: &Worker) -> Outcome<Searched> {
     let root = &ask.root;
     let wanted = patterns(&ask.files).reading(root)?;
     let context = usize::try_from(ask.context.min(MAX_CONTEXT_LINES)).unwrap_or(0);
@@ -48,18 +46,18 @@ pub(super) fn search(ask: &Search, link: &Link) -> Outcome<Searched> {
             .before_context(context)
             .after_context(context)
             .build(),
-        link,
+        worker,
         room: Room { matches: limit(ask.limit, MAX_MATCHES), bytes: MAX_FOUND_BYTES },
         files: Vec::new(),
     };
     let walked = if fs::metadata(root.as_path()).reading(root)?.is_dir() {
-        walk(root, ask.scope, link, |entry, below, walked| {
+        walk(root, ask.scope, worker, |entry, below, walked| {
             let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
             if !is_file || !ask.files.is_empty() && !wanted.is_match(below) {
                 return Ok(ControlFlow::Continue(()));
             }
             let path = root.join(below.as_bytes()).ok();
-            match path.ok_or(Fault::Special).and_then(|path| open(&path, OFlags::RDONLY)) {
+            match path.ok_or(Fault::Special).and_then(|path| worker.open(&path, OFlags::RDONLY)) {
                 Ok(file) => finding.file(&file, below.as_bytes(), walked),
                 Err(_) => {
                     walked.unreadable += 1;
@@ -95,7 +93,7 @@ impl Room {
 struct Finding<'a> {
     matcher: RegexMatcher,
     searcher: Searcher,
-    link: &'a Link,
+    worker: &'a Worker,
     room: Room,
     files: Vec<Matches>,
 }
@@ -104,7 +102,7 @@ impl Finding<'_> {
     /// The root is the file.
     fn only(&mut self, root: &AbsPath) -> Outcome<Walked> {
         let mut walked = Walked::default();
-        let file = open(root, OFlags::RDONLY).reading(root)?;
+        let file = self.worker.open(root, OFlags::RDONLY).reading(root)?;
         if let ControlFlow::Break(cut) = self.file(&file, b"", &mut walked).reading(root)? {
             walked.cut = Some(cut);
         }
@@ -114,9 +112,9 @@ impl Finding<'_> {
     fn file(&mut self, file: &File, path: &[u8], walked: &mut Walked) -> Result<ControlFlow<Cut>, Fault> {
         let mut found =
             Found { matcher: &self.matcher, lines: Vec::new(), room: self.room, is_binary: false };
-        let reader = Watched { file, link: self.link };
+        let reader = Watched { file, worker: self.worker };
         if self.searcher.search_reader(&self.matcher, reader, &mut found).is_err() {
-            self.link.check()?;
+            self.worker.check()?;
             walked.unreadable += 1;
         }
         let Found { lines, room, is_binary, .. } = found;
@@ -132,12 +130,12 @@ impl Finding<'_> {
 /// A file that cannot be read any further once the call was called off.
 struct Watched<'a> {
     file: &'a File,
-    link: &'a Link,
+    worker: &'a Worker,
 }
 
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.link.check().map_err(|_| io::Error::other("called off"))?;
+        self.worker.check().map_err(|_| io::Error::other("called off"))?;
         Read::read(&mut self.file, buffer)
     }
 }

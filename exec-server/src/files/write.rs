@@ -15,7 +15,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::method::file::Manner;
 
 use super::Fault;
-use super::read::open;
+use super::worker::Worker;
 
 /// Bytes of a file's own name that its draft's name begins with: the rest of the 255 that a name may have is for what is added.
 const NAME_BYTES: usize = 200;
@@ -33,11 +33,12 @@ fn own_uid() -> u32 {
 
 /// Makes a file that must not be there. What could not be filled is removed.
 pub(super) fn create(
+    worker: &Worker,
     path: &AbsPath,
     permissions: Option<u32>,
     fill: impl FnOnce(&File) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let file = open(path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
+    let file = worker.make(path, OFlags::WRONLY | OFlags::EXCL)?;
     let filled = fill(&file).and_then(|()| permit(&file, permissions));
     if filled.is_err() {
         // The name is ours: it was made just now, and exclusively.
@@ -48,17 +49,18 @@ pub(super) fn create(
 
 /// Makes a file or replaces its content.
 pub(super) fn replace(
+    worker: &Worker,
     path: &AbsPath,
     permissions: Option<u32>,
     fill: impl FnOnce(&File) -> Result<(), Fault>,
 ) -> Result<Manner, Fault> {
-    let there = match open(path, OFlags::WRONLY) {
+    let there = match worker.open(path, OFlags::WRONLY) {
         Err(Fault::System(libc::ENOENT)) => None,
         opened => Some(opened?),
     };
     let Some(there) = there else {
         // A symbolic link that leads nowhere is followed, as a command follows it.
-        let file = open(path, OFlags::WRONLY | OFlags::CREATE)?;
+        let file = worker.make(path, OFlags::WRONLY)?;
         fill(&file)?;
         permit(&file, permissions)?;
         return Ok(Manner::InPlace);

@@ -199,6 +199,8 @@ impl Sandbox {
         };
         let (requests, to) = std::io::pipe().map_err(failed)?;
         let (from, answers) = std::io::pipe().map_err(failed)?;
+        let held = serde_json::to_vec(&policy).map_err(|error| failed(error.into()))?;
+        let held = frame::control(&held).map_err(|error| failed(std::io::Error::other(error)))?;
         let launch = Launch {
             policy,
             argv: vec![ByteString::from(NAME)],
@@ -217,7 +219,10 @@ impl Sandbox {
             Told::Launched { .. } => {}
             _ => return Err(failed(std::io::ErrorKind::InvalidData.into())),
         }
+        // While this process holds the worker's ends, no end of the answers would come.
+        drop((requests, answers));
         let link = Link::new(OwnedFd::from(to), OwnedFd::from(from)).map_err(failed)?;
+        link.introduce(&held).await.map_err(failed)?;
         Ok(Self { launcher, incoming, link })
     }
 }

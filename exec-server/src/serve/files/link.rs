@@ -46,6 +46,11 @@ impl Link {
         Ok(Self { to: watch(to)?, from: watch(from)?, deframer: Deframer::default() })
     }
 
+    /// Says what the sandbox was made to hold.
+    pub(super) async fn introduce(&self, policy: &[u8]) -> io::Result<()> {
+        self.write(policy).await
+    }
+
     /// Sends one call and hears its answer. Where nobody waits for that any more the worker is told, and has to come to an end.
     pub(super) async fn exchange(
         &mut self,

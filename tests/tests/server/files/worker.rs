@@ -93,11 +93,12 @@ fn a_worker_ends_with_its_context_and_with_the_server() {
         files.read("{w}/work/a");
         let worker = files.workers(&server)[0];
         // Narrowed, the context has another worker, which may less.
-        let mut narrower = choice(&world);
-        narrower["deny"] = json!([world.at("work/a")]);
-        let narrowed = files.client.ask("context/narrow", json!({ "id": files.context, "choice": narrower }));
+        world.profile(r#""{w}/work" = "read""#, "");
+        let narrower = json!({ "id": files.context, "choice": choice(&world) });
+        let narrowed = files.client.ask("context/narrow", narrower);
         assert!(narrowed["error"].is_null(), "{narrowed}");
-        assert_eq!(files.refused("file/read", json!({ "path": "{w}/work/a" })).0, DENIED);
+        assert_eq!(files.refused("file/remove", json!({ "path": "{w}/work/a" })).0, DENIED);
+        assert_eq!(files.read("{w}/work/a"), b"content");
         until(&mut files, "the old one gone", |files| !files.workers(&server).contains(&worker));
         let worker = files.workers(&server)[0];
         let pid = rustix::process::Pid::from_raw(worker).unwrap();
