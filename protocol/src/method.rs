@@ -120,7 +120,7 @@ impl Call {
     ///
     /// # Errors
     /// The call, where it is none on files.
-    pub fn on_files(self) -> Result<file::Within<file::Ask>, Self> {
+    pub fn on_files(self) -> Result<file::Within<file::Ask>, Box<Self>> {
         Ok(match self {
             Self::FileRead(within) => within.map(file::Ask::Read),
             Self::FileWrite(within) => within.map(file::Ask::Write),
@@ -132,7 +132,7 @@ impl Call {
             Self::FileRemove(within) => within.map(file::Ask::Remove),
             Self::FileGlob(within) => within.map(file::Ask::Glob),
             Self::FileSearch(within) => within.map(file::Ask::Search),
-            other => return Err(other),
+            other => return Err(Box::new(other)),
         })
     }
 }

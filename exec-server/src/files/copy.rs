@@ -72,12 +72,18 @@ pub(super) fn rename(ask: &Move, worker: &Worker) -> Outcome<Done> {
             return Err(failure);
         }
     }
+    let is_new = fs::symlink_metadata(to.as_path()).is_err();
     let mut copying = Copying::new(ask.existing, PERMISSIONS, worker);
-    copying.entry(from, to)?;
-    let removed =
-        if found.is_dir() { fs::remove_dir_all(from.as_path()) } else { fs::remove_file(from.as_path()) };
-    removed.writing(from)?;
-    Ok(Done {})
+    let copied = copying.entry(from, to).and_then(|()| remove(from, found.is_dir()).writing(from));
+    if copied.is_err() && is_new && !found.is_dir() {
+        // The failure that led here is told. A tree that was removed in part is nowhere else, and stays.
+        let _ = remove(to, false);
+    }
+    copied.map(|()| Done {})
+}
+
+fn remove(path: &AbsPath, is_directory: bool) -> io::Result<()> {
+    if is_directory { fs::remove_dir_all(path.as_path()) } else { fs::remove_file(path.as_path()) }
 }
 
 fn move_name(ask: &Move) -> Result<(), Errno> {

@@ -181,7 +181,7 @@ impl Connection {
                 let outcome = self.on_files(id, within).await;
                 return drop(self.answer(id, outcome).await);
             }
-            Err(call) => call,
+            Err(call) => *call,
         };
         let outcome = match call {
             Call::ProcessStart(start) => match self.start(id, *start, passed).await {

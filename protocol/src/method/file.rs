@@ -334,8 +334,8 @@ pub struct Copy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Move {
-    /// What is moved. Where the kernel cannot rename it (another mount of the sandbox), it is copied and then removed; where it
-    /// cannot be removed, the copy stays.
+    /// What is moved. Where the kernel cannot rename it (another mount of the sandbox), it is copied and then removed; where a
+    /// directory cannot be removed whole, its copy stays.
     pub from: AbsPath,
     /// Its new name, not the directory for it.
     pub to: AbsPath,

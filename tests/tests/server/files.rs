@@ -2,6 +2,7 @@
 
 mod bounds;
 mod deny;
+mod late;
 mod verdicts;
 mod work;
 mod worker;

@@ -158,7 +158,10 @@ case $1 in
     replace) echo more > "$2" ;;
     create) set -C; echo more > "$2" ;;
     remove) rm -- "$2" ;;
-    move) mv -f -T -- "$2" "$3" ;;
+    move)
+        # Where the source cannot be taken away, mv leaves a copy of it; a call does not.
+        if [ -e "$3" ] || [ -h "$3" ]; then rest=; else rest=$3; fi
+        mv -f -T -- "$2" "$3" || { [ -z "$rest" ] || rm -f -- "$rest"; exit 1; } ;;
 esac
 "#;
 
@@ -243,7 +246,12 @@ fn a_call_may_what_a_command_may_and_no_more() {
                     act.word, act.paths
                 );
             }
-            assert_eq!(state(&world), after_commands, "tree {seed}\n{profile}");
+            let after_calls = state(&world);
+            let only = |one: &[String], other: &[String]| -> Vec<String> {
+                one.iter().filter(|line| !other.contains(line)).cloned().collect()
+            };
+            let differing = (only(&after_commands, &after_calls), only(&after_calls, &after_commands));
+            assert_eq!(differing, (Vec::new(), Vec::new()), "tree {seed}\n{profile}");
             calls.iter().for_each(|allows| allowed[usize::from(*allows)] += 1);
         }
         // Both answers are frequent, so that the comparison says something.
