@@ -320,8 +320,8 @@ impl Connection {
         let context = under.context;
         for _ in 0..WORKERS_TRIED {
             // Decided anew each time: the context may be another one meanwhile.
-            let policy = self.server.contexts.policy_for(&under, &[])?;
-            let question = Question { context, policy: &policy, standpoint: &standpoint, ask: &ask };
+            let held = self.server.contexts.held_for(&under)?;
+            let question = Question { context, held: &held, standpoint: &standpoint, ask: &ask };
             let Reply { content, told } = match files::ask(&self.server, &question).await {
                 Ok(reply) => reply,
                 Err(Lost::Refused(error)) => return Err(error),
@@ -335,7 +335,7 @@ impl Connection {
             }
             return match told {
                 Told::Done(result) => Ok(result),
-                Told::Failed(failure) => Err(refusal::error(&failure, &policy)),
+                Told::Failed(failure) => Err(refusal::error(&failure, &held.policy)),
             };
         }
         let message = "the worker ended before it answered; look whether it was done".to_owned();

@@ -23,6 +23,7 @@ use weir_protocol::{AbsPath, ByteString, Policy};
 
 use super::Server;
 use super::command::{hear, order};
+use super::contexts::Held;
 use super::wire::{Incoming, Wire};
 use crate::files::NAME;
 use crate::launch::{Image, Launch, Order, Source, Told};
@@ -85,7 +86,7 @@ pub(super) struct Workers {
 /// Who is asked, and what for.
 pub(super) struct Question<'a> {
     pub(super) context: ContextId,
-    pub(super) policy: &'a Policy,
+    pub(super) held: &'a Held,
     pub(super) standpoint: &'a Standpoint,
     pub(super) ask: &'a Ask,
 }
@@ -152,7 +153,7 @@ pub(super) async fn ask(server: &Rc<Server>, question: &Question<'_>) -> Result<
 }
 
 fn worker(server: &Rc<Server>, question: &Question<'_>) -> Result<(mpsc::Sender<Job>, Rc<()>), Error> {
-    let key = (question.context, question.policy.digest());
+    let key = (question.context, question.held.digest);
     if let Some(found) = server.workers.find(&key) {
         return Ok(found);
     }
@@ -164,7 +165,7 @@ fn worker(server: &Rc<Server>, question: &Question<'_>) -> Result<(mpsc::Sender<
     let used = Cell::new(number);
     let found = (jobs.clone(), Rc::clone(&in_use));
     server.workers.all.borrow_mut().insert(key, Worker { number, jobs, _held: held, in_use, used });
-    let (policy, standpoint) = (question.policy.clone(), question.standpoint.clone());
+    let (policy, standpoint) = (question.held.policy.clone(), question.standpoint.clone());
     let server = Rc::clone(server);
     tokio::task::spawn_local(async move {
         let mut queue = Queue { waiting, holding };

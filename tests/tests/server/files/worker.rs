@@ -8,8 +8,8 @@ use weir_tests::sandbox::{Way, World};
 use super::super::peer::{Server, choice};
 use super::{DENIED, Files, NO_CONTEXT};
 
-/// Calls that one worker carries out.
-const CALLS: u64 = 1000;
+/// Pairs of calls that one worker carries out.
+const PAIRS: u64 = 500;
 
 fn world_of(way: Way) -> (World, Server) {
     let world = World::new(way);
@@ -40,7 +40,7 @@ fn a_thousand_calls_use_one_worker() {
         let worker = files.workers(&server);
         assert_eq!(worker.len(), 1);
         let family = server.descendants();
-        for number in 0..CALLS {
+        for number in 0..PAIRS {
             let write = json!({ "path": "{w}/work/n", "content": number.to_string(), "writing": "replace" });
             files.done("file/write", write);
             assert_eq!(files.read("{w}/work/n"), number.to_string().into_bytes());
