@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod explain;
 mod output;
 mod policy;
@@ -95,6 +96,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Read what a server for several users has decided
+    Audit(audit::AuditOptions),
     /// Print the completion script for a shell
     #[command(after_help = "Example:\n  weir completion bash > /etc/bash_completion.d/weir")]
     Completion {
@@ -147,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => run::run(*options),
         Command::Policy(command) => policy::run(command),
         Command::Doctor { json } => doctor(json),
+        Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "weir", &mut script);

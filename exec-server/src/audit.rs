@@ -11,13 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use weir_protocol::audit::{Action, By, Record, time};
-
-/// Size beyond which the file is set aside, in bytes.
-pub const FILE_BYTES: u64 = 16 << 20;
-
-/// Files that are kept beside the present one.
-pub const KEPT_FILES: u32 = 4;
+use weir_protocol::audit::{Action, By, FILE_BYTES, KEPT_FILES, Record, time};
 
 /// Where records go; or nowhere, where the administrator wants none.
 #[derive(Debug, Default)]

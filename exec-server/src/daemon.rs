@@ -8,6 +8,7 @@
 //! ```
 
 mod listen;
+mod notify;
 mod peer;
 pub(crate) mod post;
 mod supervisor;
@@ -33,14 +34,14 @@ pub(crate) use supervisor::complain;
 /// The user of the server parts, where root serves.
 const SERVER_USER: &str = "weir";
 
-/// Decisions, in the state directory.
-const AUDIT_FILE: &str = "audit.jsonl";
-
 /// What `--audit` is given by who wants none.
 const NO_AUDIT: &str = "none";
 
 /// Commands of one user at once.
 const COMMANDS: u64 = 1024;
+
+/// Time that commands may still take once the server is told to stop, in seconds.
+const STOP_AFTER_SECONDS: u64 = 10;
 
 /// Digits of a digest that tell apart with which groups a user connects.
 const GROUPS_DIGITS: usize = 16;
@@ -85,6 +86,8 @@ struct Limits {
 struct Options {
     limits: Limits,
     idle_exit: Option<Duration>,
+    /// What runs may still take so long when the server is told to stop.
+    stop_after: Duration,
     /// Whom the server parts become, where this is root.
     server_user: Option<(u32, u32)>,
     state: PathBuf,
@@ -98,6 +101,7 @@ struct Words {
     socket: Option<PathBuf>,
     group: Option<String>,
     idle_exit: Option<u64>,
+    stop_after: Option<u64>,
     server_user: Option<String>,
     state: Option<PathBuf>,
     audit: Option<PathBuf>,
@@ -126,6 +130,7 @@ impl Words {
             match option.as_str() {
                 "--group" => words.group = Some(text),
                 "--idle-exit" => words.idle_exit = Some(number()?),
+                "--stop-after" => words.stop_after = Some(number()?),
                 "--server-user" => words.server_user = Some(text),
                 "--state" => words.state = Some(value.into()),
                 "--audit" => words.audit = Some(value.into()),
@@ -152,18 +157,20 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Daemon
         Listening::handed(handed)?
     };
     let state = words.state.map_or_else(state, Ok)?;
-    let audit = words.audit.unwrap_or_else(|| state.join(AUDIT_FILE));
+    let audit = words.audit.unwrap_or_else(|| state.join(weir_protocol::audit::FILE_NAME));
     let options = Options {
         limits: Limits {
             commands: words.commands.unwrap_or(COMMANDS),
             connections: words.connections.unwrap_or(CONNECTIONS),
         },
         idle_exit: words.idle_exit.map(Duration::from_secs),
+        stop_after: Duration::from_secs(words.stop_after.unwrap_or(STOP_AFTER_SECONDS)),
         server_user: server_user(words.server_user)?,
         audit: (audit != Path::new(NO_AUDIT)).then_some(audit),
         state,
     };
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    sys::ignore_file_limit()?;
     let audit = options.open_audit()?;
     Ok(Supervisor::new(listening, options, audit)?.serve()?)
 }

@@ -13,7 +13,7 @@ mod files;
 pub mod launch;
 pub mod profile;
 #[cfg(target_os = "linux")]
-mod serve;
+pub mod serve;
 pub mod stdio;
 #[cfg(target_os = "linux")]
 pub mod wire;

@@ -20,7 +20,9 @@ Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio | --embedded
       --max-commands N      commands of one user at once (default: 1024)
       --max-connections N   connections of one user at once (default: 256)
       --idle-exit SECONDS   end when nobody has been served for so long
-    SIGHUP reads the requirements again; SIGTERM lets what runs end, and a second one ends it.
+      --stop-after SECONDS  let what runs go on for so long when told to stop (default: 10)
+    SIGHUP reads the requirements again. SIGTERM stops the server: what has not ended after that time is ended, its output is
+    delivered, and a second SIGTERM ends everything at once. A service manager hears of it all (Type=notify).
 
   --stdio     answer framed requests on standard input and output until the input ends
   --embedded  serve one client on the socket that is standard input, and run its command

@@ -9,7 +9,7 @@ mod command;
 mod connection;
 mod contexts;
 mod files;
-mod journal;
+pub mod journal;
 mod outbox;
 mod post;
 pub(crate) mod resolver;
@@ -43,7 +43,7 @@ use spill::Spill;
 use store::Store;
 use wire::Wire;
 
-/// Time without clients and commands after which a server part goes.
+/// Time without clients and commands after which a server part goes, at most.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Commands that have ended and are kept for whoever attaches; the oldest goes first.
@@ -60,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) place: OwnedFd,
     /// The file of contexts.
     pub(crate) store: PathBuf,
+    /// Time without anything to do after which the server itself goes.
+    pub(crate) idle: Option<Duration>,
     /// Commands at once.
     pub(crate) commands: u64,
     /// Connections at once.
@@ -79,7 +81,9 @@ struct Server {
     commands: RefCell<BTreeMap<u64, Rc<Command>>>,
     next: Cell<u64>,
     draining: Cell<bool>,
-    /// Says whenever a connection or a command has gone.
+    /// Whether what runs, and what begins all the same, is ended.
+    stopping: Cell<bool>,
+    /// Says whenever a connection or a command has gone, and when the server begins to end.
     changed: watch::Sender<()>,
     connections: Cell<u64>,
 }
@@ -119,9 +123,11 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
         commands: RefCell::new(BTreeMap::new()),
         next: Cell::new(1),
         draining: Cell::new(false),
+        stopping: Cell::new(false),
         changed: watch::Sender::new(()),
         connections: Cell::new(0),
     });
+    let longest = setup.idle.map_or(IDLE, |idle| idle.min(IDLE));
     let mut number = 0;
     let mut changed = server.changed.subscribe();
     loop {
@@ -133,14 +139,14 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
         tokio::select! {
             news = server.post.news() => match news? {
                 None => return Ok(()),
-                Some(News::Drain) => server.draining.set(true),
+                Some(News::Drain(after)) => server.drain(after),
                 Some(News::Client(socket)) => {
                     number += 1;
                     server.admit(number, socket);
                 }
             },
             _ = changed.changed() => {}
-            () = passed(IDLE), if idle => server.post.idle().await?,
+            () = passed(longest), if idle => server.post.idle().await?,
         }
     }
 }
@@ -152,9 +158,36 @@ async fn passed(time: Duration) {
 
 impl Server {
     fn is_idle(&self) -> bool {
-        let runs = self.commands.borrow().values().any(|command| !command.has_ended());
-        let kept = !self.commands.borrow().is_empty();
-        !runs && (self.draining.get() || self.connections.get() == 0 && !kept)
+        let keeps = !self.commands.borrow().is_empty();
+        self.connections.get() == 0 && !self.runs() && (self.draining.get() || !keeps)
+    }
+
+    fn runs(&self) -> bool {
+        self.commands.borrow().values().any(|command| !command.has_ended())
+    }
+
+    /// Takes nothing new. What has not ended after so long is ended, and each client still hears the end of what it is attached to.
+    fn drain(self: &Rc<Self>, after: Duration) {
+        self.draining.set(true);
+        self.changed.send_replace(());
+        let this = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let _ = tokio::time::timeout(after, this.stopped()).await;
+            this.stopping.set(true);
+            for command in this.commands() {
+                tokio::task::spawn_local(command.stop());
+            }
+        });
+    }
+
+    /// Waits until the server is ending and nothing runs any more.
+    async fn stopped(&self) {
+        let mut changed = self.changed.subscribe();
+        while !self.draining.get() || self.runs() {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     fn admit(self: &Rc<Self>, number: u64, socket: UnixStream) {
@@ -190,6 +223,9 @@ impl Server {
 
     fn add(self: &Rc<Self>, command: &Rc<Command>) {
         self.commands.borrow_mut().insert(command.id, Rc::clone(command));
+        if self.stopping.get() {
+            tokio::task::spawn_local(Rc::clone(command).stop());
+        }
         let (this, command) = (Rc::clone(self), Rc::clone(command));
         tokio::task::spawn_local(async move {
             command.ended().await;

@@ -9,6 +9,15 @@ use crate::bytes::ByteString;
 use crate::method::process::End;
 use crate::policy::Digest;
 
+/// The file's name, in the server's state directory.
+pub const FILE_NAME: &str = "audit.jsonl";
+
+/// Size beyond which a file is set aside, in bytes.
+pub const FILE_BYTES: u64 = 16 << 20;
+
+/// Files that were set aside and are kept: the name with `.1` behind it is the youngest, the one with this number the oldest.
+pub const KEPT_FILES: u32 = 4;
+
 /// Most bytes of one line with its end. A test writes the longest.
 pub const MAX_LINE_BYTES: usize = 32 << 10;
 
@@ -39,12 +48,14 @@ pub enum Action {
     End,
     /// The requirements were read again.
     Reload,
+    /// The server stops, and with it what runs.
+    Stop,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Admit, Self::TurnAway, Self::Start, Self::Refuse, Self::End, Self::Reload];
+    pub const ALL: [Self; 7] =
+        [Self::Admit, Self::TurnAway, Self::Start, Self::Refuse, Self::End, Self::Reload, Self::Stop];
 
     /// Its name in a record.
     #[must_use]
@@ -56,6 +67,7 @@ impl Action {
             Self::Refuse => "refuse",
             Self::End => "end",
             Self::Reload => "reload",
+            Self::Stop => "stop",
         }
     }
 }

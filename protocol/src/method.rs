@@ -1,6 +1,7 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
 pub mod context;
+pub mod error;
 pub mod file;
 pub mod output;
 pub mod policy;
@@ -9,6 +10,8 @@ pub mod server;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use error::{Error, code};
 
 /// The version that every message states.
 pub const JSON_RPC: &str = "2.0";
@@ -175,86 +178,4 @@ pub struct Response {
     /// Why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
-}
-
-/// Why a request failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
-    /// The kind of failure.
-    pub code: i64,
-    /// For people: what, where, and what to do.
-    pub message: String,
-}
-
-/// Codes of [`Error`]. Those below -32000 are the ones that JSON-RPC fixes.
-pub mod code {
-    /// Not JSON, or not a request.
-    pub const BAD_REQUEST: i64 = -32600;
-    /// Not a method of this version, or not its parameters.
-    pub const BAD_CALL: i64 = -32602;
-    /// A document has errors.
-    pub const DOCUMENT: i64 = -32010;
-    /// A file cannot be read or is not trusted.
-    pub const FILE: i64 = -32011;
-    /// A profile does not exist, or cannot be put together or resolved.
-    pub const PROFILE: i64 = -32012;
-    /// A layer that may only narrow would widen.
-    pub const WIDENED: i64 = -32013;
-    /// The administrator's ceiling refuses.
-    pub const CEILING: i64 = -32014;
-    /// The question itself makes no sense.
-    pub const QUESTION: i64 = -32015;
-    /// This host cannot hold the policy, and the profile does not give the guarantee up by name.
-    pub const UNENFORCEABLE: i64 = -32020;
-    /// The sandbox could not be made; nothing ran.
-    pub const LAUNCH: i64 = -32021;
-    /// The command was not found.
-    pub const COMMAND_NOT_FOUND: i64 = -32022;
-    /// The command was found and cannot be executed.
-    pub const COMMAND_NOT_EXECUTABLE: i64 = -32023;
-    /// The server is busy, or the call does not fit what has happened so far.
-    pub const STATE: i64 = -32024;
-    /// There is no such command, or it is another user's.
-    pub const NO_COMMAND: i64 = -32025;
-    /// The caller has as many as it may have.
-    pub const QUOTA: i64 = -32026;
-    /// There is no such context or lease, or it is another user's.
-    pub const NO_CONTEXT: i64 = -32028;
-    /// A policy would be wider than the one that binds.
-    pub const WIDER: i64 = -32029;
-    /// A lease gives nothing here.
-    pub const LEASE: i64 = -32030;
-    /// What the server keeps could not be read or written.
-    pub const STORE: i64 = -32031;
-    /// The profile does not let this be done to that file.
-    pub const FILE_DENIED: i64 = -32040;
-    /// There is no such file.
-    pub const FILE_MISSING: i64 = -32041;
-    /// There is such a file already.
-    pub const FILE_EXISTS: i64 = -32042;
-    /// It is a directory.
-    pub const FILE_IS_DIRECTORY: i64 = -32043;
-    /// It, or something on the way to it, is no directory.
-    pub const FILE_NOT_DIRECTORY: i64 = -32044;
-    /// The directory is not empty.
-    pub const FILE_NOT_EMPTY: i64 = -32045;
-    /// More than a call takes.
-    pub const FILE_TOO_LARGE: i64 = -32046;
-    /// It is a device, pipe or socket.
-    pub const FILE_SPECIAL: i64 = -32047;
-    /// A patch does not fit what is there; nothing was changed.
-    pub const FILE_MISMATCH: i64 = -32048;
-    /// A pattern cannot be read.
-    pub const FILE_PATTERN: i64 = -32049;
-    /// No space, or a limit on space.
-    pub const FILE_SPACE: i64 = -32050;
-    /// Anything else that the kernel says.
-    pub const FILE_SYSTEM: i64 = -32051;
-    /// The worker ended before its answer; whether it was done is not known.
-    pub const FILE_WORKER: i64 = -32052;
-    /// No version in common.
-    pub const VERSION: i64 = -32027;
-    /// What was asked could not be recorded, so it was not done.
-    pub const AUDIT: i64 = -32028;
 }

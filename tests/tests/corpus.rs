@@ -3,10 +3,16 @@
 use std::fs;
 use std::path::PathBuf;
 
+#[path = "../../fuzz/src/deframer.rs"]
+mod deframer;
 #[path = "../../fuzz/src/merge.rs"]
 mod merge;
 #[path = "../../fuzz/src/profile.rs"]
 mod profile;
+#[path = "../../fuzz/src/request.rs"]
+mod request;
+#[path = "../../fuzz/src/resume.rs"]
+mod resume;
 #[path = "../../fuzz/src/seatbelt.rs"]
 mod seatbelt;
 
@@ -40,4 +46,19 @@ fn merge_corpus() {
 #[test]
 fn seatbelt_corpus() {
     replay("seatbelt", seatbelt::run);
+}
+
+#[test]
+fn deframer_corpus() {
+    replay("deframer", deframer::run);
+}
+
+#[test]
+fn request_corpus() {
+    replay("request", request::run);
+}
+
+#[test]
+fn resume_corpus() {
+    replay("resume", resume::run);
 }

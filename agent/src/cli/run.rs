@@ -2,7 +2,7 @@
 //!
 //! Decides nothing about the command: puts the request together, lets [`crate::run`] attend it, and says how it ended.
 
-mod duration;
+pub(super) mod duration;
 mod footer;
 mod plan;
 mod report;
@@ -135,7 +135,7 @@ impl Exit {
             // As whatever the kernel ends for want of memory.
             End::Memory { .. } => Self::signalled(9),
             End::TimedOut { .. } => Self::TimedOut,
-            End::Cancelled => Self::Failed,
+            End::ServerStopping | End::Cancelled => Self::Failed,
         }
     }
 }
@@ -185,6 +185,9 @@ fn say_end(ended: &Ended, exit: Exit) {
         End::Memory { limit_bytes } => {
             let text = format!("weir: the command was ended: its memory of {limit_bytes} bytes was used up");
             output::message(&text, exit);
+        }
+        End::ServerStopping => {
+            output::message("weir: the command was ended: its server stops", exit);
         }
         End::Cancelled => {
             output::message("weir: the sandbox was ended from outside", exit);
@@ -251,6 +254,7 @@ mod tests {
             (End::Signalled { signal: 200 }, 125),
             (End::Memory { limit_bytes: 1 }, 137),
             (End::TimedOut { limit_ms: 1 }, 124),
+            (End::ServerStopping, 125),
             (End::Cancelled, 125),
         ];
         for (end, expect) in cases {

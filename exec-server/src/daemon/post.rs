@@ -8,8 +8,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 /// A word. The numbers count what the sender has said of that kind.
@@ -25,8 +25,8 @@ pub(crate) enum Word {
     Idle(u32),
     /// To the supervisor: a start was refused before it reached a launcher, with this code of the protocol, negated.
     Refused(u32),
-    /// To the server part: take nothing new, and go when what runs has ended.
-    Drain,
+    /// To the server part: take nothing new, end what has not ended after so many milliseconds, and go.
+    Drain(u32),
 }
 
 const WORD_BYTES: usize = 5;
@@ -38,7 +38,7 @@ impl Word {
             Self::Launcher => (1, 0),
             Self::Resolver => (2, 0),
             Self::Idle(clients) => (3, clients),
-            Self::Drain => (4, 0),
+            Self::Drain(after_ms) => (4, after_ms),
             Self::Refused(code) => (5, code),
         };
         let [a, b, c, d] = number.to_be_bytes();
@@ -52,7 +52,7 @@ impl Word {
             1 => Some(Self::Launcher),
             2 => Some(Self::Resolver),
             3 => Some(Self::Idle(u32::from_be_bytes(number))),
-            4 => Some(Self::Drain),
+            4 => Some(Self::Drain(u32::from_be_bytes(number))),
             5 => Some(Self::Refused(u32::from_be_bytes(number))),
             _ => None,
         }
@@ -100,7 +100,8 @@ pub(crate) fn hear(socket: impl AsFd) -> io::Result<Option<(Word, Option<OwnedFd
             descriptor = descriptors.last();
         }
     }
-    let word = if received.bytes == WORD_BYTES { Word::from_bytes(bytes) } else { None };
+    let is_whole = received.bytes == WORD_BYTES && !received.flags.contains(ReturnFlags::TRUNC);
+    let word = if is_whole { Word::from_bytes(bytes) } else { None };
     Ok(word.map(|word| (word, descriptor)))
 }
 
@@ -119,7 +120,7 @@ mod tests {
             Word::Launcher,
             Word::Resolver,
             Word::Idle(70_000),
-            Word::Drain,
+            Word::Drain(10_000),
             Word::Refused(32_014),
         ];
         for (at, word) in words.into_iter().enumerate() {
@@ -129,6 +130,9 @@ mod tests {
             assert_eq!((heard, with.is_some()), (word, at % 2 == 0));
         }
         rustix::net::send(&one, b"no wo", SendFlags::empty()).unwrap();
+        assert!(hear(&other).unwrap().is_none());
+        // A word is no longer than a word: nothing can stand behind it.
+        rustix::net::send(&one, &[1, 0, 0, 0, 0, 0], SendFlags::empty()).unwrap();
         assert!(hear(&other).unwrap().is_none());
         drop(one);
         assert!(hear(&other).unwrap().is_none());

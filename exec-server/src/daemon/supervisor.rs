@@ -21,6 +21,7 @@ use weir_protocol::audit::{Action, By, Record};
 
 use super::Options;
 use super::listen::Listening;
+use super::notify::{Manager, State};
 use super::peer::{self, Peer};
 use super::post::{self, Word};
 use crate::audit::{Audit, now};
@@ -60,6 +61,7 @@ pub(crate) struct Supervisor {
     options: Options,
     standing: Standing,
     audit: Audit,
+    manager: Manager,
     draining: bool,
     idle_since: Instant,
 }
@@ -88,6 +90,7 @@ impl Supervisor {
             options,
             standing: Standing::read(),
             audit,
+            manager: Manager::of_this_process(),
             draining: false,
             idle_since: Instant::now(),
         })
@@ -101,6 +104,7 @@ impl Supervisor {
         if let Some(error) = self.standing.unusable() {
             complain(&format!("nothing starts until the requirements can be used: {error}"));
         }
+        self.tell(State::Ready);
         loop {
             if self.children.is_empty() && (self.draining || self.has_idled()) {
                 return Ok(ExitCode::SUCCESS);
@@ -113,6 +117,12 @@ impl Supervisor {
                     Ready::Nothing => {}
                 }
             }
+        }
+    }
+
+    fn tell(&self, state: State) {
+        if let Err(error) = self.manager.hears(state) {
+            complain(&format!("the service manager could not be told: {error}"));
         }
     }
 
@@ -152,9 +162,10 @@ impl Supervisor {
             let Some(listening) = self.listening.get(at) else { return };
             match listening.socket.accept() {
                 Ok((connection, _)) => {
+                    let who = Peer::of(connection.as_fd()).map(|peer| (peer.uid, peer.gid));
                     // A client that is not served sees its connection end.
-                    if let Err(error) = self.admit(&connection) {
-                        self.turned_away(&connection, &error);
+                    if let Err(error) = self.admit(connection) {
+                        self.turned_away(who.unwrap_or((u32::MAX, u32::MAX)), &error);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,9 +174,8 @@ impl Supervisor {
         }
     }
 
-    fn turned_away(&mut self, connection: &UnixStream, why: &io::Error) {
+    fn turned_away(&mut self, who: (u32, u32), why: &io::Error) {
         complain(&format!("a client was turned away: {why}"));
-        let who = Peer::of(connection.as_fd()).map_or((u32::MAX, u32::MAX), |peer| (peer.uid, peer.gid));
         let record = now(who, Action::TurnAway, By::Supervisor).because(&why.to_string());
         self.record_or_complain(&record);
     }
@@ -184,14 +194,14 @@ impl Supervisor {
         }
     }
 
-    fn admit(&mut self, connection: &UnixStream) -> io::Result<()> {
+    fn admit(&mut self, mut connection: UnixStream) -> io::Result<()> {
         let peer = Peer::of(connection.as_fd()).map_err(io::Error::other)?;
         let mut record = now((peer.uid, peer.gid), Action::Admit, By::Supervisor);
         record.pid = peer::process_of(connection.as_fd());
         self.audit.write(&record)?;
         self.turn();
         if !self.parts.contains_key(&peer) {
-            self.begin(&peer)?;
+            connection = self.begin(&peer, connection)?;
         }
         let Some(part) = self.parts.get_mut(&peer) else { return Ok(()) };
         post::say(&part.post, Word::Client, Some(connection.as_fd()))?;
@@ -199,8 +209,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Makes a user's server part.
-    fn begin(&mut self, peer: &Peer) -> io::Result<()> {
+    /// Makes a user's server part, which keeps nothing of the connection that asked for it, and gives the connection back.
+    fn begin(&mut self, peer: &Peer, connection: UnixStream) -> io::Result<UnixStream> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let place = self.options.spill_place(peer.uid)?;
@@ -209,15 +219,16 @@ impl Supervisor {
             Some(pid) => {
                 self.children.insert(pid, Child::Part(peer.clone()));
                 self.parts.insert(peer.clone(), Part { pid, post: ours, clients: 0, launchers: 0 });
-                Ok(())
+                Ok(connection)
             }
             None => {
-                drop((ours, std::mem::take(&mut self.audit)));
+                drop((ours, connection, std::mem::take(&mut self.audit)));
                 let setup = serve::Setup {
                     uid: peer.uid,
                     post: theirs,
                     place,
                     store,
+                    idle: self.options.idle_exit,
                     commands: self.options.limits.commands,
                     connections: self.options.limits.connections,
                 };
@@ -239,7 +250,7 @@ impl Supervisor {
             Ok(Some((Word::Idle(_), _))) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // It is gone, or says what it must not.
-            Ok(Some((Word::Client | Word::Drain, _)) | None) | Err(_) => self.let_go(peer),
+            Ok(Some((Word::Client | Word::Drain(_), _)) | None) | Err(_) => self.let_go(peer),
         }
     }
 
@@ -330,9 +341,9 @@ impl Supervisor {
 
     /// Reads the requirements again. Where they cannot be used, nothing starts until they can.
     fn reload(&mut self) {
+        self.tell(State::Reloading);
         self.standing = Standing::read();
-        let who = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-        let record = now(who, Action::Reload, By::Supervisor);
+        let record = now(own(), Action::Reload, By::Supervisor);
         let record = match self.standing.unusable() {
             None => record,
             Some(error) => {
@@ -341,6 +352,7 @@ impl Supervisor {
             }
         };
         self.record_or_complain(&record);
+        self.tell(State::Ready);
     }
 
     fn reap(&mut self) {
@@ -369,18 +381,27 @@ impl Supervisor {
         self.idle_since = Instant::now();
     }
 
-    /// Takes no more clients, and ends when what runs has ended; told once more, at once.
+    /// Takes no more clients, and ends when what runs has ended or was ended; told once more, at once.
     fn drain(&mut self) {
         if std::mem::replace(&mut self.draining, true) {
             for pid in self.children.keys().filter_map(|pid| Pid::from_raw(*pid)) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
+            return;
         }
+        self.tell(State::Stopping);
+        self.record_or_complain(&now(own(), Action::Stop, By::Supervisor));
         self.listening.clear();
+        let after_ms = u32::try_from(self.options.stop_after.as_millis()).unwrap_or(u32::MAX);
         for part in self.parts.values() {
-            let _ = post::say(&part.post, Word::Drain, None);
+            let _ = post::say(&part.post, Word::Drain(after_ms), None);
         }
     }
+}
+
+/// Whom a record is about that is about the server itself.
+fn own() -> (u32, u32) {
+    (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw())
 }
 
 /// The end of a child. Nothing of the parent's is unwound.

@@ -52,6 +52,18 @@ pub(super) fn keep_capabilities() -> io::Result<()> {
     }
 }
 
+/// From here on a file that may not grow is an error of write(2), not the end of this process and of those that it makes.
+///
+/// # Errors
+/// signal(2)'s.
+pub(super) fn ignore_file_limit() -> io::Result<()> {
+    // SAFETY: no handler is set, so nothing of this program runs in one.
+    match unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Takes the descriptors that a service manager has handed over, makes them close-on-exec, and closes everything else from 3 on.
 ///
 /// # Errors

@@ -57,8 +57,7 @@ impl Carried {
 
     /// The first offset at or behind `from` that is still there.
     pub(super) fn start(&self, from: u64) -> u64 {
-        let journal = self.journal.borrow();
-        from.max(journal.first()).min(journal.written())
+        self.journal.borrow().start(from)
     }
 
     pub(super) fn account(&self) -> Account {

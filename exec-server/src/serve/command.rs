@@ -28,7 +28,7 @@ use crate::answer::response;
 use crate::launch::{Ended, Launch, Order, Told};
 use crate::wire::WireError;
 
-/// Time between the request to end and the end itself, when a command's time is over.
+/// Time between the request to end and the end itself, when a command's time is over or the server stops.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What ends a line, and then the input, of a terminal that nobody has set otherwise (termios(3), `VEOF`).
@@ -49,7 +49,8 @@ pub(super) struct Command {
     streams: [Option<Rc<Carried>>; 2],
     input: Option<Rc<Input>>,
     terminal: RefCell<Option<OwnedFd>>,
-    timed_out: Cell<Option<u64>>,
+    /// For what the server ends it.
+    ended_for: Cell<Option<End>>,
     exited: watch::Sender<Option<Exited>>,
     /// Connections that hear of it, by number.
     hearers: RefCell<Vec<(u64, Outbox)>>,
@@ -188,7 +189,7 @@ pub(super) async fn start(
             .map(|(stream, end)| end.is_some().then(|| Carried::new(stream, &start.output))),
         input: ends.input.is_some().then(Input::new),
         terminal: RefCell::new(held),
-        timed_out: Cell::new(None),
+        ended_for: Cell::new(None),
         exited: watch::Sender::new(None),
         hearers: RefCell::new(Vec::new()),
         owner: Cell::new(None),
@@ -245,7 +246,7 @@ impl Command {
             self.signalled();
         }
         let Ended { end, usage, denials, new_repositories } = ended;
-        let end = self.timed_out.get().map_or(end, |limit_ms| End::TimedOut { limit_ms });
+        let end = self.ended_for.get().unwrap_or(end);
         self.terminal.borrow_mut().take();
         let exited = Exited { id: self.id, end, usage, denials, new_repositories };
         self.exited.send_replace(Some(exited));
@@ -264,9 +265,21 @@ impl Command {
     /// Ends the command when its time is over.
     async fn limit(self: Rc<Self>, limit_ms: u64) {
         if tokio::time::timeout(Duration::from_millis(limit_ms), self.ended()).await.is_err() {
-            self.timed_out.set(Some(limit_ms));
-            self.kill(GRACE).await;
+            self.end_for(End::TimedOut { limit_ms }).await;
         }
+    }
+
+    /// Ends the command because the server stops.
+    pub(super) async fn stop(self: Rc<Self>) {
+        self.end_for(End::ServerStopping).await;
+    }
+
+    async fn end_for(&self, end: End) {
+        if self.has_ended() {
+            return;
+        }
+        self.ended_for.set(self.ended_for.get().or(Some(end)));
+        self.kill(GRACE).await;
     }
 
     /// Asks everything in the sandbox to end, and ends it when it has not after `grace`.

@@ -33,7 +33,7 @@ use crate::files::{Told, refusal};
 use crate::wire::WireError;
 
 /// Requests of one connection that are being carried out at once.
-const UNDER_WAY: usize = 64;
+const UNDER_WAY: u32 = 64;
 
 /// Workers tried for a call that changes nothing, when one after another ends.
 const WORKERS_TRIED: usize = 3;
@@ -56,6 +56,9 @@ struct Connection {
     wire: Rc<Wire>,
     outbox: Outbox,
     is_ready: Cell<bool>,
+    under_way: Arc<Semaphore>,
+    /// How many commands the client still hears of.
+    attached: watch::Sender<usize>,
     attachments: RefCell<HashMap<u64, Attachment>>,
     tasks: RefCell<JoinSet<()>>,
     /// Held while a call on files is carried out.
@@ -72,30 +75,39 @@ pub(super) async fn serve(server: Rc<Server>, number: u64, socket: UnixStream) {
         wire: Rc::clone(&wire),
         outbox,
         is_ready: Cell::new(false),
+        under_way: Arc::new(Semaphore::new(UNDER_WAY as usize)),
+        attached: watch::Sender::new(0),
         attachments: RefCell::new(HashMap::new()),
         tasks: RefCell::new(JoinSet::new()),
         files: Mutex::new(()),
     });
     let delivering = tokio::task::spawn_local(queue.deliver(wire));
-    let outcome = Rc::clone(&connection).listen().await;
+    let outcome = tokio::select! {
+        outcome = Rc::clone(&connection).listen() => outcome,
+        () = connection.settled() => Ok(()),
+    };
     if let Err(error) = outcome {
         // The last word, where the client still reads.
         let error = Error { code: code::BAD_REQUEST, message: format!("the connection ends: {error}") };
         connection.outbox.answer_now(response(None, Err(error)));
     }
+    let patience = if connection.server.draining.get() { DELIVERY } else { LAST_WORDS };
     connection.leave();
     drop(connection);
     // What was said before is still delivered, as far as the client takes it.
-    let _ = tokio::time::timeout(LAST_WORDS, delivering).await;
+    let _ = tokio::time::timeout(patience, delivering).await;
 }
 
 /// How long a client may take for the last words of a connection that is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How long a client may take for the rest of its output, and then for the last words, when the server stops. One that takes nothing
+/// learns from a missing `process/closed` that it does not have all.
+const DELIVERY: Duration = Duration::from_secs(30);
+
 impl Connection {
     async fn listen(self: Rc<Self>) -> Result<(), WireError> {
         let mut incoming = Incoming::default();
-        let under_way = Arc::new(Semaphore::new(UNDER_WAY));
         loop {
             loop {
                 // The descriptors belong to the frame before the next one.
@@ -112,7 +124,7 @@ impl Connection {
                     }
                 };
                 match request {
-                    Ok(request) => self.request(request, &mut incoming, &under_way).await?,
+                    Ok(request) => self.request(request, &mut incoming).await?,
                     Err(refusal) => self.outbox.answer(refusal, None).await.map_err(|_| WireError::Gone)?,
                 }
             }
@@ -122,12 +134,17 @@ impl Connection {
         }
     }
 
-    async fn request(
-        self: &Rc<Self>,
-        request: Request,
-        incoming: &mut Incoming,
-        under_way: &Arc<Semaphore>,
-    ) -> Result<(), WireError> {
+    /// Waits until the server stops and this client has what it waits for: its answers, and the end of each command with its output.
+    async fn settled(&self) {
+        self.server.stopped().await;
+        let settled = async {
+            let _ = self.under_way.acquire_many(UNDER_WAY).await;
+            let _ = self.attached.subscribe().wait_for(|attached| *attached == 0).await;
+        };
+        let _ = tokio::time::timeout(DELIVERY, settled).await;
+    }
+
+    async fn request(self: &Rc<Self>, request: Request, incoming: &mut Incoming) -> Result<(), WireError> {
         let Request { id, call, .. } = request;
         let at_once = match call {
             Call::Hello(hello) => Some(self.hello(&hello)),
@@ -153,7 +170,7 @@ impl Connection {
                     Call::ProcessStart(start) => self.passed(start, incoming),
                     _ => Vec::new(),
                 };
-                let permit = Arc::clone(under_way);
+                let permit = Arc::clone(&self.under_way);
                 // Where many are under way, the client waits.
                 let Ok(permit) = permit.acquire_owned().await else { return Ok(()) };
                 let this = Rc::clone(self);
@@ -161,6 +178,7 @@ impl Connection {
                     this.carry_out(id, call, passed).await;
                     drop(permit);
                 });
+                // What is done with is not kept.
                 while self.tasks.borrow_mut().try_join_next().is_some() {}
                 None
             }
@@ -288,9 +306,7 @@ impl Connection {
     }
 
     async fn plan(&self, start: Start) -> Outcome {
-        check_user(&start)?;
-        let decided = self.decided(&start)?;
-        let startable = self.server.resolver.startable(&self.server.post, start, decided).await?;
+        let startable = self.startable(&start).await?;
         command::plan(self.server.launcher().await?, startable.launch).await
     }
 
@@ -395,6 +411,7 @@ impl Connection {
         }
         let attachment = Attachment { command: Rc::clone(command), limits, role: attach.role };
         self.attachments.borrow_mut().insert(command.id, attachment);
+        self.attached.send_modify(|attached| *attached += 1);
         let (this, command) = (Rc::clone(self), Rc::clone(command));
         tasks.spawn_local(async move {
             if this.follow(&command, sending).await.is_ok() {
@@ -430,6 +447,7 @@ impl Connection {
     fn finished(&self, command: &Rc<Command>) {
         command.remove_hearer(self.number);
         let attachment = self.attachments.borrow_mut().remove(&command.id);
+        self.attached.send_modify(|attached| *attached = attached.saturating_sub(1));
         if attachment.is_some_and(|attachment| attachment.role == Role::Owner) {
             if command.owner() == Some(self.number) {
                 command.set_owner(None);

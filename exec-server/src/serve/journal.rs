@@ -1,7 +1,7 @@
 //! What a command wrote to one stream and somebody may still want: in memory, then in an unlinked file, then no further.
 //!
 //! Nothing is dropped but where head and tail were asked for, and then it is known to the byte. The digest covers every byte that was
-//! written. Performs no waiting; [`carried`](super::carried) asks for room before it reads.
+//! written. Performs no waiting; `carried` asks for room before it reads.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,17 +12,17 @@ use bytes::{Bytes, BytesMut};
 use weir_protocol::method::output::{Keep, Overflow};
 
 /// Bytes of one stream that are held in memory.
-pub(super) const MEMORY_BYTES: u64 = 1 << 20;
+pub const MEMORY_BYTES: u64 = 1 << 20;
 
 /// Bytes of one stream that are held on disk.
-pub(super) const DISK_BYTES: u64 = 1 << 30;
+pub const DISK_BYTES: u64 = 1 << 30;
 
 /// Pieces up to this size are put together, so that a slow drip takes little more memory than its bytes.
 const SMALL_BYTES: usize = 4096;
 
 /// What is at an offset.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
     /// These bytes.
     Bytes(Bytes),
     /// Bytes up to this offset were dropped.
@@ -55,7 +55,7 @@ impl Piece {
 
 /// A stream's bytes by offset.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub struct Journal {
     pieces: VecDeque<Piece>,
     written: u64,
     released: u64,
@@ -73,7 +73,9 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    pub(super) fn new(keep: Keep, overflow: Overflow) -> Self {
+    /// One without a byte.
+    #[must_use]
+    pub fn new(keep: Keep, overflow: Overflow) -> Self {
         Self {
             pieces: VecDeque::new(),
             written: 0,
@@ -92,7 +94,8 @@ impl Journal {
     }
 
     /// Whether another piece may be read from the command.
-    pub(super) fn has_room(&self) -> bool {
+    #[must_use]
+    pub fn has_room(&self) -> bool {
         match self.overflow {
             Overflow::HeadAndTail { .. } => true,
             Overflow::Wait => self.in_memory < MEMORY_BYTES || !self.is_full && self.on_disk < DISK_BYTES,
@@ -101,7 +104,7 @@ impl Journal {
 
     /// Adds what was read. `spill` makes an unlinked file, once. Nothing is lost where that fails: the piece stays in memory, and
     /// there is no room for another.
-    pub(super) fn append(&mut self, bytes: Bytes, spill: impl FnOnce() -> io::Result<File>) {
+    pub fn append(&mut self, bytes: Bytes, spill: impl FnOnce() -> io::Result<File>) {
         let length = bytes.len() as u64;
         self.digest.update(&bytes);
         let offset = self.written;
@@ -113,33 +116,52 @@ impl Journal {
         self.drop_middle();
     }
 
-    pub(super) fn end(&mut self) {
+    /// End-of-file was read.
+    pub fn end(&mut self) {
         self.has_ended = true;
     }
 
-    pub(super) const fn has_ended(&self) -> bool {
+    /// Whether it was.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    pub(super) const fn written(&self) -> u64 {
+    /// Bytes that were written.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
         self.written
     }
 
-    pub(super) const fn dropped(&self) -> u64 {
+    /// Bytes that were dropped between head and tail.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    pub(super) fn digest(&self) -> String {
+    /// The BLAKE3 digest of every byte that was written, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
         self.digest.finalize().to_hex().to_string()
     }
 
     /// The first offset that is still there.
-    pub(super) const fn first(&self) -> u64 {
+    #[must_use]
+    pub const fn first(&self) -> u64 {
         self.released
     }
 
+    /// Where a reader begins that has what lies before `from`: there, at the first offset that is still there, or at the end.
+    #[must_use]
+    pub fn start(&self, from: u64) -> u64 {
+        from.max(self.first()).min(self.written())
+    }
+
     /// At most `most` bytes from `offset` on, as many as lie together.
-    pub(super) fn read(&self, offset: u64, most: usize) -> io::Result<Found> {
+    ///
+    /// # Errors
+    /// pread(2)'s, where they are on disk.
+    pub fn read(&self, offset: u64, most: usize) -> io::Result<Found> {
         if offset >= self.written {
             return Ok(if self.has_ended { Found::End } else { Found::Later });
         }
@@ -162,7 +184,7 @@ impl Journal {
     }
 
     /// What lies before `offset` was received and is wanted no more, where the command's profile keeps no more.
-    pub(super) fn release(&mut self, offset: u64) {
+    pub fn release(&mut self, offset: u64) {
         if self.keep == Keep::All {
             return;
         }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -22,8 +23,8 @@ type Waiting = RefCell<VecDeque<oneshot::Sender<Option<OwnedFd>>>>;
 pub(super) enum News {
     /// A client.
     Client(UnixStream),
-    /// Take nothing new.
-    Drain,
+    /// Take nothing new, and end what has not ended after so long.
+    Drain(Duration),
 }
 
 /// The post.
@@ -47,7 +48,9 @@ impl Post {
             let heard = self.socket.async_io(Interest::READABLE, |socket| hear(socket)).await?;
             let (waiting, descriptor) = match heard {
                 None | Some((Word::Idle(_) | Word::Refused(_), _)) => return Ok(None),
-                Some((Word::Drain, _)) => return Ok(Some(News::Drain)),
+                Some((Word::Drain(after_ms), _)) => {
+                    return Ok(Some(News::Drain(Duration::from_millis(after_ms.into()))));
+                }
                 Some((Word::Client, descriptor)) => {
                     self.clients.set(self.clients.get().wrapping_add(1));
                     match descriptor {

@@ -209,7 +209,7 @@ pub struct Notification {
     pub event: Event,
 }
 
-/// How a command ended.
+/// How a command ended: result of `process/wait`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exited {
     /// The command.
@@ -249,6 +249,8 @@ pub enum End {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
+    /// The server stopped, and ended it for that.
+    ServerStopping,
     /// The sandbox was ended from outside: the client went, or the launcher or init died.
     Cancelled,
 }

@@ -2,11 +2,11 @@
 //! refusal beside the same call before.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsFd as _;
 use std::sync::mpsc;
 
 use super::*;
+use crate::sys::confine::acts::{ACTS, nameless, tried};
 
 const PARTS: [Part; 2] = [Part::Server, Part::Resolver];
 
@@ -137,65 +137,6 @@ fn the_wall_grants_no_more_than_files_without_a_name() {
     }
 }
 
-/// What a confined thread may be refused, by name.
-const ACTS: [&str; 9] = [
-    "read a file",
-    "list a directory",
-    "make a file",
-    "make a nameless file",
-    "connect",
-    "make a pair",
-    "execute",
-    "fork",
-    "signal",
-];
-
-/// Tries everything; `place` is a directory of the test's own with a file `there` in it.
-fn tried(place: &File, path: &std::path::Path) -> Vec<bool> {
-    let done = |result: libc::c_int| result >= 0;
-    let opened = |name: &str, flags| {
-        let name = std::ffi::CString::new(name).unwrap();
-        // SAFETY: a string that outlives the call; the descriptor is left to the process.
-        done(unsafe { libc::openat(place.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC, 0o600) })
-    };
-    let connects = || {
-        let address = path.join("socket");
-        std::os::unix::net::UnixStream::connect(address).is_ok()
-    };
-    let pair = || std::os::unix::net::UnixStream::pair().is_ok();
-    let executes = || {
-        // SAFETY: both arrays end with null; the name is a directory, which no kernel executes, so this returns.
-        unsafe { libc::execve(c"/".as_ptr(), [std::ptr::null()].as_ptr(), [std::ptr::null()].as_ptr()) };
-        io::Error::last_os_error().raw_os_error() == Some(libc::EACCES)
-    };
-    let forks = || {
-        // SAFETY: the child only ends.
-        match unsafe { libc::fork() } {
-            // SAFETY: ends the child at once.
-            0 => unsafe { libc::_exit(0) },
-            pid => {
-                done(pid) && {
-                    // SAFETY: reaps the child that was made above.
-                    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) == pid }
-                }
-            }
-        }
-    };
-    // SAFETY: the signal 0 is never delivered.
-    let signals = || done(unsafe { libc::kill(libc::getpid(), 0) });
-    vec![
-        opened("there", libc::O_RDONLY),
-        opened(".", libc::O_RDONLY | libc::O_DIRECTORY),
-        opened("new", libc::O_WRONLY | libc::O_CREAT),
-        opened(".", libc::O_TMPFILE | libc::O_RDWR | libc::O_EXCL),
-        connects(),
-        pair(),
-        executes(),
-        forks(),
-        signals(),
-    ]
-}
-
 /// Landlock and the filter belong to a thread, so one is confined and the test goes on.
 fn confined(part: Part, host: &Host) -> (Vec<bool>, Vec<bool>) {
     let dir = tempfile::tempdir().unwrap();
@@ -249,19 +190,6 @@ fn landlock_alone_holds_the_files() {
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let nameless = |at: &File| {
-                // SAFETY: a constant string; the descriptor is left to the process.
-                let made = unsafe {
-                    libc::openat(at.as_raw_fd(), c".".as_ptr(), libc::O_TMPFILE | libc::O_RDWR, 0o600)
-                };
-                let link = std::ffi::CString::new(format!("/proc/self/fd/{made}")).unwrap();
-                let (to, follow) = (c"named".as_ptr(), libc::AT_SYMLINK_FOLLOW);
-                // SAFETY: strings that outlive the call.
-                let linked = made >= 0
-                    && unsafe { libc::linkat(libc::AT_FDCWD, link.as_ptr(), at.as_raw_fd(), to, follow) }
-                        == 0;
-                (made >= 0, linked)
-            };
             let before = (nameless(&place), nameless(&elsewhere));
             for dir in [&dir, &other] {
                 std::fs::remove_file(dir.path().join("named")).unwrap();

@@ -1,5 +1,8 @@
 //! System calls by which a part of Weir confines its own thread.
 
+#[cfg(test)]
+pub(crate) mod acts;
+
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 

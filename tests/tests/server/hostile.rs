@@ -151,6 +151,25 @@ fn input_beyond_the_credit_or_out_of_place_ends_the_connection() {
     });
 }
 
+/// Also of the client for which the server part was made, and while what it started goes on.
+#[test]
+fn a_connection_ends_at_once_whatever_goes_on() {
+    Way::each_of(&[Way::Root, Way::User], "server::end", |way| {
+        let world = world(way);
+        let server = Server::start(&world);
+        let mut first = server.client();
+        let mut request = start(&world, &["tail", "-f", "/dev/null"]);
+        request["output"]["when_left"] = "stay".into();
+        let id = first.ask("process/start", request)["result"]["id"].clone();
+        assert!(id.is_u64());
+        first.raw(&[0xff; 64]);
+        assert!(!last_words(&mut first).is_empty());
+        let mut second = server.client();
+        assert_eq!(second.ask("process/list", Value::Null)["result"]["commands"][0]["id"], id);
+        assert!(second.ask("process/kill", json!({ "id": id, "grace_ms": 0 }))["error"].is_null());
+    });
+}
+
 #[test]
 fn a_client_that_never_reads_or_asks_without_end_holds_up_nobody() {
     Way::each_of(&[Way::Root, Way::User], "server::flood", |way| {

@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic outside its #[test] functions too")]
 #![cfg(target_os = "linux")]
 
+mod audit;
+mod bounded;
 mod client;
 mod confined;
+mod forged;
 mod place;
+mod reload;
+mod stop;

@@ -4,9 +4,10 @@
 use std::fs::{self, File, Permissions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, lchown};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use weir_tests::sandbox::programs;
@@ -24,7 +25,12 @@ pub(crate) const SERVER: u32 = 61_303;
 #[derive(Debug)]
 pub(crate) struct Place {
     dir: TempDir,
+    /// What a service manager would hear.
+    told: UnixDatagram,
 }
+
+/// Longer than anything that a service manager waits for here.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that runs. It is ended with the value.
 #[derive(Debug)]
@@ -38,7 +44,9 @@ impl Place {
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("weir-service-").tempdir_in(room()).unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        let place = Self { dir };
+        let told = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+        told.set_read_timeout(Some(PATIENCE)).unwrap();
+        let place = Self { dir, told };
         if is_root() {
             let etc = place.at("etc");
             let copied = Command::new("cp").args(["-a", "/etc"]).arg(&etc).status().unwrap();
@@ -108,6 +116,7 @@ impl Place {
         let etc = if is_root() { self.at("etc") } else { PathBuf::new() };
         command.args(["-c", script, "sh"]).arg(etc).arg(Self::program()).arg("--listen");
         command.arg("--state").arg(self.at("state")).args(options);
+        command.env("NOTIFY_SOCKET", self.at("notify"));
         command
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(self.at("log")).unwrap());
@@ -120,10 +129,43 @@ impl Place {
 
     /// A server that takes connections as soon as this returns.
     pub(crate) fn serve(&self, options: &[&str]) -> Server {
+        self.begin(self.command(options))
+    }
+
+    /// The same, where no file may grow beyond so many bytes.
+    pub(crate) fn serve_limited(&self, bytes: u64, options: &[&str]) -> Server {
+        let inner = self.command(options);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--fsize={bytes}")).arg(inner.get_program()).args(inner.get_args());
+        command.env("NOTIFY_SOCKET", self.at("notify")).stdout(Stdio::null()).stderr(Stdio::null());
+        self.begin(command)
+    }
+
+    /// A socket that outlives the servers that it is handed to.
+    pub(crate) fn listen(&self) -> UnixListener {
         let _ = fs::remove_file(self.socket());
         let listening = UnixListener::bind(self.socket()).unwrap();
         fs::set_permissions(self.socket(), Permissions::from_mode(0o666)).unwrap();
-        let child = self.command(options).stdin(OwnedFd::from(listening)).spawn().unwrap();
+        listening
+    }
+
+    /// A server on such a socket.
+    pub(crate) fn serve_on(&self, listening: &UnixListener, options: &[&str]) -> Server {
+        let mut command = self.command(options);
+        let child = command.stdin(OwnedFd::from(listening.try_clone().unwrap())).spawn().unwrap();
+        Server { child, socket: self.socket(), state: self.at("state") }
+    }
+
+    /// The next word to a service manager.
+    pub(crate) fn told(&self) -> String {
+        let mut bytes = [0; 64];
+        let count = self.told.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    }
+
+    pub(crate) fn begin(&self, mut command: Command) -> Server {
+        let listening = self.listen();
+        let child = command.stdin(OwnedFd::from(listening)).spawn().unwrap();
         Server { child, socket: self.socket(), state: self.at("state") }
     }
 

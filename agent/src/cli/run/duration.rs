@@ -5,7 +5,7 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 
 /// Why a text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DurationError {
+pub(in crate::cli) enum DurationError {
     #[error("a number is missing; write 30s, 5m or 1h30m")]
     NoNumber,
     #[error("`{number}` needs a unit: ms, s, m, h or d")]
@@ -21,7 +21,7 @@ pub(super) enum DurationError {
 }
 
 /// The milliseconds that `text` means.
-pub(super) fn milliseconds(text: &str) -> Result<u64, DurationError> {
+pub(in crate::cli) fn milliseconds(text: &str) -> Result<u64, DurationError> {
     let (mut rest, mut total_ms, mut smallest_ms) = (text, 0_u64, u64::MAX);
     while !rest.is_empty() || smallest_ms == u64::MAX {
         let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));

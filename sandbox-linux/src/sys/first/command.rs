@@ -42,6 +42,8 @@ pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherit
     close_on_exec([wires.error, handover.unwrap_or(wires.error)]).at(Step::CloseDescriptors)?;
     // SAFETY: the runtime of the launcher ignores this signal, the command must not inherit that.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    // SAFETY: a launcher that records ignores this one.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
     set_mask(false);
     enter::fence(prepared).at(Step::Fence)?;
     if prepared.confined {

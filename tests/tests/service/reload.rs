@@ -1,0 +1,68 @@
+//! SIGHUP: the requirements are read again, and hold for the next start; while they cannot be used nothing starts.
+
+use std::fs;
+
+use serde_json::Value;
+use weir_tests::sandbox::way::is_root;
+
+use super::client::{Client, start};
+use super::place::{ALICE, Place, Server};
+
+/// Below it nothing may be written.
+const STRICT: &str = "[ceiling.filesystem]\n\":root\" = \"read\"\n";
+
+const LOOSE: &str = "[ceiling.filesystem]\n\":root\" = \"write\"\n";
+
+/// `DOCUMENT`, `CEILING` of the protocol's codes.
+const DOCUMENT: i64 = -32010;
+const CEILING: i64 = -32014;
+
+fn reload(place: &Place, server: &Server) {
+    server.signal(libc::SIGHUP);
+    assert_eq!((place.told(), place.told()), ("RELOADING=1".to_owned(), "READY=1".to_owned()));
+}
+
+#[test]
+fn a_changed_ceiling_holds_for_the_next_start() {
+    if !is_root() {
+        return weir_tests::skip(
+            "service::requirements",
+            "only root's servers have requirements of their own",
+        );
+    }
+    let place = Place::new();
+    place.requirements(STRICT);
+    let server = place.serve(&[]);
+    let mut client = server.client(ALICE);
+    assert_eq!(place.told(), "READY=1");
+    let params = start(&place.world(ALICE), &["touch", "made"]);
+    let refused = |client: &mut Client| client.ask("process/start", &params).unwrap_err();
+    assert_eq!(refused(&mut client).0, CEILING);
+    // What the resolver reads by now counts for nothing: the launcher has the ceiling that the supervisor has read.
+    place.requirements(LOOSE);
+    let (code, error) = refused(&mut client);
+    assert_eq!(code, CEILING, "{error}");
+    reload(&place, &server);
+    client.run(&params);
+    let made = place.world(ALICE).join("work/made");
+    assert!(made.exists());
+    fs::remove_file(&made).unwrap();
+    // A file that cannot be used: nothing starts until it can.
+    place.requirements("[ceiling\n");
+    reload(&place, &server);
+    assert_eq!(refused(&mut client).0, DOCUMENT);
+    place.requirements(LOOSE);
+    let (code, error) = refused(&mut client);
+    assert_eq!(code, CEILING, "{error}");
+    assert!(!made.exists());
+    reload(&place, &server);
+    client.run(&params);
+    assert!(made.exists());
+    let log = fs::read_to_string(server.state().join("audit.jsonl")).unwrap();
+    let records = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let reloads: Vec<bool> = records
+        .filter(|record| record["action"] == "reload")
+        .map(|record| record["reason"].is_string())
+        .collect();
+    assert_eq!(reloads, [false, true, false]);
+}
