@@ -97,7 +97,7 @@ pub enum Call {
     FilePatch(Box<file::Within<file::Patch>>),
     /// Lists a directory.
     #[serde(rename = "file/list")]
-    FileList(Box<file::Within<file::List>>),
+    FileList(Box<file::Within<file::Directory>>),
     /// Tells what a file is.
     #[serde(rename = "file/stat")]
     FileStat(Box<file::Within<file::Stat>>),

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use weir_protocol::ByteString;
-use weir_protocol::method::file::{Attributes, Entries, Entry, Kind, Links, List, MAX_ENTRIES, Stat};
+use weir_protocol::method::file::{Attributes, Directory, Entries, Entry, Kind, Links, MAX_ENTRIES, Stat};
 
 use super::worker::{Worker, limit};
 use super::{On as _, Outcome};
@@ -19,7 +19,7 @@ const SECOND_NS: i64 = 1_000_000_000;
 const PERMISSIONS: u32 = 0o7777;
 
 /// Holds no more names than are told, however many there are.
-pub(super) fn list(ask: &List, worker: &Worker) -> Outcome<Entries> {
+pub(super) fn list(ask: &Directory, worker: &Worker) -> Outcome<Entries> {
     let path = &ask.path;
     let limit = limit(ask.limit, MAX_ENTRIES);
     let after = ask.after.as_ref().map(|after| after.0.as_slice()).unwrap_or_default();

@@ -46,9 +46,9 @@ pub const MAX_FOUND_BYTES: usize = 2 << 20;
 /// Most directories and files that one call visits.
 pub const MAX_VISITED: u64 = 1_000_000;
 
-/// Most patterns of one call, and bytes of one pattern.
+/// Most patterns of one call.
 pub const MAX_PATTERNS: usize = 64;
-/// See [`MAX_PATTERNS`].
+/// Most bytes of one pattern.
 pub const MAX_PATTERN_BYTES: usize = 4096;
 
 /// A call on files, and under what it is carried out.
@@ -205,7 +205,7 @@ pub struct Patched {
 /// Parameters of `file/list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct List {
+pub struct Directory {
     /// The directory.
     pub path: AbsPath,
     /// The last name of the answer before, to go on behind it.
@@ -248,7 +248,7 @@ pub enum Kind {
     Special,
 }
 
-/// What is told of a file, as stat(2) does inside.
+/// What is told of a file, as stat(2) does inside: result of `file/stat`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
     /// What it is.
@@ -281,7 +281,7 @@ pub enum Links {
     Keep,
 }
 
-/// Parameters of `file/stat`; the result is [`Attributes`].
+/// Parameters of `file/stat`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stat {
@@ -506,7 +506,7 @@ pub enum Ask {
     /// `file/patch`.
     Patch(Patch),
     /// `file/list`.
-    List(List),
+    List(Directory),
     /// `file/stat`.
     Stat(Stat),
     /// `file/copy`.

@@ -116,7 +116,7 @@ fn profile(numbers: &mut Numbers, way: Way) -> String {
     ];
     for rule in may {
         let key = rule.split(" = ").next().unwrap();
-        let is_held = way != Way::Bare || !rule.contains("/work/") && !rule.contains("none");
+        let is_held = way != Way::Bare || !rule.contains("{w}/work/") && !rule.contains("none");
         if numbers.next(2) == 0 && is_held && !rules.iter().any(|other| other.starts_with(key)) {
             rules.push(rule);
         }
