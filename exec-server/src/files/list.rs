@@ -1,13 +1,16 @@
 //! `file/list` and `file/stat`.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use weir_protocol::ByteString;
-use weir_protocol::method::file::{Attributes, Directory, Entries, Entry, Kind, Links, MAX_ENTRIES, Stat};
+use weir_protocol::method::file::{
+    Attributes, Directory, Entries, Entry, Kind, Links, MAX_ENTRIES, MAX_FOUND_BYTES, Stat,
+};
+use weir_protocol::{AbsPath, ByteString};
 
 use super::worker::{Worker, limit};
 use super::{On as _, Outcome};
@@ -36,12 +39,24 @@ pub(super) fn list(ask: &Directory, worker: &Worker) -> Outcome<Entries> {
             more = true;
         }
     }
-    let entry = |name: Vec<u8>| {
-        let place = path.as_path().join(std::ffi::OsStr::from_bytes(&name));
-        let attributes = fs::symlink_metadata(&place).ok().map(|found| attributes(&found, &place));
-        Entry { name: ByteString(name), attributes }
-    };
-    Ok(Entries { entries: names.into_iter().map(entry).collect(), more })
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for name in names {
+        let entry = entry(path, name);
+        let target = entry.attributes.as_ref().and_then(|attributes| attributes.target.as_ref());
+        bytes += entry.name.0.len() + target.map_or(0, |target| target.0.len());
+        if bytes > MAX_FOUND_BYTES {
+            more = true;
+            break;
+        }
+        entries.push(entry);
+    }
+    Ok(Entries { entries, more })
+}
+
+fn entry(directory: &AbsPath, name: Vec<u8>) -> Entry {
+    let place = directory.as_path().join(OsStr::from_bytes(&name));
+    let attributes = fs::symlink_metadata(&place).ok().map(|found| attributes(&found, &place));
+    Entry { name: ByteString(name), attributes }
 }
 
 pub(super) fn stat(ask: &Stat) -> Outcome<Attributes> {

@@ -24,6 +24,9 @@ const PATTERN_MEMORY_BYTES: usize = 16 << 20;
 /// Longest line that is looked at, in bytes, with the lines around it: a file with a longer one counts as unreadable from there on.
 const SEARCH_MEMORY_BYTES: usize = 16 << 20;
 
+/// Bytes that a line counts beside its text: its numbers and what surrounds them in JSON.
+const LINE_COST_BYTES: usize = 64;
+
 fn matcher(ask: &Search) -> Result<RegexMatcher, Fault> {
     check_length(&ask.pattern)?;
     let mut builder = RegexMatcherBuilder::new();
@@ -151,7 +154,7 @@ struct Found<'a> {
 impl Found<'_> {
     fn push(&mut self, number: Option<u64>, column: Option<u64>, text: &[u8]) {
         let text = text.get(..MAX_LINE_BYTES).unwrap_or(text);
-        self.room.bytes = self.room.bytes.saturating_sub(text.len());
+        self.room.bytes = self.room.bytes.saturating_sub(text.len() + LINE_COST_BYTES);
         let text = ByteString(text.to_vec());
         self.lines.push(Line { number: number.unwrap_or(0), column, text });
     }

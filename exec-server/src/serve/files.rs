@@ -34,13 +34,13 @@ pub(super) use link::Reply;
 const WORKERS: usize = 16;
 
 /// Calls that wait for one worker; more wait at their connections.
-const WAITING: usize = 64;
+const WAITING_CALLS: usize = 64;
 
 /// Time without calls after which a worker ends.
-const IDLE: Duration = Duration::from_secs(60);
+const WORKER_IDLE: Duration = Duration::from_secs(60);
 
 /// Longest time of one call. A worker that is stuck on a file that does not answer is ended then.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST_CALL: Duration = Duration::from_secs(120);
 
 /// A context, and the policy that holds in the worker: the context's own, or with a lease.
 type Key = (ContextId, Digest);
@@ -159,7 +159,7 @@ fn worker(server: &Rc<Server>, question: &Question<'_>) -> Result<(mpsc::Sender<
     }
     server.check_open()?;
     server.workers.make_room()?;
-    let (jobs, waiting) = mpsc::channel(WAITING);
+    let (jobs, waiting) = mpsc::channel(WAITING_CALLS);
     let (held, holding) = watch::channel(());
     let (number, in_use) = (server.workers.tick(), Rc::new(()));
     let used = Cell::new(number);
@@ -239,7 +239,7 @@ impl Queue {
     async fn serve(&mut self, mut sandbox: Sandbox) {
         loop {
             let job = tokio::select! {
-                job = tokio::time::timeout(IDLE, self.waiting.recv()) => job.ok().flatten(),
+                job = tokio::time::timeout(WORKER_IDLE, self.waiting.recv()) => job.ok().flatten(),
                 _ = hear(&sandbox.launcher, &mut sandbox.incoming) => None,
                 _ = self.holding.changed() => None,
             };
@@ -248,7 +248,7 @@ impl Queue {
                 continue;
             }
             let answer = tokio::select! {
-                answer = tokio::time::timeout(LONGEST, sandbox.link.exchange(&ask, &mut reply)) => answer,
+                answer = tokio::time::timeout(LONGEST_CALL, sandbox.link.exchange(&ask, &mut reply)) => answer,
                 _ = hear(&sandbox.launcher, &mut sandbox.incoming) => return lost(reply),
                 _ = self.holding.changed() => return lost(reply),
             };

@@ -18,8 +18,8 @@ use crate::path::AbsPath;
 /// Most bytes that one `file/read` brings.
 pub const MAX_READ_BYTES: u64 = 1 << 20;
 
-/// Most bytes that one `file/write` takes, and one new file of `file/patch`; more is appended by further calls. However they
-/// are escaped, a control frame holds them where they are text.
+/// Most bytes that one `file/write` takes, and one new file of `file/patch`; more is appended by further calls. A control frame
+/// holds them as text or as digits, unless that text is mostly control characters, of which each takes six bytes there.
 pub const MAX_WRITE_BYTES: usize = 4 << 20;
 
 /// Most changes of one `file/patch`.
@@ -40,7 +40,8 @@ pub const MAX_CONTEXT_LINES: u32 = 20;
 /// Most bytes of one line that are told; a longer one is cut.
 pub const MAX_LINE_BYTES: usize = 1024;
 
-/// Most bytes of paths and lines in one answer of `file/glob` and `file/search`: a control frame holds them however they are escaped.
+/// Most bytes of names and lines in one answer of `file/list`, `file/glob` and `file/search`: a control frame holds them however they
+/// are escaped.
 pub const MAX_FOUND_BYTES: usize = 2 << 20;
 
 /// Most directories and files that one call visits.

@@ -156,6 +156,9 @@ fn variant(variant: &syn::Variant) -> Field {
         .iter()
         .map(field)
         .map(|field| {
+            if field.name.is_empty() {
+                return field.shape;
+            }
             let mark = if field.is_needed { "" } else { "?" };
             format!("`{}`{mark} {}: {}", field.name, field.shape, field.doc)
         })
@@ -277,7 +280,7 @@ pub(crate) fn limits() -> Vec<(&'static str, Vec<Limit>)> {
         let is_limit = matches!(shape(&item.ty).as_str(), "number" | "usize" | "Duration");
         let (name, doc) = (item.ident.to_string(), doc(&item.attrs));
         let value = value(&item.expr, &known);
-        is_limit.then(|| Limit { name, doc, value })
+        is_limit.then_some(Limit { name, doc, value })
     };
     files
         .iter()
