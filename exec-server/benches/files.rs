@@ -34,7 +34,7 @@ fn main() {
     let mut client = Client::connect(&server.socket, place.path());
     let file = place.path().join("work/file");
     let command = client.rate(seconds, |client| client.command(&["cat", file.to_str().unwrap()]));
-    let mut show = |name: &str, rate: f64| {
+    let show = |name: &str, rate: f64| {
         println!("{name:44} {rate:9.0} calls/s   {:6.1} × a command for each", rate / command);
     };
     show("a command for each (`cat`)", command);

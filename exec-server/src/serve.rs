@@ -7,7 +7,7 @@
 mod carried;
 mod command;
 mod connection;
-mod contexts;
+pub(crate) mod contexts;
 mod files;
 pub mod journal;
 mod outbox;

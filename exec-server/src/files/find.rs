@@ -6,6 +6,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::{DirEntry, Walk, WalkBuilder};
@@ -48,12 +51,32 @@ pub(super) fn check_length(pattern: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn walker(root: &AbsPath, scope: Scope) -> Walk {
+/// Names that the walk opens by itself, and must not wait at.
+const HEEDED: [&str; 4] = [".gitignore", ".ignore", ".git", ".git/info/exclude"];
+
+/// Whether opening what says what is ignored in a directory might wait for somebody: a pipe under such a name.
+fn waits(directory: &Path) -> bool {
+    let is_special = |name: &&str| {
+        fs::metadata(directory.join(name)).is_ok_and(|found| !found.is_file() && !found.is_dir())
+    };
+    HEEDED.iter().any(|name| is_special(&name))
+}
+
+/// The walk; `closed` counts the directories that are not entered because it might wait there.
+fn walker(root: &AbsPath, scope: Scope, closed: &Arc<AtomicU64>) -> Walk {
     let heeds = scope != Scope::All;
     let mut builder = WalkBuilder::new(root.as_path());
     builder.hidden(scope == Scope::Visible).parents(heeds).ignore(heeds);
     // What is ignored must not depend on a home that is the worker's own.
     builder.git_global(false).git_ignore(heeds).git_exclude(heeds).require_git(false);
+    if heeds {
+        let closed = Arc::clone(closed);
+        builder.filter_entry(move |entry| {
+            let waits = entry.file_type().is_some_and(|kind| kind.is_dir()) && waits(entry.path());
+            closed.fetch_add(waits.into(), Ordering::Relaxed);
+            !waits
+        });
+    }
     builder.follow_links(false).build()
 }
 
@@ -66,8 +89,12 @@ pub(super) fn walk(
 ) -> Outcome<Walked> {
     // The walk itself would only count a root that cannot be read.
     fs::read_dir(root.as_path()).reading(root)?;
+    if scope != Scope::All && root.as_path().ancestors().any(waits) {
+        return Err(Fault::Special).reading(root);
+    }
     let (mut walked, mut visited) = (Walked::default(), 0);
-    for entry in walker(root, scope) {
+    let closed = Arc::default();
+    for entry in walker(root, scope, &closed) {
         worker.check().reading(root)?;
         visited += 1;
         if visited > MAX_VISITED {
@@ -88,6 +115,7 @@ pub(super) fn walk(
             break;
         }
     }
+    walked.unreadable += closed.load(Ordering::Relaxed);
     Ok(walked)
 }
 

@@ -31,6 +31,17 @@ impl Link {
         Self { input, output, deframer: Deframer::default(), chunk: vec![0; READ_BYTES] }
     }
 
+    /// Other pipes, for good.
+    #[cfg(test)]
+    pub(super) fn over(input: std::os::fd::OwnedFd, output: std::os::fd::OwnedFd) -> Self {
+        let lasting = |descriptor| -> BorrowedFd<'static> {
+            let descriptor: &'static std::os::fd::OwnedFd = Box::leak(Box::new(descriptor));
+            std::os::fd::AsFd::as_fd(descriptor)
+        };
+        let (input, output) = (lasting(input), lasting(output));
+        Self { input, output, deframer: Deframer::default(), chunk: vec![0; READ_BYTES] }
+    }
+
     /// The next control frame; `None` at the end of the input.
     pub(super) fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {

@@ -146,3 +146,6 @@ pub(super) fn limit(asked: Option<u32>, most: u32) -> usize {
 pub(super) fn too_large(found: u64, what: &str, most: u64) -> Fault {
     Fault::TooLarge(format!("{found} {what}; one call takes at most {most}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,7 +203,7 @@ fn refused(error: &impl std::fmt::Display) -> Error {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use weir_protocol::method::policy::{Choice, Standpoint};
     use weir_protocol::method::process::{Start, Stdio};
     use weir_protocol::policy::lease::{Grant, Scope};
@@ -232,7 +232,7 @@ pub(super) mod tests {
     }
 
     /// A policy that grants `granted` to be written, and nothing else.
-    pub(in crate::serve) fn policy(granted: &[&str]) -> Policy {
+    pub(crate) fn policy(granted: &[&str]) -> Policy {
         let mut text = "[permissions.test.filesystem]\n".to_owned();
         granted.iter().for_each(|granted| text.push_str(&format!("\"{granted}\" = \"write\"\n")));
         let reading = load::parse("test.toml", text.into(), Format::Toml, policy::Layer::User);

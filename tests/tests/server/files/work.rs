@@ -328,6 +328,14 @@ fn files_are_found_by_name_and_by_content() {
         let single = json!({ "root": "{w}/work/notes.txt", "pattern": "too" });
         assert_eq!(files.done("file/search", single)["files"][0]["path"], "");
         assert_eq!(files.refused("file/search", search("a(")).0, PATTERN);
+        // A pipe under the name of what says what is ignored keeps nobody waiting.
+        world.directory("work/src/trap");
+        let pipe = world.at("work/src/trap/.gitignore");
+        assert_eq!(world.outside(["mkfifo".as_ref(), pipe.as_os_str()]).code, 0);
+        let result = files.done("file/search", search("needle"));
+        assert_eq!((result["files"].as_array().unwrap().len(), &result["unreadable"]), (3, &json!(1)));
+        let trapped = json!({ "root": "{w}/work/src/trap", "pattern": "x" });
+        assert_eq!(files.refused("file/search", trapped).0, SPECIAL);
         let missing = json!({ "root": "{w}/work/none", "pattern": "x" });
         assert_eq!(files.refused("file/search", missing).0, MISSING);
     });
