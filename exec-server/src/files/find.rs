@@ -56,10 +56,10 @@ const HEEDED: [&str; 4] = [".gitignore", ".ignore", ".git", ".git/info/exclude"]
 
 /// Whether opening what says what is ignored in a directory might wait for somebody: a pipe under such a name.
 fn waits(directory: &Path) -> bool {
-    let is_special = |name: &&str| {
+    let is_special = |name: &str| {
         fs::metadata(directory.join(name)).is_ok_and(|found| !found.is_file() && !found.is_dir())
     };
-    HEEDED.iter().any(|name| is_special(&name))
+    HEEDED.into_iter().any(is_special)
 }
 
 /// The walk; `closed` counts the directories that are not entered because it might wait there.
