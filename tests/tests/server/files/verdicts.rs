@@ -12,7 +12,7 @@ use super::deny::given_up;
 
 /// Trees with profiles, and acts on each.
 const TREES: u64 = 3;
-const ACTS: usize = 80;
+const ACTS: usize = 60;
 
 /// A small generator of numbers (xorshift64), so that every run tries the same.
 struct Numbers(u64);

@@ -329,11 +329,13 @@ fn files_are_found_by_name_and_by_content() {
         assert_eq!(files.done("file/search", single)["files"][0]["path"], "");
         assert_eq!(files.refused("file/search", search("a(")).0, PATTERN);
         // A pipe under the name of what says what is ignored keeps nobody waiting.
+        let before = files.done("file/search", search("needle"))["unreadable"].as_u64().unwrap();
         world.directory("work/src/trap");
         let pipe = world.at("work/src/trap/.gitignore");
         assert_eq!(world.outside(["mkfifo".as_ref(), pipe.as_os_str()]).code, 0);
         let result = files.done("file/search", search("needle"));
-        assert_eq!((result["files"].as_array().unwrap().len(), &result["unreadable"]), (3, &json!(1)));
+        let found = result["files"].as_array().unwrap().len();
+        assert_eq!((found, result["unreadable"].as_u64()), (3, Some(before + 1)));
         let trapped = json!({ "root": "{w}/work/src/trap", "pattern": "x" });
         assert_eq!(files.refused("file/search", trapped).0, SPECIAL);
         let missing = json!({ "root": "{w}/work/none", "pattern": "x" });

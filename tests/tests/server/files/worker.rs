@@ -134,7 +134,7 @@ fn a_call_whose_client_has_gone_is_called_off() {
 }
 
 #[test]
-fn a_context_is_needed_and_another_users_is_none() {
+fn a_context_is_needed() {
     Way::each("files::no_context", |way| {
         let (world, server) = world_of(way);
         let mut files = Files::open(&world, &server);
