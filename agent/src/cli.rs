@@ -5,6 +5,7 @@ mod explain;
 mod output;
 mod policy;
 mod run;
+mod server;
 mod standpoint;
 
 use std::process::ExitCode;
@@ -62,6 +63,8 @@ const EXAMPLES: &str = "\
 Examples:
   weir run -- cargo test
   weir run --profile :isolated --timeout 5m make
+  weir run --detach -- make -j4
+  weir ps
   weir policy check .weir/config.toml
   weir policy show :workspace
   weir policy explain --path ~/.ssh/id_ed25519 --access read
@@ -70,7 +73,7 @@ Examples:
   weir doctor
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.
-With `weir run` the command's own, and those that `weir run --help` lists.";
+With `weir run`, `attach` and `wait` the command's own, and those that `weir run --help` lists.";
 
 /// Runs commands under a permission profile that the kernel enforces.
 #[derive(Debug, Parser)]
@@ -84,6 +87,18 @@ struct Cli {
 enum Command {
     /// Run a command under a permission profile that the kernel enforces
     Run(Box<run::RunOptions>),
+    /// List the commands that a running exec-server keeps
+    Ps(server::PsOptions),
+    /// Print what a command has written
+    Logs(server::LogsOptions),
+    /// Take over a command: its output here, what is typed to it
+    Attach(server::AttachOptions),
+    /// End a command, or send it a signal
+    Kill(server::KillOptions),
+    /// Wait for a command's end; exit as it did
+    Wait(server::OneOptions),
+    /// Forget commands that have ended, and what they wrote
+    Rm(server::RmOptions),
     /// Look at permission profiles: check, show, explain, compare
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -148,6 +163,12 @@ struct Overrides {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(options) => run::run(*options),
+        Command::Ps(options) => server::ps(&options),
+        Command::Logs(options) => server::logs(&options),
+        Command::Attach(options) => server::attach(&options),
+        Command::Kill(options) => server::kill(&options),
+        Command::Wait(options) => server::wait(&options),
+        Command::Rm(options) => server::rm(&options),
         Command::Policy(command) => policy::run(command),
         Command::Doctor { json } => doctor(json),
         Command::Audit(options) => audit::run(&options),

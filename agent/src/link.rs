@@ -1,24 +1,51 @@
-//! The link to the exec-server: typed calls over frames, to a server started for this one process. Descriptors travel along
-//! where a command is run; one that nobody asked for is closed.
+//! The link to the exec-server: typed calls over frames, to a server started for this one process or to one that runs.
+//! Descriptors travel along where a command is run; one that nobody asked for is closed.
 //!
-//! This module never decides anything and never interprets what it carries. The command line calls it.
+//! [`Link`] carries messages and looks into none. [`Session`] follows commands whose streams a running server carries, and
+//! proves that nothing of them is missing. Nothing here decides anything; the command line calls it.
+//!
+//! What the server keeps of a command that was left to it, to the last byte and with its proof:
+//!
+//! ```no_run
+//! use weir_agent::link::{Proof, Session, SessionError, Which, reach};
+//! use weir_protocol::method::output::Role;
+//!
+//! # fn main() -> Result<(), SessionError> {
+//! let mut session = Session::new(reach(&Which::Found)?)?;
+//! session.attach(3, [0, 0], Role::Reader)?;
+//! let finished = session.copy(3, &mut std::io::stdout(), &mut std::io::stderr())?;
+//! assert!(finished.streams.iter().all(|stream| stream.proof == Proof::Digest));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/carried.rs` starts one.
 
+mod given;
+mod reach;
+mod received;
+mod session;
 mod start;
 mod wire;
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use weir_protocol::frame::{self, FrameError};
+use weir_protocol::frame::{self, Credit, Deframer, Frame, FrameError, Place};
 use weir_protocol::method::process::Notification;
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, Response};
 
 use wire::Patience;
+
+pub use given::GivenError;
+pub use reach::{Which, find, reach};
+pub use received::{Proof, StreamError, Verified};
+pub use session::{Finished, Happened, Session, SessionError};
 
 /// Why a call brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +70,44 @@ pub enum LinkError {
     /// The server sent what is no frame.
     #[error("the exec-server sent what is no frame: {0}")]
     Frame(#[from] FrameError),
+    /// Nothing listens where a server should be.
+    #[error("no exec-server is running (looked at {}); `weir-exec-server --listen` starts one", list(.looked))]
+    NoServer {
+        /// The sockets that were tried.
+        looked: Vec<PathBuf>,
+    },
+    /// A server is there and cannot be connected to.
+    #[error("cannot connect to the exec-server at {}: {source}; `--server none` does without it", .path.display())]
+    Connect {
+        /// Its socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Who listens is neither root nor this user, and might answer anything.
+    #[error(
+        "whoever listens at {} is user {uid}, neither root nor yourself: not trusted; `--server none` does without it",
+        .path.display()
+    )]
+    Foreign {
+        /// The socket.
+        path: PathBuf,
+        /// The user.
+        uid: u32,
+    },
+    /// The server is there and does not speak with this client.
+    #[error(
+        "the exec-server at {} does not serve this client: {source}; `--server none` does without it", .path.display()
+    )]
+    Unwelcome {
+        /// Its socket.
+        path: PathBuf,
+        /// Why.
+        source: Box<LinkError>,
+    },
+    /// The server sent bytes of a stream that it was not asked to carry.
+    #[error("the exec-server sent bytes of a stream that it was not asked for")]
+    Unasked,
     /// The server sent what is no answer, or another version's.
     #[error("the exec-server sent an answer of another version: {0}")]
     Answer(#[from] serde_json::Error),
@@ -54,23 +119,52 @@ pub enum LinkError {
     Refused(#[from] Error),
 }
 
+fn list(paths: &[PathBuf]) -> String {
+    let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    if shown.is_empty() { "no place: `--server none`".to_owned() } else { shown.join(", ") }
+}
+
 /// What the server sends.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub enum Message {
     /// Something happened.
     Event(Notification),
     /// The answer to a call.
     Answer(Response),
+    /// Bytes of a stream.
+    Data(Place, Vec<u8>),
+    /// Leave to send.
+    Credit(Credit),
 }
 
-/// A running exec-server that serves this process alone.
+/// A control frame of the server's.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Event(Notification),
+    Answer(Response),
+}
+
+/// Whether the server may send bytes of streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carries {
+    Streams,
+    Nothing,
+}
+
+/// A connection to an exec-server.
 #[derive(Debug)]
 pub struct Link {
-    child: Child,
+    /// A server that serves this process alone, and ends with it.
+    child: Option<Child>,
+    /// Where a running server listens.
+    place: Option<PathBuf>,
     socket: UnixStream,
-    arrived: Vec<u8>,
+    carries: Carries,
+    arrived: Deframer,
     descriptors: Vec<OwnedFd>,
+    /// What the socket has not taken yet, of [`Self::queue`]'s.
+    outgoing: Vec<u8>,
     next_id: u64,
 }
 
@@ -93,7 +187,28 @@ impl Link {
 
     fn to(manner: start::Manner) -> Result<Self, LinkError> {
         let (child, socket) = start::server(manner)?;
-        Ok(Self { child, socket, arrived: Vec::new(), descriptors: Vec::new(), next_id: 1 })
+        let mut link = Self::over(socket);
+        link.child = Some(child);
+        Ok(link)
+    }
+
+    fn over(socket: UnixStream) -> Self {
+        Self {
+            child: None,
+            place: None,
+            socket,
+            carries: Carries::Nothing,
+            arrived: Deframer::default(),
+            descriptors: Vec::new(),
+            outgoing: Vec::new(),
+            next_id: 1,
+        }
+    }
+
+    /// Where the server listens, if it is not this process's own.
+    #[must_use]
+    pub fn place(&self) -> Option<&Path> {
+        self.place.as_deref()
     }
 
     /// Makes one call and waits for its answer.
@@ -106,6 +221,7 @@ impl Link {
             match self.wait()? {
                 Message::Answer(response) if response.id == Some(id) => return result(response),
                 Message::Answer(Response { id: None, error: Some(error), .. }) => return Err(error.into()),
+                Message::Data(..) | Message::Credit(_) => return Err(LinkError::Unasked),
                 Message::Answer(_) | Message::Event(_) => {}
             }
         }
@@ -116,12 +232,35 @@ impl Link {
     /// # Errors
     /// [`LinkError`] when the link fails.
     pub fn send(&mut self, call: Call, descriptors: &[BorrowedFd<'_>]) -> Result<u64, LinkError> {
+        let (id, bytes) = self.request(call)?;
+        wire::send(&self.socket, &bytes, descriptors)?;
+        Ok(id)
+    }
+
+    fn request(&mut self, call: Call) -> Result<(u64, Vec<u8>), LinkError> {
         let id = self.next_id;
         self.next_id += 1;
         let request = Request { jsonrpc: JSON_RPC.to_owned(), id, call };
-        let bytes = frame::control(&serde_json::to_vec(&request)?)?;
-        wire::send(&self.socket, &bytes, descriptors)?;
+        Ok((id, frame::control(&serde_json::to_vec(&request)?)?))
+    }
+
+    /// Makes one call without waiting for the socket; [`Self::flush`] goes on with it.
+    fn ask(&mut self, call: Call) -> Result<u64, LinkError> {
+        let (id, bytes) = self.request(call)?;
+        self.queue(&bytes);
         Ok(id)
+    }
+
+    /// Adds to what is to be sent.
+    fn queue(&mut self, bytes: &[u8]) {
+        self.outgoing.extend_from_slice(bytes);
+    }
+
+    /// Sends what the socket takes without waiting.
+    fn flush(&mut self) -> Result<(), LinkError> {
+        let sent = wire::send_ready(&self.socket, &self.outgoing)?;
+        self.outgoing.drain(..sent);
+        Ok(())
     }
 
     /// Waits for the next message.
@@ -142,10 +281,17 @@ impl Link {
     /// # Errors
     /// [`LinkError`] when the server sent what is no message.
     pub fn arrived(&mut self) -> Result<Option<Message>, LinkError> {
-        match frame::take(&mut self.arrived)? {
-            Some(payload) => Ok(Some(serde_json::from_slice(&payload)?)),
-            None => Ok(None),
-        }
+        let message = match self.arrived.take()? {
+            None => return Ok(None),
+            Some(Frame::Control(payload)) => match serde_json::from_slice(payload)? {
+                Said::Event(notification) => Message::Event(notification),
+                Said::Answer(response) => Message::Answer(response),
+            },
+            Some(_) if self.carries == Carries::Nothing => return Err(LinkError::Unasked),
+            Some(Frame::Data(place, bytes)) => Message::Data(place, bytes.to_vec()),
+            Some(Frame::Credit(credit)) => Message::Credit(credit),
+        };
+        Ok(Some(message))
     }
 
     /// Reads what is there without waiting. Poll [`Self::as_fd`] to learn when.
@@ -166,7 +312,8 @@ impl Link {
 
     fn read(&mut self, patience: Patience) -> Result<(), LinkError> {
         match wire::receive(&self.socket, patience, &mut self.arrived, &mut self.descriptors)? {
-            0 => Err(LinkError::NoAnswer),
+            0 if self.arrived.is_empty() => Err(LinkError::NoAnswer),
+            0 => Err(FrameError::Truncated.into()),
             _ => Ok(()),
         }
     }
@@ -179,11 +326,13 @@ impl AsFd for Link {
     }
 }
 
-/// Ends the server by closing its input, and reaps it: where nobody else would, it must not stay behind.
+/// Ends a server of this process's own by closing its input, and reaps it: where nobody else would, it must not stay behind.
 impl Drop for Link {
     fn drop(&mut self) {
         let _ = self.socket.shutdown(Shutdown::Both);
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.wait();
+        }
     }
 }
 

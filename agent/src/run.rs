@@ -1,8 +1,11 @@
-//! Attends one command from its start to its end: passes signals on, relays a terminal, follows job control.
+//! Attends one command from its start to its end: passes signals on, relays a terminal, follows job control. A command whose
+//! streams a server carries is attended as long as its caller likes.
 //!
 //! One loop in one thread waits for the server, for signals and for the terminals. Nothing here decides what the command may do, and
 //! nothing here ends it: where the link breaks the server ends the tree. The command line calls this.
 
+mod attached;
+mod detach;
 mod job;
 mod relay;
 mod signals;
@@ -18,11 +21,13 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SI
 use weir_protocol::method::Call;
 use weir_protocol::method::process::{Event, Exited, Receivers, Signal, Start, Started};
 
-use crate::link::{Link, LinkError, Message, result};
+use crate::link::{Link, LinkError, Message, SessionError, result};
 use job::Scope;
 use relay::{Ready, Relay};
 use signals::Signals;
 
+pub use attached::{Keyboard, Parting, Screen, attend};
+pub use detach::{DetachError, DetachKeys};
 pub use wiring::{Tty, Wiring};
 
 /// Signals that ask a command to end.
@@ -34,6 +39,9 @@ pub enum RunError {
     /// The server refused, or the link failed.
     #[error("{0}")]
     Link(#[from] LinkError),
+    /// A command that the server carries is not carried any further.
+    #[error("{0}")]
+    Session(#[from] SessionError),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
@@ -58,6 +66,13 @@ pub struct Ended {
     pub started: Started,
     /// How it ended.
     pub exited: Exited,
+}
+
+/// Rows and columns of the caller's terminal, or what terminals have where nobody tells.
+#[must_use]
+pub fn terminal_size() -> [u16; 2] {
+    let size = terminal::size();
+    [size.ws_row, size.ws_col]
 }
 
 /// Starts a command and attends it to its end. `start.stdio` is set to what `wiring` says.
@@ -189,6 +204,7 @@ impl Attendance<'_> {
                 // A signal that came too late for the command is none of the caller's business.
                 _ => {}
             },
+            Message::Data(..) | Message::Credit(_) => return Err(LinkError::Unasked.into()),
             Message::Event(notification) => match notification.event {
                 Event::Exited(exited) => self.end(*exited),
                 Event::Stopped { signal, .. } if self.continue_call.is_none() => self.stopped(signal)?,

@@ -1,6 +1,8 @@
 //! `weir run` without a terminal: what the command gets, what becomes of signals, exit codes, reports and messages.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "support/daemon.rs"]
+mod daemon;
 #[allow(dead_code, reason = "shared with the tests of the other commands")]
 #[path = "support/place.rs"]
 mod place;

@@ -1,6 +1,8 @@
 //! `weir run` on a terminal: keys, signals, job control, sizes, and a terminal that is left as it was found.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "support/daemon.rs"]
+mod daemon;
 #[allow(dead_code, reason = "shared with the tests of the other commands")]
 #[path = "support/place.rs"]
 mod place;

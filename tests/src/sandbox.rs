@@ -17,6 +17,7 @@
 //! });
 //! ```
 
+pub mod kin;
 pub mod probe;
 pub mod programs;
 pub mod way;
@@ -211,6 +212,8 @@ impl World {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.way.command(program.as_ref());
         command.env_clear().env("PATH", PATH).env("HOME", self.at("home")).env("LANG", "C.UTF-8");
+        // Whatever runs on this machine is not under test.
+        command.env("WEIR_SERVER", "none");
         command.env("WEIR_HOME", self.at("weir")).current_dir(self.at("work")).stdin(Stdio::null());
         command
     }

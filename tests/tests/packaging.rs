@@ -3,10 +3,13 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use weir_protocol::frame;
 use weir_tests::sandbox::programs;
 use weir_tests::sandbox::way::is_root;
 
@@ -86,4 +89,41 @@ fn users_and_directories_are_made() {
     made("systemd-tmpfiles", &["--create"], "tmpfiles.d/weir.conf");
     let mode = |path: &str| fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!([mode("run/weir"), mode("var/lib/weir"), mode("etc/weir")], [0o755, 0o711, 0o755]);
+}
+
+/// systemd's own socket activation: the first who connects starts the server, which goes when nobody is left.
+#[test]
+fn the_first_who_connects_starts_the_server() {
+    if !has("systemd-socket-activate") {
+        return weir_tests::skip("packaging::systemd", "systemd-socket-activate is not there");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("socket");
+    let mut command = Command::new("systemd-socket-activate");
+    command.arg(format!("--listen={}", socket.display()));
+    command.arg(programs().weir.with_file_name("weir-exec-server"));
+    command.args(["--listen", "--idle-exit", "1", "--state"]).arg(dir.path().join("state"));
+    if is_root() {
+        command.args(["--server-user", "nobody"]);
+    }
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    assert!(line.contains("Listening on"), "{line}");
+    let mut client = UnixStream::connect(&socket).unwrap();
+    let hello =
+        br#"{"jsonrpc":"2.0","id":1,"method":"server/hello","params":{"versions":[1],"client":"test"}}"#;
+    client.write_all(&frame::control(hello).unwrap()).unwrap();
+    let mut header = [0; frame::HEADER_BYTES];
+    client.read_exact(&mut header).unwrap();
+    let [a, b, c, d, _] = header;
+    let mut welcome = vec![0; u32::from_be_bytes([a, b, c, d]).try_into().unwrap()];
+    client.read_exact(&mut welcome).unwrap();
+    assert!(String::from_utf8(welcome).unwrap().contains(r#""version":1"#));
+    drop(client);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("listening on the socket that was handed over"), "{rest}");
 }

@@ -43,7 +43,12 @@ fn the_main_command_is_held_to_the_profile_above_it() {
     let program = programs().join(program.strip_prefix("target/release/").unwrap());
     let run = |arguments: &str| {
         let mut command = Command::new(&program);
-        command.args(arguments.split(' ')).current_dir(&project).env("HOME", &home).env_remove("WEIR_HOME");
+        command
+            .args(arguments.split(' '))
+            .current_dir(&project)
+            .env("HOME", &home)
+            .env("WEIR_SERVER", "none")
+            .env_remove("WEIR_HOME");
         command.output().unwrap()
     };
     let output = run(arguments);

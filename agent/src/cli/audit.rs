@@ -185,6 +185,7 @@ fn text(record: &Record) -> String {
         Some(End::Signalled { signal }) => write!(out, " signal {signal}"),
         Some(End::TimedOut { limit_ms }) => write!(out, " timed out after {limit_ms} ms"),
         Some(End::Memory { limit_bytes }) => write!(out, " out of its memory of {limit_bytes} bytes"),
+        Some(End::Output { limit_bytes }) => write!(out, " over its output of {limit_bytes} bytes"),
         Some(End::ServerStopping) => write!(out, " ended with the server"),
         Some(End::Cancelled) => write!(out, " ended from outside"),
     };

@@ -11,17 +11,17 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{ArgGroup, Args};
 use weir_protocol::ByteString;
-use weir_protocol::method::output::Output;
-use weir_protocol::method::process::{End, Start};
+use weir_protocol::method::output::{Keep, Output, WhenLeft};
+use weir_protocol::method::process::{End, Start, Stdio};
 use weir_protocol::method::{Error, code};
 
 use super::standpoint::StandpointError;
 use super::{Exit, Overrides, Place, output};
-use crate::link::{Link, LinkError};
-use crate::run::{self, Ended, RunError, Tty, Wiring};
+use crate::link::{Link, LinkError, Session, SessionError, Which, find, reach};
+use crate::run::{self, RunError, Tty, Wiring};
 use report::{Report, ReportError};
 
 const EXAMPLES: &str = "\
@@ -31,6 +31,11 @@ Examples:
   weir run --write ../shared --deny secrets.txt -- python build.py
   weir run --env CI=1 --env TERM --report run.json -- npm test
   weir run --dry-run -- make
+  id=$(weir run --detach -- make -j4); weir attach $id
+
+A running exec-server is used where there is one: the socket that $WEIR_SERVER names, or $XDG_RUNTIME_DIR/weir/exec-server.sock, or
+/run/weir/exec-server.sock. Where nothing listens, weir starts one for this command alone. One that is there and refuses is an
+error. Root alone can become --user, and does it without a server that others share.
 
 What follows CMD belongs to CMD; `--` is needed only where CMD starts with a dash.
 
@@ -45,7 +50,7 @@ Exit codes:
 
 /// Options of `weir run`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("told"))]
 pub(super) struct RunOptions {
     /// The profile [default: the one in force]
     #[arg(long, value_name = "NAME")]
@@ -67,10 +72,10 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     report: Option<PathBuf>,
     /// Print how the profile would be enforced, and run nothing
-    #[arg(long, conflicts_with = "report")]
+    #[arg(long, conflicts_with = "report", group = "told")]
     dry_run: bool,
-    /// Print JSON
-    #[arg(long, requires = "dry_run")]
+    /// Print JSON: the plan of --dry-run, or what --detach has started
+    #[arg(long, requires = "told")]
     json: bool,
     /// Say nothing after a run: no degradations, denials, new repositories
     #[arg(long)]
@@ -78,6 +83,16 @@ pub(super) struct RunOptions {
     /// Run as another user; only root may
     #[arg(long, value_name = "NAME|UID", value_hint = clap::ValueHint::Username)]
     user: Option<String>,
+    /// Use the exec-server that listens at PATH, or none but one for this command alone
+    #[arg(long, value_name = "PATH|none", value_hint = clap::ValueHint::FilePath)]
+    server: Option<Which>,
+    /// Leave the command to a running exec-server and print its number: for weir ps, logs, attach, wait, kill and rm. It has pipes, or
+    /// with --tty always a terminal; all that it writes is kept, and where the server holds no more, it waits
+    #[arg(long, conflicts_with_all = ["report", "user"], group = "told")]
+    detach: bool,
+    /// Keep standard input open for weir attach; otherwise it is empty
+    #[arg(long, requires = "detach")]
+    open_stdin: bool,
     /// The command and its arguments
     #[arg(
         required = true, trailing_var_arg = true, value_name = "CMD", value_hint = clap::ValueHint::CommandWithArguments
@@ -94,6 +109,10 @@ enum Failure {
     Run(#[from] RunError),
     #[error("{0}")]
     Report(#[from] ReportError),
+    #[error("{0}; --detach leaves a command to a server that runs")]
+    NoServer(LinkError),
+    #[error("--user needs a server for this command alone: leave out --server, or say --server none")]
+    UserElsewhere,
 }
 
 impl From<LinkError> for Failure {
@@ -105,7 +124,10 @@ impl From<LinkError> for Failure {
 impl Failure {
     fn refusal(&self) -> Option<&Error> {
         match self {
-            Self::Run(RunError::Link(LinkError::Refused(error))) => Some(error),
+            Self::Run(
+                RunError::Link(LinkError::Refused(error))
+                | RunError::Session(SessionError::Link(LinkError::Refused(error))),
+            ) => Some(error),
             _ => None,
         }
     }
@@ -115,6 +137,7 @@ impl Failure {
             (_, Some(Error { code: code::COMMAND_NOT_FOUND, .. })) => Exit::NotFound,
             (_, Some(Error { code: code::COMMAND_NOT_EXECUTABLE, .. })) => Exit::NotExecutable,
             (Self::Run(RunError::GivenUp { signal }), _) => Exit::signalled(*signal),
+            (Self::UserElsewhere, _) => Exit::BadInput,
             _ => Exit::Failed,
         }
     }
@@ -128,12 +151,12 @@ impl Exit {
             .map_or(Self::Failed, Self::Command)
     }
 
-    fn of(end: End) -> Self {
+    pub(super) fn of(end: End) -> Self {
         match end {
             End::Exited { code } => u8::try_from(code).map_or(Self::Failed, Self::Command),
             End::Signalled { signal } => Self::signalled(signal),
             // As whatever the kernel ends for want of memory.
-            End::Memory { .. } => Self::signalled(9),
+            End::Memory { .. } | End::Output { .. } => Self::signalled(9),
             End::TimedOut { .. } => Self::TimedOut,
             End::ServerStopping | End::Cancelled => Self::Failed,
         }
@@ -141,18 +164,53 @@ impl Exit {
 }
 
 pub(super) fn run(options: RunOptions) -> Exit {
-    // The server starts up while this process looks around.
-    let link = Link::embedded();
-    match carry_out(options, link) {
+    let outcome = if options.detach {
+        detach(&options)
+    } else {
+        // A server of this command's own starts up while this process looks around.
+        let link = link(&options);
+        carry_out(options, link)
+    };
+    match outcome {
         Ok(exit) => exit,
         Err(failure) => output::message(&format!("weir: {failure}"), failure.exit()),
     }
 }
 
-fn carry_out(options: RunOptions, link: Result<Link, LinkError>) -> Result<Exit, Failure> {
+/// The server that runs, or one for this command alone.
+fn link(options: &RunOptions) -> Result<Link, Failure> {
+    let which = match (&options.user, &options.server) {
+        (Some(_), Some(Which::At(_))) => return Err(Failure::UserElsewhere),
+        (Some(_), _) => &Which::None,
+        (None, which) => which.as_ref().unwrap_or(&Which::Found),
+    };
+    Ok(match find(which)? {
+        Some(link) => link,
+        None => Link::embedded()?,
+    })
+}
+
+/// Starts a command that stays, and says which it is.
+fn detach(options: &RunOptions) -> Result<Exit, Failure> {
+    let link = reach(options.server.as_ref().unwrap_or(&Which::Found)).map_err(|error| match error {
+        LinkError::NoServer { .. } => Failure::NoServer(error),
+        error => error.into(),
+    })?;
+    let mut session = Session::new(link)?;
+    let stdio = match options.tty {
+        Tty::Always => Stdio::Carried { size: run::terminal_size() },
+        Tty::Auto | Tty::Never => Stdio::Pipes { input: options.open_stdin },
+    };
+    let mut start = start(options, stdio)?;
+    start.output = Output { when_left: WhenLeft::Stay, keep: Keep::All, ..Output::default() };
+    let started = session.start(start).map_err(RunError::from)?;
+    Ok(if options.json { output::json(&started) } else { output::text(&format!("{}\n", started.id)) })
+}
+
+fn carry_out(options: RunOptions, link: Result<Link, Failure>) -> Result<Exit, Failure> {
     let mut link = link?;
     let wiring = Wiring::choose(options.tty);
-    let start = start(&options, &wiring)?;
+    let start = start(&options, wiring.stdio())?;
     if options.dry_run {
         return Ok(plan::print(&mut link, start, options.json)?);
     }
@@ -171,19 +229,23 @@ fn carry_out(options: RunOptions, link: Result<Link, LinkError>) -> Result<Exit,
     if !options.quiet {
         footer::print(&ended);
     }
-    say_end(&ended, exit);
+    say_end(ended.exited.end, exit);
     Ok(exit)
 }
 
 /// Says what an exit code of Weir's own means; a command's own code speaks for itself.
-fn say_end(ended: &Ended, exit: Exit) {
-    match ended.exited.end {
+pub(super) fn say_end(end: End, exit: Exit) {
+    match end {
         End::TimedOut { limit_ms } => {
             let limit = duration::text(limit_ms);
             output::message(&format!("weir: the command was ended: its time of {limit} was over"), exit);
         }
         End::Memory { limit_bytes } => {
             let text = format!("weir: the command was ended: its memory of {limit_bytes} bytes was used up");
+            output::message(&text, exit);
+        }
+        End::Output { limit_bytes } => {
+            let text = format!("weir: the command was ended: its output was over {limit_bytes} bytes");
             output::message(&text, exit);
         }
         End::ServerStopping => {
@@ -196,7 +258,7 @@ fn say_end(ended: &Ended, exit: Exit) {
     }
 }
 
-fn start(options: &RunOptions, wiring: &Wiring) -> Result<Start, StandpointError> {
+fn start(options: &RunOptions, stdio: Stdio) -> Result<Start, StandpointError> {
     let bytes = |text: &OsStr| ByteString(text.as_bytes().to_vec());
     let set = options.env.iter().filter_map(|Variable { name, value }| {
         // As the caller has it; what the caller does not have stays absent.
@@ -208,7 +270,7 @@ fn start(options: &RunOptions, wiring: &Wiring) -> Result<Start, StandpointError
         argv: options.command.iter().map(|argument| bytes(argument)).collect(),
         env: std::env::vars_os().map(|(name, value)| (bytes(&name), bytes(&value))).collect(),
         set: set.collect(),
-        stdio: wiring.stdio(),
+        stdio,
         timeout_ms: options.timeout,
         user: options.user.clone(),
         output: Output::default(),
@@ -253,6 +315,7 @@ mod tests {
             (End::Signalled { signal: 64 }, 192),
             (End::Signalled { signal: 200 }, 125),
             (End::Memory { limit_bytes: 1 }, 137),
+            (End::Output { limit_bytes: 1 }, 137),
             (End::TimedOut { limit_ms: 1 }, 124),
             (End::ServerStopping, 125),
             (End::Cancelled, 125),

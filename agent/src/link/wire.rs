@@ -12,12 +12,13 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
+use weir_protocol::frame::Deframer;
 
 /// Most descriptors that travel at once: standard input, output and error.
 const MAX_DESCRIPTORS: usize = 3;
 
-/// Bytes read at once: a start's answer fits.
-const READ_BYTES: usize = 16 << 10;
+/// Bytes read at once: a start's answer fits, and a quarter of the largest data frame.
+const READ_BYTES: usize = 64 << 10;
 
 /// Whether to wait for what is not there yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,14 +59,29 @@ pub(super) fn send(mut socket: &UnixStream, bytes: &[u8], descriptors: &[Borrowe
     socket.write_all(bytes.get(sent..).unwrap_or_default())
 }
 
-/// Appends to `bytes` and `descriptors` what has arrived; 0 when the peer has closed.
+/// Sends as many of `bytes` as the socket takes without waiting.
+pub(super) fn send_ready(socket: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        let rest = bytes.get(sent..).unwrap_or_default();
+        match rustix::net::send(socket, rest, NO_SIGNAL | SendFlags::DONTWAIT) {
+            Ok(count) => sent += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => break,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(sent)
+}
+
+/// Adds to `arrived` and `descriptors` what has arrived; 0 when the peer has closed.
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] where nothing is there and nobody wants to wait.
 pub(super) fn receive(
     socket: &UnixStream,
     patience: Patience,
-    bytes: &mut Vec<u8>,
+    arrived: &mut Deframer,
     descriptors: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
     let mut chunk = [0; READ_BYTES];
@@ -84,7 +100,7 @@ pub(super) fn receive(
             descriptors.extend(rights);
         }
     }
-    bytes.extend_from_slice(chunk.get(..received.bytes).unwrap_or_default());
+    arrived.extend(chunk.get(..received.bytes).unwrap_or_default());
     Ok(received.bytes)
 }
 
@@ -93,6 +109,8 @@ mod tests {
     use std::io::Read;
     use std::os::fd::AsFd;
 
+    use weir_protocol::frame::{self, Frame};
+
     use super::*;
 
     #[test]
@@ -100,13 +118,13 @@ mod tests {
         let (one, other) = UnixStream::pair().unwrap();
         let (mut reader, writer) = io::pipe().unwrap();
         let three = [writer.as_fd(), one.as_fd(), one.as_fd()];
-        send(&one, b"frame", &three).unwrap();
+        send(&one, &frame::control(b"it").unwrap(), &three).unwrap();
         assert!(send(&one, b"frame", &[one.as_fd(); 4]).is_err());
         drop(writer);
 
-        let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
-        assert_eq!(receive(&other, Patience::Wait, &mut bytes, &mut descriptors).unwrap(), 5);
-        assert_eq!((bytes.as_slice(), descriptors.len()), (&b"frame"[..], 3));
+        let (mut bytes, mut descriptors) = (Deframer::default(), Vec::new());
+        assert_eq!(receive(&other, Patience::Wait, &mut bytes, &mut descriptors).unwrap(), 7);
+        assert_eq!((bytes.take(), descriptors.len()), (Ok(Some(Frame::Control(b"it"))), 3));
         io::PipeWriter::from(descriptors.remove(0)).write_all(b"through").unwrap();
         drop(descriptors);
         let mut told = String::new();
@@ -122,13 +140,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_the_socket_at_once_arrives_whole() {
         let (one, other) = UnixStream::pair().unwrap();
-        let sent: Vec<u8> = (0..=u8::MAX).cycle().take(3 << 20).collect();
-        let expect = sent.clone();
+        let payload: Vec<u8> = (0..=u8::MAX).cycle().take(3 << 20).collect();
+        let sent = frame::control(&payload).unwrap();
         let sender = std::thread::spawn(move || send(&one, &sent, &[io::stderr().as_fd()]).unwrap());
-        let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+        let (mut bytes, mut descriptors) = (Deframer::default(), Vec::new());
         while receive(&other, Patience::Wait, &mut bytes, &mut descriptors).unwrap() > 0 {}
         sender.join().unwrap();
-        assert!(bytes == expect);
+        assert!(bytes.take() == Ok(Some(Frame::Control(&payload))));
         assert_eq!(descriptors.len(), 1);
     }
 }

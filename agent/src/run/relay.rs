@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ impl Relay {
         let mut relay = Self {
             terminal: CallerTerminal::new(),
             master: Some(master.into()),
-            output: output()?,
+            output: writer(stdout())?,
             keys: Passage::default(),
             screen: Passage::default(),
             stage: Stage::Running,
@@ -196,13 +196,14 @@ impl Relay {
     }
 }
 
-/// Standard output, in a way that a write of more than fits does not wait: opened once more, for its flags are shared with the caller.
-/// Where it cannot be opened again a write may wait, which only delays signals.
-fn output() -> io::Result<File> {
-    let same = File::from(stdout().try_clone_to_owned()?);
+/// Standard output or error, in a way that a write of more than fits does not wait: opened once more, for its flags are shared with the
+/// caller. Where it cannot be opened again a write may wait, which only delays signals.
+pub(super) fn writer(stream: BorrowedFd<'static>) -> io::Result<File> {
+    let same = File::from(stream.try_clone_to_owned()?);
     if same.is_terminal() || same.metadata()?.file_type().is_fifo() {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        if let Ok(again) = rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()) {
+        let name = format!("/proc/self/fd/{}", stream.as_raw_fd());
+        if let Ok(again) = rustix::fs::open(name, flags, Mode::empty()) {
             return Ok(again.into());
         }
     }
@@ -211,7 +212,7 @@ fn output() -> io::Result<File> {
 
 /// What became of a read or a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Moved,
     /// It would wait.
     Later,
@@ -255,7 +256,7 @@ impl Passage {
     }
 }
 
-fn step(outcome: &io::Result<usize>) -> Step {
+pub(super) fn step(outcome: &io::Result<usize>) -> Step {
     match outcome {
         Ok(0) => Step::Ended,
         Ok(_) => Step::Moved,

@@ -9,8 +9,6 @@ use rustix::io::fcntl_getfd;
 use rustix::stdio::{stderr, stdin, stdout};
 use weir_protocol::method::process::Stdio;
 
-use super::terminal;
-
 /// Whether the command gets a terminal of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tty {
@@ -54,8 +52,7 @@ impl Wiring {
         if !self.has_terminal {
             return Stdio::Descriptors { open: self.own };
         }
-        let size = terminal::size();
-        Stdio::Terminal { size: [size.ws_row, size.ws_col], own: self.own }
+        Stdio::Terminal { size: super::terminal_size(), own: self.own }
     }
 
     pub(super) fn has_terminal(&self) -> bool {

@@ -60,6 +60,7 @@ impl Place {
         command
             .current_dir(self.dir.path().join("project"))
             .env("HOME", self.path("home"))
+            .env("WEIR_SERVER", "none")
             .env_remove("WEIR_HOME")
             .env_remove("TMPDIR");
         command

@@ -1,4 +1,4 @@
-//! `weir` beside an exec-server: the real one, or one that plays and confines nothing.
+//! `weir` with an exec-server: the real one beside it, one that runs already, or one that plays and confines nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,12 +6,14 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use weir_tests::skip;
 
+use super::daemon::Daemon;
 use super::place::{Place, weir};
 
 /// A `weir` and the place in which it runs.
 pub(crate) struct Runner {
     pub(crate) place: Place,
     weir: PathBuf,
+    daemon: Option<Daemon>,
 }
 
 impl Runner {
@@ -27,7 +29,7 @@ impl Runner {
             std::fs::copy(env!("CARGO_BIN_EXE_weir"), &copy).unwrap();
         }
         place.write("log", "");
-        Self { place, weir: copy }
+        Self { place, weir: copy, daemon: None }
     }
 
     /// Beside the real one; none where this host can confine nothing.
@@ -35,21 +37,37 @@ impl Runner {
         let place = Place::new();
         let found = place.run(&["doctor"]);
         if found.status.code() == Some(0) {
-            return Some(Self { place, weir: weir() });
+            return Some(Self { place, weir: weir(), daemon: None });
         }
         skip(&format!("run::{test}"), "this host confines no command");
         None
     }
 
-    /// Both, for what must be the same with both.
+    /// With one that runs already.
+    fn served(real: &Self) -> Self {
+        let place = Place::new();
+        let daemon = Daemon::start(place.dir.path());
+        Self { place, weir: real.weir.clone(), daemon: Some(daemon) }
+    }
+
+    /// All, for what must be the same with all.
     pub(crate) fn each(test: &str) -> Vec<Self> {
-        std::iter::once(Self::fake()).chain(Self::real(test)).collect()
+        let real = Self::real(test);
+        let served = real.as_ref().map(Self::served);
+        std::iter::once(Self::fake()).chain(real).chain(served).collect()
+    }
+
+    fn server(&self) -> &str {
+        self.daemon.as_ref().map_or("none", Daemon::path)
     }
 
     /// `weir run` with `options` and the words of a command.
     pub(crate) fn command(&self, options: &[&str], command: &[&str]) -> Command {
         let mut out = self.place.command(self.weir.to_str().unwrap());
-        out.arg("run").args(options).args(command).env("FAKE_LOG", self.place.path("log"));
+        out.args(["run", "--server", self.server()])
+            .args(options)
+            .args(command)
+            .env("FAKE_LOG", self.place.path("log"));
         out
     }
 
@@ -59,7 +77,7 @@ impl Runner {
 
     /// As a line for a shell.
     pub(crate) fn line(&self, arguments: &str) -> String {
-        format!("'{}' run {arguments}", self.weir.display())
+        format!("'{}' run --server '{}' {arguments}", self.weir.display(), self.server())
     }
 
     /// What the server of the tests was sent.

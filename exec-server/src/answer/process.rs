@@ -17,6 +17,8 @@ pub struct Startable {
     pub launch: Launch,
     /// Milliseconds until the command is ended.
     pub limit_ms: Option<u64>,
+    /// Bytes of output, standard output and standard error together, beyond which the command is ended.
+    pub limit_bytes: Option<u64>,
     /// What should be said about the documents and the profile.
     pub remarks: Vec<String>,
 }
@@ -50,6 +52,7 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
     }
     let wall = policy.resources().limit(Resource::WallTime).map(|limit| limit.value);
     let limit_ms = [wall, start.timeout_ms].into_iter().flatten().min();
+    let limit_bytes = output_limit(&policy, &start.stdio)?;
     let (stdio, size) = sources(&start.stdio);
     let launch = Launch {
         cwd: choice.standpoint.cwd.clone(),
@@ -62,7 +65,24 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
         standpoint: choice.standpoint,
         image: Image::Command,
     };
-    Ok(Startable { launch, limit_ms, remarks })
+    Ok(Startable { launch, limit_ms, limit_bytes, remarks })
+}
+
+/// Only output that the server carries can be counted.
+fn output_limit(policy: &Policy, stdio: &Stdio) -> Result<Option<u64>, Error> {
+    match (policy.resources().limit(Resource::Output), stdio) {
+        (None, _) => Ok(None),
+        (Some(limit), Stdio::Pipes { .. } | Stdio::Carried { .. }) => Ok(Some(limit.value)),
+        (Some(limit), Stdio::Descriptors { .. } | Stdio::Terminal { .. }) => Err(Error {
+            code: code::UNENFORCEABLE,
+            message: format!(
+                "the profile `{}` cannot be enforced: {}: the output is passed to the caller itself, so it cannot be counted; use \
+                 `wall_time` or `file_size`, or let the server carry the output",
+                policy.profile(),
+                limit.origin
+            ),
+        }),
+    }
 }
 
 fn question(message: String) -> Error {

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::process::{DumpableBehavior, Signal};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -41,17 +42,18 @@ pub(crate) enum PeerError {
     Elsewhere,
 }
 
-/// The process that connected, for the record: its number may be another's by now.
+/// The process that connected, for the record: its number may be another's by now. None for one outside of this PID namespace.
 pub(crate) fn process_of(connection: BorrowedFd<'_>) -> Option<i32> {
-    let found = rustix::net::sockopt::socket_peercred(connection).ok()?;
-    Some(found.pid.as_raw_nonzero().get())
+    let found = getsockopt(&connection, PeerCredentials).ok()?;
+    Some(found.pid()).filter(|pid| *pid > 0)
 }
 
 impl Peer {
     /// Who made this connection (`SO_PEERCRED`, unix(7)).
     pub(crate) fn of(connection: BorrowedFd<'_>) -> Result<Self, PeerError> {
-        let found = rustix::net::sockopt::socket_peercred(connection).map_err(io::Error::from)?;
-        let (uid, gid) = (found.uid.as_raw(), found.gid.as_raw());
+        // rustix takes the number 0 of a process outside of this PID namespace for an error.
+        let found = getsockopt(&connection, PeerCredentials).map_err(io::Error::from)?;
+        let (uid, gid) = (found.uid(), found.gid());
         if [uid, gid].contains(&OVERFLOW_UID) && uid != rustix::process::getuid().as_raw() {
             return Err(PeerError::Elsewhere);
         }

@@ -78,6 +78,17 @@ impl Carried {
         while !self.journal.borrow().has_ended() && changed.changed().await.is_ok() {}
     }
 
+    /// Waits until more than `known` bytes were written; false when there will be no more.
+    pub(super) async fn grows(&self, known: u64) -> bool {
+        let mut changed = self.changed.subscribe();
+        while self.written() <= known {
+            if self.journal.borrow().has_ended() || changed.changed().await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Reads to the end. A terminal whose other side is closed everywhere answers EIO (pty(7)).
     pub(super) async fn pump(self: Rc<Self>, source: AsyncFd<OwnedFd>, spill: Rc<Spill>) {
         let mut changed = self.changed.subscribe();
@@ -130,8 +141,8 @@ impl Carried {
                     at += bytes.len() as u64;
                 }
                 Found::Gap(end) => {
+                    // Not through the outbox, where the bytes behind it would overtake it.
                     let event = Event::Gap(Gap { id, stream: self.stream, from: at, to: end });
-                    // In its place among the bytes.
                     to.say(&Notification { jsonrpc: JSON_RPC.to_owned(), event }, &[]).await?;
                     at = end;
                 }
@@ -193,6 +204,11 @@ impl Input {
         self.waiting.borrow_mut().push_back(Bytes::copy_from_slice(bytes));
         self.changed.send_replace(());
         Ok(())
+    }
+
+    /// Where it goes on, unless it has ended.
+    pub(super) fn next(&self) -> Option<u64> {
+        (!self.has_ended.get()).then(|| self.received.get())
     }
 
     pub(super) fn end(&self) {

@@ -155,7 +155,7 @@ pub(super) async fn start(
     passed: Vec<OwnedFd>,
 ) -> Result<(Rc<Command>, Option<OwnedFd>), Error> {
     let Circumstances { id, launcher, spill, nothing } = around;
-    let Startable { launch, limit_ms, .. } = startable;
+    let Startable { launch, limit_ms, limit_bytes, .. } = startable;
     let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
     let (passed, mut ends) = connect(&start.stdio, passed, &nothing).map_err(failed)?;
     let with: Vec<BorrowedFd<'_>> = passed.iter().map(OwnedFd::as_fd).collect();
@@ -198,6 +198,9 @@ pub(super) async fn start(
     tokio::task::spawn_local(Rc::clone(&command).attend(incoming));
     if let Some(limit_ms) = limit_ms {
         tokio::task::spawn_local(Rc::clone(&command).limit(limit_ms));
+    }
+    if let Some(limit_bytes) = limit_bytes {
+        tokio::task::spawn_local(Rc::clone(&command).limit_output(limit_bytes));
     }
     Ok((command, to_client))
 }
@@ -272,6 +275,25 @@ impl Command {
     /// Ends the command because the server stops.
     pub(super) async fn stop(self: Rc<Self>) {
         self.end_for(End::ServerStopping).await;
+    }
+
+    /// Ends the command when it has written too much. Nothing of it is dropped for that.
+    async fn limit_output(self: Rc<Self>, limit_bytes: u64) {
+        let mut known = [0, 0];
+        let mut grow = [true, true];
+        loop {
+            let [out, err] = &self.streams;
+            grow = tokio::select! {
+                grows = grows(out, known[0]), if grow[0] => [grows, grow[1]],
+                grows = grows(err, known[1]), if grow[1] => [grow[0], grows],
+                else => return,
+            };
+            known =
+                self.streams.each_ref().map(|stream| stream.as_ref().map_or(0, |stream| stream.written()));
+            if known.iter().sum::<u64>() > limit_bytes {
+                return self.end_for(End::Output { limit_bytes }).await;
+            }
+        }
     }
 
     async fn end_for(&self, end: End) {
@@ -383,11 +405,21 @@ impl Command {
             written: [written(0), written(1)],
             owned: self.owner.get().is_some(),
             terminal: self.terminal.borrow().is_some(),
+            carried: self.streams.iter().any(Option::is_some),
+            when_left: self.output.when_left,
             exited: self.exited.borrow().clone(),
         }
     }
 
     pub(super) const fn pid(&self) -> i32 {
         self.pid
+    }
+}
+
+/// Whether a stream grows beyond what is known of it.
+async fn grows(stream: &Option<Rc<Carried>>, known: u64) -> bool {
+    match stream {
+        Some(stream) => stream.grows(known).await,
+        None => false,
     }
 }

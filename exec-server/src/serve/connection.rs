@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
 use weir_protocol::frame::{Credit, Frame, MAX_CONTROL_BYTES, MAX_DATA_BYTES, Place, Stream};
@@ -296,11 +296,11 @@ impl Connection {
         server.add(&command);
         let started =
             Started { id: command.id, pid: command.pid(), enforcement: command.enforcement.clone() };
-        let answered = self.outbox.answer(response(Some(id), value(started)), terminal).await;
         let attach = Attach { id: command.id, from: [0, 0], credit: start.output.credit, role: Role::Owner };
-        self.begin(&attach, &command);
-        if answered.is_err() {
-            self.leave_command(&command);
+        // Before anything is waited for: when this connection goes now, it leaves the command.
+        self.take(&attach, [0, 0], &command);
+        if let Ok(said) = self.outbox.answer_first(response(Some(id), value(started)), terminal).await {
+            self.begin([0, 0], &command, said);
         }
         Ok(())
     }
@@ -378,43 +378,49 @@ impl Connection {
         if self.attachments.borrow().contains_key(&attach.id) {
             return self.answer(id, Err(state("this connection is attached already"))).await;
         }
+        let from = starts(&command, attach);
+        // From here on nobody else's input counts.
+        self.take(attach, from, &command);
+        let takes_input = attach.role == Role::Owner && !command.has_ended();
         let attached = Attached {
             listed: command.listed(),
             enforcement: command.enforcement.clone(),
-            from: starts(&command, attach),
+            from,
+            input: command.input().filter(|_| takes_input).and_then(|input| input.next()),
         };
-        self.answer(id, value(attached)).await?;
-        self.begin(attach, &command);
+        let said = self.outbox.answer_first(response(Some(id), value(attached)), None).await;
+        self.begin(from, &command, said.map_err(|_| WireError::Gone)?);
         Ok(())
     }
 
-    /// From here on the client hears of the command and reads its streams.
-    fn begin(self: &Rc<Self>, attach: &Attach, command: &Rc<Command>) {
-        let from = starts(command, attach);
+    /// From here on this connection's end is the command's business, and its credit counts.
+    fn take(&self, attach: &Attach, from: [u64; 2], command: &Rc<Command>) {
         let limits = from.map(|from| watch::Sender::new(from.saturating_add(attach.credit)));
         if attach.role == Role::Owner {
             command.set_owner(Some(self.number));
         }
-        command.add_hearer(self.number, self.outbox.clone());
-        let mut tasks = self.tasks.borrow_mut();
-        let mut sending = Vec::new();
-        for ((stream, from), limit) in command.streams().iter().zip(from).zip(&limits) {
-            if let Some(stream) = stream {
-                let wire = Rc::clone(&self.wire);
-                let receiver = limit.subscribe();
-                sending.push(Rc::clone(stream).send(wire, (command.id, from), receiver));
-            }
-        }
-        if let (Some(input), Role::Owner) = (command.input(), attach.role) {
-            let grant = Rc::clone(input).grant(Rc::clone(&self.wire), command.id);
-            tasks.spawn_local(async move { drop(grant.await) });
-        }
         let attachment = Attachment { command: Rc::clone(command), limits, role: attach.role };
         self.attachments.borrow_mut().insert(command.id, attachment);
         self.attached.send_modify(|attached| *attached += 1);
+    }
+
+    /// From here on the client hears of the command, and reads its streams as soon as it has heard what was `said` before.
+    fn begin(self: &Rc<Self>, from: [u64; 2], command: &Rc<Command>, said: oneshot::Receiver<()>) {
+        command.add_hearer(self.number, self.outbox.clone());
+        let attachments = self.attachments.borrow();
+        let Some(attachment) = attachments.get(&command.id) else { return };
+        let mut sending = Vec::new();
+        for ((stream, from), limit) in command.streams().iter().zip(from).zip(&attachment.limits) {
+            if let Some(stream) = stream {
+                let at = (command.id, from);
+                sending.push(Rc::clone(stream).send(Rc::clone(&self.wire), at, limit.subscribe()));
+            }
+        }
+        let input = command.input().filter(|_| attachment.role == Role::Owner);
+        let granting = input.map(|input| Rc::clone(input).grant(Rc::clone(&self.wire), command.id));
         let (this, command) = (Rc::clone(self), Rc::clone(command));
-        tasks.spawn_local(async move {
-            if this.follow(&command, sending).await.is_ok() {
+        self.tasks.borrow_mut().spawn_local(async move {
+            if said.await.is_ok() && this.follow(&command, sending, granting).await.is_ok() {
                 this.finished(&command);
             }
         });
@@ -425,8 +431,10 @@ impl Connection {
         &self,
         command: &Command,
         sending: Vec<impl Future<Output = Result<(), OutboxError>> + 'static>,
+        granting: Option<impl Future<Output = Result<(), OutboxError>> + 'static>,
     ) -> Result<(), OutboxError> {
-        let mut streams = JoinSet::new();
+        let (mut streams, mut grants) = (JoinSet::new(), JoinSet::new());
+        granting.into_iter().for_each(|granting| drop(grants.spawn_local(granting)));
         let carried = !sending.is_empty();
         for sending in sending {
             streams.spawn_local(sending);

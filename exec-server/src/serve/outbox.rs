@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use weir_protocol::method::process::{Event, Notification};
 use weir_protocol::method::{JSON_RPC, Response};
 
@@ -31,7 +31,7 @@ pub(super) enum OutboxError {
 
 #[derive(Debug)]
 enum Message {
-    Answer(Response, Option<OwnedFd>),
+    Answer(Response, Option<OwnedFd>, Option<oneshot::Sender<()>>),
     Event(Notification),
 }
 
@@ -54,7 +54,19 @@ impl Outbox {
         response: Response,
         descriptor: Option<OwnedFd>,
     ) -> Result<(), OutboxError> {
-        self.0.send(Message::Answer(response, descriptor)).await.map_err(|_| OutboxError::Gone)
+        self.0.send(Message::Answer(response, descriptor, None)).await.map_err(|_| OutboxError::Gone)
+    }
+
+    /// Says something that bytes of streams must not overtake; the receiver hears when it has been said.
+    pub(super) async fn answer_first(
+        &self,
+        response: Response,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<oneshot::Receiver<()>, OutboxError> {
+        let (told, said) = oneshot::channel();
+        let message = Message::Answer(response, descriptor, Some(told));
+        self.0.send(message).await.map_err(|_| OutboxError::Gone)?;
+        Ok(said)
     }
 
     pub(super) async fn event(&self, event: Event) -> Result<(), OutboxError> {
@@ -63,7 +75,7 @@ impl Outbox {
 
     /// Says something without waiting; a client that reads nothing misses it.
     pub(super) fn answer_now(&self, response: Response) {
-        let _ = self.0.try_send(Message::Answer(response, None));
+        let _ = self.0.try_send(Message::Answer(response, None, None));
     }
 
     /// Says something without waiting; a client that reads nothing misses it.
@@ -81,9 +93,11 @@ impl Queue {
     pub(super) async fn deliver(mut self, wire: Rc<Wire>) -> Result<(), WireError> {
         while let Some(message) = self.0.recv().await {
             match message {
-                Message::Answer(response, descriptor) => {
+                Message::Answer(response, descriptor, told) => {
                     let with: Vec<BorrowedFd<'_>> = descriptor.iter().map(OwnedFd::as_fd).collect();
                     wire.say(&response, &with).await?;
+                    // Nobody need wait for it.
+                    let _ = told.map(|told| told.send(()));
                 }
                 Message::Event(event) => wire.say(&event, &[]).await?,
             }

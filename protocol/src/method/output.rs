@@ -140,6 +140,9 @@ pub struct Attached {
     pub enforcement: Enforcement,
     /// Offsets at which standard output and standard error begin: `from`, or the first that is still kept.
     pub from: [u64; 2],
+    /// Offset at which standard input goes on: bytes that the server has of it. Absent where none is to be sent.
+    #[serde(default)]
+    pub input: Option<u64>,
 }
 
 /// One command of `process/list`.
@@ -163,6 +166,12 @@ pub struct Listed {
     pub owned: bool,
     /// Whether it has a terminal of the server's.
     pub terminal: bool,
+    /// Whether the server carries its output: what it does not carry, nobody can attach to.
+    #[serde(default)]
+    pub carried: bool,
+    /// What becomes of it when its client goes.
+    #[serde(default)]
+    pub when_left: WhenLeft,
     /// How it ended, if it has.
     pub exited: Option<Exited>,
 }

@@ -249,6 +249,11 @@ pub enum End {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
+    /// It and all it started wrote more than the profile's limit; what was written has been kept.
+    Output {
+        /// The limit, in bytes, of standard output and standard error together.
+        limit_bytes: u64,
+    },
     /// The server stopped, and ended it for that.
     ServerStopping,
     /// The sandbox was ended from outside: the client went, or the launcher or init died.

@@ -18,7 +18,7 @@ pub(super) struct Limits {
     pub(super) group: Option<Group>,
 }
 
-/// All limits. Wall time is the server's to hold.
+/// All limits. Wall time and output are the server's to hold.
 pub(super) fn compile(compiler: &mut Compiler<'_>) -> Limits {
     let mut out = Limits::default();
     out.processes.push(ProcessLimit { kind: LimitKind::Core, value: NO_CORE });
@@ -28,11 +28,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>) -> Limits {
         let kind = match resource {
             Resource::OpenFiles => Some(LimitKind::OpenFiles),
             Resource::FileSize => Some(LimitKind::FileSize),
-            Resource::WallTime => None,
-            Resource::Output => {
-                compiler.lacks.push(Lack::OutputLimit { rule: limit.origin });
-                None
-            }
+            Resource::WallTime | Resource::Output => None,
             Resource::Memory => of_the_tree(
                 compiler,
                 &mut out,

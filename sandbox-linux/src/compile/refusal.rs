@@ -185,14 +185,6 @@ pub enum Lack {
         /// The limit.
         limit: Origin,
     },
-    /// A limit that can only be held where Weir carries the output.
-    #[error(
-        "{rule}: the output is passed to the caller itself, so it cannot be counted; use `wall_time` or `file_size`"
-    )]
-    OutputLimit {
-        /// The rule.
-        rule: Origin,
-    },
     /// A rule in a place that the sandbox makes for itself.
     #[error(
         "{rule}: {path} cannot be granted by itself; grant /proc, which holds the sandbox's own processes only"

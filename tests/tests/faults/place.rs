@@ -172,6 +172,7 @@ impl Place {
     fn prepared(&self, mut command: Command) -> Command {
         let root = self.dir.path();
         command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", root.join("home"));
+        command.env("WEIR_SERVER", "none");
         command.env("WEIR_HOME", root.join("weir")).current_dir(root.join("project")).stdin(Stdio::null());
         command
     }

@@ -3,5 +3,4 @@
 #![cfg(target_os = "linux")]
 
 mod bystander;
-mod kin;
 mod struck;

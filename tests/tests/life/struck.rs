@@ -7,9 +7,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use weir_tests::sandbox::kin::{self, Process};
 use weir_tests::sandbox::{Way, World, programs};
-
-use super::kin::{self, Process};
 
 /// Rounds in each way, where nothing else is asked for: each of the four is struck as often.
 const ROUNDS: u64 = 24;

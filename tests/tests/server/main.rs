@@ -10,6 +10,9 @@
 mod contexts;
 mod files;
 mod hostile;
+mod killed;
+mod limits;
+mod order;
 mod peer;
 mod soak;
 mod users;

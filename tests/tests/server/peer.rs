@@ -53,6 +53,27 @@ impl Server {
         Self::spawn(command, socket)
     }
 
+    /// Starts one in a PID namespace of its own, which no client is in; none where there is no such namespace to be had.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub(crate) fn start_enclosed(world: &World) -> Option<Self> {
+        let enclosed = |program: &Path| {
+            let mut command = world.command("unshare");
+            command.args(["--pid", "--fork", "--kill-child"]).arg(program);
+            command
+        };
+        let tried = enclosed(Path::new("true")).status();
+        if !tried.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let socket = world.at("server.sock");
+        let mut command = enclosed(&programs().weir.with_file_name("weir-exec-server"));
+        command.arg("--listen").arg(&socket).arg("--state").arg(world.at("state"));
+        command.args(["--server-user", "nobody"]);
+        Some(Self::spawn(command, socket))
+    }
+
     fn spawn(mut command: Command, socket: PathBuf) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("a server");
         let mut log = BufReader::new(child.stderr.take().expect("its log"));
@@ -79,7 +100,7 @@ impl Server {
 
     /// Every process that descends from it.
     pub(crate) fn descendants(&self) -> Vec<i32> {
-        let mut found = vec![i32::try_from(self.child.id()).expect("a process's number")];
+        let mut found = vec![self.pid()];
         let mut at = 0;
         while let Some(parent) = found.get(at) {
             let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
@@ -90,6 +111,11 @@ impl Server {
             at += 1;
         }
         found.split_off(1)
+    }
+
+    /// The process that was started.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process number")
     }
 
     /// A client that has said hello.

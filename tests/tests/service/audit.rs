@@ -139,3 +139,28 @@ fn the_parts_that_read_clients_do_not_have_the_log() {
     // The control: the launcher has it.
     assert_eq!((free.as_slice(), has_log(server.pid())), (&[true][..], true));
 }
+
+/// A log that has grown is set aside before the next record, stays readable by name, and its successor is nobody else's either.
+#[test]
+fn a_log_that_has_grown_is_set_aside() {
+    let place = Place::new();
+    let log = place.at("grown.jsonl");
+    let server = place.serve(&["--audit", log.to_str().unwrap()]);
+    server.client(ALICE);
+    // A hole: the size is what counts.
+    let file = fs::File::options().append(true).open(&log).unwrap();
+    file.set_len(weir_protocol::audit::FILE_BYTES).unwrap();
+    // This record is the last one there, and those of what follows are the first ones in the next.
+    let mut client = server.client(ALICE);
+    client.run(&start(&place.world(ALICE), &["true"]));
+    let aside = place.at("grown.jsonl.1");
+    assert!(fs::metadata(&aside).unwrap().len() > weir_protocol::audit::FILE_BYTES);
+    let text = fs::read_to_string(&log).unwrap();
+    let found: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found.iter().map(|record| &record["action"]).collect::<Vec<_>>(), ["start", "end"]);
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+    // What was set aside is read before it; the hole is one line that is no record.
+    let (code, all) = audit(&[], &log);
+    let actions: Vec<&str> = all.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    assert_eq!((code, actions), (0, vec!["admit", "admit", "start", "end"]), "{all}");
+}

@@ -46,7 +46,7 @@ pub(in crate::cli) fn milliseconds(text: &str) -> Result<u64, DurationError> {
 }
 
 /// A duration as it would be written.
-pub(super) fn text(mut milliseconds: u64) -> String {
+pub(in super::super) fn text(mut milliseconds: u64) -> String {
     let mut out = String::new();
     for (unit, unit_ms) in UNITS {
         let count = milliseconds / unit_ms;

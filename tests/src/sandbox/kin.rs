@@ -1,16 +1,21 @@
-//! The processes of one run: found by a mark in their arguments or environment, and by whose children they are.
+//! The processes of one run: found by a mark in their arguments or environment, and by whose children they are. Ended by handle, so that
+//! no other process is ever meant.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The variable that carries the mark to processes whose arguments do not hold it.
-pub(crate) const VARIABLE: &str = "WEIR_TEST_MARK";
+pub const VARIABLE: &str = "WEIR_TEST_MARK";
 
 /// A process, told from all others by when it was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Process {
-    pub(crate) pid: i32,
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
     started: u64,
 }
 
@@ -33,7 +38,7 @@ fn stat(pid: i32) -> Option<Stat> {
 
 /// Every process that lives, with its parent.
 fn all() -> Vec<(Process, i32)> {
-    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(|pid| {
         let found = stat(pid)?;
@@ -51,13 +56,15 @@ fn bears(pid: i32, mark: &str) -> bool {
 }
 
 /// What lives of a run: whatever bears its mark, and of those known before who is still there.
-pub(crate) fn living(mark: &str, known: &BTreeSet<Process>) -> BTreeSet<Process> {
+#[must_use]
+pub fn living(mark: &str, known: &BTreeSet<Process>) -> BTreeSet<Process> {
     let all = all().into_iter().map(|(process, _)| process);
     all.filter(|process| known.contains(process) || bears(process.pid, mark)).collect()
 }
 
 /// A process and all that descends from it.
-pub(crate) fn family(root: i32) -> BTreeSet<Process> {
+#[must_use]
+pub fn family(root: i32) -> BTreeSet<Process> {
     let all = all();
     let mut found: BTreeSet<Process> =
         all.iter().map(|(one, _)| *one).filter(|one| one.pid == root).collect();
@@ -72,7 +79,8 @@ pub(crate) fn family(root: i32) -> BTreeSet<Process> {
 }
 
 /// The children of a process that live, the oldest first.
-pub(crate) fn children(of: i32) -> Vec<Process> {
+#[must_use]
+pub fn children(of: i32) -> Vec<Process> {
     let mut found: Vec<Process> =
         all().into_iter().filter(|(_, parent)| *parent == of).map(|(one, _)| one).collect();
     found.sort_by_key(|one| (one.started, one.pid));
@@ -80,50 +88,47 @@ pub(crate) fn children(of: i32) -> Vec<Process> {
 }
 
 /// What a process was started as; empty where that cannot be seen.
-pub(crate) fn arguments(pid: i32) -> String {
+#[must_use]
+pub fn arguments(pid: i32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&words).replace('\0', " ")
 }
 
 /// Whether a process is the first of a PID namespace.
-pub(crate) fn has_own_pids(pid: i32) -> bool {
+#[must_use]
+pub fn has_own_pids(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     numbers.is_some_and(|numbers| numbers.split_whitespace().skip(1).last() == Some("1"))
 }
 
 fn handle(process: Process) -> Option<OwnedFd> {
-    // SAFETY: makes a descriptor.
-    let handle = unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) };
-    let handle = i32::try_from(handle).ok().filter(|handle| *handle >= 0)?;
-    // SAFETY: the kernel just made it.
-    let handle = unsafe { OwnedFd::from_raw_fd(handle) };
+    let handle = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
     // The number may have been given away since it was seen.
     (stat(process.pid)?.started == process.started).then_some(handle)
 }
 
 /// Ends exactly this process.
-pub(crate) fn kill(process: Process) {
-    let Some(handle) = handle(process) else { return };
-    let none = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: a descriptor that is open, and no further information.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), libc::SIGKILL, none, 0) };
+pub fn kill(process: Process) {
+    if let Some(handle) = handle(process) {
+        let _ = pidfd_send_signal(handle, Signal::KILL);
+    }
 }
 
 /// Waits for the end of all of these, for at most so many ticks of a millisecond; how many passed. Time in which nobody was served, for
 /// the machine had other work, is no tick.
-pub(crate) fn wait_for_ends(processes: &BTreeSet<Process>, most_ticks: u32) -> u32 {
+#[must_use]
+pub fn wait_for_ends(processes: &BTreeSet<Process>, most_ticks: u32) -> u32 {
+    const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
     let mut handles: Vec<OwnedFd> = processes.iter().copied().filter_map(handle).collect();
     let mut ticks = 0;
     while !handles.is_empty() && ticks < most_ticks {
-        let watched =
-            |handle: &OwnedFd| libc::pollfd { fd: handle.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let mut entries: Vec<libc::pollfd> = handles.iter().map(watched).collect();
-        let count = libc::nfds_t::try_from(entries.len()).unwrap_or(0);
-        // SAFETY: as many valid entries.
-        let ready = unsafe { libc::poll(entries.as_mut_ptr(), count, 1) };
+        let mut entries: Vec<PollFd<'_>> =
+            handles.iter().map(|handle| PollFd::new(handle, PollFlags::IN)).collect();
+        let ready = poll(&mut entries, Some(&TICK)).unwrap_or(0);
         ticks += u32::from(ready == 0);
-        let mut lives = entries.iter().map(|entry| entry.revents == 0);
+        let lives: Vec<bool> = entries.iter().map(|entry| entry.revents().is_empty()).collect();
+        let mut lives = lives.into_iter();
         handles.retain(|_| lives.next() == Some(true));
     }
     ticks

@@ -1,0 +1,132 @@
+//! `weir ps`: the commands that a server keeps.
+
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use weir_protocol::method::output::{List, Listed};
+use weir_protocol::method::process::End;
+
+use super::super::run::duration;
+use super::super::{Exit, output};
+use super::Asking;
+use crate::link::SessionError;
+
+const EXAMPLES: &str = "\
+Examples:
+  weir ps
+  weir ps --json | jq '.commands[] | select(.exited == null) | .id'
+
+Exit codes: 0 done, 2 bad options, 125 Weir failed or no server runs.";
+
+/// Options of `weir ps`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in super::super) struct PsOptions {
+    #[command(flatten)]
+    asking: Asking,
+}
+
+pub(in super::super) fn ps(options: &PsOptions) -> Exit {
+    options.asking.end(list(&options.asking))
+}
+
+fn list(asking: &Asking) -> Result<Exit, SessionError> {
+    let commands = asking.session()?.list()?;
+    if asking.json {
+        return Ok(output::json(&List { commands }));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    Ok(output::text(&table(&commands, now_ms)))
+}
+
+const HEAD: [&str; 6] = ["ID", "PROFILE", "AGE", "STATE", "WRITTEN", "COMMAND"];
+
+/// The command comes last, however long it is.
+fn table(commands: &[Listed], now_ms: u64) -> String {
+    let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned))
+        .chain(commands.iter().map(|listed| row(listed, now_ms)))
+        .collect();
+    let mut widths = [0; 6];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn row(listed: &Listed, now_ms: u64) -> [String; 6] {
+    let age_s = now_ms.saturating_sub(listed.started_ms) / 1000;
+    let [output, error] = listed.written;
+    let written = if listed.carried { (output + error).to_string() } else { "-".to_owned() };
+    let argv: Vec<_> = listed.argv.iter().map(|argument| argument.to_string()).collect();
+    [
+        listed.id.to_string(),
+        listed.profile.clone(),
+        duration::text(age_s * 1000),
+        state(listed),
+        written,
+        argv.join(" "),
+    ]
+}
+
+fn state(listed: &Listed) -> String {
+    match (listed.exited.as_ref().map(|exited| exited.end), listed.owned) {
+        (None, true) => "attached".to_owned(),
+        (None, false) => "running".to_owned(),
+        (Some(End::Exited { code }), _) => format!("exit {code}"),
+        (Some(End::Signalled { signal }), _) => format!("signal {signal}"),
+        (Some(End::TimedOut { .. }), _) => "timed out".to_owned(),
+        (Some(End::Memory { .. }), _) => "memory".to_owned(),
+        (Some(End::Output { .. }), _) => "output".to_owned(),
+        (Some(End::ServerStopping), _) => "server stopped".to_owned(),
+        (Some(End::Cancelled), _) => "cancelled".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_protocol::ByteString;
+    use weir_protocol::method::process::{Exited, Usage};
+
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_line_for_each_command() {
+        let listed = |id, exited, carried| Listed {
+            id,
+            pid: 7,
+            argv: vec!["sh".into(), ByteString(b"a\nb".to_vec())],
+            profile: ":workspace".to_owned(),
+            digest: "0".repeat(64).parse().unwrap(),
+            started_ms: 1000,
+            written: [10, 5],
+            owned: id == 1,
+            terminal: false,
+            carried,
+            when_left: Default::default(),
+            exited,
+        };
+        let end = End::Signalled { signal: 9 };
+        let exited =
+            Exited { id: 2, end, usage: Usage::default(), denials: Vec::new(), new_repositories: Vec::new() };
+        let told = table(&[listed(1, None, true), listed(20, Some(exited), false)], 62_500);
+        let expect = "\
+ID  PROFILE     AGE   STATE     WRITTEN  COMMAND
+1   :workspace  1m1s  attached  15       sh a\\nb
+20  :workspace  1m1s  signal 9  -        sh a\\nb
+";
+        assert_eq!(told, expect);
+    }
+}

@@ -1,0 +1,160 @@
+//! Where a running server is, and whether it may be spoken with.
+//!
+//! A server is asked to run commands and is believed in what it says of them, so who listens must be root or this user: whoever
+//! else made a socket at a place where one was expected gets no word (`SO_PEERCRED`, unix(7): the user at the time of
+//! listen(2)). The command line calls this.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use weir_protocol::method::Call;
+use weir_protocol::method::server::{Hello, VERSION, Welcome};
+
+use super::{Carries, Link, LinkError};
+
+/// Names a socket, or `none`.
+const VARIABLE: &str = "WEIR_SERVER";
+
+/// Below `$XDG_RUNTIME_DIR`: the server of this user.
+const OWN: &str = "weir/exec-server.sock";
+
+/// The system's server.
+const SYSTEM: &str = "/run/weir/exec-server.sock";
+
+/// The word for no server.
+const NONE: &str = "none";
+
+/// Which running server is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Which {
+    /// The one that `$WEIR_SERVER` names, or else this user's, or else the system's where its mode lets this user connect; where
+    /// nothing listens, none.
+    #[default]
+    Found,
+    /// The one at this socket, and no other.
+    At(PathBuf),
+    /// None.
+    None,
+}
+
+/// `none`, or a socket.
+impl From<OsString> for Which {
+    fn from(text: OsString) -> Self {
+        if text == NONE { Self::None } else { Self::At(text.into()) }
+    }
+}
+
+/// Connects to the server that is meant; `None` where it is none, or none runs.
+///
+/// # Errors
+/// [`LinkError`] when one is there and cannot be used. None is used in its place.
+pub fn find(which: &Which) -> Result<Option<Link>, LinkError> {
+    match which {
+        Which::None => Ok(None),
+        Which::At(path) => match connect(path)? {
+            Some(link) => Ok(Some(link)),
+            None => Err(LinkError::NoServer { looked: vec![path.clone()] }),
+        },
+        Which::Found => {
+            let named = set(VARIABLE).is_some();
+            for path in places() {
+                match connect(&path) {
+                    // Nobody has said that this user uses it.
+                    Err(LinkError::Connect { source, .. })
+                        if !named && source.kind() == ErrorKind::PermissionDenied => {}
+                    Ok(None) => {}
+                    found => return found,
+                }
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Connects to the server that is meant.
+///
+/// # Errors
+/// As [`find`], and [`LinkError::NoServer`].
+pub fn reach(which: &Which) -> Result<Link, LinkError> {
+    let looked = match which {
+        Which::None => Vec::new(),
+        Which::At(path) => vec![path.clone()],
+        Which::Found => places(),
+    };
+    find(which)?.ok_or(LinkError::NoServer { looked })
+}
+
+/// The sockets at which a server may listen, best first.
+fn places() -> Vec<PathBuf> {
+    match set(VARIABLE) {
+        Some(none) if none == NONE => Vec::new(),
+        Some(path) => vec![path.into()],
+        None => {
+            let own = set("XDG_RUNTIME_DIR").map(|base| Path::new(&base).join(OWN));
+            own.into_iter().chain([PathBuf::from(SYSTEM)]).collect()
+        }
+    }
+}
+
+fn set(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Connects and agrees on a version; `None` where nothing listens.
+pub(super) fn connect(path: &Path) -> Result<Option<Link>, LinkError> {
+    let socket = match UnixStream::connect(path) {
+        Ok(socket) => socket,
+        Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
+            return Ok(None);
+        }
+        Err(source) => return Err(LinkError::Connect { path: path.to_owned(), source }),
+    };
+    check_peer(&socket, path)?;
+    let mut link = Link::over(socket);
+    let hello =
+        Hello { versions: vec![VERSION], client: concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned() };
+    let unwelcome = |source| LinkError::Unwelcome { path: path.to_owned(), source: Box::new(source) };
+    let welcome: Welcome = link.call(Call::Hello(hello)).map_err(unwelcome)?;
+    if welcome.version != VERSION {
+        let error = serde::de::Error::custom(format!("it chose version {}", welcome.version));
+        return Err(unwelcome(LinkError::Answer(error)));
+    }
+    link.carries = Carries::Streams;
+    link.place = Some(path.to_owned());
+    Ok(Some(link))
+}
+
+#[cfg(target_os = "linux")]
+fn check_peer(socket: &UnixStream, path: &Path) -> Result<(), LinkError> {
+    let failed = |source| LinkError::Connect { path: path.to_owned(), source };
+    // rustix takes the number 0 of a process outside of this PID namespace for an error.
+    let peer = getsockopt(socket, PeerCredentials).map_err(|errno| failed(errno.into()))?;
+    if [0, rustix::process::geteuid().as_raw()].contains(&peer.uid()) {
+        return Ok(());
+    }
+    Err(LinkError::Foreign { path: path.to_owned(), uid: peer.uid() })
+}
+
+/// Where nobody says who listens, nobody is trusted.
+#[cfg(not(target_os = "linux"))]
+fn check_peer(_socket: &UnixStream, path: &Path) -> Result<(), LinkError> {
+    Err(LinkError::Connect { path: path.to_owned(), source: ErrorKind::Unsupported.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_and_a_path_are_told_apart() {
+        let cases =
+            [("none", Which::None), ("./none", Which::At("./none".into())), ("/s", Which::At("/s".into()))];
+        for (text, expect) in cases {
+            assert_eq!(Which::from(OsString::from(text)), expect);
+        }
+    }
+}
