@@ -10,9 +10,11 @@ mod place;
 #[path = "support/screen.rs"]
 mod screen;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use daemon::Daemon;
@@ -20,6 +22,9 @@ use place::{Place, text, weir};
 use screen::Screen;
 use serde_json::Value;
 use weir_tests::skip;
+
+/// A user that is nobody's.
+const OTHER_USER: u32 = 54_321;
 
 /// A server, and the directory from which it is asked.
 struct Served {
@@ -326,20 +331,48 @@ fn a_server_is_found_where_it_is_expected_and_none_is_made_up() {
 }
 
 #[test]
+fn a_server_that_is_not_for_this_user_is_passed_over_unless_it_was_named() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("run::other_user", "only root can be another user");
+    }
+    let Some(served) = Served::new("not_for_this_user") else { return };
+    let open = |path: &str, mode: u32| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    open(served.place.dir.path().to_str().unwrap(), 0o755);
+    let runtime = served.place.path("runtime");
+    fs::create_dir_all(format!("{runtime}/weir")).unwrap();
+    std::os::unix::fs::symlink(served.daemon.path(), format!("{runtime}/weir/exec-server.sock")).unwrap();
+    let ask = |server: &str| {
+        let mut command = served.command(&["ps"]);
+        command.uid(OTHER_USER).gid(OTHER_USER).env("WEIR_SERVER", server).env("XDG_RUNTIME_DIR", &runtime);
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    open(served.daemon.path(), 0o600);
+    let (code, errors) = ask("");
+    assert!(code == Some(125) && errors.contains("no exec-server is running"), "{errors}");
+    let (code, errors) = ask(served.daemon.path());
+    assert!(code == Some(125) && errors.contains("cannot connect to the exec-server at"), "{errors}");
+    open(served.daemon.path(), 0o666);
+    for server in ["", served.daemon.path()] {
+        assert_eq!(ask(server), (Some(0), String::new()));
+    }
+}
+
+#[test]
 fn whoever_listens_and_is_neither_root_nor_this_user_gets_no_word() {
     if !rustix::process::geteuid().is_root() {
         return skip("run::foreign", "only root can be another user");
     }
     let directory = tempfile::tempdir().unwrap();
-    fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
     let script = "import socket,sys,os; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('listening',flush=True)\n\
         c,_=s.accept(); print(len(c.recv(1)),flush=True)";
     let socket = directory.path().join("server.sock");
     for (uid, heard) in [(65_534, "0"), (0, "1")] {
         let _ = fs::remove_file(&socket);
         let mut listener = Command::new("python3");
-        std::os::unix::process::CommandExt::uid(&mut listener, uid);
-        let mut listener = listener.args(["-c", script]).arg(&socket).stdout(Stdio::piped()).spawn().unwrap();
+        listener.uid(uid).args(["-c", script]).arg(&socket).stdout(Stdio::piped());
+        let mut listener = listener.spawn().unwrap();
         let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines().map(Result::unwrap);
         assert_eq!(lines.next().as_deref(), Some("listening"));
         let place = Place::new();

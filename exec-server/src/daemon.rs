@@ -11,6 +11,7 @@ mod listen;
 mod notify;
 mod peer;
 pub(crate) mod post;
+mod remote;
 mod supervisor;
 mod sys;
 
@@ -28,6 +29,7 @@ use nix::unistd::User;
 use crate::audit::Audit;
 use listen::Listening;
 use peer::Peer;
+pub use remote::run as run_remote;
 use supervisor::Supervisor;
 pub(crate) use supervisor::complain;
 
@@ -148,17 +150,30 @@ impl Words {
 /// # Errors
 /// [`DaemonError`].
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, DaemonError> {
-    let words = Words::read(arguments)?;
+    let mut words = Words::read(arguments)?;
     let handed = sys::take_handed(listen::handed_numbers(listen::handed_count()))?;
     let listening = if handed.is_empty() {
-        let path = words.socket.map_or_else(listen::default_path, Ok)?;
+        let path = words.socket.take().map_or_else(listen::default_path, Ok)?;
         vec![Listening::at(&path, words.group.as_deref())?]
     } else {
         Listening::handed(handed)?
     };
+    let options = options(words)?;
+    hide()?;
+    let audit = options.open_audit()?;
+    Ok(Supervisor::new(listening, options, audit)?.serve()?)
+}
+
+/// Nobody looks into this process, and it may have as many files as all its users together need.
+fn hide() -> io::Result<()> {
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    sys::ignore_file_limit()
+}
+
+fn options(words: Words) -> Result<Options, DaemonError> {
     let state = words.state.map_or_else(state, Ok)?;
     let audit = words.audit.unwrap_or_else(|| state.join(weir_protocol::audit::FILE_NAME));
-    let options = Options {
+    Ok(Options {
         limits: Limits {
             commands: words.commands.unwrap_or(COMMANDS),
             connections: words.connections.unwrap_or(CONNECTIONS),
@@ -168,11 +183,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Daemon
         server_user: server_user(words.server_user)?,
         audit: (audit != Path::new(NO_AUDIT)).then_some(audit),
         state,
-    };
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-    sys::ignore_file_limit()?;
-    let audit = options.open_audit()?;
-    Ok(Supervisor::new(listening, options, audit)?.serve()?)
+    })
 }
 
 /// Only root can become another.

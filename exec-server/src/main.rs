@@ -8,7 +8,7 @@ const FAILED: u8 = 125;
 const USAGE: &str = "\
 weir-exec-server: the part of Weir that reads profiles and enforces them
 
-Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio | --embedded
+Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio [OPTIONS] | --answer | --embedded
 
   --listen    serve every user who may connect; on what a service manager hands over, or on SOCKET
               (default: /run/weir/exec-server.sock as root, else $XDG_RUNTIME_DIR/weir/exec-server.sock)
@@ -24,7 +24,9 @@ Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio | --embedded
     SIGHUP reads the requirements again. SIGTERM stops the server: what has not ended after that time is ended, its output is
     delivered, and a second SIGTERM ends everything at once. A service manager hears of it all (Type=notify).
 
-  --stdio     answer framed requests on standard input and output until the input ends
+  --stdio     serve whoever is at the other end of standard input and output, as in `ssh HOST weir-exec-server --stdio`: by the server
+              that runs, or else by one for this connection alone (OPTIONS as above)
+  --answer    answer questions about policies on standard input and output, and run nothing
   --embedded  serve one client on the socket that is standard input, and run its command
   --version   print the version
   --help      print this
@@ -33,13 +35,15 @@ It is started by `weir`; people use `weir`.";
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == "--listen") {
-        return listen(words);
+    match words.next() {
+        Some(word) if word == "--listen" => return listen(words),
+        Some(word) if word == "--stdio" => return remote(words),
+        _ => {}
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["--stdio"] => {
+        ["--answer"] => {
             match weir_exec_server::stdio::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => say(&format!("weir-exec-server: {error}")),
@@ -59,6 +63,17 @@ fn main() -> ExitCode {
 #[cfg(target_os = "linux")]
 fn listen(words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
     weir_exec_server::daemon::run(words).unwrap_or_else(|error| say(&format!("weir-exec-server: {error}")))
+}
+
+#[cfg(target_os = "linux")]
+fn remote(words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    weir_exec_server::daemon::run_remote(words)
+        .unwrap_or_else(|error| say(&format!("weir-exec-server: {error}")))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn remote(words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    listen(words)
 }
 
 #[cfg(not(target_os = "linux"))]

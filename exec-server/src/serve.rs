@@ -1,7 +1,7 @@
 //! The server part of a server that several users share: one for each user, without any privilege.
 //!
 //! It reads what the user's clients send, decides nothing about rights and opens nothing by name: profiles are read by the
-//! [`resolver`], sandboxes are made by a launcher, and the supervisor has bound both to the user whom the kernel named. Everything runs
+//! `resolver`, sandboxes are made by a launcher, and the supervisor has bound both to the user whom the kernel named. Everything runs
 //! on one thread.
 
 mod carried;

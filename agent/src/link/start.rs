@@ -30,7 +30,7 @@ pub(super) fn server(manner: Manner) -> Result<(Child, UnixStream), LinkError> {
     let (ours, theirs) = UnixStream::pair().map_err(LinkError::Socket)?;
     let theirs = OwnedFd::from(theirs);
     let (argument, output) = match manner {
-        Manner::Stdio => ("--stdio", theirs.try_clone().map_err(LinkError::Socket)?.into()),
+        Manner::Stdio => ("--answer", theirs.try_clone().map_err(LinkError::Socket)?.into()),
         Manner::Embedded => ("--embedded", Stdio::null()),
     };
     let started = Command::new(&path).arg(argument).stdin(theirs).stdout(output).spawn();

@@ -153,6 +153,15 @@ pub(crate) fn default_path() -> Result<PathBuf, ListenError> {
     Ok(Path::new(&runtime).join("weir/exec-server.sock"))
 }
 
+/// Where a server may be running that this user is served by: the user's own, and the system's.
+pub(crate) fn places() -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = default_path().into_iter().collect();
+    if !places.iter().any(|path| path == Path::new(SYSTEM_SOCKET)) {
+        places.push(SYSTEM_SOCKET.into());
+    }
+    places
+}
+
 /// How many descriptors from [`FIRST_HANDED`] on a service manager has handed to this very process.
 pub(crate) fn handed_count() -> i32 {
     let of = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();

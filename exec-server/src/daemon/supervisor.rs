@@ -96,6 +96,12 @@ impl Supervisor {
         })
     }
 
+    /// Serves one client, and ends when nothing of it is left.
+    pub(crate) fn serve_one(mut self, client: UnixStream) -> io::Result<ExitCode> {
+        self.admit(client)?;
+        self.serve()
+    }
+
     /// Serves until it is told to end and all is over, or nothing was left to do for long enough.
     pub(crate) fn serve(mut self) -> io::Result<ExitCode> {
         for listening in &self.listening {

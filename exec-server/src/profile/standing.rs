@@ -1,6 +1,6 @@
 //! The administrator's ceiling as it stands, for whoever holds a privilege: read once, checked against every policy, whoever decided it.
 //!
-//! [`load`](super::load) imposes the ceiling while it puts a policy together, with the caller's rights. This is the other side: a policy
+//! [`load`] imposes the ceiling while it puts a policy together, with the caller's rights. This is the other side: a policy
 //! that came from a part that could have been talked into anything.
 
 use std::path::Path;

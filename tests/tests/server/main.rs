@@ -14,5 +14,6 @@ mod killed;
 mod limits;
 mod order;
 mod peer;
+mod remote;
 mod soak;
 mod users;

@@ -5,7 +5,7 @@
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,14 @@ impl Server {
     /// # Panics
     /// When it does not listen.
     pub(crate) fn start_with(world: &World, options: &[&str]) -> Self {
-        let socket = world.at("server.sock");
+        Self::start_at(world, world.at("server.sock"), options)
+    }
+
+    /// The same at another place.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub(crate) fn start_at(world: &World, socket: PathBuf, options: &[&str]) -> Self {
         let mut command = world.command(programs().weir.with_file_name("weir-exec-server"));
         command.arg("--listen").arg(&socket).arg("--state").arg(world.at("state")).args(options);
         if world.way() == Way::Root {
@@ -179,6 +186,19 @@ impl Client {
             UnixStream::connect(socket).expect("a connection")
         });
         Self::over(connected.join().expect("a thread")).welcomed()
+    }
+
+    /// Speaks with a process through what it has as standard input and output.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub(crate) fn through(mut command: Command) -> (Self, Child) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let input = OwnedFd::from(theirs.try_clone().expect("a descriptor"));
+        let child = command.stdin(input).stdout(OwnedFd::from(theirs)).spawn().expect("a server");
+        // The command still holds its copies.
+        drop(command);
+        (Self::over(ours).welcomed(), child)
     }
 
     /// Connects and says nothing.

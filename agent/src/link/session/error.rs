@@ -77,7 +77,7 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// Whether the connection has gone, and [`Session::resume`] may help.
+    /// Whether the connection has gone, and [`Session::resume`](super::Session::resume) may help.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         matches!(

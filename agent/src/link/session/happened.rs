@@ -9,7 +9,7 @@ use super::super::received::Verified;
 /// What has happened to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happened {
-    /// It wrote these bytes, which follow the ones before. [`Session::consumed`] says that they have been dealt with.
+    /// It wrote these bytes, which follow the ones before. [`consumed`](super::Session::consumed) says that they have been dealt with.
     Output(Place, Vec<u8>),
     /// Bytes were dropped here, as the start had allowed, or were taken by another owner.
     Gap(Gap),

@@ -1,0 +1,94 @@
+//! A server on standard input and output: `ssh host weir-exec-server --stdio` makes a host a place to run commands.
+//!
+//! Where a server listens, this process carries bytes to it and back. Elsewhere it makes one for this connection alone, which goes, with
+//! all that it runs, when the connection does.
+
+use std::fs::File;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+use super::listen;
+use super::peer::Peer;
+use super::supervisor::Supervisor;
+use super::{DaemonError, Words, hide, options};
+use crate::launch::sys::{Half, divide};
+
+/// Serves whoever is at the other end of standard input and output until they go. `arguments` are those behind `--stdio`, for a server
+/// that is made here.
+///
+/// # Errors
+/// [`DaemonError`].
+pub fn run(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<ExitCode, DaemonError> {
+    let words = Words::read(arguments)?;
+    let running = listen::places().into_iter().find_map(|path| UnixStream::connect(path).ok());
+    let running = running.filter(|server| is_trusted(server.as_fd()));
+    let server = running.map_or_else(|| own(words), Ok)?;
+    relay(&server)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever else made a socket where a server was expected is no server.
+fn is_trusted(server: BorrowedFd<'_>) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    Peer::of(server).is_ok_and(|peer| peer.uid == 0 || peer.uid == own)
+}
+
+/// A server of this process's own, and the connection to it.
+fn own(words: Words) -> Result<UnixStream, DaemonError> {
+    let mut options = options(words)?;
+    // Nobody can come back to it.
+    options.idle_exit = Some(std::time::Duration::ZERO);
+    options.stop_after = std::time::Duration::ZERO;
+    let audit = options.open_audit()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let relay = rustix::process::getpid();
+    if let Half::Parent(_) = divide()? {
+        return Ok(ours);
+    }
+    drop(ours);
+    let served = serve(relay, theirs, || Supervisor::new(Vec::new(), options, audit));
+    std::process::exit(i32::from(served.is_err()));
+}
+
+/// Where the relay dies, whatever this server runs ends as if the server were told to stop.
+fn serve(
+    relay: rustix::process::Pid,
+    client: UnixStream,
+    supervisor: impl FnOnce() -> io::Result<Supervisor>,
+) -> io::Result<ExitCode> {
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    // Whoever reads the relay's output must not wait for this process.
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    hide()?;
+    let supervisor = supervisor()?;
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    if getppid() != Some(relay) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    supervisor.serve_one(client)
+}
+
+/// Carries bytes both ways until the server has said its last word.
+fn relay(server: &UnixStream) -> io::Result<()> {
+    let input = owned(io::stdin().as_fd())?;
+    let output = owned(io::stdout().as_fd())?;
+    let towards = server.try_clone()?;
+    // It may wait for input as long as it likes: the process ends without it.
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut &input, &mut &towards);
+        let _ = towards.shutdown(Shutdown::Write);
+    });
+    io::copy(&mut &*server, &mut &output)?;
+    Ok(())
+}
+
+/// Without the buffers of the standard library's own handles.
+fn owned(descriptor: BorrowedFd<'_>) -> io::Result<File> {
+    descriptor.try_clone_to_owned().map(File::from)
+}
