@@ -55,8 +55,19 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
         | Call::ProcessWait(_)
         | Call::ProcessList
         | Call::ProcessAttach(_)
-        | Call::ProcessForget(_) => {
-            return Err(Error { code: code::STATE, message: "this stream carries no commands".to_owned() });
+        | Call::ProcessForget(_)
+        | Call::FileRead(_)
+        | Call::FileWrite(_)
+        | Call::FilePatch(_)
+        | Call::FileList(_)
+        | Call::FileStat(_)
+        | Call::FileCopy(_)
+        | Call::FileMove(_)
+        | Call::FileRemove(_)
+        | Call::FileGlob(_)
+        | Call::FileSearch(_) => {
+            let message = "this stream carries no commands and no calls on files".to_owned();
+            return Err(Error { code: code::STATE, message });
         }
         Call::HostDoctor => doctor().and_then(serde_json::to_value),
     };

@@ -34,6 +34,17 @@ pub enum Source {
     Terminal,
 }
 
+/// What goes on in a sandbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Image {
+    /// The command is executed.
+    #[default]
+    Command,
+    /// This program carries out calls on files; of a command only the name for the record is used.
+    Files,
+}
+
 /// A sandbox to be made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +65,9 @@ pub struct Launch {
     pub user: Option<String>,
     /// Where the caller stands: what the ceiling's special paths mean.
     pub standpoint: Standpoint,
+    /// What goes on in it.
+    #[serde(default)]
+    pub image: Image,
 }
 
 /// What a launcher is held to that serves a part which may not be believed.

@@ -8,6 +8,8 @@ pub mod daemon;
 #[cfg(target_os = "linux")]
 pub mod embedded;
 #[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
 pub mod launch;
 pub mod profile;
 #[cfg(target_os = "linux")]

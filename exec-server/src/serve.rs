@@ -7,7 +7,8 @@
 mod carried;
 mod command;
 mod connection;
-mod contexts;
+pub(crate) mod contexts;
+mod files;
 pub mod journal;
 mod outbox;
 mod post;
@@ -35,6 +36,7 @@ use weir_sandbox_linux::host::Host;
 
 use command::Command;
 use contexts::Contexts;
+use files::Workers;
 use post::{News, Post};
 use resolver::Resolver;
 use spill::Spill;
@@ -74,6 +76,7 @@ struct Server {
     spill: Rc<Spill>,
     nothing: Rc<OwnedFd>,
     contexts: Contexts,
+    workers: Workers,
     limits: (u64, u64),
     commands: RefCell<BTreeMap<u64, Rc<Command>>>,
     next: Cell<u64>,
@@ -115,6 +118,7 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
         spill: Rc::new(Spill::new(setup.place)),
         nothing: Rc::new(nothing),
         contexts,
+        workers: Workers::default(),
         limits: (setup.commands, setup.connections),
         commands: RefCell::new(BTreeMap::new()),
         next: Cell::new(1),

@@ -60,7 +60,7 @@ impl Kind {
     }
 }
 
-/// One of a command's streams.
+/// One of a command's streams, or a file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
@@ -70,6 +70,8 @@ pub enum Stream {
     Output,
     /// Standard error.
     Error,
+    /// The content of a file; the number is that of the request that asked for it.
+    Content,
 }
 
 impl Stream {
@@ -78,6 +80,7 @@ impl Stream {
             Self::Input => 0,
             Self::Output => 1,
             Self::Error => 2,
+            Self::Content => 3,
         }
     }
 
@@ -86,6 +89,7 @@ impl Stream {
             0 => Some(Self::Input),
             1 => Some(Self::Output),
             2 => Some(Self::Error),
+            3 => Some(Self::Content),
             _ => None,
         }
     }
@@ -359,7 +363,7 @@ mod tests {
     fn a_frame_without_a_place_is_refused() {
         let cases: [(&[u8], FrameError); 4] = [
             (&[0, 0, 0, 1, 1, 0], FrameError::NoPlace),
-            (&[0, 0, 0, 17, 1, 0, 0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0], FrameError::NoPlace),
+            (&[0, 0, 0, 17, 1, 0, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 0, 0, 0, 0], FrameError::NoPlace),
             (&[0, 0, 0, 17, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0], FrameError::NoPlace),
             (&[0, 0, 0, 26, 2], FrameError::TooLong { length: 26, bound: 25 }),
         ];

@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod error;
+pub mod file;
 pub mod output;
 pub mod policy;
 pub mod process;
@@ -85,6 +86,58 @@ pub enum Call {
     /// Forgets a command that has ended, and what it wrote.
     #[serde(rename = "process/forget")]
     ProcessForget(output::Of),
+    /// Reads a part of a file.
+    #[serde(rename = "file/read")]
+    FileRead(Box<file::Within<file::Read>>),
+    /// Makes a file, or replaces or extends its content.
+    #[serde(rename = "file/write")]
+    FileWrite(Box<file::Within<file::Write>>),
+    /// Changes files exactly, all or none.
+    #[serde(rename = "file/patch")]
+    FilePatch(Box<file::Within<file::Patch>>),
+    /// Lists a directory.
+    #[serde(rename = "file/list")]
+    FileList(Box<file::Within<file::Directory>>),
+    /// Tells what a file is.
+    #[serde(rename = "file/stat")]
+    FileStat(Box<file::Within<file::Stat>>),
+    /// Copies a file or a tree.
+    #[serde(rename = "file/copy")]
+    FileCopy(Box<file::Within<file::Copy>>),
+    /// Moves a file or a tree.
+    #[serde(rename = "file/move")]
+    FileMove(Box<file::Within<file::Move>>),
+    /// Removes a file or a tree.
+    #[serde(rename = "file/remove")]
+    FileRemove(Box<file::Within<file::Remove>>),
+    /// Finds files by name.
+    #[serde(rename = "file/glob")]
+    FileGlob(Box<file::Within<file::Glob>>),
+    /// Finds lines that match.
+    #[serde(rename = "file/search")]
+    FileSearch(Box<file::Within<file::Search>>),
+}
+
+impl Call {
+    /// A call on files as what a worker is asked; any other comes back.
+    ///
+    /// # Errors
+    /// The call, where it is none on files.
+    pub fn on_files(self) -> Result<file::Within<file::Ask>, Box<Self>> {
+        Ok(match self {
+            Self::FileRead(within) => within.map(file::Ask::Read),
+            Self::FileWrite(within) => within.map(file::Ask::Write),
+            Self::FilePatch(within) => within.map(file::Ask::Patch),
+            Self::FileList(within) => within.map(file::Ask::List),
+            Self::FileStat(within) => within.map(file::Ask::Stat),
+            Self::FileCopy(within) => within.map(file::Ask::Copy),
+            Self::FileMove(within) => within.map(file::Ask::Move),
+            Self::FileRemove(within) => within.map(file::Ask::Remove),
+            Self::FileGlob(within) => within.map(file::Ask::Glob),
+            Self::FileSearch(within) => within.map(file::Ask::Search),
+            other => return Err(Box::new(other)),
+        })
+    }
 }
 
 /// Result of `host/doctor`.

@@ -37,6 +37,11 @@ pub struct Command {
     pub cwd: AbsPath,
 }
 
+/// What goes on in the command's place where nothing is to be executed: a function of this program. It begins on a copy of the
+/// launcher's memory, in the command's process, after every step but the last. The launcher has one thread, so no lock is held
+/// in the copy and the function may allocate. Only standard input, output and error are open. What it returns is the exit code.
+pub type Inside = fn() -> i32;
+
 /// Why a plan cannot be prepared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrepareError {
@@ -125,6 +130,13 @@ pub(crate) struct Program {
     pub(crate) shell_argv: Vec<*const libc::c_char>,
 }
 
+/// What the sandbox is for.
+#[derive(Debug)]
+pub(crate) enum Image {
+    Program(Program),
+    Function(Inside),
+}
+
 /// Everything that `enter` needs.
 #[derive(Debug)]
 pub struct Prepared {
@@ -146,7 +158,7 @@ pub struct Prepared {
     pub(crate) private: Vec<CString>,
     pub(crate) limits: Vec<(LimitKind, u64)>,
     pub(crate) cwd: CString,
-    pub(crate) program: Program,
+    pub(crate) image: Image,
 }
 
 impl Prepared {
@@ -155,6 +167,19 @@ impl Prepared {
     /// # Errors
     /// [`PrepareError`]; nothing has been done then.
     pub fn new(plan: &Plan, command: &Command, maker: &Credentials) -> Result<Self, PrepareError> {
+        let cwd = CString::new(command.cwd.as_bytes())?;
+        Self::with(plan, Image::Program(program(command)?), cwd, maker)
+    }
+
+    /// Prepares a plan for a function of this program, which begins in `/`.
+    ///
+    /// # Errors
+    /// [`PrepareError`]; nothing has been done then.
+    pub fn inside(plan: &Plan, function: Inside, maker: &Credentials) -> Result<Self, PrepareError> {
+        Self::with(plan, Image::Function(function), CString::from(c"/"), maker)
+    }
+
+    fn with(plan: &Plan, image: Image, cwd: CString, maker: &Credentials) -> Result<Self, PrepareError> {
         let nested = plan.namespaces.contains(&Namespace::User);
         let maps = if nested { Some([map(maker.uid)?, map(maker.gid)?]) } else { None };
         let confinement = plan.confinement.as_ref();
@@ -188,8 +213,8 @@ impl Prepared {
                 .collect::<Result<_, _>>()?,
             brokered: brokered.cloned(),
             limits: plan.limits.iter().map(|limit| (limit.kind, limit.value)).collect(),
-            cwd: CString::new(command.cwd.as_bytes())?,
-            program: program(command)?,
+            cwd,
+            image,
         })
     }
 

@@ -137,7 +137,7 @@ impl Step {
             Self::Fence => "landlock_restrict_self: keep the command from signalling the first process",
             Self::Seccomp => "seccomp: install the system call filter",
             Self::Broker => "seccomp: install the broker's filter",
-            Self::Execute => "execve: execute the command",
+            Self::Execute => "execve: execute the command, or go on in its place",
         }
     }
 

@@ -301,7 +301,7 @@ impl Session {
                 Some(Happened::Output(place, bytes)) => {
                     let written = match place.stream {
                         Stream::Error => error.write_all(&bytes),
-                        Stream::Output | Stream::Input => output.write_all(&bytes),
+                        Stream::Output | Stream::Input | Stream::Content => output.write_all(&bytes),
                     };
                     written.map_err(SessionError::Write)?;
                     self.consumed(id, place.stream, bytes.len());

@@ -8,7 +8,7 @@ use weir_protocol::{AbsPath, ByteString, Policy};
 
 use super::policy::policy_of;
 use crate::launch::begin::user;
-use crate::launch::{Launch, Source};
+use crate::launch::{Image, Launch, Source};
 
 /// A command that may be started.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,6 +63,7 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
         size,
         user: start.user.clone(),
         standpoint: choice.standpoint,
+        image: Image::Command,
     };
     Ok(Startable { launch, limit_ms, limit_bytes, remarks })
 }

@@ -11,9 +11,10 @@ use weir_sandbox_linux::prepare::{Command, Prepared};
 use weir_sandbox_linux::start::{Source, Wires, start};
 use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
 
-use super::Launch;
 use super::begin::{BeginError, Compiled, enforcement};
 use super::running::{Extent, Parts, Running};
+use super::{Image, Launch};
+use crate::files::worker;
 
 /// Starts the sandbox and waits until the command has been executed. `stdio` is left for another attempt where it fails, and
 /// nothing of this one is left then.
@@ -25,7 +26,10 @@ pub(super) fn attempt(
 ) -> Result<(Running, Enforcement), BeginError> {
     let started = Instant::now();
     let named = |failure| named(failure, launch, compiled);
-    let prepared = Prepared::new(&compiled.plan, &command(launch), &compiled.maker)?;
+    let prepared = match launch.image {
+        Image::Command => Prepared::new(&compiled.plan, &command(launch), &compiled.maker)?,
+        Image::Files => Prepared::inside(&compiled.plan, worker::run, &compiled.maker)?,
+    };
     let group = compiled.plan.group.as_ref().map(Group::make).transpose()?;
     let door = group.as_ref().map(Group::door).transpose()?;
     let (mut told, error) = io::pipe()?;

@@ -92,7 +92,7 @@ fn failed(error: impl std::fmt::Display) -> Error {
 }
 
 /// Sends one order and hears the first word about it.
-async fn order(
+pub(super) async fn order(
     launcher: &Wire,
     incoming: &mut Incoming,
     order: &Order,
@@ -106,7 +106,7 @@ async fn order(
     }
 }
 
-async fn hear(launcher: &Wire, incoming: &mut Incoming) -> Result<Option<Told>, WireError> {
+pub(super) async fn hear(launcher: &Wire, incoming: &mut Incoming) -> Result<Option<Told>, WireError> {
     loop {
         if let Some(frame) = incoming.take()? {
             let Frame::Control(payload) = frame else { return Err(WireError::Gone) };
@@ -355,7 +355,7 @@ impl Command {
 
     pub(super) fn stream(&self, stream: Stream) -> Option<&Rc<Carried>> {
         match stream {
-            Stream::Input => None,
+            Stream::Input | Stream::Content => None,
             Stream::Output => self.streams[0].as_ref(),
             Stream::Error => self.streams[1].as_ref(),
         }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
 use weir_protocol::frame::{Credit, Frame, MAX_CONTROL_BYTES, MAX_DATA_BYTES, Place, Stream};
 use weir_protocol::method::context;
+use weir_protocol::method::file::{Ask, Within};
 use weir_protocol::method::output::{Attach, Attached, List, Of, Role, WhenLeft};
 use weir_protocol::method::process::{Event, Start, Started, Stdio};
 use weir_protocol::method::server::{Hello, Limits, VERSION, Welcome};
@@ -22,15 +23,20 @@ use weir_protocol::method::{Call, Error, Request, code};
 use super::Server;
 use super::carried::Violation;
 use super::command::{self, Circumstances, Command};
+use super::files::{self, Lost, Question, Reply};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
 use super::outbox::{Outbox, OutboxError, outbox};
 use super::wire::{Incoming, Wire};
 use crate::answer::process::Startable;
 use crate::answer::{read, response};
+use crate::files::{Told, refusal};
 use crate::wire::WireError;
 
 /// Requests of one connection that are being carried out at once.
 const UNDER_WAY: u32 = 64;
+
+/// Workers tried for a call that changes nothing, when one after another ends.
+const WORKERS_TRIED: usize = 3;
 
 /// How a request is answered.
 type Outcome = Result<Value, Error>;
@@ -55,6 +61,8 @@ struct Connection {
     attached: watch::Sender<usize>,
     attachments: RefCell<HashMap<u64, Attachment>>,
     tasks: RefCell<JoinSet<()>>,
+    /// Held while a call on files is carried out.
+    files: Mutex<()>,
 }
 
 /// Serves one client to its end.
@@ -71,6 +79,7 @@ pub(super) async fn serve(server: Rc<Server>, number: u64, socket: UnixStream) {
         attached: watch::Sender::new(0),
         attachments: RefCell::new(HashMap::new()),
         tasks: RefCell::new(JoinSet::new()),
+        files: Mutex::new(()),
     });
     let delivering = tokio::task::spawn_local(queue.deliver(wire));
     let outcome = tokio::select! {
@@ -147,7 +156,10 @@ impl Connection {
             Call::ProcessList => Some(self.list()),
             Call::ContextFork(fork) => Some(self.server.contexts.fork(fork.id, fork.thread).and_then(value)),
             Call::ContextLease(lease) => Some(self.server.contexts.lease(*lease).and_then(value)),
-            Call::ContextClose(close) => Some(self.server.contexts.close(close.id).map(done)),
+            Call::ContextClose(close) => {
+                self.server.workers.keep(close.id, None);
+                Some(self.server.contexts.close(close.id).map(done))
+            }
             Call::ContextList => {
                 Some(self.server.contexts.list().and_then(|contexts| value(context::Contexts { contexts })))
             }
@@ -182,6 +194,13 @@ impl Connection {
     }
 
     async fn carry_out(self: Rc<Self>, id: u64, call: Call, passed: Vec<OwnedFd>) {
+        let call = match call.on_files() {
+            Ok(within) => {
+                let outcome = self.on_files(id, within).await;
+                return drop(self.answer(id, outcome).await);
+            }
+            Err(call) => *call,
+        };
         let outcome = match call {
             Call::ProcessStart(start) => match self.start(id, *start, passed).await {
                 Ok(()) => return,
@@ -293,17 +312,50 @@ impl Connection {
 
     /// The policy of the context under which a command starts.
     fn decided(&self, start: &Start) -> Result<Option<Policy>, Error> {
-        start.under.as_ref().map(|under| self.server.contexts.policy_for(under, start)).transpose()
+        start.under.as_ref().map(|under| self.server.contexts.policy_for(under, &start.argv)).transpose()
     }
 
     async fn open(&self, open: context::Open) -> Outcome {
         let (policy, remarks) = self.server.resolver.policy(&self.server.post, open.choice).await?;
-        value(self.server.contexts.open(open.thread, policy, remarks)?)
+        let opened = self.server.contexts.open(open.thread, policy, remarks)?;
+        self.server.workers.keep(opened.id, Some(opened.digest));
+        value(opened)
     }
 
     async fn narrow(&self, narrow: context::Narrow) -> Outcome {
         let (policy, remarks) = self.server.resolver.policy(&self.server.post, narrow.choice).await?;
-        value(self.server.contexts.narrow(narrow.id, policy, remarks)?)
+        let opened = self.server.contexts.narrow(narrow.id, policy, remarks)?;
+        self.server.workers.keep(opened.id, Some(opened.digest));
+        value(opened)
+    }
+
+    /// Calls of one connection are carried out one after another, in the order in which they came; content goes before its answer.
+    async fn on_files(&self, id: u64, within: Within<Ask>) -> Outcome {
+        let Within { under, standpoint, file: ask } = within;
+        let _turn = self.files.lock().await;
+        let context = under.context;
+        for _ in 0..WORKERS_TRIED {
+            // Decided anew each time: the context may be another one meanwhile.
+            let held = self.server.contexts.held_for(&under)?;
+            let question = Question { context, held: &held, standpoint: &standpoint, ask: &ask };
+            let Reply { content, told } = match files::ask(&self.server, &question).await {
+                Ok(reply) => reply,
+                Err(Lost::Refused(error)) => return Err(error),
+                Err(Lost::Asked) if !ask.only_looks() => break,
+                Err(Lost::Asked | Lost::Unasked) => continue,
+            };
+            let mut place = Place { id, stream: Stream::Content, offset: 0 };
+            for piece in content.chunks(MAX_DATA_BYTES) {
+                self.wire.data(place, piece).await.map_err(|error| state(&error.to_string()))?;
+                place.offset += piece.len() as u64;
+            }
+            return match told {
+                Told::Done(result) => Ok(result),
+                Told::Failed(failure) => Err(refusal::error(&failure, &held.policy)),
+            };
+        }
+        let message = "the worker ended before it answered; look whether it was done".to_owned();
+        Err(Error { code: code::FILE_WORKER, message })
     }
 
     fn list(&self) -> Outcome {
@@ -430,7 +482,7 @@ impl Connection {
         let attachments = self.attachments.borrow();
         let Some(attachment) = attachments.get(&credit.received.id) else { return };
         let at = match credit.received.stream {
-            Stream::Input => return,
+            Stream::Input | Stream::Content => return,
             Stream::Output => 0,
             Stream::Error => 1,
         };

@@ -2,22 +2,39 @@
 //!
 //! Policies come from the resolver, bounded by the ceiling in the launcher; here it is only decided which of them holds.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::SystemTime;
 
-use weir_protocol::Policy;
 use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
-use weir_protocol::method::process::Start;
 use weir_protocol::method::{Error, code};
+use weir_protocol::policy::Digest;
 use weir_protocol::policy::lease::{Lease, Use};
+use weir_protocol::{ByteString, Policy};
 
 use super::store::{Kept, Store, StoreError};
 
 /// Most open contexts of one user.
 const MAX_CONTEXTS: u64 = 10_000;
 
+/// Contexts whose policies are kept as values, because reading one takes longer than most calls on files.
+const READY: usize = 16;
+
+/// A policy with its digest.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) policy: Policy,
+    pub(super) digest: Digest,
+}
+
 /// The contexts.
 #[derive(Debug)]
-pub(super) struct Contexts(Store);
+pub(super) struct Contexts {
+    store: Store,
+    /// What is stored, as values.
+    ready: RefCell<HashMap<ContextId, Rc<Held>>>,
+}
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
@@ -53,8 +70,8 @@ fn check_narrower(asked: &Policy, bound: &Policy) -> Result<(), Error> {
 }
 
 impl Contexts {
-    pub(super) const fn new(store: Store) -> Self {
-        Self(store)
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, ready: RefCell::default() }
     }
 
     /// A context with this policy; where the thread is bound already, only with the same or a narrower one.
@@ -72,20 +89,20 @@ impl Contexts {
             return Err(Error { code: code::QUESTION, message });
         }
         let bound = match &thread {
-            Some(thread) => self.0.bound(thread)?,
+            Some(thread) => self.store.bound(thread)?,
             None => None,
         };
         let id = match bound {
             Some(bound) => {
                 check_narrower(&policy, &bound.policy)?;
-                self.0.set(bound.id, &policy)?;
+                self.set(bound.id, &policy)?;
                 bound.id
             }
-            None if self.0.count()? >= MAX_CONTEXTS => {
+            None if self.store.count()? >= MAX_CONTEXTS => {
                 let message = format!("{MAX_CONTEXTS} contexts are open; close one");
                 return Err(Error { code: code::QUOTA, message });
             }
-            None => self.0.add(thread.as_deref(), &policy)?,
+            None => self.store.add(thread.as_deref(), &policy)?,
         };
         Ok(opened(Kept { id, thread, policy }, remarks))
     }
@@ -102,17 +119,23 @@ impl Contexts {
     ) -> Result<Opened, Error> {
         let context = self.context(id)?;
         check_narrower(&policy, &context.policy)?;
-        self.0.set(id, &policy)?;
+        self.set(id, &policy)?;
         Ok(opened(Kept { policy, ..context }, remarks))
     }
 
     pub(super) fn close(&self, id: ContextId) -> Result<(), Error> {
         self.context(id)?;
-        Ok(self.0.close(id)?)
+        self.ready.borrow_mut().remove(&id);
+        Ok(self.store.close(id)?)
+    }
+
+    fn set(&self, id: ContextId, policy: &Policy) -> Result<(), Error> {
+        self.ready.borrow_mut().remove(&id);
+        Ok(self.store.set(id, policy)?)
     }
 
     pub(super) fn list(&self) -> Result<Vec<Opened>, Error> {
-        let all = self.0.open_contexts()?;
+        let all = self.store.open_contexts()?;
         Ok(all.into_iter().map(|context| opened(context, Vec::new())).collect())
     }
 
@@ -133,25 +156,45 @@ impl Contexts {
             }
         };
         lease.policy_for(&base, &start).map_err(|error| refused(&error))?;
-        Ok(Leased { lease: self.0.lease(id, &lease)?, expires_ms })
+        Ok(Leased { lease: self.store.lease(id, &lease)?, expires_ms })
     }
 
-    /// The policy under which a command starts. A lease counts as used from here on.
-    pub(super) fn policy_for(&self, under: &Under, start: &Start) -> Result<Policy, Error> {
+    /// The policy under which a command with these words starts, or a call without any is carried out. A lease counts as used from
+    /// here on.
+    pub(super) fn policy_for(&self, under: &Under, argv: &[ByteString]) -> Result<Policy, Error> {
         let context = self.context(under.context)?;
         let Some(id) = under.lease else { return Ok(context.policy) };
-        let (lease, used) = self.0.leased(under.context, id)?.ok_or_else(|| none("lease", id))?;
-        let argv: Vec<String> = start.argv.iter().map(ToString::to_string).collect();
+        let (lease, used) = self.store.leased(under.context, id)?.ok_or_else(|| none("lease", id))?;
+        let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
         let turn = context.thread.as_deref().zip(under.turn.as_deref());
         let policy = lease
             .policy_for(&context.policy, &Use { argv: &argv, turn, now_ms: now_ms(), used })
             .map_err(|error| refused(&error))?;
-        self.0.use_lease(id)?;
+        self.store.use_lease(id)?;
         Ok(policy)
     }
 
+    /// The policy under which a call without words is carried out, as [`Self::policy_for`].
+    pub(super) fn held_for(&self, under: &Under) -> Result<Rc<Held>, Error> {
+        if under.lease.is_none()
+            && let Some(held) = self.ready.borrow().get(&under.context)
+        {
+            return Ok(Rc::clone(held));
+        }
+        let policy = self.policy_for(under, &[])?;
+        let held = Rc::new(Held { digest: policy.digest(), policy });
+        if under.lease.is_none() {
+            let mut ready = self.ready.borrow_mut();
+            if ready.len() >= READY {
+                ready.clear();
+            }
+            ready.insert(under.context, Rc::clone(&held));
+        }
+        Ok(held)
+    }
+
     fn context(&self, id: ContextId) -> Result<Kept, Error> {
-        self.0.context(id)?.ok_or_else(|| none("context", id))
+        self.store.context(id)?.ok_or_else(|| none("context", id))
     }
 }
 
@@ -160,10 +203,9 @@ fn refused(error: &impl std::fmt::Display) -> Error {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use weir_protocol::ByteString;
+pub(crate) mod tests {
     use weir_protocol::method::policy::{Choice, Standpoint};
-    use weir_protocol::method::process::Stdio;
+    use weir_protocol::method::process::{Start, Stdio};
     use weir_protocol::policy::lease::{Grant, Scope};
     use weir_protocol::policy::{Access, Operation, Request};
     use weir_protocol::profile::Format;
@@ -190,7 +232,7 @@ pub(super) mod tests {
     }
 
     /// A policy that grants `granted` to be written, and nothing else.
-    pub(in crate::serve) fn policy(granted: &[&str]) -> Policy {
+    pub(crate) fn policy(granted: &[&str]) -> Policy {
         let mut text = "[permissions.test.filesystem]\n".to_owned();
         granted.iter().for_each(|granted| text.push_str(&format!("\"{granted}\" = \"write\"\n")));
         let reading = load::parse("test.toml", text.into(), Format::Toml, policy::Layer::User);
@@ -285,7 +327,7 @@ pub(super) mod tests {
         let leased = escalate(command, 60_000).unwrap();
         let start_of = |turn, argv: &[&str]| start(under(Some(leased.lease), turn), argv);
         let plain = start(under(None, None), &["make", "x"]);
-        let policy_for = |start: &Start| contexts.policy_for(start.under.as_ref().unwrap(), start);
+        let policy_for = |start: &Start| contexts.policy_for(start.under.as_ref().unwrap(), &start.argv);
         assert!(!writes(&policy_for(&plain).unwrap(), "/c"));
         assert_eq!(policy_for(&start_of(None, &["make", "y"])).unwrap_err().code, code::LEASE);
         let widened = policy_for(&start_of(None, &["make", "x"])).unwrap();

@@ -142,6 +142,45 @@ kinds! {
     /// What was asked could not be recorded, so it was not done.
     AUDIT = -32032, "audit",
         "the administrator has to make room for the audit log, or to mend it";
+    /// The profile does not let this be done to that file.
+    FILE_DENIED = -32040, "file-denied",
+        "the message names the rule and what would allow it; ask for a lease, or for another profile";
+    /// There is no such file.
+    FILE_MISSING = -32041, "file-missing",
+        "see the path; `file/list` and `file/glob` say what is there";
+    /// There is such a file already.
+    FILE_EXISTS = -32042, "file-exists",
+        "take another name, or say that what is there is to be replaced";
+    /// It is a directory.
+    FILE_IS_DIRECTORY = -32043, "file-is-directory",
+        "name a file in it, or ask for the whole tree where the method can";
+    /// It, or something on the way to it, is no directory.
+    FILE_NOT_DIRECTORY = -32044, "file-not-directory",
+        "see the path: every part but the last must be a directory";
+    /// The directory is not empty.
+    FILE_NOT_EMPTY = -32045, "file-not-empty",
+        "ask for the whole tree, or remove what it holds first";
+    /// More than a call takes.
+    FILE_TOO_LARGE = -32046, "file-too-large",
+        "ask for less, in several calls";
+    /// It is a device, pipe or socket.
+    FILE_SPECIAL = -32047, "file-special",
+        "only regular files are read and written; a command can do more";
+    /// A patch does not fit what is there; nothing was changed.
+    FILE_MISMATCH = -32048, "file-mismatch",
+        "read the file again and make the change from what it holds now";
+    /// A pattern cannot be read.
+    FILE_PATTERN = -32049, "file-pattern",
+        "mend the pattern as the message says";
+    /// No space, or a limit on space.
+    FILE_SPACE = -32050, "file-space",
+        "make room, or raise the limit of the profile on the size of a file";
+    /// Anything else that the kernel says.
+    FILE_SYSTEM = -32051, "file-system",
+        "see what the message says";
+    /// The worker ended before its answer; whether it was done is not known.
+    FILE_WORKER = -32052, "file-worker",
+        "look whether it was done, and ask again";
 }
 
 #[cfg(test)]

@@ -7,20 +7,22 @@ use std::path::Path;
 use syn::{Attribute, Expr, Fields, Item as SynItem, Lit, Meta, Type};
 
 /// Sources of what travels.
-const METHODS: [&str; 6] = [
+const METHODS: [&str; 7] = [
     "protocol/src/method.rs",
     "protocol/src/method/server.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
     "protocol/src/method/output.rs",
     "protocol/src/method/policy.rs",
+    "protocol/src/method/file.rs",
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 13] = [
+const LIMITS: [&str; 15] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
+    "protocol/src/method/file.rs",
     "exec-server/src/wire.rs",
     "exec-server/src/serve.rs",
     "exec-server/src/serve/connection.rs",
@@ -29,6 +31,7 @@ const LIMITS: [&str; 13] = [
     "exec-server/src/serve/outbox.rs",
     "exec-server/src/serve/wire.rs",
     "exec-server/src/serve/command.rs",
+    "exec-server/src/serve/files.rs",
     "exec-server/src/daemon.rs",
     "exec-server/src/daemon/listen.rs",
 ];
@@ -106,7 +109,7 @@ pub(crate) fn notifications() -> Vec<Method> {
 
 /// Every type that travels, but for those two enumerations and what frames them.
 pub(crate) fn types() -> BTreeMap<String, Item> {
-    const FRAMES: [&str; 5] = ["Call", "Event", "Request", "Response", "Notification"];
+    const FRAMES: [&str; 6] = ["Call", "Event", "Request", "Response", "Notification", "Ask"];
     let items = METHODS.map(read).into_iter().flat_map(|file| file.items).filter_map(item);
     let items = items.filter(|item| !FRAMES.contains(&item.name.as_str()));
     items.map(|item| (item.name.clone(), item)).collect()
@@ -153,6 +156,9 @@ fn variant(variant: &syn::Variant) -> Field {
         .iter()
         .map(field)
         .map(|field| {
+            if field.name.is_empty() {
+                return field.shape;
+            }
             let mark = if field.is_needed { "" } else { "?" };
             format!("`{}`{mark} {}: {}", field.name, field.shape, field.doc)
         })
@@ -240,6 +246,7 @@ fn shape(of: &Type) -> String {
             };
             match (name.as_str(), inner) {
                 ("Box", Some(inner)) => inner,
+                ("Within", Some(inner)) => format!("Within of {inner}"),
                 ("Option", Some(inner)) => format!("{inner}?"),
                 ("Vec", Some(inner)) => format!("list of {inner}"),
                 ("String", _) => "text".to_owned(),

@@ -58,7 +58,7 @@ fn methods(types: &BTreeMap<String, Item>) -> String {
         .flat_map(|item| results(&item.doc).into_iter().map(move |name| (name, item)))
         .collect();
     for Method { name, doc, params } in source::methods() {
-        let params = params.map_or_else(|| "none".to_owned(), |params| linked(&params, types));
+        let params = params.map_or_else(|| "none".to_owned(), |params| shape(&params, types));
         let result = answers.get(&name).map_or_else(
             || "`{}`".to_owned(),
             |item| {

@@ -8,6 +8,7 @@
 #![cfg(target_os = "linux")]
 
 mod contexts;
+mod files;
 mod hostile;
 mod killed;
 mod limits;

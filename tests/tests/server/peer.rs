@@ -105,6 +105,21 @@ impl Server {
         &self.socket
     }
 
+    /// Every process that descends from it.
+    pub(crate) fn descendants(&self) -> Vec<i32> {
+        let mut found = vec![self.pid()];
+        let mut at = 0;
+        while let Some(parent) = found.get(at) {
+            let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+            let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+            let children: Vec<String> = children.collect();
+            found
+                .extend(children.iter().flat_map(|line| line.split_whitespace()).flat_map(str::parse::<i32>));
+            at += 1;
+        }
+        found.split_off(1)
+    }
+
     /// The process that was started.
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a process number")

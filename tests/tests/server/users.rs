@@ -112,6 +112,44 @@ fn a_command_runs_as_who_asks_with_that_users_rights_and_no_others() {
     assert!(output(&mut client, as_root).is_err());
 }
 
+/// The bytes of a file, read by a call under a context of this profile, or the server's refusal.
+fn content(client: &mut Client, request: &Value, path: &str) -> Result<Vec<u8>, Value> {
+    let opened = client.ask("context/open", json!({ "choice": request["choice"] }));
+    let read = json!({
+        "under": { "context": opened["result"]["id"] },
+        "standpoint": request["choice"]["standpoint"],
+        "file": { "path": path },
+    });
+    let id = client.call("file/read", read);
+    let mut found = Vec::new();
+    loop {
+        match client.hear() {
+            Heard::Data(place, bytes) if place.stream == Stream::Content => found.extend(bytes),
+            Heard::Message(message) if message["id"] == id && message["error"].is_null() => return Ok(found),
+            Heard::Message(message) if message["id"] == id => return Err(message["error"].clone()),
+            heard => assert!(heard != Heard::End),
+        }
+    }
+}
+
+#[test]
+fn a_call_on_files_has_the_rights_of_who_asks_and_no_others() {
+    let Some((world, server)) = server_of_two() else { return };
+    let [one, other] = USERS;
+    let mut client = Client::connect_as(server.socket(), one);
+    for name in ["secret", "closed/open"] {
+        let place = home_of(&world, other).join(name);
+        let place = place.to_str().unwrap();
+        assert!(content(&mut client, &request(&world, one, &[], &[place]), place).is_err(), "{name}");
+        let mut owner = Client::connect_as(server.socket(), other);
+        assert!(content(&mut owner, &request(&world, other, &[], &[place]), place).is_ok(), "{name}");
+    }
+    let own = home_of(&world, one).join("secret");
+    let own = own.to_str().unwrap();
+    let found = content(&mut client, &request(&world, one, &[], &[own]), own);
+    assert_eq!(found.unwrap(), format!("of {one}").into_bytes());
+}
+
 #[test]
 fn nobody_sees_another_users_commands_or_contexts() {
     let Some((world, server)) = server_of_two() else { return };
@@ -135,6 +173,9 @@ fn nobody_sees_another_users_commands_or_contexts() {
     }
     let close = stranger.ask("context/close", json!({ "id": context }));
     assert_eq!(close["error"]["code"], NO_CONTEXT);
+    let standpoint = lasting["choice"]["standpoint"].clone();
+    let list = json!({ "under": { "context": context }, "standpoint": standpoint, "file": { "path": "/" } });
+    assert_eq!(stranger.ask("file/list", list)["error"]["code"], NO_CONTEXT);
     // The same thread of another user is another thread.
     let theirs = request(&world, other, &["true"], &[])["choice"].clone();
     let opened = stranger.ask("context/open", json!({ "choice": theirs, "thread": "t" }));

@@ -203,5 +203,6 @@ fn name(stream: Stream) -> &'static str {
         Stream::Input => "standard input",
         Stream::Output => "standard output",
         Stream::Error => "standard error",
+        Stream::Content => "content of a file",
     }
 }

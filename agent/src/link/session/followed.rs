@@ -28,7 +28,7 @@ impl Followed {
     pub(super) fn stream(&mut self, stream: Stream) -> Result<&mut Received, StreamError> {
         let [output, error] = &mut self.streams;
         let found = match stream {
-            Stream::Input => None,
+            Stream::Input | Stream::Content => None,
             Stream::Output => output.as_mut(),
             Stream::Error => error.as_mut(),
         };

@@ -1,16 +1,17 @@
 //! From the first process's child to the command: group, terminal, descriptors, limits, filter, execve. As in `enter`, nothing
-//! here allocates.
+//! here allocates; a function that goes on in the command's place may.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
 use super::super::abi::{CLOSE_RANGE_CLOEXEC, check_int, errno};
 use super::super::enter::{self, At as _, Done};
+use super::super::process::exit;
 use super::foreign::{FIRST_FOREIGN, LAST, close_all_but, close_range};
-use super::{Never, Nothing, Numbers, Place, set_mask};
+use super::{FAILED, Never, Nothing, Numbers, Place, set_mask};
 use crate::broker::hand_over;
 use crate::plan::LimitKind;
-use crate::prepare::{Prepared, Program};
+use crate::prepare::{Image, Inside, Prepared, Program};
 use crate::step::{Failure, Step};
 
 /// What the command's process has from the first one.
@@ -53,7 +54,26 @@ pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherit
         let handover = unsafe { BorrowedFd::borrow_raw(handover) };
         hand_over(brokered.filter.insns(), handover).map_err(|failure| failure.errno).at(Step::Broker)?;
     }
-    execute(&prepared.program)
+    match &prepared.image {
+        Image::Program(program) => execute(program),
+        Image::Function(function) => go_on(prepared, *function),
+    }
+}
+
+/// Goes on with a function of this program, which has of all descriptors only the standard ones. Closing the rest also tells that no step
+/// has failed, as execve(2) does.
+fn go_on(prepared: &Prepared, function: Inside) -> Never {
+    if prepared.brokered.is_some() {
+        // The broker reads the paths of a call out of the caller's memory, which a command's execution makes readable for it.
+        // SAFETY: sets a property of this process only.
+        check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).at(Step::Execute)?;
+    }
+    // A file that grows beyond its limit is an error to be told, not an end.
+    // SAFETY: sets a property of this process only.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    close_range(FIRST_FOREIGN, LAST, 0).at(Step::Execute)?;
+    // Whatever it does, it does not return to what the launcher was about.
+    exit(std::panic::catch_unwind(function).unwrap_or(FAILED))
 }
 
 /// Makes the command's group the one that the terminal talks to. Signals are blocked, so the kernel does not stop it for that.
