@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use weir_protocol::ByteString;
 use weir_protocol::frame::{Frame, Stream};
 use weir_protocol::method::output::{Account, Closed, Listed, Output};
@@ -24,7 +24,6 @@ use super::spill::Spill;
 use super::sys::watch;
 use super::wire::{Incoming, Wire};
 use crate::answer::process::Startable;
-use crate::answer::response;
 use crate::launch::{Ended, Launch, Order, Told};
 use crate::wire::WireError;
 
@@ -45,7 +44,7 @@ pub(super) struct Command {
     started_ms: u64,
     launcher: Wire,
     /// Signals under way, in order, and who waits for the word.
-    asked: RefCell<VecDeque<Option<(Outbox, u64)>>>,
+    asked: RefCell<VecDeque<oneshot::Sender<()>>>,
     streams: [Option<Rc<Carried>>; 2],
     input: Option<Rc<Input>>,
     terminal: RefCell<Option<OwnedFd>>,
@@ -256,8 +255,8 @@ impl Command {
     }
 
     fn signalled(&self) {
-        if let Some(Some((outbox, id))) = self.asked.borrow_mut().pop_front() {
-            outbox.answer_now(response(Some(id), Ok(Value::Object(serde_json::Map::new()))));
+        if let Some(asker) = self.asked.borrow_mut().pop_front() {
+            let _ = asker.send(());
         }
     }
 
@@ -307,8 +306,11 @@ impl Command {
     /// Asks everything in the sandbox to end, and ends it when it has not after `grace`.
     pub(super) async fn kill(&self, grace: Duration) {
         if !grace.is_zero() {
-            self.signal(Signal::TERM.as_raw(), Receivers::All, None).await;
-            if tokio::time::timeout(grace, self.ended()).await.is_ok() {
+            let asked_to_end = async {
+                self.signal(Signal::TERM.as_raw(), Receivers::All).await;
+                self.ended().await
+            };
+            if tokio::time::timeout(grace, asked_to_end).await.is_ok() {
                 return;
             }
         }
@@ -316,13 +318,15 @@ impl Command {
         self.ended().await;
     }
 
-    /// Sends a signal; `asker` hears when that was done, in order with what is told of the command.
-    pub(super) async fn signal(&self, signal: i32, to: Receivers, asker: Option<(Outbox, u64)>) {
+    /// Sends a signal, and returns when that was done, in order with what is told of the command.
+    pub(super) async fn signal(&self, signal: i32, to: Receivers) {
+        let (asker, done) = oneshot::channel();
         self.asked.borrow_mut().push_back(asker);
         let sent = self.launcher.say(&Order::Signal { signal, to }, &[]).await;
         if sent.is_err() || self.exited.borrow().is_some() {
             self.signalled();
         }
+        let _ = done.await;
     }
 
     /// How it ended, as soon as it has.

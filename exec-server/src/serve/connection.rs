@@ -211,8 +211,8 @@ impl Connection {
             Call::ContextNarrow(narrow) => self.narrow(*narrow).await,
             Call::ProcessSignal(signal) => match self.server.command(signal.id) {
                 Ok(command) => {
-                    let asker = Some((self.outbox.clone(), id));
-                    return command.signal(signal.signal, signal.to, asker).await;
+                    command.signal(signal.signal, signal.to).await;
+                    Ok(done(()))
                 }
                 Err(error) => Err(error),
             },
