@@ -4,8 +4,6 @@ mod policy;
 #[cfg(target_os = "linux")]
 pub mod process;
 
-use std::sync::OnceLock;
-
 use serde_json::Value;
 use weir_protocol::method::{Call, Error, Examined, JSON_RPC, Request, Response, code};
 
@@ -89,17 +87,14 @@ fn bad_request(payload: &[u8], error: &serde_json::Error) -> Error {
     Error { code, message: format!("not a request of this version: {error}") }
 }
 
-/// Who this process works for, as the kernel and the user database say. Asked once.
-fn caller() -> &'static Caller {
-    static CALLER: OnceLock<Caller> = OnceLock::new();
-    CALLER.get_or_init(|| {
-        let uid = nix::unistd::getuid();
-        let user = nix::unistd::User::from_uid(uid).ok().flatten();
-        let name = user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone());
-        let groups = rustix::process::getgroups().unwrap_or_default();
-        let groups = groups.into_iter().map(|gid| nix::unistd::Gid::from_raw(gid.as_raw()));
-        let group = |gid| nix::unistd::Group::from_gid(gid).ok().flatten().map(|group| group.name);
-        let all = groups.chain([nix::unistd::getgid()]);
-        Caller { user: name, groups: all.filter_map(group).collect() }
-    })
+/// Who this process works for, as the kernel and the user database say.
+fn caller() -> Caller {
+    let uid = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    let name = user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone());
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let groups = groups.into_iter().map(|gid| nix::unistd::Gid::from_raw(gid.as_raw()));
+    let group = |gid| nix::unistd::Group::from_gid(gid).ok().flatten().map(|group| group.name);
+    let all = groups.chain([nix::unistd::getgid()]);
+    Caller { user: name, groups: all.filter_map(group).collect() }
 }

@@ -40,7 +40,7 @@ pub(super) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
         write: paths(&choice.write),
         deny: paths(&choice.deny),
     };
-    load::load(&selection, &around(&choice.standpoint), caller()).map_err(|error| {
+    load::load(&selection, &around(&choice.standpoint), caller).map_err(|error| {
         let code = match &error {
             LoadError::Documents(_) => code::DOCUMENT,
             LoadError::Unreadable { .. } | LoadError::Requirements { .. } => code::FILE,

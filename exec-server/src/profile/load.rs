@@ -113,11 +113,15 @@ struct Layers {
     sources: Vec<Source>,
 }
 
-/// Loads the policy that `selection` asks for.
+/// Loads the policy that `selection` asks for. Who asks is looked up where there is a ceiling, and only there: the user database may be far away.
 ///
 /// # Errors
 /// [`LoadError`]; there is never another policy in its place.
-pub fn load(selection: &Selection, around: &Surroundings, caller: &Caller) -> Result<Loaded, LoadError> {
+pub fn load(
+    selection: &Selection,
+    around: &Surroundings,
+    caller: impl FnOnce() -> Caller,
+) -> Result<Loaded, LoadError> {
     load_with(selection, around, caller, Path::new(ETC_WEIR), 0)
 }
 
@@ -128,7 +132,7 @@ pub fn load(selection: &Selection, around: &Surroundings, caller: &Caller) -> Re
 pub fn load_with(
     selection: &Selection,
     around: &Surroundings,
-    caller: &Caller,
+    caller: impl FnOnce() -> Caller,
     etc: &Path,
     administrator: u32,
 ) -> Result<Loaded, LoadError> {
@@ -151,7 +155,7 @@ impl LoadError {
 fn put_together(
     selection: &Selection,
     around: &Surroundings,
-    caller: &Caller,
+    caller: impl FnOnce() -> Caller,
     layers: Layers,
 ) -> Result<Loaded, LoadError> {
     let over = command_line(selection, around)?;
@@ -174,7 +178,7 @@ fn put_together(
     }
     let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host)?;
     if let Some(ceiling) = &requirements.ceiling {
-        let mut refused = ceiling::refusals(&chosen, &policy, ceiling, caller, around, &Host)?;
+        let mut refused = ceiling::refusals(&chosen, &policy, ceiling, &caller(), around, &Host)?;
         refused.extend(overridden);
         if !refused.is_empty() {
             return Err(LoadError::Refused(refused));
