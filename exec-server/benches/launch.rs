@@ -199,7 +199,7 @@ fn policy(place: &Path, isolation: Isolation, network: &str) -> Policy {
         weir_home: place.join("home/.weir").unwrap(),
         other_homes: Vec::new(),
     };
-    resolve("x", &profile, &around, &Terrain).unwrap().policy
+    resolve("x", &profile, &around, &Terrain::default()).unwrap().policy
 }
 
 /// `weir` of this build, where it has been built.

@@ -1,11 +1,12 @@
 //! The only place with unsafe code: system calls behind typed functions.
 
 pub(crate) mod abi;
+pub(crate) mod ahead;
 pub(crate) mod broker;
 pub(crate) mod descendants;
 mod enter;
 pub(crate) mod first;
 mod passing;
 pub(crate) mod probe;
-mod process;
+pub(crate) mod process;
 pub(crate) mod walk;

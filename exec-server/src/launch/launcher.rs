@@ -8,8 +8,9 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
 use weir_protocol::method::code;
+use weir_sandbox_linux::start::NetworkAhead;
 
-use super::begin::{Ground, begin, enforcement};
+use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::running::{Heard, Running};
 use super::{Order, Told, sys};
@@ -24,7 +25,13 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let mut launcher = Launcher { channel, server, machine: Machine::presumed(), running: None };
+    let mut launcher = Launcher {
+        channel,
+        server,
+        machine: Machine::presumed(),
+        network: NetworkAhead::enter(),
+        running: None,
+    };
     let served = launcher.serve();
     if let Some(running) = launcher.running.take() {
         running.end();
@@ -43,6 +50,8 @@ struct Launcher {
     channel: Wire,
     server: i32,
     machine: Machine,
+    /// Made while the server part decides.
+    network: Option<NetworkAhead>,
     running: Option<Running>,
 }
 
@@ -103,9 +112,7 @@ impl Launcher {
     fn carry_out(&mut self, order: Order) -> Result<(), WireError> {
         match order {
             Order::Plan(launch) => {
-                let told = match Ground::of(&launch)
-                    .and_then(|mut ground| ground.compiled(&launch, self.machine.probed()))
-                {
+                let told = match self.plan(&launch) {
                     Ok(found) => Told::Planned {
                         enforcement: enforcement(&launch, &found.plan),
                         listing: found.plan.listing(),
@@ -131,10 +138,15 @@ impl Launcher {
         }
     }
 
+    fn plan(&mut self, launch: &super::Launch) -> Result<Compiled, BeginError> {
+        leave(self.network.take())?;
+        Ground::of(launch)?.compiled(launch, self.machine.probed())
+    }
+
     fn launch(&mut self, launch: Rc<super::Launch>) -> Result<(), WireError> {
-        let Self { channel, server, machine, .. } = self;
+        let Self { channel, server, machine, network, .. } = self;
         let terminal = launch.size.is_some();
-        match begin(&launch, machine, *server, || channel.take_descriptor()) {
+        match begin(&launch, machine, *server, network.take(), || channel.take_descriptor()) {
             Err(error) => channel.say(&error.told(), &[]),
             Ok((mut running, enforcement)) => {
                 if terminal {

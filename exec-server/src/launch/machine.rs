@@ -54,10 +54,12 @@ impl Machine {
 
     /// What a launch under this policy is compiled against.
     pub(super) fn host_for(&mut self, policy: &Policy) -> &Host {
-        if OF_THE_TREE.iter().any(|resource| policy.resources().limit(*resource).is_some()) {
-            return self.probed();
-        }
-        &self.host
+        if Self::is_tried_for(policy) { self.probed() } else { &self.host }
+    }
+
+    /// Whether the machine is tried out for a launch under this policy, however well it is known.
+    pub(super) fn is_tried_for(policy: &Policy) -> bool {
+        OF_THE_TREE.iter().any(|resource| policy.resources().limit(*resource).is_some())
     }
 
     pub(super) const fn basis(&self) -> Basis {

@@ -176,9 +176,9 @@ fn put_together(
         overridden = ceiling::overridden(&profile, ceiling);
         profile = ceiling::impose(&profile, ceiling);
     }
-    let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host)?;
+    let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host::default())?;
     if let Some(ceiling) = &requirements.ceiling {
-        let mut refused = ceiling::refusals(&chosen, &policy, ceiling, &caller(), around, &Host)?;
+        let mut refused = ceiling::refusals(&chosen, &policy, ceiling, &caller(), around, &Host::default())?;
         refused.extend(overridden);
         if !refused.is_empty() {
             return Err(LoadError::Refused(refused));
@@ -250,8 +250,8 @@ fn narrow(
     {
         inner = merge::over(inner, &legacy.rules);
     }
-    let limit = resolve(&outer.0, &outer.1, around, &Host)?.policy;
-    let excess = resolve(&name, &inner, around, &Host)?.policy.excess_over(&limit);
+    let limit = resolve(&outer.0, &outer.1, around, &Host::default())?.policy;
+    let excess = resolve(&name, &inner, around, &Host::default())?.policy.excess_over(&limit);
     if excess.is_empty() { Ok((name, inner)) } else { Err(LoadError::Widened(excess)) }
 }
 

@@ -38,7 +38,7 @@ enum Place {
 }
 
 /// Starts the first process. Only a single-threaded process may call this: the child runs on a copy of its memory.
-pub(crate) fn start(prepared: &Prepared, wires: &Wires) -> Result<(OwnedFd, i32), Failure> {
+pub(crate) fn start(prepared: &Prepared, clone_flags: u64, wires: &Wires) -> Result<(OwnedFd, i32), Failure> {
     let numbers = Numbers {
         error: wires.error.as_raw_fd(),
         control: wires.control.as_raw_fd(),
@@ -49,7 +49,7 @@ pub(crate) fn start(prepared: &Prepared, wires: &Wires) -> Result<(OwnedFd, i32)
         }),
         size: wires.size,
     };
-    let (child, pidfd) = born(prepared.clone_flags).at(Step::Clone)?;
+    let (child, pidfd) = born(clone_flags).at(Step::Clone)?;
     let Some(pidfd) = pidfd else { first(prepared, numbers) };
     Ok((pidfd, child))
 }
@@ -115,14 +115,9 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
         Some(_) => Some(socket_pair().at(Step::Broker)?),
         None => None,
     };
-    // SAFETY: as fork(2) of a process with one thread; the child goes on in `command` and never returns.
-    let leader = check_int(unsafe { libc::fork() }).at(Step::Fork)?;
-    if leader == 0 {
-        let from = command::Inherited { terminal, umask, handover: handover.map(|[_, theirs]| theirs) };
-        let Err(failure) = command::become_command(prepared, wires, from);
-        fail(wires.error, failure);
-    }
-    // The command's process has its own copies; here they would keep a pipe of the caller's open.
+    let from = command::Inherited { terminal, umask, handover: handover.map(|[_, theirs]| theirs) };
+    let leader = command::born(prepared, wires, from).at(Step::Fork)?;
+    // The command has been executed or has failed, and has its own copies; here they would keep a pipe of the caller's open.
     enter::close(wires.error);
     for place in wires.stdio {
         if let Place::Descriptor(descriptor) = place {

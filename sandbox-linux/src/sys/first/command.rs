@@ -1,13 +1,14 @@
 //! From the first process's child to the command: group, terminal, descriptors, limits, filter, execve. As in `enter`, nothing
-//! here allocates.
+//! here allocates, and nothing changes memory that the first process goes on with.
 
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use super::super::abi::{CLOSE_RANGE_CLOEXEC, check_int, errno};
 use super::super::enter::{self, At as _, Done};
 use super::foreign::{FIRST_FOREIGN, LAST, close_all_but, close_range};
-use super::{Never, Nothing, Numbers, Place, set_mask};
+use super::{Never, Nothing, Numbers, Place, fail, set_mask};
 use crate::broker::hand_over;
 use crate::plan::LimitKind;
 use crate::prepare::{Prepared, Program};
@@ -24,8 +25,43 @@ pub(super) struct Inherited {
     pub(super) handover: Option<libc::c_int>,
 }
 
+/// Bytes of stack that a process has until it is the command; it calls a few levels deep and holds one array of pointers.
+const STACK_BYTES: usize = 128 << 10;
+
+/// Room for a stack, aligned as both architectures want it.
+#[repr(align(16))]
+struct Stack([MaybeUninit<u8>; STACK_BYTES]);
+
+/// What the command's process begins with.
+struct Begin<'a> {
+    prepared: &'a Prepared,
+    wires: &'a Numbers,
+    from: Inherited,
+}
+
+/// Makes the command's process, and goes on when that has executed the command or has failed: until then it uses the memory of this one, on a
+/// stack of its own (clone(2), `CLONE_VFORK`). A copy of the memory would be made only to be thrown away.
+pub(super) fn born(prepared: &Prepared, wires: &Numbers, from: Inherited) -> Result<libc::pid_t, i32> {
+    let mut stack = Stack([MaybeUninit::uninit(); STACK_BYTES]);
+    let mut begin = Begin { prepared, wires, from };
+    // The stack grows downwards.
+    let top = stack.0.as_mut_ptr_range().end;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: this process has one thread and stands still until the child has left the memory that both use: neither the stack nor what
+    // `begin` points to goes away meanwhile. The child returns to none of its callers.
+    check_int(unsafe { libc::clone(life, top.cast(), flags, (&raw mut begin).cast()) })
+}
+
+/// The child's whole life before the command.
+extern "C" fn life(begin: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `born` passes what outlives this process's use of it, and touches it no more.
+    let begin = unsafe { &*begin.cast::<Begin<'_>>() };
+    let Err(failure) = become_command(begin.prepared, begin.wires, begin.from);
+    fail(begin.wires.error, failure)
+}
+
 /// Becomes the command, or says which step failed.
-pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherited) -> Never {
+fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherited) -> Never {
     let Inherited { terminal, umask, handover } = from;
     // SAFETY: the process has just been born; it starts a group of its own.
     check_int(unsafe { libc::setpgid(0, 0) }).at(Step::ProcessGroup)?;
