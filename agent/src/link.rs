@@ -143,7 +143,7 @@ impl Link {
     /// [`LinkError`] when the server sent what is no message.
     pub fn arrived(&mut self) -> Result<Option<Message>, LinkError> {
         match frame::take(&mut self.arrived)? {
-            Some((_, payload)) => Ok(Some(serde_json::from_slice(&payload)?)),
+            Some(payload) => Ok(Some(serde_json::from_slice(&payload)?)),
             None => Ok(None),
         }
     }

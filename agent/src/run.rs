@@ -192,7 +192,8 @@ impl Attendance<'_> {
             Message::Event(notification) => match notification.event {
                 Event::Exited(exited) => self.end(*exited),
                 Event::Stopped { signal, .. } if self.continue_call.is_none() => self.stopped(signal)?,
-                Event::Stopped { .. } => {}
+                // This client's own streams carry the output.
+                Event::Stopped { .. } | Event::Gap(_) | Event::Closed(_) => {}
             },
         }
         drop(self.link.take_descriptor());

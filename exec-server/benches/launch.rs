@@ -151,7 +151,8 @@ impl Launch {
                 std::fs::File::options().read(true).write(true).open("/dev/null").unwrap(),
             ))
         };
-        let wires = Wires { error: error.into(), control, stdio: [null(), null(), null()], size: None };
+        let wires =
+            Wires { error: error.into(), control, stdio: [null(), null(), null()], size: None, group: None };
         let first = start(&self.0, &wires).unwrap();
         drop(wires);
         let mut record = Vec::new();

@@ -1,13 +1,11 @@
 //! Answers calls: the one place where a method meets what carries it out.
 
-mod policy;
+pub(crate) mod policy;
 #[cfg(target_os = "linux")]
 pub mod process;
 
 use serde_json::Value;
 use weir_protocol::method::{Call, Error, Examined, JSON_RPC, Request, Response, code};
-
-use crate::profile::ceiling::Caller;
 
 /// Answers one control message. Every message gets an answer, also one that is no request.
 #[must_use]
@@ -41,7 +39,23 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
         Call::PolicyShow(params) => serde_json::to_value(policy::show(&params)?),
         Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
         Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
-        Call::ProcessPlan(_) | Call::ProcessStart(_) | Call::ProcessSignal(_) => {
+        Call::Hello(_)
+        | Call::ContextOpen(_)
+        | Call::ContextFork(_)
+        | Call::ContextNarrow(_)
+        | Call::ContextLease(_)
+        | Call::ContextClose(_)
+        | Call::ContextList
+        | Call::ProcessPlan(_)
+        | Call::ProcessStart(_)
+        | Call::ProcessSignal(_)
+        | Call::ProcessKill(_)
+        | Call::ProcessCloseInput(_)
+        | Call::ProcessResize(_)
+        | Call::ProcessWait(_)
+        | Call::ProcessList
+        | Call::ProcessAttach(_)
+        | Call::ProcessForget(_) => {
             return Err(Error { code: code::STATE, message: "this stream carries no commands".to_owned() });
         }
         Call::HostDoctor => doctor().and_then(serde_json::to_value),
@@ -51,7 +65,7 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
 
 /// Probes the host by trying, and reads what was found.
 #[cfg(target_os = "linux")]
-fn doctor() -> Result<Examined, serde_json::Error> {
+pub(crate) fn doctor() -> Result<Examined, serde_json::Error> {
     use weir_sandbox_linux::{doctor, host::Host};
 
     let host = Host::probe();
@@ -65,7 +79,7 @@ fn doctor() -> Result<Examined, serde_json::Error> {
 
 /// What macOS can and cannot give is declared, not probed. Nothing is confined there until the launcher exists.
 #[cfg(not(target_os = "linux"))]
-fn doctor() -> Result<Examined, serde_json::Error> {
+pub(crate) fn doctor() -> Result<Examined, serde_json::Error> {
     use weir_sandbox_macos::gap;
 
     let keys: Vec<&str> = gap::GAPS.iter().map(|gap| gap.key).collect();
@@ -85,16 +99,4 @@ fn bad_request(payload: &[u8], error: &serde_json::Error) -> Error {
     let is_json = serde_json::from_slice::<Value>(payload).is_ok();
     let code = if is_json { code::BAD_CALL } else { code::BAD_REQUEST };
     Error { code, message: format!("not a request of this version: {error}") }
-}
-
-/// Who this process works for, as the kernel and the user database say.
-fn caller() -> Caller {
-    let uid = nix::unistd::getuid();
-    let user = nix::unistd::User::from_uid(uid).ok().flatten();
-    let name = user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone());
-    let groups = rustix::process::getgroups().unwrap_or_default();
-    let groups = groups.into_iter().map(|gid| nix::unistd::Gid::from_raw(gid.as_raw()));
-    let group = |gid| nix::unistd::Group::from_gid(gid).ok().flatten().map(|group| group.name);
-    let all = groups.chain([nix::unistd::getgid()]);
-    Caller { user: name, groups: all.filter_map(group).collect() }
 }

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{DumpableBehavior, Signal};
 use serde_json::Value;
 use weir_protocol::method::process::{
-    End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started,
+    End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 
@@ -186,7 +186,11 @@ impl Session {
 
     fn start(&mut self, id: u64, start: &Start) -> Result<Option<Value>, Error> {
         self.check_idle()?;
-        let startable = startable(start)?;
+        if matches!(start.stdio, Stdio::Pipes { .. } | Stdio::Carried { .. }) {
+            let message = "this server carries no streams; one that listens does".to_owned();
+            return Err(Error { code: code::STATE, message });
+        }
+        let startable = startable(start, None)?;
         let count = startable.launch.stdio.iter().filter(|source| **source == Source::Passed);
         let passed: Vec<OwnedFd> = count.map_while(|_| self.client.take_descriptor()).collect();
         let passed: Vec<BorrowedFd<'_>> = passed.iter().map(std::os::fd::AsFd::as_fd).collect();
@@ -200,7 +204,7 @@ impl Session {
 
     fn plan(&mut self, id: u64, start: &Start) -> Result<Option<Value>, Error> {
         self.check_idle()?;
-        let launch = startable(start)?.launch;
+        let launch = startable(start, None)?.launch;
         self.order(id, &Order::Plan(Box::new(launch)), &[])
     }
 
@@ -235,6 +239,10 @@ impl Session {
             Told::Refused { code, message } => {
                 self.deadline = None;
                 self.client.say(&response(self.asked.take(), Err(Error { code, message })), &[])
+            }
+            Told::Examined(examined) => {
+                let examined = serde_json::to_value(examined)?;
+                self.client.say(&response(self.asked.take(), Ok(examined)), &[])
             }
             Told::Signalled => {
                 let asked = self.signals.pop_front().flatten();

@@ -9,12 +9,18 @@ pub mod launcher;
 mod attempt;
 pub(crate) mod begin;
 mod machine;
+mod record;
 mod running;
 pub mod sys;
 
 use serde::{Deserialize, Serialize};
+use weir_protocol::method::Examined;
+use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
 use weir_protocol::{AbsPath, ByteString, Policy};
+
+use crate::audit::Audit;
+use crate::profile::standing::Standing;
 
 /// Where one of the command's standard descriptors comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +52,17 @@ pub struct Launch {
     pub size: Option<[u16; 2]>,
     /// Another user to run as.
     pub user: Option<String>,
+    /// Where the caller stands: what the ceiling's special paths mean.
+    pub standpoint: Standpoint,
+}
+
+/// What a launcher is held to that serves a part which may not be believed.
+#[derive(Debug)]
+pub struct Bound {
+    /// The administrator's ceiling.
+    pub ceiling: Standing,
+    /// Where it records what it does.
+    pub audit: Audit,
 }
 
 /// What the server part asks of the launcher.
@@ -56,6 +73,8 @@ pub enum Order {
     Launch(Box<Launch>),
     /// Compiles a plan and makes nothing.
     Plan(Box<Launch>),
+    /// Tries what this host can enforce for this launcher's user.
+    Examine,
     /// Sends a signal.
     Signal {
         /// The signal.
@@ -85,6 +104,8 @@ pub enum Told {
         /// Every step.
         listing: String,
     },
+    /// What was found by trying.
+    Examined(Box<Examined>),
     /// There is no sandbox.
     Refused {
         /// A code of [`weir_protocol::method::code`].

@@ -8,7 +8,19 @@ const FAILED: u8 = 125;
 const USAGE: &str = "\
 weir-exec-server: the part of Weir that reads profiles and enforces them
 
-Usage: weir-exec-server --stdio | --embedded
+Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio | --embedded
+
+  --listen    serve every user who may connect; on what a service manager hands over, or on SOCKET
+              (default: /run/weir/exec-server.sock as root, else $XDG_RUNTIME_DIR/weir/exec-server.sock)
+      --group NAME          those of this group may connect as well (default: the owner alone)
+      --server-user NAME    as root: the user of the parts that read clients (default: weir)
+      --state DIR           where output goes that memory does not hold
+                            (default: /var/lib/weir as root, else $XDG_STATE_HOME/weir or ~/.local/state/weir)
+      --audit PATH|none     where decisions are recorded, one line of JSON each (default: audit.jsonl in the state directory)
+      --max-commands N      commands of one user at once (default: 1024)
+      --max-connections N   connections of one user at once (default: 256)
+      --idle-exit SECONDS   end when nobody has been served for so long
+    SIGHUP reads the requirements again; SIGTERM lets what runs end, and a second one ends it.
 
   --stdio     answer framed requests on standard input and output until the input ends
   --embedded  serve one client on the socket that is standard input, and run its command
@@ -18,6 +30,10 @@ Usage: weir-exec-server --stdio | --embedded
 It is started by `weir`; people use `weir`.";
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "--listen") {
+        return listen(words);
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
@@ -36,6 +52,16 @@ fn main() -> ExitCode {
         ["--help" | "-h"] => print(USAGE),
         _ => say(USAGE),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn listen(words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    weir_exec_server::daemon::run(words).unwrap_or_else(|error| say(&format!("weir-exec-server: {error}")))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn listen(_words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    say("weir-exec-server: a server for several users runs on Linux only, so far")
 }
 
 #[expect(clippy::print_stdout, reason = "help and version go to standard output")]

@@ -10,6 +10,7 @@ pub mod load;
 pub mod merge;
 pub mod places;
 pub mod resolve;
+pub mod standing;
 pub mod surroundings;
 
 pub use load::{LoadError, Loaded, Selection};

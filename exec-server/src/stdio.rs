@@ -31,7 +31,7 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> Result<(), StdioEr
     let mut buffer = Vec::new();
     let mut chunk = vec![0; READ_BYTES];
     loop {
-        while let Some((_, payload)) = frame::take(&mut buffer)? {
+        while let Some(payload) = frame::take(&mut buffer)? {
             let response = serde_json::to_vec(&answer(&payload))?;
             output.write_all(&frame::control(&response)?)?;
             output.flush()?;

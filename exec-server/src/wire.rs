@@ -37,6 +37,15 @@ pub enum WireError {
     /// A message is not what it should be.
     #[error("a message cannot be read or written: {0}")]
     Message(#[from] serde_json::Error),
+    /// The peer has gone, or says what has no place here.
+    #[error("the other side has gone")]
+    Gone,
+    /// A client sends input that does not fit.
+    #[error("input for command {command} that does not follow what was sent, or goes beyond the credit")]
+    Input {
+        /// The command.
+        command: u64,
+    },
     /// The peer sends descriptors that nobody asked for.
     #[error("more than {MAX_WAITING} descriptors that nobody asked for")]
     Descriptors,
@@ -145,7 +154,7 @@ impl Wire {
     /// # Errors
     /// [`WireError::Frame`].
     pub fn take(&mut self) -> Result<Option<Vec<u8>>, WireError> {
-        Ok(frame::take(&mut self.buffer)?.map(|(_, payload)| payload))
+        Ok(frame::take(&mut self.buffer)?)
     }
 
     /// Takes the oldest descriptor that has arrived.

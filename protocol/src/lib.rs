@@ -4,6 +4,7 @@
 //! The chain of words is fixed: a [`profile`] is what a person wrote, a [`policy`] is what it means on one host.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod bytes;
 pub mod frame;
 pub mod method;

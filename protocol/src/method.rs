@@ -1,7 +1,10 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
+pub mod context;
+pub mod output;
 pub mod policy;
 pub mod process;
+pub mod server;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +16,9 @@ pub const JSON_RPC: &str = "2.0";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "method", content = "params")]
 pub enum Call {
+    /// Agrees on a version.
+    #[serde(rename = "server/hello")]
+    Hello(server::Hello),
     /// Reads documents and reports what is wrong with them.
     #[serde(rename = "policy/check")]
     PolicyCheck(policy::Check),
@@ -28,6 +34,24 @@ pub enum Call {
     /// Tries what this host can enforce.
     #[serde(rename = "host/doctor")]
     HostDoctor,
+    /// Decides a policy and keeps it.
+    #[serde(rename = "context/open")]
+    ContextOpen(Box<context::Open>),
+    /// Opens another context with the same policy.
+    #[serde(rename = "context/fork")]
+    ContextFork(context::Fork),
+    /// Gives a context a narrower policy.
+    #[serde(rename = "context/narrow")]
+    ContextNarrow(Box<context::Narrow>),
+    /// Adds something for a stated scope and time; the context stays as it is.
+    #[serde(rename = "context/lease")]
+    ContextLease(Box<context::Escalate>),
+    /// Closes a context. Its thread stays bound.
+    #[serde(rename = "context/close")]
+    ContextClose(context::Close),
+    /// Lists the caller's open contexts.
+    #[serde(rename = "context/list")]
+    ContextList,
     /// Compiles a command's plan and prints it; nothing runs.
     #[serde(rename = "process/plan")]
     ProcessPlan(Box<process::Start>),
@@ -37,6 +61,27 @@ pub enum Call {
     /// Sends a signal to a running command.
     #[serde(rename = "process/signal")]
     ProcessSignal(process::Signal),
+    /// Asks a command to end, and ends it when it does not.
+    #[serde(rename = "process/kill")]
+    ProcessKill(output::Kill),
+    /// Ends a command's standard input behind all that was sent before.
+    #[serde(rename = "process/close-input")]
+    ProcessCloseInput(output::Of),
+    /// Changes the size of a carried terminal.
+    #[serde(rename = "process/resize")]
+    ProcessResize(output::Resize),
+    /// Answers when a command has ended.
+    #[serde(rename = "process/wait")]
+    ProcessWait(output::Of),
+    /// Lists the caller's commands.
+    #[serde(rename = "process/list")]
+    ProcessList,
+    /// Reads a command's output from an offset on, and hears of it.
+    #[serde(rename = "process/attach")]
+    ProcessAttach(output::Attach),
+    /// Forgets a command that has ended, and what it wrote.
+    #[serde(rename = "process/forget")]
+    ProcessForget(output::Of),
 }
 
 /// Result of `host/doctor`.
@@ -117,4 +162,20 @@ pub mod code {
     pub const COMMAND_NOT_EXECUTABLE: i64 = -32023;
     /// The server is busy, or the call does not fit what has happened so far.
     pub const STATE: i64 = -32024;
+    /// There is no such command, or it is another user's.
+    pub const NO_COMMAND: i64 = -32025;
+    /// The caller has as many as it may have.
+    pub const QUOTA: i64 = -32026;
+    /// There is no such context or lease, or it is another user's.
+    pub const NO_CONTEXT: i64 = -32028;
+    /// A policy would be wider than the one that binds.
+    pub const WIDER: i64 = -32029;
+    /// A lease gives nothing here.
+    pub const LEASE: i64 = -32030;
+    /// What the server keeps could not be read or written.
+    pub const STORE: i64 = -32031;
+    /// No version in common.
+    pub const VERSION: i64 = -32027;
+    /// What was asked could not be recorded, so it was not done.
+    pub const AUDIT: i64 = -32028;
 }

@@ -69,6 +69,8 @@ pub enum Degradation {
     ProxyOnlyNetwork,
     /// Limits hold for each process, not for the tree.
     ProcessLimits,
+    /// Mounts alone hold the files where the kernel has Landlock and its calls fail.
+    NoLandlock,
 }
 
 impl Degradation {
@@ -84,6 +86,7 @@ impl Degradation {
             Self::SharedMetadata => "shared-metadata",
             Self::ProxyOnlyNetwork => "proxy-only-network",
             Self::ProcessLimits => "process-limits",
+            Self::NoLandlock => "no-landlock",
         }
     }
 }

@@ -12,6 +12,8 @@ mod bare;
 mod brokered;
 mod devices;
 mod limits;
+#[cfg(test)]
+mod literal;
 mod tree;
 
 use std::borrow::Cow;
@@ -69,6 +71,7 @@ fn unrestricted(facts: &Facts<'_>) -> Plan {
         privilege: Privilege::Held,
         confinement: None,
         limits: Vec::new(),
+        group: None,
         mechanisms: Vec::new(),
         degradations: Vec::new(),
         remarks: vec!["the profile confines nothing".to_owned()],
@@ -135,7 +138,10 @@ impl<'a> Compiler<'a> {
         let loopback = if self.loopback_is_own() { Loopback::Up } else { Loopback::Untouched };
         let brokered = brokered::compile(self, guards, brokers_sockets, arch?);
         let confinement = Confinement { arch: arch?, filter, landlock, brokered };
-        let mechanisms = mechanisms(&namespaces, mounts.len(), &confinement);
+        let mut mechanisms = mechanisms(&namespaces, mounts.len(), &confinement);
+        if let Some(group) = &limits.group {
+            mechanisms.push(Mechanism { name: "cgroup".to_owned(), detail: group.words() });
+        }
         Some(Plan {
             way: self.way,
             namespaces,
@@ -144,7 +150,8 @@ impl<'a> Compiler<'a> {
             credentials: self.facts.credentials.clone(),
             privilege: self.privilege(),
             confinement: Some(confinement),
-            limits,
+            limits: limits.processes,
+            group: limits.group,
             mechanisms,
             degradations: std::mem::take(&mut self.degradations).into_values().collect(),
             remarks: std::mem::take(&mut self.remarks),
@@ -210,7 +217,7 @@ impl<'a> Compiler<'a> {
             self.lacks
                 .push(Lack::NetworkGate { what: "`mode = \"limited\"`", rule: rules.mode.origin.clone() });
         }
-        if self.facts.host.landlock.abi < landlock::ABI_SCOPES {
+        if self.facts.host.landlock.usable() < landlock::ABI_SCOPES {
             self.lacks.push(Lack::AbstractSockets { rule: rules.enabled.origin.clone() });
         }
         Network::Host

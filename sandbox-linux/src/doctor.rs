@@ -306,12 +306,16 @@ fn groups(cgroups: &Cgroups) -> Vec<Finding> {
             };
             return Finding::lacks(feature, cause, &[remedy]);
         }
+        if group.enable.errno() == Some(cause::EBUSY) && !has(&group.delegated) {
+            return Finding::lacks(feature, Cause::GroupHasProcesses, &[Remedy::DelegateSubgroup]);
+        }
+        let given = if has(&group.delegated) { own } else { own.and(group.enable) };
         let remedies: &[Remedy] = if read_only {
             &[WRITABLE_GROUPS]
         } else {
             &[Remedy::Delegate { controller }, Remedy::SystemService]
         };
-        Finding::of(feature, own, remedies)
+        Finding::of(feature, given, remedies)
     };
     let kill = match group.kill {
         Fact::Refused { errno: cause::ENOENT, .. } => {
@@ -356,4 +360,4 @@ fn reports(host: &Host) -> [Finding; 2] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,6 +16,7 @@ mod status;
 use serde::{Deserialize, Serialize};
 
 pub use crate::bpf::Arch;
+use crate::plan::Swap;
 
 /// The step of a probe that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,6 +63,7 @@ pub enum Step {
     AuditStatus,
     FanotifyInit,
     FanotifyMark,
+    CgroupEnable,
     CgroupMkdir,
     CgroupJoin,
     CgroupKill,
@@ -184,6 +186,27 @@ pub struct Landlock {
     pub restrict: Fact,
 }
 
+impl Landlock {
+    /// The ABI that can be used; 0 where there is none, or where it fails.
+    #[must_use]
+    pub const fn usable(&self) -> u32 {
+        if self.restrict.works() { self.abi } else { 0 }
+    }
+
+    /// Whether it is there and fails: something else than a kernel without it, or one in which it is switched off
+    /// (landlock_create_ruleset(2), `ENOSYS` and `EOPNOTSUPP` to the question for the version).
+    #[must_use]
+    pub const fn fails(&self) -> bool {
+        match self.restrict {
+            Fact::Works => false,
+            Fact::Refused { at: Step::LandlockVersion, errno } => {
+                !matches!(errno, libc::ENOSYS | libc::EOPNOTSUPP)
+            }
+            _ => true,
+        }
+    }
+}
+
 /// Seccomp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seccomp {
@@ -276,23 +299,42 @@ pub struct Cgroups {
     pub version2: Option<Cgroup2>,
 }
 
-/// The prober's own group in the version 2 hierarchy.
+/// The version 2 hierarchy, and the group in it below which sandboxes get groups of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup2 {
     /// Where the hierarchy is mounted.
     pub mount: String,
+    /// Where else it is mounted.
+    pub elsewhere: Vec<String>,
     /// The directory of the prober's group, below `mount`.
     pub own: String,
-    /// Controllers the group may use.
+    /// The directory of the group below which others are made: the prober's, or one around it that is the prober's to use.
+    pub below: String,
+    /// Controllers that group may use.
     pub controllers: Vec<String>,
     /// Controllers that groups made below it get.
     pub delegated: Vec<String>,
+    /// It could be told to give them more of its controllers: its file can be written, and no process of its own is in the way
+    /// (cgroups(7), "no internal processes").
+    pub enable: Fact,
     /// A group could be made below it, and removed.
     pub child: Fact,
     /// A process could be moved into it.
     pub join: Fact,
     /// It has `cgroup.kill` (Linux 5.14).
     pub kill: Fact,
+    /// Whether the kernel can swap at all.
+    pub swap: Swap,
+}
+
+impl Cgroup2 {
+    /// Whether a group made for a sandbox can be limited by this controller.
+    #[must_use]
+    pub fn holds(&self, controller: &str) -> bool {
+        let has = |list: &[String]| list.iter().any(|name| name == controller);
+        let given = has(&self.delegated) || self.enable.works();
+        self.child.and(self.join).works() && has(&self.controllers) && given
+    }
 }
 
 /// System calls that Weir uses where they are.
@@ -358,6 +400,18 @@ pub enum Way {
     Bare,
 }
 
+impl Way {
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::UserNamespace => "user-namespace",
+            Self::Bare => "bare",
+        }
+    }
+}
+
 impl Host {
     /// Asks the machine, by trying everything: tens of milliseconds.
     #[must_use]
@@ -379,6 +433,12 @@ impl Host {
     #[must_use]
     pub fn tried() -> Self {
         probe::tried()
+    }
+
+    /// The same machine with its control groups found out by making one: a millisecond or two.
+    #[must_use]
+    pub fn with_groups(self) -> Self {
+        Self { cgroups: cgroup::cgroups(), ..self }
     }
 
     /// The best way to make a sandbox here.

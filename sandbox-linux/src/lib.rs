@@ -4,8 +4,10 @@
 pub mod bpf;
 pub mod broker;
 pub mod compile;
+pub mod confine;
 pub mod control;
 pub mod doctor;
+pub mod group;
 pub mod host;
 pub mod plan;
 pub mod prepare;

@@ -3,6 +3,7 @@
 //! A [`Plan`] is made by `compile` from values alone, printed by [`Plan::listing`], turned into descriptors and C strings
 //! by `prepare` and carried out by `enter`. It holds no descriptor, no secret and nothing that must be looked up again.
 
+mod group;
 mod listing;
 
 use weir_protocol::AbsPath;
@@ -11,6 +12,8 @@ use weir_protocol::method::process::{Degraded, Mechanism};
 use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
 use crate::host::{Arch, Way};
+
+pub use group::{Controller, Group, GroupLimit, Setting, Swap};
 
 /// Kinds of namespaces (namespaces(7)), in the order in which they are named to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -263,6 +266,8 @@ pub struct Plan {
     pub confinement: Option<Confinement>,
     /// Limits for each process.
     pub limits: Vec<ProcessLimit>,
+    /// The control group with limits for the whole tree, where the policy has such.
+    pub group: Option<Group>,
     /// For the report: what holds the rules.
     pub mechanisms: Vec<Mechanism>,
     /// For the report: what is given up.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use crate::group::Door;
 use crate::prepare::Prepared;
 use crate::step::{Failure, Step};
 use crate::sys;
@@ -29,6 +30,8 @@ pub struct Wires {
     pub stdio: [Source; 3],
     /// Rows and columns of a terminal of the sandbox's own, where it gets one.
     pub size: Option<[u16; 2]>,
+    /// The control group in which everything is, from the first process's birth on.
+    pub group: Option<Door>,
 }
 
 /// A sandbox's first process.
@@ -116,8 +119,8 @@ fn started(begun: Result<(OwnedFd, i32), Failure>) -> Result<First, Failure> {
     begun.map(|(handle, pid)| First { handle, pid })
 }
 
-/// Ends every process that descends from this one and reaps them, where no PID namespace does; `spared` and what descends
-/// from it stay. This process must be the reaper of its descendants.
-pub fn end_descendants(spared: Option<i32>) {
+/// Ends every process that descends from this one and reaps them, where no PID namespace does; those `spared` and what descends
+/// from them stay. This process must be the reaper of its descendants.
+pub fn end_descendants(spared: &[i32]) {
     sys::descendants::end_family(spared);
 }

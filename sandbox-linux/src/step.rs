@@ -11,6 +11,7 @@ use std::fmt;
 #[expect(missing_docs, reason = "Step::name() says what each does")]
 pub enum Step {
     Clone = 1,
+    Group,
     Session,
     UserMap,
     GroupMap,
@@ -51,8 +52,9 @@ pub enum Step {
 }
 
 /// Every step, in order.
-pub const ALL: [Step; 38] = [
+pub const ALL: [Step; 39] = [
     Step::Clone,
+    Step::Group,
     Step::Session,
     Step::UserMap,
     Step::GroupMap,
@@ -98,6 +100,7 @@ impl Step {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Clone => "clone: make the sandbox's first process",
+            Self::Group => "write cgroup.procs: join the sandbox's control group",
             Self::Session => "setsid: start a session of its own",
             Self::UserMap => "write uid_map: map the user into the user namespace",
             Self::GroupMap => "write gid_map: map the group into the user namespace",
@@ -146,7 +149,8 @@ impl Step {
 }
 
 /// Pairs that must not be swapped, with the reason.
-pub const ORDER: [(Step, Step, &str); 16] = [
+pub const ORDER: [(Step, Step, &str); 17] = [
+    (Step::Group, Step::Fork, "what is started before would be under no limit"),
     (Step::UserMap, Step::PrivateMounts, "without ids, files made for the tree would belong to nobody"),
     (Step::PrivateMounts, Step::Scaffold, "a mount in a shared tree would appear on the host"),
     (Step::PivotAside, Step::Root, "a scaffold on top of a directory would hide what lies in it"),

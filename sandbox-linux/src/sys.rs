@@ -3,10 +3,12 @@
 pub(crate) mod abi;
 pub(crate) mod ahead;
 pub(crate) mod broker;
+pub(crate) mod confine;
 pub(crate) mod descendants;
 mod enter;
 pub(crate) mod first;
 mod passing;
 pub(crate) mod probe;
 pub(crate) mod process;
+pub(crate) mod sweeper;
 pub(crate) mod walk;

@@ -191,7 +191,7 @@ fn enter(case: &Case, prepared: &Prepared) -> (String, Option<Failure>) {
     let input = if case.size.is_some() { Source::Terminal } else { Source::Closed };
     let other: OwnedFd = output.try_clone().unwrap().into();
     let stdio = [input, Source::Descriptor(output.into()), Source::Descriptor(other)];
-    let wires = Wires { error: error.into(), control: theirs, stdio, size: case.size };
+    let wires = Wires { error: error.into(), control: theirs, stdio, size: case.size, group: None };
     allocator::arm();
     let first = start(prepared, &wires);
     allocator::disarm();

@@ -1,5 +1,5 @@
 # The probe set in a booted kernel, run as root: prints lines `USER PROFILE ACT VERDICT`, or `USER PROFILE refused MESSAGE`.
-# The profile `outside` is the control, without Weir.
+# The profile `outside` is the control, without Weir; `limits` stands for what limits.sh checks.
 
 KIT=/usr/share/weir-kit
 PORT=7777
@@ -52,3 +52,13 @@ for user in root user; do
     wait $job
     rm -rf /srv/outside
 done
+
+# Limits: root makes groups below the machine's first one, a user only below one that was handed over.
+. $KIT/limits.sh
+for user in root user; do prepare $user /home/$user; done
+user=user
+refused not-handed-over
+limits root $GROUPS_TOP
+mkdir -p $GROUPS_TOP/delegated/main
+for file in . cgroup.procs cgroup.subtree_control main main/cgroup.procs; do chown user $GROUPS_TOP/delegated/$file; done
+limits user $GROUPS_TOP/delegated

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use weir_protocol::ByteString;
+use weir_protocol::method::output::Output;
 use weir_protocol::method::process::{End, Start};
 use weir_protocol::method::{Error, code};
 
@@ -131,6 +132,8 @@ impl Exit {
         match end {
             End::Exited { code } => u8::try_from(code).map_or(Self::Failed, Self::Command),
             End::Signalled { signal } => Self::signalled(signal),
+            // As whatever the kernel ends for want of memory.
+            End::Memory { .. } => Self::signalled(9),
             End::TimedOut { .. } => Self::TimedOut,
             End::Cancelled => Self::Failed,
         }
@@ -179,6 +182,10 @@ fn say_end(ended: &Ended, exit: Exit) {
             let limit = duration::text(limit_ms);
             output::message(&format!("weir: the command was ended: its time of {limit} was over"), exit);
         }
+        End::Memory { limit_bytes } => {
+            let text = format!("weir: the command was ended: its memory of {limit_bytes} bytes was used up");
+            output::message(&text, exit);
+        }
         End::Cancelled => {
             output::message("weir: the sandbox was ended from outside", exit);
         }
@@ -201,6 +208,8 @@ fn start(options: &RunOptions, wiring: &Wiring) -> Result<Start, StandpointError
         stdio: wiring.stdio(),
         timeout_ms: options.timeout,
         user: options.user.clone(),
+        output: Output::default(),
+        under: None,
     })
 }
 
@@ -240,6 +249,7 @@ mod tests {
             (End::Signalled { signal: 9 }, 137),
             (End::Signalled { signal: 64 }, 192),
             (End::Signalled { signal: 200 }, 125),
+            (End::Memory { limit_bytes: 1 }, 137),
             (End::TimedOut { limit_ms: 1 }, 124),
             (End::Cancelled, 125),
         ];

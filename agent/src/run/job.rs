@@ -2,18 +2,13 @@
 //!
 //! Stops this process, and never a command. Only [`run`](super::run) calls this.
 
-use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid};
-use rustix::process::{Signal, kill_current_process_group};
+use rustix::process::{Pid, Signal, kill_current_process_group};
 use signal_hook::consts::{SIGCONT, SIGSTOP, SIGTSTP};
 
 use super::signals::Signals;
 
 /// Most processes between this one and the shell that are looked at.
 const MAX_ANCESTORS: usize = 64;
-
-/// What a parent, group or session outside of this PID namespace is called here (pid_namespaces(7)). rustix takes it for a
-/// mistake of the kernel's.
-const ELSEWHERE: Pid = Pid::from_raw(0);
 
 /// Who stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,38 +32,85 @@ pub(super) fn stop(scope: Scope, signals: &mut Signals) -> Vec<i32> {
     missed
 }
 
+/// A process's place among others. What lies outside of the PID namespace has the number 0 (pid_namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lineage {
+    pid: i32,
+    parent: i32,
+    group: i32,
+    session: i32,
+}
+
 /// Whether this process's group is one that a shell could continue; the kernel stops no other for a terminal's signal
 /// (setpgid(2), "orphaned"). Looks at this process and its ancestors in the group.
 pub(super) fn can_be_continued() -> bool {
-    let (group, session) = (getpgrp(), getsid(None).ok());
-    let mut ancestor = getppid();
+    let Some(own) = Lineage::own() else { return false };
+    let mut next = own.parent;
     for _ in 0..MAX_ANCESTORS {
-        if ancestor == ELSEWHERE {
-            return false;
-        }
-        match getpgid(Some(ancestor)) {
-            Ok(other) if other == group => ancestor = parent(ancestor).unwrap_or(ELSEWHERE),
-            Ok(_) => return getsid(Some(ancestor)).ok() == session,
-            Err(_) => return false,
+        match Lineage::of(next) {
+            Some(ancestor) if ancestor.group == own.group => next = ancestor.parent,
+            Some(ancestor) => return ancestor.session == own.session,
+            None => return false,
         }
     }
     false
 }
 
-/// The parent of a process (proc_pid_stat(5), field 4).
-fn parent(of: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{of}/stat")).ok()?;
-    let after_name = stat.rsplit_once(')')?.1;
-    Some(Pid::from_raw(after_name.split_whitespace().nth(1)?.parse().ok()?))
+/// Whether a terminal's foreground group is this process's; also where nobody can tell.
+pub(super) fn is_own_group(group: Pid) -> bool {
+    let own = Lineage::own().filter(|own| u32::try_from(own.pid) == Ok(std::process::id()));
+    own.is_none_or(|own| own.group == group.as_raw_nonzero().get())
+}
+
+/// From proc_pid_stat(5), fields 1 and 4 to 6. rustix takes a group or session that is 0 for a mistake of the kernel's.
+#[cfg(target_os = "linux")]
+impl Lineage {
+    fn own() -> Option<Self> {
+        Self::read("self")
+    }
+
+    fn of(pid: i32) -> Option<Self> {
+        Self::read(&pid.to_string())
+    }
+
+    fn read(name: &str) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{name}/stat")).ok()?;
+        let (before, after) = (stat.split_once(" (")?.0, stat.rsplit_once(')')?.1);
+        let mut numbers = after.split_whitespace().skip(1).map_while(|word| word.parse().ok());
+        let (parent, group, session) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        Some(Self { pid: before.parse().ok()?, parent, group, session })
+    }
+}
+
+/// Without PID namespaces there is no number 0 to meet. An ancestor's parent is not known.
+#[cfg(not(target_os = "linux"))]
+impl Lineage {
+    fn own() -> Option<Self> {
+        let parent = rustix::process::getppid()?.as_raw_nonzero().get();
+        Some(Self { parent, ..Self::of(rustix::process::getpid().as_raw_nonzero().get())? })
+    }
+
+    fn of(pid: i32) -> Option<Self> {
+        let named = Pid::from_raw(pid)?;
+        let group = rustix::process::getpgid(Some(named)).ok()?.as_raw_nonzero().get();
+        let session = rustix::process::getsid(Some(named)).ok()?.as_raw_nonzero().get();
+        Some(Self { pid, parent: 0, group, session })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{getpgrp, getpid, getppid};
+
     use super::*;
 
     #[test]
-    fn parents_are_found() {
-        assert_eq!(parent(Pid::this()), Some(getppid()));
-        assert_eq!(parent(Pid::from_raw(1)), Some(ELSEWHERE));
+    fn a_process_knows_its_place() {
+        let own = Lineage::own().unwrap();
+        assert_eq!(Pid::from_raw(own.pid), Some(getpid()));
+        assert_eq!(Pid::from_raw(own.parent), getppid());
+        assert!(is_own_group(getpgrp()));
+        assert!(!is_own_group(Pid::from_raw(i32::MAX).unwrap()));
+        assert_eq!(Lineage::of(0), None);
     }
 }

@@ -7,10 +7,11 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use nix::unistd::getpgrp;
 use rustix::io::Errno;
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
+
+use super::job;
 
 /// Size where no terminal tells one, in rows and columns: what terminals have had since the VT100.
 const DEFAULT_SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
@@ -87,7 +88,7 @@ pub(super) fn size() -> Winsize {
 /// Also where nobody can tell: the terminal controls another session, or belongs to a group outside of this PID namespace.
 fn is_foreground() -> bool {
     match tcgetpgrp(stdin()) {
-        Ok(group) => group.as_raw_nonzero().get() == getpgrp().as_raw(),
+        Ok(group) => job::is_own_group(group),
         Err(error) => matches!(error, Errno::NOTTY | Errno::OPNOTSUPP),
     }
 }

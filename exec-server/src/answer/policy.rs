@@ -10,7 +10,7 @@ use weir_protocol::method::{Error, code};
 use weir_protocol::policy::{Host, Layer, Request};
 use weir_protocol::profile::{Document, Severity, Source, read};
 
-use super::caller;
+use crate::profile::ceiling::Caller;
 use crate::profile::resolve::{Resolved, resolve, without_effect};
 use crate::profile::surroundings::{self, Surroundings, Walker, other_homes};
 use crate::profile::{LoadError, Loaded, Selection, builtin, load, merge};
@@ -21,14 +21,14 @@ const DEFAULT_PORT: u16 = 443;
 /// Most files checked by one request.
 const MAX_FILES: usize = 1000;
 
-fn around(standpoint: &Standpoint) -> Surroundings {
+pub(crate) fn around(standpoint: &Standpoint) -> Surroundings {
     let Standpoint { cwd, project_roots, home, weir_home, tmpdir } = standpoint.clone();
     let project_roots = if project_roots.is_empty() { vec![cwd.clone()] } else { project_roots };
     let other_homes = other_homes(&home);
     Surroundings { home, cwd, project_roots, tmpdir, weir_home, other_homes }
 }
 
-pub(super) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
+pub(crate) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
     let paths = |list: &[String]| list.iter().map(PathBuf::from).collect();
     let selection = Selection {
         config: choice.config.as_ref().map(|path| {
@@ -40,6 +40,7 @@ pub(super) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
         write: paths(&choice.write),
         deny: paths(&choice.deny),
     };
+    let caller = || Caller::of_this_process().clone();
     load::load(&selection, &around(&choice.standpoint), caller).map_err(|error| {
         let code = match &error {
             LoadError::Documents(_) => code::DOCUMENT,

@@ -1,5 +1,6 @@
 //! From a request to start a command to what the launcher is asked for: the policy, the filtered environment, the limits.
 
+use serde::{Deserialize, Serialize};
 use weir_protocol::method::process::{MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, Start, Stdio};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::{Request, Resource};
@@ -10,7 +11,7 @@ use crate::launch::begin::user;
 use crate::launch::{Launch, Source};
 
 /// A command that may be started.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Startable {
     /// What the launcher is asked for.
     pub launch: Launch,
@@ -20,11 +21,11 @@ pub struct Startable {
     pub remarks: Vec<String>,
 }
 
-/// Decides everything that can be decided before a process exists.
+/// Decides everything that can be decided before a process exists. `decided` is a policy that was decided before, of a context.
 ///
 /// # Errors
 /// [`Error`] for the client: no policy, or a command that cannot be expressed.
-pub fn startable(start: &Start) -> Result<Startable, Error> {
+pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Error> {
     check_size(start)?;
     let mut choice = start.choice.clone();
     let user = start
@@ -35,27 +36,32 @@ pub fn startable(start: &Start) -> Result<Startable, Error> {
     if let Some(home) = user.as_ref().and_then(|user| AbsPath::from_host(&user.dir)) {
         choice.standpoint.home = home;
     }
-    let loaded = policy_of(&choice)?;
-    let mut env = environment(&loaded.policy, start);
+    let (policy, remarks) = match decided {
+        Some(policy) => (policy, Vec::new()),
+        None if start.under.is_some() => return Err(question("this server keeps no contexts".to_owned())),
+        None => policy_of(&choice).map(|loaded| (loaded.policy, loaded.remarks))?,
+    };
+    let mut env = environment(&policy, start);
     if let Some(user) = &user {
         set(&mut env, "HOME", user.dir.as_os_str().as_encoded_bytes());
         set(&mut env, "USER", user.name.as_bytes());
         set(&mut env, "LOGNAME", user.name.as_bytes());
         set(&mut env, "SHELL", user.shell.as_os_str().as_encoded_bytes());
     }
-    let wall = loaded.policy.resources().limit(Resource::WallTime).map(|limit| limit.value);
+    let wall = policy.resources().limit(Resource::WallTime).map(|limit| limit.value);
     let limit_ms = [wall, start.timeout_ms].into_iter().flatten().min();
     let (stdio, size) = sources(&start.stdio);
     let launch = Launch {
         cwd: choice.standpoint.cwd.clone(),
-        policy: loaded.policy,
+        policy,
         argv: start.argv.clone(),
         env,
         stdio,
         size,
         user: start.user.clone(),
+        standpoint: choice.standpoint,
     };
-    Ok(Startable { launch, limit_ms, remarks: loaded.remarks })
+    Ok(Startable { launch, limit_ms, remarks })
 }
 
 fn question(message: String) -> Error {
@@ -111,5 +117,7 @@ fn sources(stdio: &Stdio) -> ([Source; 3], Option<[u16; 2]>) {
         Stdio::Terminal { size, own } => {
             (own.map(|own| if own { Source::Passed } else { Source::Terminal }), Some(*size))
         }
+        Stdio::Pipes { .. } => ([Source::Passed; 3], None),
+        Stdio::Carried { size } => ([Source::Terminal; 3], Some(*size)),
     }
 }

@@ -6,41 +6,45 @@ use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use weir_protocol::method::process::Enforcement;
+use weir_sandbox_linux::group::Group;
 use weir_sandbox_linux::prepare::{Command, Prepared};
 use weir_sandbox_linux::start::{NetworkAhead, Source, Wires, start};
 use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
 
 use super::Launch;
 use super::begin::{BeginError, Compiled, enforcement};
-use super::running::{Extent, Running};
+use super::running::{Extent, Parts, Running};
 
 /// Starts the sandbox and waits until the command has been executed. `stdio` is left for another attempt where it fails, and
 /// nothing of this one is left then; a network that was made ahead goes with it.
 pub(super) fn attempt(
     launch: &Rc<Launch>,
     compiled: &Compiled,
-    server: i32,
+    server: Option<i32>,
     network: Option<NetworkAhead>,
     stdio: &mut [Source; 3],
 ) -> Result<(Running, Enforcement), BeginError> {
     let started = Instant::now();
     let named = |failure| named(failure, launch, compiled);
     let prepared = Prepared::new(&compiled.plan, &command(launch), &compiled.maker)?;
+    let group = compiled.plan.group.as_ref().map(Group::make).transpose()?;
+    let door = group.as_ref().map(Group::door).transpose()?;
     let (mut told, error) = io::pipe()?;
     let (ours, control) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(io::Error::from)?;
     let lent = std::mem::replace(stdio, [Source::Closed, Source::Closed, Source::Closed]);
-    let wires = Wires { error: error.into(), control, stdio: lent, size: launch.size };
+    let wires = Wires { error: error.into(), control, stdio: lent, size: launch.size, group: door };
     let first = match network {
         Some(network) => network.start(&prepared, &wires),
         None => start(&prepared, &wires),
     };
-    let Wires { error, control, stdio: lent, .. } = wires;
+    let Wires { error, control, stdio: lent, group: door, .. } = wires;
     *stdio = lent;
     // While this process holds the writing end, no end of the pipe would come.
-    drop((error, control));
+    drop((error, control, door));
     let extent = if prepared.has_own_pids() { Extent::Namespace } else { Extent::AllBut(server) };
-    let running = Running::new(first.map_err(named)?, ours, extent, started, Rc::clone(launch));
+    let parts = Parts { first: first.map_err(named)?, control: ours, group, extent };
+    let running = Running::new(parts, started, Rc::clone(launch));
     // While the first process enters.
     let enforcement = enforcement(launch, &compiled.plan);
     let mut record = Vec::new();

@@ -32,6 +32,9 @@ pub(super) enum BeginError {
     /// The command cannot be expressed.
     #[error("{0}")]
     Prepare(#[from] PrepareError),
+    /// The control group cannot be made.
+    #[error("the sandbox could not be made; nothing was run ({0})")]
+    Group(#[from] weir_sandbox_linux::group::GroupError),
     /// Something that the launcher needs for itself is missing.
     #[error("cannot connect with the sandbox: {0}")]
     Connect(#[from] io::Error),
@@ -79,7 +82,7 @@ impl BeginError {
     fn may_be_the_machine(&self) -> bool {
         let of_the_command = [Step::WorkingDirectory, Step::Execute];
         match self {
-            Self::Refused(_) => true,
+            Self::Refused(_) | Self::Group(_) => true,
             Self::Step { failure, .. } => !of_the_command.contains(&failure.step),
             _ => false,
         }
@@ -185,9 +188,7 @@ pub(crate) fn user(name: &str) -> Option<User> {
 pub(super) fn enforcement(launch: &Launch, plan: &Plan) -> Enforcement {
     let way = match (&plan.confinement, plan.way) {
         (None, _) => "unrestricted",
-        (_, Way::Direct) => "direct",
-        (_, Way::UserNamespace) => "user-namespace",
-        (_, Way::Bare) => "bare",
+        (_, way) => way.name(),
     };
     Enforcement {
         profile: launch.policy.profile().to_owned(),
@@ -213,7 +214,7 @@ fn harmless(descriptor: OwnedFd) -> Result<OwnedFd, BeginError> {
 pub(super) fn begin(
     launch: &Rc<Launch>,
     machine: &mut Machine,
-    server: i32,
+    server: Option<i32>,
     mut network: Option<NetworkAhead>,
     mut passed: impl FnMut() -> Option<OwnedFd>,
 ) -> Result<(Running, Enforcement), BeginError> {
@@ -225,8 +226,8 @@ pub(super) fn begin(
             Source::Terminal => start::Source::Terminal,
         };
     }
-    // The user database and what is tried out may need the host's network.
-    if launch.user.is_some() || Machine::is_tried_for(&launch.policy) {
+    // The user database may need the host's network.
+    if launch.user.is_some() {
         leave(network.take())?;
     }
     let mut ground = Ground::of(launch)?;

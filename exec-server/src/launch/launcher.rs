@@ -13,7 +13,10 @@ use weir_sandbox_linux::start::NetworkAhead;
 use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::running::{Heard, Running};
-use super::{Order, Told, sys};
+use super::{Bound, Ended, Launch, Order, Told, sys};
+use crate::answer::doctor;
+use crate::answer::policy::around;
+use crate::profile::ceiling::Caller;
 use crate::wire::{self, Read, Wire, WireError};
 
 /// Serves the server part until it is gone or its one command has ended; ends what runs then.
@@ -25,34 +28,58 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let mut launcher = Launcher {
+    let machine = Machine::presumed();
+    let network = NetworkAhead::enter();
+    let launcher = Launcher {
         channel,
-        server,
-        machine: Machine::presumed(),
-        network: NetworkAhead::enter(),
+        server: Some(server),
+        bound: None,
+        machine,
+        network,
         running: None,
+        recorded: None,
     };
-    let served = launcher.serve();
-    if let Some(running) = launcher.running.take() {
-        running.end();
-        let _ = running.reap();
-    }
-    // Its end of the channel closes, and then the server part goes: nobody else might reap it.
-    drop(launcher);
+    let served = launcher.serve_to_the_end();
+    // Its end of the channel is closed, and then the server part goes: nobody else might reap it.
     let _ = sys::reap(server);
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+    served
+}
+
+/// As [`run`], for a server part that is another process's child and may ask for anything. One user, who is this process's, and
+/// nothing above the ceiling.
+#[must_use]
+pub fn run_bound(channel: Wire, bound: Bound) -> ExitCode {
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let machine = Machine::presumed();
+    Launcher {
+        channel,
+        server: None,
+        bound: Some(bound),
+        machine,
+        network: None,
+        running: None,
+        recorded: None,
     }
+    .serve_to_the_end()
 }
 
 struct Launcher {
     channel: Wire,
-    server: i32,
+    /// The server part, where it is a child of this process.
+    server: Option<i32>,
+    bound: Option<Bound>,
     machine: Machine,
     /// Made while the server part decides.
     network: Option<NetworkAhead>,
     running: Option<Running>,
+    /// What runs, for the record of its end: what was asked for, the first process, the way.
+    recorded: Option<(Rc<Launch>, i32, String)>,
+}
+
+/// No effect without a record.
+fn unrecorded(error: &std::io::Error) -> Told {
+    let message = format!("nothing was run: the audit record could not be written: {error}");
+    Told::Refused { code: code::AUDIT, message }
 }
 
 /// What there is to do.
@@ -70,6 +97,34 @@ enum Course {
 }
 
 impl Launcher {
+    fn serve_to_the_end(mut self) -> ExitCode {
+        let served = self.serve();
+        if let Some(running) = self.running.take() {
+            running.end();
+            let _ = self.record_end(&running.reap());
+        }
+        match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        }
+    }
+
+    /// Why this must not be launched, whoever decided that it may.
+    fn refusal(&self, launch: &Launch) -> Option<Told> {
+        let bound = self.bound.as_ref()?;
+        let (code, message) = if launch.user.is_some() {
+            (code::QUESTION, "a command runs as nobody but its caller".to_owned())
+        } else {
+            let caller = Caller::of_this_process();
+            let above = bound.ceiling.check(&launch.policy, caller, &around(&launch.standpoint)).err()?;
+            (code::CEILING, above.to_string())
+        };
+        Some(match bound.refuses(launch, &message) {
+            Ok(()) => Told::Refused { code, message },
+            Err(error) => unrecorded(&error),
+        })
+    }
+
     fn serve(&mut self) -> Result<(), WireError> {
         loop {
             while let Some(order) = self.channel.take()? {
@@ -110,6 +165,11 @@ impl Launcher {
     }
 
     fn carry_out(&mut self, order: Order) -> Result<(), WireError> {
+        if let Order::Plan(launch) | Order::Launch(launch) = &order
+            && let Some(refused) = self.refusal(launch)
+        {
+            return self.channel.say(&refused, &[]);
+        }
         match order {
             Order::Plan(launch) => {
                 let told = match self.plan(&launch) {
@@ -118,6 +178,13 @@ impl Launcher {
                         listing: found.plan.listing(),
                     },
                     Err(error) => error.told(),
+                };
+                self.channel.say(&told, &[])
+            }
+            Order::Examine => {
+                let told = match doctor() {
+                    Ok(examined) => Told::Examined(Box::new(examined)),
+                    Err(error) => Told::Refused { code: code::LAUNCH, message: error.to_string() },
                 };
                 self.channel.say(&told, &[])
             }
@@ -138,17 +205,27 @@ impl Launcher {
         }
     }
 
-    fn plan(&mut self, launch: &super::Launch) -> Result<Compiled, BeginError> {
+    fn plan(&mut self, launch: &Launch) -> Result<Compiled, BeginError> {
         leave(self.network.take())?;
         Ground::of(launch)?.compiled(launch, self.machine.probed())
     }
 
-    fn launch(&mut self, launch: Rc<super::Launch>) -> Result<(), WireError> {
-        let Self { channel, server, machine, network, .. } = self;
+    fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
+        let Self { channel, server, machine, bound, network, .. } = self;
+        if let Some(bound) = bound
+            && let Err(error) = bound.starts(&launch, machine.host_for(&launch.policy))
+        {
+            return channel.say(&unrecorded(&error), &[]);
+        }
         let terminal = launch.size.is_some();
         match begin(&launch, machine, *server, network.take(), || channel.take_descriptor()) {
-            Err(error) => channel.say(&error.told(), &[]),
+            Err(error) => {
+                // Nothing runs, whether this can be recorded or not.
+                let _ = bound.as_ref().map(|bound| bound.failed(&launch, &error.to_string()));
+                channel.say(&error.told(), &[])
+            }
             Ok((mut running, enforcement)) => {
+                self.recorded = Some((launch, running.pid(), enforcement.way.clone()));
                 if terminal {
                     running.hear(RecvFlags::empty());
                 }
@@ -158,6 +235,14 @@ impl Launcher {
                 self.running = Some(running);
                 self.channel.say(&told, &passed)
             }
+        }
+    }
+
+    /// A command that has ended stays ended, whether this can be recorded or not.
+    fn record_end(&mut self, ended: &Ended) -> std::io::Result<()> {
+        match (&self.bound, self.recorded.take()) {
+            (Some(bound), Some((launch, pid, way))) => bound.ended(&launch, pid, &way, ended),
+            _ => Ok(()),
         }
     }
 
@@ -176,6 +261,7 @@ impl Launcher {
     fn ended(&mut self) -> Result<(), WireError> {
         let Some(running) = self.running.take() else { return Ok(()) };
         let ended = running.reap();
+        let _ = self.record_end(&ended);
         self.channel.say(&Told::Ended(Box::new(ended)), &[])
     }
 }

@@ -8,7 +8,7 @@ use weir_protocol::Policy;
 use weir_protocol::policy::Resource;
 use weir_sandbox_linux::host::Host;
 
-/// Limits that are held by means which entering does not try.
+/// Limits that are held by a control group, which has to be found first.
 const OF_THE_TREE: [Resource; 3] = [Resource::Memory, Resource::Processes, Resource::Cpu];
 
 /// The machine, and how it is known.
@@ -16,6 +16,14 @@ const OF_THE_TREE: [Resource; 3] = [Resource::Memory, Resource::Processes, Resou
 pub(super) struct Machine {
     host: Host,
     basis: Basis,
+    groups: Groups,
+}
+
+/// Whether control groups are known: only few profiles need them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Groups {
+    Found,
+    Unknown,
 }
 
 /// How something is known.
@@ -32,7 +40,7 @@ pub(super) enum Basis {
 impl Machine {
     /// The machine as it presents itself.
     pub(super) fn presumed() -> Self {
-        Self { host: Host::presumed(), basis: Basis::Presumed }
+        Self { host: Host::presumed(), basis: Basis::Presumed, groups: Groups::Unknown }
     }
 
     /// The machine as far as entering goes, known at least so well from now on.
@@ -47,19 +55,29 @@ impl Machine {
 
     fn known_by(&mut self, basis: Basis, find: fn() -> Host) -> &Host {
         if self.basis < basis {
-            *self = Self { host: find(), basis };
+            *self = Self { host: find(), basis, ..*self };
+            if basis == Basis::Probed {
+                self.groups = Groups::Found;
+            } else if self.groups == Groups::Found {
+                self.host = self.host.clone().with_groups();
+            }
         }
         &self.host
     }
 
     /// What a launch under this policy is compiled against.
     pub(super) fn host_for(&mut self, policy: &Policy) -> &Host {
-        if Self::is_tried_for(policy) { self.probed() } else { &self.host }
+        if OF_THE_TREE.iter().any(|resource| policy.resources().limit(*resource).is_some()) {
+            self.find_groups();
+        }
+        &self.host
     }
 
-    /// Whether the machine is tried out for a launch under this policy, however well it is known.
-    pub(super) fn is_tried_for(policy: &Policy) -> bool {
-        OF_THE_TREE.iter().any(|resource| policy.resources().limit(*resource).is_some())
+    fn find_groups(&mut self) {
+        if self.groups == Groups::Unknown {
+            self.host = self.host.clone().with_groups();
+            self.groups = Groups::Found;
+        }
     }
 
     pub(super) const fn basis(&self) -> Basis {

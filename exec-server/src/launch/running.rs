@@ -9,9 +9,10 @@ use std::time::Instant;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown};
 use rustix::process::Signal;
 use weir_protocol::method::process::{Denial, End, Receivers, Usage};
-use weir_protocol::policy::Origin;
+use weir_protocol::policy::{Origin, Resource};
 use weir_protocol::{AbsPath, ByteString};
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
+use weir_sandbox_linux::group::{Events, Group};
 use weir_sandbox_linux::start::{First, end_descendants};
 
 use super::{Ended, Launch, sys};
@@ -22,9 +23,7 @@ const MAX_RECORDS: usize = 1000;
 /// A running sandbox.
 #[derive(Debug)]
 pub(super) struct Running {
-    first: First,
-    control: OwnedFd,
-    extent: Extent,
+    parts: Parts,
     started: Instant,
     end: Option<End>,
     denials: Vec<Denial>,
@@ -34,13 +33,26 @@ pub(super) struct Running {
     launch: Rc<Launch>,
 }
 
+/// What a sandbox is held by.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// Its first process.
+    pub(super) first: First,
+    /// The launcher's end of what connects the two.
+    pub(super) control: OwnedFd,
+    /// Its control group, which goes when this does.
+    pub(super) group: Option<Group>,
+    /// What belongs to it.
+    pub(super) extent: Extent,
+}
+
 /// What belongs to a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
     /// A PID namespace, which ends with its first process.
     Namespace,
     /// Everything that descends from the launcher, but for the server part, which is a child of the launcher too.
-    AllBut(i32),
+    AllBut(Option<i32>),
 }
 
 /// Something that was heard from the first process.
@@ -57,29 +69,23 @@ pub(super) enum Heard {
 }
 
 impl Running {
-    pub(super) fn new(
-        first: First,
-        control: OwnedFd,
-        extent: Extent,
-        started: Instant,
-        launch: Rc<Launch>,
-    ) -> Self {
+    pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>) -> Self {
         let (denials, repositories) = (Vec::new(), Vec::new());
-        Self { first, control, extent, started, end: None, denials, repositories, terminal: None, launch }
+        Self { parts, started, end: None, denials, repositories, terminal: None, launch }
     }
 
     pub(super) fn pid(&self) -> i32 {
-        self.first.pid
+        self.parts.first.pid
     }
 
     /// Readable when the first process has ended.
     pub(super) fn handle(&self) -> BorrowedFd<'_> {
-        self.first.handle.as_fd()
+        self.parts.first.handle.as_fd()
     }
 
     /// Readable when the first process has something to tell.
     pub(super) fn control(&self) -> BorrowedFd<'_> {
-        self.control.as_fd()
+        self.parts.control.as_fd()
     }
 
     /// The controlling side of the sandbox's terminal, once, after it has been heard of.
@@ -120,7 +126,7 @@ impl Running {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::net::recvmsg(
-            &self.control,
+            &self.parts.control,
             &mut [IoSliceMut::new(&mut bytes)],
             &mut ancillary,
             flags | RecvFlags::CMSG_CLOEXEC,
@@ -132,6 +138,29 @@ impl Running {
         }
         let count = received.ok().map(|received| received.bytes).filter(|count| *count > 0)?;
         Word::from_bytes(&bytes[..count])
+    }
+
+    /// What the limits of the whole tree did to it.
+    fn account_for_limits(&mut self) {
+        let Some(events) = self.parts.group.as_ref().map(Group::events) else { return };
+        let Events { memory_kills, refused_processes } = events;
+        let limit = |resource| self.launch.policy.resources().limit(resource);
+        if let (1.., Some(memory), None | Some(End::Signalled { .. })) =
+            (memory_kills, limit(Resource::Memory), self.end)
+        {
+            // The kernel ends the group whole, the first process with it, which then tells nothing.
+            self.end = Some(End::Memory { limit_bytes: memory.value });
+        }
+        if refused_processes > 0 && self.denials.len() < MAX_RECORDS {
+            let origin = limit(Resource::Processes).map(|processes| processes.origin.clone());
+            self.denials.push(Denial {
+                operation: "fork".to_owned(),
+                target: ByteString(b"a process beyond the limit".to_vec()),
+                mechanism: "cgroup".to_owned(),
+                origin,
+                count: refused_processes,
+            });
+        }
     }
 
     fn deny(&mut self, operation: &str, path: Vec<u8>, origin: Option<Origin>) {
@@ -153,26 +182,35 @@ impl Running {
     /// Sends a signal to the command.
     pub(super) fn signal(&self, signal: i32, to: Receivers) -> Result<()> {
         let order = Order { signal, to }.to_bytes();
-        rustix::net::send(&self.control, &order, SendFlags::NOSIGNAL)?;
+        rustix::net::send(&self.parts.control, &order, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
-    /// Ends everything at once: the first process takes its PID namespace with it, or ends what it has started.
+    /// Ends everything at once: the first process takes its PID namespace with it, or ends what it has started; and the kernel what
+    /// is in the control group.
     pub(super) fn end(&self) {
-        if self.extent == Extent::Namespace {
-            let _ = rustix::process::pidfd_send_signal(&self.first.handle, Signal::KILL);
+        if self.parts.extent == Extent::Namespace {
+            let _ = rustix::process::pidfd_send_signal(&self.parts.first.handle, Signal::KILL);
         } else {
-            let _ = rustix::net::shutdown(&self.control, Shutdown::Both);
+            let _ = rustix::net::shutdown(&self.parts.control, Shutdown::Both);
+        }
+        if let Some(group) = &self.parts.group {
+            group.end();
         }
     }
 
     /// Waits for the end of the first process and of all that it leaves behind.
     pub(super) fn reap(mut self) -> Ended {
-        let account = sys::reap(self.first.pid).unwrap_or_default();
+        let account = sys::reap(self.parts.first.pid).unwrap_or_default();
         while self.hear(RecvFlags::DONTWAIT) != Heard::End {}
-        if let Extent::AllBut(server) = self.extent {
-            end_descendants(Some(server));
+        if let Extent::AllBut(server) = self.parts.extent {
+            // Neither of the two is part of the sandbox.
+            let sweeper = self.parts.group.as_ref().map(Group::sweeper);
+            end_descendants(&[server, sweeper].into_iter().flatten().collect::<Vec<_>>());
         }
+        self.account_for_limits();
+        // Nothing of the sandbox is left where the end is told.
+        drop(self.parts.group.take());
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Ended {
             end: self.end.unwrap_or(End::Cancelled),

@@ -1,6 +1,7 @@
 //! The administrator's ceiling: what is added to every policy, and what is refused, never substituted.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use weir_protocol::policy::{
     Access, DomainRule, Excess, Layer, Network, NetworkParts, Origin, PathRule, Policy, PolicyParts, Sourced,
@@ -18,6 +19,24 @@ pub struct Caller {
     pub user: String,
     /// Names of the user's groups.
     pub groups: Vec<String>,
+}
+
+impl Caller {
+    /// For whom this process works, as the kernel and the user database say. Asked once.
+    #[must_use]
+    pub fn of_this_process() -> &'static Self {
+        static CALLER: OnceLock<Caller> = OnceLock::new();
+        CALLER.get_or_init(|| {
+            let uid = nix::unistd::getuid();
+            let user = nix::unistd::User::from_uid(uid).ok().flatten();
+            let name = user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone());
+            let groups = rustix::process::getgroups().unwrap_or_default();
+            let groups = groups.into_iter().map(|gid| nix::unistd::Gid::from_raw(gid.as_raw()));
+            let group = |gid| nix::unistd::Group::from_gid(gid).ok().flatten().map(|group| group.name);
+            let all = groups.chain([nix::unistd::getgid()]);
+            Self { user: name, groups: all.filter_map(group).collect() }
+        })
+    }
 }
 
 /// One thing that the ceiling refuses.

@@ -125,6 +125,18 @@ pub fn load(
     load_with(selection, around, caller, Path::new(ETC_WEIR), 0)
 }
 
+/// The administrator's requirements alone; empty where there are none.
+///
+/// # Errors
+/// [`LoadError`] when they cannot be read, or someone else could have written them.
+pub(super) fn requirements(etc: &Path, administrator: u32) -> Result<Document, LoadError> {
+    let mut layers = Layers::default();
+    let path = etc.join(REQUIREMENTS);
+    let Some(bytes) = read_file(&path, Some((etc, administrator)))? else { return Ok(Document::default()) };
+    let document = layers.parse(&path, bytes, Layer::Requirements);
+    if layers.report.has_errors() { Err(LoadError::Documents(layers.report)) } else { Ok(document) }
+}
+
 /// As [`load`], with another directory and owner for the requirements, which only tests name.
 ///
 /// # Errors

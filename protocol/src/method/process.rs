@@ -21,6 +21,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::context::Under;
+use super::output::{Closed, Gap, Output};
 use super::policy::Choice;
 use crate::bytes::ByteString;
 use crate::policy::{Degradation, Digest, Origin};
@@ -49,9 +51,15 @@ pub struct Start {
     /// Milliseconds until the command is ended; the profile's limit holds as well.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
-    /// Another user to run as; root's alone to choose.
+    /// Another user to run as; root's alone to choose, and never through a server that several users share.
     #[serde(default)]
     pub user: Option<String>,
+    /// What happens to output that the server carries.
+    #[serde(default)]
+    pub output: Output,
+    /// A context, whose policy holds; of [`Self::choice`] only where the caller stands counts then.
+    #[serde(default)]
+    pub under: Option<Under>,
 }
 
 /// Where a command's input and output go.
@@ -71,6 +79,16 @@ pub enum Stdio {
         /// order; the others are the terminal. So `2>log` stays a file.
         #[serde(default)]
         own: [bool; 3],
+    },
+    /// Pipes of the server's, carried as data frames.
+    Pipes {
+        /// Whether standard input is one; otherwise it is empty.
+        input: bool,
+    },
+    /// A new pseudo-terminal of the server's, carried as data frames of [`Stream::Output`](crate::frame::Stream).
+    Carried {
+        /// Rows and columns.
+        size: [u16; 2],
     },
 }
 
@@ -170,9 +188,15 @@ pub enum Event {
         /// The signal.
         signal: i32,
     },
-    /// It has ended, and everything it started with it. The last event.
+    /// It has ended, and everything it started with it. Once, and the last event where the server carries no stream.
     #[serde(rename = "process/exited")]
     Exited(Box<Exited>),
+    /// Bytes that were dropped, before the first one behind them.
+    #[serde(rename = "process/gap")]
+    Gap(Gap),
+    /// Every byte has been sent. Once, the last event.
+    #[serde(rename = "process/closed")]
+    Closed(Closed),
 }
 
 /// A notification.
@@ -219,6 +243,11 @@ pub enum End {
     TimedOut {
         /// The limit, in milliseconds.
         limit_ms: u64,
+    },
+    /// It and all it started were ended by the kernel, for together they had more memory than the profile's limit.
+    Memory {
+        /// The limit, in bytes.
+        limit_bytes: u64,
     },
     /// The sandbox was ended from outside: the client went, or the launcher or init died.
     Cancelled,

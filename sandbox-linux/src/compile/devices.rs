@@ -3,7 +3,7 @@
 use weir_protocol::AbsPath;
 use weir_protocol::policy::Access;
 
-use super::tree::{Builder, View, path};
+use super::tree::{Builder, PASSAGE, View, path};
 use crate::plan::{Devices, MountStep, Owned, Writable};
 
 /// Names that programs expect in `/dev`, and where they lead.
@@ -14,9 +14,8 @@ const LINKS: [(&str, &str); 4] = [
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
-/// Mode of a `/dev` that may be listed, and of one that may not.
+/// Mode of a `/dev` that may be listed; one that may not is a passage.
 const LISTED: u32 = 0o755;
-const UNLISTED: u32 = 0o111;
 
 /// Makes `/dev`.
 pub(super) fn directory(builder: &mut Builder<'_, '_>) {
@@ -34,7 +33,7 @@ pub(super) fn directory(builder: &mut Builder<'_, '_>) {
         return;
     }
     builder.mount_point(&dev);
-    let mode = if builder.compiler.access(&dev) > Access::None { LISTED } else { UNLISTED };
+    let mode = if builder.compiler.access(&dev) > Access::None { LISTED } else { PASSAGE };
     builder.steps.push(MountStep::Tmpfs { at: dev.clone(), mode, owned: Owned::ByMaker });
     builder.seals.push(dev.clone());
     builder.views.insert(dev, View::Empty);

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Access, KernelFeature};
+use weir_protocol::policy::{Access, Degradation, KernelFeature};
 
 use super::Compiler;
 use super::bare::{self, Closed};
+use super::refusal::Lack;
 use crate::host::Way;
 use crate::plan::{Landlock, LandlockRule};
 use crate::seccomp::Network;
@@ -71,27 +72,32 @@ pub const fn known_fs(abi: u32) -> u64 {
     }
 }
 
-const fn known_net(abi: u32) -> u64 {
+pub(crate) const fn known_net(abi: u32) -> u64 {
     if abi >= 4 { TCP } else { 0 }
 }
 
-const fn known_scopes(abi: u32) -> u64 {
+pub(crate) const fn known_scopes(abi: u32) -> u64 {
     if abi >= ABI_SCOPES { SCOPES } else { 0 }
 }
 
 /// The ruleset, or none where the kernel has none to offer that would not break what the policy allows.
 pub(super) fn compile(compiler: &mut Compiler<'_>, network: Network) -> Option<Landlock> {
-    let found = compiler.facts.host.landlock.abi;
-    let usable = compiler.facts.host.landlock.restrict.works() && found > 0;
-    if compiler.way != Way::Bare && (!usable || found < ABI_REFER) {
-        compiler.remarks.push(match usable {
-            true => "Landlock ABI 1 would forbid renames between directories; mounts alone hold the files"
+    let landlock = &compiler.facts.host.landlock;
+    let (found, fact) = (landlock.usable(), landlock.restrict);
+    if compiler.way != Way::Bare && found < ABI_REFER {
+        if landlock.fails() {
+            let lost = "the kernel's Landlock fails; mounts alone hold the files";
+            compiler.give_up(Degradation::NoLandlock, lost, Lack::LandlockFails { fact });
+            return None;
+        }
+        compiler.remarks.push(match found {
+            0 => "this kernel offers no Landlock; mounts alone hold the files".to_owned(),
+            _ => "Landlock ABI 1 would forbid renames between directories; mounts alone hold the files"
                 .to_owned(),
-            false => "this kernel offers no Landlock; mounts alone hold the files".to_owned(),
         });
         return None;
     }
-    if !usable {
+    if found == 0 {
         return None;
     }
     let abi = found.min(ABI_KNOWN);
@@ -190,6 +196,9 @@ pub fn words(rights: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compile::literal::{WITHOUT_NAMESPACES, bare, planned, policy};
+    use crate::doctor::tests::{full, refused, user};
+    use crate::host::{Fact, Host, Step};
 
     #[test]
     fn every_abi_knows_what_the_one_before_knew() {
@@ -200,5 +209,54 @@ mod tests {
             assert_eq!(WRITE & known_fs(abi) & MAKE_DEVICES, 0);
         }
         assert_eq!([known_fs(1), known_fs(2), known_fs(3), known_fs(5)], [0x1fff, 0x3fff, 0x7fff, 0xffff]);
+    }
+
+    /// Where Landlock is there and fails, nothing is held by mounts alone unasked; where there is none, nothing changes.
+    #[test]
+    fn landlock_that_fails_is_not_landlock_that_is_missing() {
+        use weir_protocol::policy::Degradation::NoLandlock;
+        let at = |step, errno| (refused(step, errno), if step == Step::LandlockVersion { 0 } else { 7 });
+        let (version, restrict) = (Step::LandlockVersion, Step::LandlockRestrict);
+        let missing = [at(version, libc::ENOSYS), at(version, libc::EOPNOTSUPP)];
+        let failing = [
+            at(version, libc::EPERM),
+            at(version, libc::ENOMEM),
+            at(restrict, libc::EPERM),
+            at(restrict, libc::ENOSYS),
+            at(restrict, libc::EOPNOTSUPP),
+            (Fact::Killed { at: restrict }, 7),
+            (Fact::Untried, 7),
+        ];
+        let host = |host: Host, (restrict, abi)| Host {
+            landlock: crate::host::Landlock { abi, errata: 0, restrict },
+            ..host
+        };
+        for kind in [full, user] {
+            for found in missing {
+                let plan = planned(&policy(&[], None, &[]), &host(kind(), found));
+                let plan = plan.unwrap_or_else(|refusal| panic!("{found:?}: {refusal}"));
+                assert_eq!((plan.degradations.len(), plan.remarks.len()), (0, 1), "{found:?}");
+            }
+            for found in failing {
+                let host = host(kind(), found);
+                let refusal = planned(&policy(&[], None, &[]), &host).err();
+                let lacks = refusal.as_ref().map(|refusal| refusal.lacks.clone());
+                assert_eq!(lacks, Some(vec![Lack::LandlockFails { fact: found.0 }]), "{found:?}");
+                let text = refusal.map(|refusal| refusal.to_string()).unwrap_or_default();
+                assert!(text.contains(r#"degrade = ["no-landlock"]"#), "{text}");
+                let plan = planned(&policy(&[], None, &[NoLandlock]), &host);
+                let plan = plan.unwrap_or_else(|refusal| panic!("{found:?}: {refusal}"));
+                let given_up: Vec<_> = plan.degradations.iter().map(|one| one.name).collect();
+                assert_eq!((given_up, plan.remarks.len()), (vec![NoLandlock], 0), "{found:?}");
+                assert_eq!(plan.confinement.and_then(|held| held.landlock), None);
+            }
+        }
+        // Without mounts nothing is held by them, so that there is nothing to give up.
+        for found in missing.into_iter().chain(failing) {
+            let given_up = [&WITHOUT_NAMESPACES[..], &[NoLandlock]].concat();
+            let lacks = planned(&policy(&[], None, &given_up), &host(bare(), found)).err();
+            let lacks = lacks.map(|refusal| refusal.lacks).unwrap_or_default();
+            assert!(matches!(lacks[..], [Lack::Landlock { found: 0, .. }, ..]), "{found:?}: {lacks:?}");
+        }
     }
 }

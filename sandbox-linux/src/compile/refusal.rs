@@ -6,7 +6,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Degradation, Origin, Resource};
 
 use crate::bpf::ProgramError;
-use crate::doctor::Finding;
+use crate::doctor::{Cause, Finding};
 use crate::host::Fact;
 use crate::seccomp::Unfiltered;
 
@@ -57,6 +57,12 @@ pub enum Lack {
         found: u32,
         /// The ABI needed.
         needed: u32,
+    },
+    /// Landlock is there, and mounts would hold the files without it: less than was asked.
+    #[error("this kernel has Landlock and it fails ({}), so that mounts alone would hold the files", failure(*.fact))]
+    LandlockFails {
+        /// What the probe found.
+        fact: Fact,
     },
     /// A denial inside a grant to write, and no mounts to carve it out.
     #[error("{rule}: {path} lies inside what may be written, and closing it needs a mount namespace")]
@@ -167,6 +173,18 @@ pub enum Lack {
         /// The rule.
         rule: Origin,
     },
+    /// The control groups inside what may be written.
+    #[error(
+        "{rule}: {path} holds the control groups, and what writes there could lift the limit of {limit}; grant less, or set no limit for the tree"
+    )]
+    GroupsWritable {
+        /// Where the hierarchy is.
+        path: AbsPath,
+        /// The rule that grants it.
+        rule: Origin,
+        /// The limit.
+        limit: Origin,
+    },
     /// A limit that can only be held where Weir carries the output.
     #[error(
         "{rule}: the output is passed to the caller itself, so it cannot be counted; use `wall_time` or `file_size`"
@@ -197,6 +215,7 @@ impl Lack {
             | Self::Names { .. }
             | Self::NestedOverlay { .. } => Some(Degradation::NoCarveOut),
             Self::Metadata => Some(Degradation::SharedMetadata),
+            Self::LandlockFails { .. } => Some(Degradation::NoLandlock),
             Self::StandIn { .. } => Some(Degradation::NoStandIns),
             Self::Processes => Some(Degradation::SharedProcesses),
             Self::Signals => Some(Degradation::SharedSignals),
@@ -221,6 +240,11 @@ fn list(lacks: &[Lack]) -> String {
         let _ = write!(out, "\n  - and {} more", lacks.len() - SHOWN);
     }
     out
+}
+
+/// Which step failed, and how.
+fn failure(fact: Fact) -> String {
+    Cause::of(fact).map(|cause| cause.to_string()).unwrap_or_default()
 }
 
 /// Why there are no namespaces, where there are none.

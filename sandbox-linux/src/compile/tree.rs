@@ -15,8 +15,9 @@ use crate::broker::Guard;
 use crate::plan::{Devices, MountStep, Owned, Writable};
 use crate::survey::Kind;
 
-/// Mode of directories that lead to granted places and may not be listed.
-const PASSAGE: u32 = 0o111;
+/// Mode of directories that lead to granted places and may not be listed. Their maker, who may be without rights over files, makes
+/// what is below; then a seal holds them.
+pub(super) const PASSAGE: u32 = 0o311;
 /// Mode of a private home, and of a private directory for everyone in the sandbox.
 const HOME: u32 = 0o700;
 const SHARED: u32 = 0o1777;

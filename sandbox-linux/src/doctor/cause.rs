@@ -10,6 +10,7 @@ use crate::host::{Fact, Step};
 pub(super) const EPERM: i32 = 1;
 pub(super) const ENOENT: i32 = 2;
 pub(super) const EACCES: i32 = 13;
+pub(super) const EBUSY: i32 = 16;
 pub(super) const ENODEV: i32 = 19;
 pub(super) const EINVAL: i32 = 22;
 pub(super) const ENOSPC: i32 = 28;
@@ -77,6 +78,8 @@ pub enum Cause {
         /// Version 1 hierarchies are mounted, which may hold it.
         version1: bool,
     },
+    /// The group has processes of its own, so that it can give its controllers to no other.
+    GroupHasProcesses,
     /// Auditing is switched off.
     AuditOff,
     /// The user namespace above is needed first, or root.
@@ -99,7 +102,7 @@ pub enum Cause {
 
 impl Cause {
     /// The plain cause of a fact that is not [`Fact::Works`].
-    pub(super) const fn of(fact: Fact) -> Option<Self> {
+    pub(crate) const fn of(fact: Fact) -> Option<Self> {
         match fact {
             Fact::Works => None,
             Fact::Refused { at, errno } => Some(Self::Refused { at, errno }),
@@ -149,6 +152,9 @@ impl fmt::Display for Cause {
             Self::NoController { controller, version1: false } => {
                 write!(f, "the {controller} controller is not given to Weir's group")
             }
+            Self::GroupHasProcesses => {
+                f.write_str("Weir's group has processes of its own, so it can limit none below it")
+            }
             Self::AuditOff => f.write_str("auditing is switched off"),
             Self::NeedsUserNamespace => f.write_str("needs the user namespace above, or root"),
             Self::Refused { at, errno } => write!(f, "{}: {}", step(*at), Error(*errno)),
@@ -193,6 +199,8 @@ pub enum Remedy {
         /// Its name.
         controller: &'static str,
     },
+    /// A group of its own below the unit's for the processes of Weir's unit (systemd 254).
+    DelegateSubgroup,
     /// An option of the container that Weir runs in.
     Container(&'static str),
 }
@@ -211,6 +219,9 @@ impl fmt::Display for Remedy {
             Self::Capability(name) => write!(f, "give weir-exec-server {name}"),
             Self::SystemService => f.write_str("run weir-exec-server as a system service"),
             Self::Delegate { controller } => write!(f, "Delegate={controller} in the unit Weir runs in"),
+            Self::DelegateSubgroup => {
+                f.write_str("Delegate=yes and DelegateSubgroup=main in the unit Weir runs in")
+            }
             Self::Container(option) => write!(f, "start the container with {option}"),
         }
     }
@@ -225,7 +236,7 @@ impl fmt::Display for Error {
             EPERM => "EPERM",
             ENOENT => "ENOENT",
             EACCES => "EACCES",
-            16 => "EBUSY",
+            EBUSY => "EBUSY",
             ENODEV => "ENODEV",
             EINVAL => "EINVAL",
             ENOSPC => "ENOSPC",
@@ -283,6 +294,7 @@ const fn step(step: Step) -> &'static str {
         Step::AuditStatus => "asking for the audit status",
         Step::FanotifyInit => "starting file events",
         Step::FanotifyMark => "asking for permission events",
+        Step::CgroupEnable => "giving a control group's controllers to others below it",
         Step::CgroupMkdir => "making a control group",
         Step::CgroupJoin => "joining a control group",
         Step::CgroupKill => "looking for cgroup.kill",

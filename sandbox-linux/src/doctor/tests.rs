@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::cause::{EACCES, EINVAL, ENODEV, ENOENT, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM};
+use super::cause::{EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM};
 use super::*;
 use crate::bpf::Arch;
 use crate::host::{Audit, Calls, Cgroup2, Identity, Kernel, Knobs, Landlock, Namespaces, Seccomp, Step};
 
-const fn refused(at: Step, errno: i32) -> Fact {
+pub(crate) const fn refused(at: Step, errno: i32) -> Fact {
     Fact::Refused { at, errno }
 }
 
@@ -16,7 +16,7 @@ fn kernel(release: &str, major: u32, minor: u32) -> Kernel {
 }
 
 /// Root on a machine that has everything.
-fn full() -> Host {
+pub(crate) fn full() -> Host {
     let controllers: Vec<String> = ["cpu", "memory", "pids"].map(str::to_owned).into();
     Host {
         kernel: kernel("7.2.1", 7, 2),
@@ -46,12 +46,16 @@ fn full() -> Host {
             version1: false,
             version2: Some(Cgroup2 {
                 mount: "/sys/fs/cgroup".to_owned(),
+                elsewhere: Vec::new(),
                 own: "/sys/fs/cgroup/system.slice/weir.service".to_owned(),
+                below: "/sys/fs/cgroup/system.slice/weir.service".to_owned(),
                 controllers: controllers.clone(),
                 delegated: controllers,
+                enable: Fact::Works,
                 child: Fact::Works,
                 join: Fact::Works,
                 kill: Fact::Works,
+                swap: crate::plan::Swap::Forbidden,
             }),
         },
         calls: Calls {
@@ -67,7 +71,7 @@ fn full() -> Host {
 }
 
 /// The same machine, seen by an ordinary user.
-fn user() -> Host {
+pub(crate) fn user() -> Host {
     let mut host = full();
     host.identity = Identity { uid: 1000, gid: 1000, capabilities: 0, ..host.identity };
     host.direct = Namespaces::UNTRIED;
@@ -82,7 +86,7 @@ fn without_user_namespaces(errno: i32, knobs: Knobs) -> Host {
 }
 
 /// Landlock as a kernel of this ABI has it.
-fn with_abi(release: &str, (major, minor): (u32, u32), abi: u32) -> Host {
+pub(crate) fn with_abi(release: &str, (major, minor): (u32, u32), abi: u32) -> Host {
     let restrict = if abi == 0 { refused(Step::LandlockVersion, ENOSYS) } else { Fact::Works };
     Host { kernel: kernel(release, major, minor), landlock: Landlock { abi, errata: 0, restrict }, ..full() }
 }
@@ -317,6 +321,14 @@ fn control_groups() {
     }
     let absent = |controller| Some(Cause::NoController { controller, version1: true });
     assert_eq!(limits(&hybrid), [absent("memory"), absent("pids"), absent("cpu"), None]);
+
+    let mut occupied = full().cgroups;
+    if let Some(group) = &mut occupied.version2 {
+        group.delegated = vec!["pids".to_owned()];
+        group.enable = refused(Step::CgroupEnable, EBUSY);
+    }
+    let in_the_way = Some(Cause::GroupHasProcesses);
+    assert_eq!(limits(&occupied), [in_the_way.clone(), None, in_the_way, None]);
 
     let mut old = full().cgroups;
     if let Some(group) = &mut old.version2 {

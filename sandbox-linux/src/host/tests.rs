@@ -61,12 +61,16 @@ fn mount_tables() {
     let mounts = |version1, mount: &str, root: &str| cgroup::Mounts {
         version1,
         version2: Some((PathBuf::from(mount), PathBuf::from(root))),
+        elsewhere: Vec::new(),
     };
+    let twice = format!("{unified}33 30 0:26 / /mnt/groups rw - cgroup2 none rw\n");
+    let elsewhere = vec![PathBuf::from("/mnt/groups")];
     let cases = [
         (unified, mounts(false, "/sys/fs/cgroup", "/")),
         (hybrid, mounts(true, "/sys/fs/cgroup/unified", "/")),
         (container, mounts(false, "/sys/fs/cgroup", "/docker/1 f")),
-        (old, cgroup::Mounts { version1: true, version2: None }),
+        (twice.as_str(), cgroup::Mounts { elsewhere, ..mounts(false, "/sys/fs/cgroup", "/") }),
+        (old, cgroup::Mounts { version1: true, ..cgroup::Mounts::default() }),
         ("garbage\n30 - cgroup2\n", cgroup::Mounts::default()),
     ];
     for (table, want) in cases {
@@ -117,9 +121,9 @@ fn probing_is_repeatable_and_leaves_nothing() {
     assert_eq!(mounts(), mounts_before);
     assert_eq!(descriptors(), descriptors_before);
     if let Some(group) = &host.cgroups.version2 {
-        let left = std::fs::read_dir(&group.own).map(|entries| {
+        let left = std::fs::read_dir(&group.below).map(|entries| {
             let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-            names.filter(|name| name.starts_with(&format!("weir-probe-{}", std::process::id()))).count()
+            names.filter(|name| name.starts_with(&format!("weir-{}-", std::process::id()))).count()
         });
         assert_eq!(left.ok(), Some(0));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Confinement, Devices, MountStep, Owned, Plan, Writable};
+use super::{Confinement, Devices, MountStep, Owned, Plan, Setting, Writable};
 use crate::compile::landlock;
 use crate::seccomp;
 
@@ -16,6 +16,15 @@ pub(super) fn render(plan: &Plan) -> String {
     let _ = writeln!(out, "loopback     {:?}", plan.loopback);
     for limit in &plan.limits {
         let _ = writeln!(out, "limit        {:?} {}", limit.kind, limit.value);
+    }
+    if let Some(group) = &plan.group {
+        let _ = writeln!(out, "group        below {}", group.below);
+        for controller in &group.enable {
+            let _ = writeln!(out, "  enable     {}", controller.name());
+        }
+        for Setting { file, text, .. } in group.settings() {
+            let _ = writeln!(out, "  {file:<16} {text}");
+        }
     }
     for step in &plan.mounts {
         let _ = writeln!(out, "{}", mount(step));

@@ -25,6 +25,8 @@ pub(crate) const FSCONFIG_SET_STRING: u32 = 1;
 pub(crate) const FSCONFIG_CMD_CREATE: u32 = 6;
 
 pub(crate) const CLONE_PIDFD: u64 = 0x1000;
+/// Linux 5.7.
+pub(crate) const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
 /// No rights for uid 0, no ambient capabilities, and nobody may change that again.
 pub(crate) const SECURE_BITS: libc::c_ulong = 0x1 | 0x2 | 0x20 | 0x40 | 0x80;

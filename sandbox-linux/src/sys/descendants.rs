@@ -22,7 +22,7 @@ pub(crate) fn signal_all(bound: Bound, signal: libc::c_int) {
     match bound {
         Bound::Kernel => everyone(signal),
         Bound::Absent => {
-            let family = Family::read(None);
+            let family = Family::read(&[]);
             family.below(own()).into_iter().for_each(|process| family.signal(process, signal));
         }
     }
@@ -41,13 +41,13 @@ pub(crate) fn end_all(bound: Bound) {
                 return;
             }
         },
-        Bound::Absent => end_family(None),
+        Bound::Absent => end_family(&[]),
     }
 }
 
-/// Ends every process that descends from this one, and reaps those that are its children; `spared` and what descends from it
-/// stay. Returns when there is none.
-pub(crate) fn end_family(spared: Option<libc::pid_t>) {
+/// Ends every process that descends from this one, and reaps those that are its children; those `spared` and what descends from
+/// them stay. Returns when there is none.
+pub(crate) fn end_family(spared: &[libc::pid_t]) {
     let own = own();
     loop {
         let family = Family::read(spared);
@@ -83,13 +83,13 @@ struct Family {
 }
 
 impl Family {
-    fn read(spared: Option<libc::pid_t>) -> Self {
+    fn read(spared: &[libc::pid_t]) -> Self {
         let mut family = Self::default();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            if let Some((parent, started)) = look(process).filter(|_| Some(process) != spared) {
+            if let Some((parent, started)) = look(process).filter(|_| !spared.contains(&process)) {
                 family.children.entry(parent).or_default().push(process);
                 family.started.insert(process, started);
             }

@@ -4,12 +4,12 @@
 
 mod broker;
 mod command;
-mod foreign;
+pub(in crate::sys) mod foreign;
 mod keeper;
 mod supervise;
 mod terminal;
 
-use super::abi::{CLONE_PIDFD, check, check_int, errno};
+use super::abi::{CLONE_INTO_CGROUP, CLONE_PIDFD, check, check_int, errno};
 use super::enter::{self, At as _};
 use super::process::exit;
 use crate::prepare::Prepared;
@@ -27,6 +27,8 @@ struct Numbers {
     control: libc::c_int,
     stdio: [Place; 3],
     size: Option<[u16; 2]>,
+    /// The control group to be in: its directory, and its list of processes.
+    group: Option<[libc::c_int; 2]>,
 }
 
 /// Where one of the command's standard descriptors comes from.
@@ -48,15 +50,34 @@ pub(crate) fn start(prepared: &Prepared, clone_flags: u64, wires: &Wires) -> Res
             Source::Terminal => Place::Terminal,
         }),
         size: wires.size,
+        group: wires.group.as_ref().map(|door| [door.directory.as_raw_fd(), door.processes.as_raw_fd()]),
     };
-    let (child, pidfd) = born(clone_flags).at(Step::Clone)?;
-    let Some(pidfd) = pidfd else { first(prepared, numbers) };
-    Ok((pidfd, child))
+    let directory = numbers.group.map(|[directory, _]| directory);
+    match born(clone_flags, directory).at(Step::Clone)? {
+        Born::Parent(pidfd, child) => Ok((pidfd, child)),
+        Born::Child(Membership::Had) => first(prepared, Numbers { group: None, ..numbers }),
+        Born::Child(Membership::Lacking) => first(prepared, numbers),
+    }
 }
 
-/// Makes the first process; the descriptor of it is the parent's alone.
-fn born(flags: u64) -> Result<(i32, Option<OwnedFd>), i32> {
+/// On which side of a birth a process finds itself.
+enum Born {
+    /// The descriptor of the child, and its number.
+    Parent(OwnedFd, i32),
+    Child(Membership),
+}
+
+/// Whether a new process is in its control group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Membership {
+    Had,
+    Lacking,
+}
+
+/// Makes the first process, in the control group of this directory where the call can; the descriptor of it is the parent's alone.
+fn born(flags: u64, group: Option<libc::c_int>) -> Result<Born, i32> {
     let (flags, signal) = (flags | CLONE_PIDFD, u64::from(libc::SIGCHLD.cast_unsigned()));
+    let mut membership = Membership::Had;
     let mut pidfd: libc::c_int = -1;
     let place = &raw mut pidfd;
     // SAFETY: all-zero is a valid set of arguments: no flag, no pointer.
@@ -64,11 +85,17 @@ fn born(flags: u64) -> Result<(i32, Option<OwnedFd>), i32> {
     arguments.flags = flags;
     arguments.exit_signal = signal;
     arguments.pidfd = place.expose_provenance() as u64;
+    if let Some(group) = group {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::from(group.cast_unsigned());
+    }
     let size = size_of::<libc::clone_args>();
     // SAFETY: as fork(2): no memory is shared; the child goes on in `first` and never returns.
     let child = match check(unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size) }) {
-        // Containers refuse this call so, because a filter cannot look into its arguments; the older one takes the same flags.
+        // Containers refuse this call so, because a filter cannot look into its arguments; the older one takes the same flags, but for
+        // the control group.
         Err(libc::ENOSYS) => {
+            membership = Membership::Lacking;
             let none = std::ptr::null::<u8>();
             // SAFETY: as above; without a stack of its own the child goes on with a copy of this one.
             check(unsafe { libc::syscall(libc::SYS_clone, flags | signal, none, place, none, none) })?
@@ -77,10 +104,10 @@ fn born(flags: u64) -> Result<(i32, Option<OwnedFd>), i32> {
     };
     let child = i32::try_from(child).map_err(|_| libc::EOVERFLOW)?;
     if child == 0 {
-        return Ok((0, None));
+        return Ok(Born::Child(membership));
     }
     // SAFETY: the kernel just made this descriptor for us; nothing else knows it.
-    Ok((child, Some(unsafe { OwnedFd::from_raw_fd(pidfd) })))
+    Ok(Born::Parent(unsafe { OwnedFd::from_raw_fd(pidfd) }, child))
 }
 
 /// The whole life of the first process.
@@ -96,6 +123,9 @@ fn first(prepared: &Prepared, wires: Numbers) -> ! {
 /// Enters, and starts the command.
 fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<supervise::Charge, Failure> {
     block_signals();
+    if let Some([_, processes]) = wires.group {
+        join(processes).at(Step::Group)?;
+    }
     close_foreign(wires).at(Step::CloseDescriptors)?;
     enter::surroundings(prepared)?;
     let terminal = match wires.size {
@@ -129,6 +159,14 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
         broker::start(prepared, ours)
     });
     Ok(supervise::Charge { leader, children, terminal, broker })
+}
+
+/// Moves this process to the control group with this list of processes. The launcher opened it, and with its rights it is written.
+fn join(processes: libc::c_int) -> Result<(), i32> {
+    let own = b"0";
+    // SAFETY: one byte of a constant.
+    let written = unsafe { libc::write(processes, own.as_ptr().cast(), own.len()) };
+    if written < 0 { Err(errno()) } else { Ok(()) }
 }
 
 /// Closes what the launcher has open for itself. Its end of the control socket above all: while a copy of it is open here, the launcher's

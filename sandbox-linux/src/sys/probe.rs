@@ -115,6 +115,12 @@ pub(crate) fn close_range() -> Result<(), i32> {
     check(unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) }).map(drop)
 }
 
+/// Whether a file has this extended attribute, whatever it says (getxattr(2)).
+pub(crate) fn has_attribute(path: &CStr, name: &CStr) -> bool {
+    // SAFETY: both are C strings; without room nothing is written.
+    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
+}
+
 /// memfd_create(2).
 pub(crate) fn memfd_create() -> Result<OwnedFd, i32> {
     // SAFETY: the name is a constant C string.

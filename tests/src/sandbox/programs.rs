@@ -42,7 +42,7 @@ pub fn programs() -> &'static Programs {
 
 /// A directory for worlds, within reach of all their users and none of the temporary ones: that of the build, or what only
 /// root may use.
-pub(super) fn room() -> &'static Path {
+pub fn room() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
         let target = built().parent().map(|target| target.join("tmp")).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::table::Fault;
+use crate::table::{Fault, PROFILE};
 
 /// An ordinary user, for tests that root runs.
 const USER: u32 = 61_234;
@@ -194,8 +194,12 @@ impl Place {
         let ended = self.ended(outside.arg("act.sh"));
         assert_eq!((ended.code, ended.ran, ended.leaks.len()), (COMMANDS_OWN, true, all), "{ended:?}");
         // A call that nobody makes.
-        let fault =
-            Fault { inject: "swapoff:error=EPERM".to_owned(), options: &[], expect: crate::Expect::Holds };
+        let fault = Fault {
+            inject: "swapoff:error=EPERM".to_owned(),
+            profile: PROFILE,
+            options: &[],
+            expect: crate::Expect::Holds,
+        };
         let ended = self.run(&fault);
         assert_eq!(
             (ended.code, ended.ran, ended.leaks.as_slice()),
@@ -217,7 +221,7 @@ impl Place {
         };
         command.args(["--kill-after=1", PATIENCE, "strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null"]);
         command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={}", fault.inject)]);
-        command.arg(self.program()).args(["run", "--quiet", "--profile", "fault"]).args(fault.options);
+        command.arg(self.program()).args(["run", "--quiet", "--profile", fault.profile]).args(fault.options);
         self.ended(command.args(["--", "/bin/sh", "act.sh"]))
     }
 
@@ -263,7 +267,8 @@ fn profile(root: &Path, way: Way) -> String {
     let root = root.display();
     format!(
         "[permissions.fault]\ndegrade = [{degrade}]\n[permissions.fault.filesystem]\n\
-         \"{root}/project\" = {{ \".\" = \"write\", \"closed\" = \"none\" }}\n"
+         \"{root}/project\" = {{ \".\" = \"write\", \"closed\" = \"none\" }}\n\
+         [permissions.without-landlock]\nextends = \"fault\"\ndegrade = [\"no-landlock\"]\n"
     )
 }
 

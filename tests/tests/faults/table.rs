@@ -16,11 +16,16 @@ pub(crate) enum Expect {
 pub(crate) struct Fault {
     /// As strace takes it: the call, the error, and which of the calls.
     pub(crate) inject: String,
+    /// The profile.
+    pub(crate) profile: &'static str,
     /// Options of `weir run`.
     pub(crate) options: &'static [&'static str],
     /// What it must end in.
     pub(crate) expect: Expect,
 }
+
+/// The profile of all faults but those of [`GIVEN_UP`].
+pub(crate) const PROFILE: &str = "fault";
 
 /// The same in every way. A call without `when` fails whenever it is made.
 const EVERYWHERE: [(&str, Expect); 17] = [
@@ -45,12 +50,19 @@ const EVERYWHERE: [(&str, Expect); 17] = [
 ];
 
 /// With mounts: what makes them, and what a host without Landlock is left with.
-const WITH_MOUNTS: [(&str, Expect); 29] = [
-    // Mounts hold by themselves what Landlock would hold a second time.
-    ("landlock_create_ruleset:error=EPERM", Expect::Holds),
+const WITH_MOUNTS: [(&str, Expect); 32] = [
+    // A kernel that has no Landlock, or in which it is switched off: mounts hold by themselves what it would hold a second time.
     ("landlock_create_ruleset:error=ENOSYS", Expect::Holds),
-    ("landlock_restrict_self:error=EPERM", Expect::Holds),
-    ("landlock_restrict_self:error=E2BIG", Expect::Holds),
+    ("landlock_create_ruleset:error=EOPNOTSUPP", Expect::Holds),
+    // One that has it and in which it fails: that is less than was asked.
+    ("landlock_create_ruleset:error=EPERM", Expect::Fails("asking for Landlock's version: EPERM")),
+    ("landlock_create_ruleset:error=ENOMEM:when=1", Expect::Fails("Landlock")),
+    ("landlock_restrict_self:error=EPERM", Expect::Fails("restricting a process by Landlock: EPERM")),
+    ("landlock_restrict_self:error=E2BIG", Expect::Fails("restricting a process by Landlock: error 7")),
+    (
+        "landlock_restrict_self:error=EOPNOTSUPP",
+        Expect::Fails("restricting a process by Landlock: EOPNOTSUPP"),
+    ),
     // The second is the listener, without which names that do not exist cannot be guarded.
     ("seccomp:error=EPERM:when=2", Expect::Fails("seccomp")),
     ("mount:error=EPERM", Expect::Fails("making mounts private")),
@@ -77,6 +89,14 @@ const WITH_MOUNTS: [(&str, Expect); 29] = [
     ("fchdir:error=EPERM", Expect::Fails("pivot_root: enter the file tree")),
     ("sethostname:error=EPERM", Expect::Fails("sethostname")),
     ("unshare:error=EPERM", Expect::Holds),
+];
+
+/// With mounts, under a profile that gives Landlock up by name.
+const GIVEN_UP: [(&str, Expect); 3] = [
+    ("landlock_create_ruleset:error=EPERM", Expect::Holds),
+    ("landlock_restrict_self:error=EPERM", Expect::Holds),
+    // What is given up is Landlock that fails for good, not a step that could be taken.
+    ("landlock_add_rule:error=EPERM", Expect::Fails("landlock_add_rule")),
 ];
 
 /// Without mounts Landlock holds everything, and there is no way around it.
@@ -123,6 +143,11 @@ pub(crate) fn faults(way: Way) -> Vec<Fault> {
         faults.push(plain(NETWORK_AHEAD.0, NETWORK_AHEAD.1));
     }
     if way != Way::Bare {
+        let given_up = |(inject, expect): &(&str, Expect)| Fault {
+            profile: "without-landlock",
+            ..plain(inject, *expect)
+        };
+        faults.extend(GIVEN_UP.iter().map(given_up));
         // In a user namespace one call goes before: the maps are written by a process that can be dumped.
         let first = bounding_set_calls() + usize::from(way == Way::User);
         let step = |(at, step): (usize, &&'static str)| {
@@ -134,7 +159,7 @@ pub(crate) fn faults(way: Way) -> Vec<Fault> {
 }
 
 fn plain(inject: &str, expect: Expect) -> Fault {
-    Fault { inject: inject.to_owned(), options: &[], expect }
+    Fault { inject: inject.to_owned(), profile: PROFILE, options: &[], expect }
 }
 
 /// How many calls it takes to empty the bounding set: one for each capability, and one that finds no further.

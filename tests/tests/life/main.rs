@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic outside its #[test] functions too")]
 #![cfg(target_os = "linux")]
 
+mod bystander;
 mod kin;
 mod struck;

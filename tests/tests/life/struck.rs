@@ -153,7 +153,7 @@ fn files(below: &Path) -> BTreeSet<std::path::PathBuf> {
 
 /// Control groups that Weir made, but for those of other runs.
 fn groups(known: &BTreeSet<Process>) -> Vec<String> {
-    let ours = |name: &String| known.iter().any(|one| *name == format!("weir-probe-{}", one.pid));
+    let ours = |name: &String| known.iter().any(|one| name.starts_with(&format!("weir-{}-", one.pid)));
     let found = files_of_groups(Path::new("/sys/fs/cgroup"));
     found.into_iter().filter(ours).collect()
 }

@@ -9,7 +9,7 @@ pub(super) const FIRST_FOREIGN: libc::c_long = 3;
 pub(super) const LAST: libc::c_long = u32::MAX as libc::c_long;
 
 /// Closes everything from [`FIRST_FOREIGN`] on, but for these.
-pub(super) fn close_all_but<const COUNT: usize>(mut kept: [libc::c_int; COUNT]) -> Result<(), i32> {
+pub(in crate::sys) fn close_all_but<const COUNT: usize>(mut kept: [libc::c_int; COUNT]) -> Result<(), i32> {
     kept.sort_unstable();
     let mut next = FIRST_FOREIGN;
     for kept in kept.map(libc::c_long::from) {

@@ -5,7 +5,7 @@ mod mounting;
 use std::io::{PipeReader, PipeWriter, Read as _};
 use std::os::fd::AsRawFd as _;
 
-use super::super::abi::{check, errno, install_filter, owned};
+use super::super::abi::{CLONE_INTO_CGROUP, check, errno, install_filter, owned};
 use super::super::process::{exit, reap};
 use super::{Act, Trial};
 use crate::bpf::{Action, Insn, Op};
@@ -15,8 +15,6 @@ use crate::host::{Fact, Step};
 const UNTRIED: i32 = -1;
 /// Most trials in one child: more than any set, so that results fit a fixed array in the child.
 const MAX_TRIALS: usize = 32;
-/// `CLONE_INTO_CGROUP` (`linux/sched.h`).
-const CLONE_INTO_CGROUP: u64 = 1 << 33;
 /// Longest wait for a child. Nothing in it blocks; the bound is for a machine that does.
 const PATIENCE_MS: i32 = 5_000;
 

@@ -1,0 +1,416 @@
+//! The privileged part of a server that several users share: accepts, asks the kernel who connected, and makes processes for that
+//! user alone.
+//!
+//! It reads no byte of a client. Each user gets a server part of their own, without privilege, which gets the connections; it
+//! may ask here for a launcher or a resolver, and what it gets is bound to the user whom the kernel named. One thread, no
+//! runtime: every process is made by fork(2) from this small one.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, WaitOptions};
+use weir_protocol::audit::{Action, By, Record};
+
+use super::Options;
+use super::listen::Listening;
+use super::peer::{self, Peer};
+use super::post::{self, Word};
+use crate::audit::{Audit, now};
+use crate::launch::sys::{Half, divide};
+use crate::launch::{Bound, launcher};
+use crate::profile::standing::Standing;
+use crate::serve;
+use crate::wire::{self, Wire};
+
+/// Connections accepted from one socket before the others are looked at again.
+const ACCEPTED_AT_ONCE: usize = 16;
+
+/// One user's server part.
+#[derive(Debug)]
+struct Part {
+    pid: i32,
+    post: OwnedFd,
+    /// Connections that were handed to it.
+    clients: u32,
+    /// Launchers that run for it.
+    launchers: u64,
+}
+
+/// Whose child this is.
+#[derive(Debug, Clone)]
+enum Child {
+    Part(Peer),
+    Launcher(Peer),
+    Resolver,
+}
+
+pub(crate) struct Supervisor {
+    listening: Vec<Listening>,
+    signals: SignalFd,
+    parts: HashMap<Peer, Part>,
+    children: HashMap<i32, Child>,
+    options: Options,
+    standing: Standing,
+    audit: Audit,
+    draining: bool,
+    idle_since: Instant,
+}
+
+/// What there is to do.
+enum Ready {
+    Accept(usize),
+    Hear(Peer),
+    Signals,
+    Nothing,
+}
+
+impl Supervisor {
+    pub(crate) fn new(listening: Vec<Listening>, options: Options, audit: Audit) -> io::Result<Self> {
+        let mut heeded = SigSet::empty();
+        for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            heeded.add(signal);
+        }
+        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&heeded), None)?;
+        let signals = SignalFd::with_flags(&heeded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self {
+            listening,
+            signals,
+            parts: HashMap::new(),
+            children: HashMap::new(),
+            options,
+            standing: Standing::read(),
+            audit,
+            draining: false,
+            idle_since: Instant::now(),
+        })
+    }
+
+    /// Serves until it is told to end and all is over, or nothing was left to do for long enough.
+    pub(crate) fn serve(mut self) -> io::Result<ExitCode> {
+        for listening in &self.listening {
+            complain(&format!("listening on {listening}"));
+        }
+        if let Some(error) = self.standing.unusable() {
+            complain(&format!("nothing starts until the requirements can be used: {error}"));
+        }
+        loop {
+            if self.children.is_empty() && (self.draining || self.has_idled()) {
+                return Ok(ExitCode::SUCCESS);
+            }
+            for ready in self.wait()? {
+                match ready {
+                    Ready::Accept(at) => self.accept(at),
+                    Ready::Hear(peer) => self.hear(&peer),
+                    Ready::Signals => self.heed(),
+                    Ready::Nothing => {}
+                }
+            }
+        }
+    }
+
+    fn has_idled(&self) -> bool {
+        self.options
+            .idle_exit
+            .is_some_and(|limit| self.parts.is_empty() && self.idle_since.elapsed() >= limit)
+    }
+
+    fn wait(&self) -> io::Result<Vec<Ready>> {
+        let watch = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
+        let listening = if self.draining { &[] } else { self.listening.as_slice() };
+        let peers: Vec<&Peer> = self.parts.keys().collect();
+        let posts = peers.iter().filter_map(|peer| self.parts.get(*peer)).map(|part| part.post.as_fd());
+        let sockets = listening.iter().map(|listening| listening.socket.as_fd());
+        let mut watched: Vec<_> =
+            std::iter::once(self.signals.as_fd()).chain(posts).chain(sockets).map(watch).collect();
+        let left = self.options.idle_exit.filter(|_| self.parts.is_empty());
+        let left =
+            left.map(|limit| limit.saturating_sub(self.idle_since.elapsed()).max(Duration::from_millis(1)));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        wire::wait(&mut watched, left.as_ref()).map_err(io::Error::other)?;
+        let ready = watched.iter().enumerate().filter(|(_, entry)| !entry.revents().is_empty());
+        let of = |(at, _): (usize, _)| match at.checked_sub(1) {
+            None => Ready::Signals,
+            Some(at) => match (peers.get(at), at.checked_sub(peers.len())) {
+                (Some(peer), _) => Ready::Hear((*peer).clone()),
+                (None, Some(at)) => Ready::Accept(at),
+                (None, None) => Ready::Nothing,
+            },
+        };
+        Ok(ready.map(of).collect())
+    }
+
+    fn accept(&mut self, at: usize) {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            let Some(listening) = self.listening.get(at) else { return };
+            match listening.socket.accept() {
+                Ok((connection, _)) => {
+                    // A client that is not served sees its connection end.
+                    if let Err(error) = self.admit(&connection) {
+                        self.turned_away(&connection, &error);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn turned_away(&mut self, connection: &UnixStream, why: &io::Error) {
+        complain(&format!("a client was turned away: {why}"));
+        let who = Peer::of(connection.as_fd()).map_or((u32::MAX, u32::MAX), |peer| (peer.uid, peer.gid));
+        let record = now(who, Action::TurnAway, By::Supervisor).because(&why.to_string());
+        self.record_or_complain(&record);
+    }
+
+    /// Records what has no effect that could be withheld.
+    fn record_or_complain(&mut self, record: &Record) {
+        if let Err(error) = self.audit.write(record) {
+            complain(&format!("a decision could not be recorded: {error}"));
+        }
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        if let Err(error) = self.audit.turn() {
+            complain(&format!("the audit log could not be set aside: {error}"));
+        }
+    }
+
+    fn admit(&mut self, connection: &UnixStream) -> io::Result<()> {
+        let peer = Peer::of(connection.as_fd()).map_err(io::Error::other)?;
+        let mut record = now((peer.uid, peer.gid), Action::Admit, By::Supervisor);
+        record.pid = peer::process_of(connection.as_fd());
+        self.audit.write(&record)?;
+        self.turn();
+        if !self.parts.contains_key(&peer) {
+            self.begin(&peer)?;
+        }
+        let Some(part) = self.parts.get_mut(&peer) else { return Ok(()) };
+        post::say(&part.post, Word::Client, Some(connection.as_fd()))?;
+        part.clients = part.clients.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Makes a user's server part.
+    fn begin(&mut self, peer: &Peer) -> io::Result<()> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let place = self.options.spill_place(peer.uid)?;
+        let store = self.options.store(peer)?;
+        match self.child()? {
+            Some(pid) => {
+                self.children.insert(pid, Child::Part(peer.clone()));
+                self.parts.insert(peer.clone(), Part { pid, post: ours, clients: 0, launchers: 0 });
+                Ok(())
+            }
+            None => {
+                drop((ours, std::mem::take(&mut self.audit)));
+                let setup = serve::Setup {
+                    uid: peer.uid,
+                    post: theirs,
+                    place,
+                    store,
+                    commands: self.options.limits.commands,
+                    connections: self.options.limits.connections,
+                };
+                end(self.options.become_server_part().and_then(|()| serve::run(setup)))
+            }
+        }
+    }
+
+    fn hear(&mut self, peer: &Peer) {
+        let Some(part) = self.parts.get(peer) else { return };
+        match post::hear(&part.post) {
+            Ok(Some((Word::Launcher, _))) => self.launcher(peer),
+            Ok(Some((Word::Resolver, _))) => self.resolver(peer),
+            Ok(Some((Word::Refused(code), _))) => {
+                let record = now((peer.uid, peer.gid), Action::Refuse, By::ServerPart);
+                self.record_or_complain(&record.because(&format!("code -{code}")));
+            }
+            Ok(Some((Word::Idle(clients), _))) if clients == part.clients => self.let_go(peer),
+            Ok(Some((Word::Idle(_), _))) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // It is gone, or says what it must not.
+            Ok(Some((Word::Client | Word::Drain, _)) | None) | Err(_) => self.let_go(peer),
+        }
+    }
+
+    /// Its end of the post closes, and then it ends.
+    fn let_go(&mut self, peer: &Peer) {
+        self.parts.remove(peer);
+        self.idle_since = Instant::now();
+    }
+
+    fn launcher(&mut self, peer: &Peer) {
+        let limit = self.options.limits.commands;
+        let made = match self.parts.get(peer) {
+            Some(part) if part.launchers < limit && !self.draining => self.make_launcher(peer),
+            _ => Err(io::ErrorKind::QuotaExceeded.into()),
+        };
+        self.answer(peer, Word::Launcher, made);
+    }
+
+    fn resolver(&mut self, peer: &Peer) {
+        let made = self.make_resolver(peer);
+        self.answer(peer, Word::Resolver, made);
+    }
+
+    fn answer(&mut self, peer: &Peer, word: Word, made: io::Result<UnixStream>) {
+        let Some(part) = self.parts.get(peer) else { return };
+        if let Err(error) = &made
+            && error.kind() != io::ErrorKind::QuotaExceeded
+        {
+            complain(&format!("a process could not be made: {error}"));
+        }
+        let socket = made.as_ref().ok().map(std::os::fd::AsFd::as_fd);
+        if post::say(&part.post, word, socket).is_err() {
+            self.let_go(peer);
+        }
+    }
+
+    /// A process that makes one sandbox for this user, whatever it is asked.
+    fn make_launcher(&mut self, peer: &Peer) -> io::Result<UnixStream> {
+        let (theirs, own) = UnixStream::pair()?;
+        let Some(pid) = self.child()? else {
+            drop(theirs);
+            let bound = Bound { ceiling: self.standing.take(), audit: std::mem::take(&mut self.audit) };
+            end(peer.become_launcher().map(|()| launcher::run_bound(Wire::new(own), bound)))
+        };
+        self.children.insert(pid, Child::Launcher(peer.clone()));
+        if let Some(part) = self.parts.get_mut(peer) {
+            part.launchers += 1;
+        }
+        Ok(theirs)
+    }
+
+    /// A process that reads profiles with this user's rights and no others.
+    fn make_resolver(&mut self, peer: &Peer) -> io::Result<UnixStream> {
+        let (theirs, own) = UnixStream::pair()?;
+        let Some(pid) = self.child()? else {
+            drop((theirs, std::mem::take(&mut self.audit)));
+            end(peer.become_it().and_then(|()| serve::resolver::run(own)))
+        };
+        self.children.insert(pid, Child::Resolver);
+        Ok(theirs)
+    }
+
+    /// fork(2). In the child, where there is no number, everything that is open is closed but what the caller holds.
+    fn child(&mut self) -> io::Result<Option<i32>> {
+        match divide()? {
+            Half::Parent(pid) => Ok(Some(pid)),
+            Half::Child => {
+                // A socket's file is not the child's to remove.
+                self.listening.drain(..).for_each(Listening::close);
+                self.parts.clear();
+                self.children.clear();
+                pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn heed(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            match i32::try_from(signal.ssi_signo).map(Signal::try_from) {
+                Ok(Ok(Signal::SIGCHLD)) => self.reap(),
+                Ok(Ok(Signal::SIGHUP)) => self.reload(),
+                Ok(Ok(Signal::SIGTERM | Signal::SIGINT)) => self.drain(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads the requirements again. Where they cannot be used, nothing starts until they can.
+    fn reload(&mut self) {
+        self.standing = Standing::read();
+        let who = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        let record = now(who, Action::Reload, By::Supervisor);
+        let record = match self.standing.unusable() {
+            None => record,
+            Some(error) => {
+                complain(&format!("nothing starts until the requirements can be used: {error}"));
+                record.because(&error.to_string())
+            }
+        };
+        self.record_or_complain(&record);
+    }
+
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            match self.children.remove(&pid.as_raw_nonzero().get()) {
+                Some(Child::Part(peer)) => {
+                    if self.parts.get(&peer).is_some_and(|part| part.pid == pid.as_raw_nonzero().get()) {
+                        self.let_go(&peer);
+                    }
+                }
+                Some(Child::Launcher(peer)) => {
+                    if let Some(signal) = status.terminating_signal() {
+                        // It could not record the end of what it had started, which has gone with it.
+                        let record = now((peer.uid, peer.gid), Action::End, By::Supervisor);
+                        self.record_or_complain(
+                            &record.because(&format!("the launcher was ended by signal {signal}")),
+                        );
+                    }
+                    if let Some(part) = self.parts.get_mut(&peer) {
+                        part.launchers = part.launchers.saturating_sub(1);
+                    }
+                }
+                Some(Child::Resolver) | None => {}
+            }
+        }
+        self.idle_since = Instant::now();
+    }
+
+    /// Takes no more clients, and ends when what runs has ended; told once more, at once.
+    fn drain(&mut self) {
+        if std::mem::replace(&mut self.draining, true) {
+            for pid in self.children.keys().filter_map(|pid| Pid::from_raw(*pid)) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        self.listening.clear();
+        for part in self.parts.values() {
+            let _ = post::say(&part.post, Word::Drain, None);
+        }
+    }
+}
+
+/// The end of a child. Nothing of the parent's is unwound.
+fn end(outcome: io::Result<ExitCode>) -> ! {
+    let code = match outcome {
+        Ok(code) if code == ExitCode::SUCCESS => 0,
+        Ok(_) => 1,
+        Err(error) => {
+            complain(&error.to_string());
+            1
+        }
+    };
+    std::process::exit(code)
+}
+
+#[expect(clippy::print_stderr, reason = "a service's log is its standard error")]
+pub(crate) fn complain(text: &str) {
+    eprintln!("weir-exec-server: {text}");
+}
+
+impl Options {
+    fn become_server_part(&self) -> io::Result<()> {
+        match self.server_user {
+            Some((uid, gid)) => peer::become_nobody(uid, gid),
+            None => Peer {
+                uid: nix::unistd::geteuid().as_raw(),
+                gid: nix::unistd::getegid().as_raw(),
+                groups: Vec::new(),
+            }
+            .become_it(),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a launcher that serves a part which may not be believed records of its one command: that it starts, that it does not,
+//! how it ended. The user is who the launcher is, which the kernel said before it was made.
+
+use std::io;
+
+use weir_protocol::audit::{Action, By, Record};
+use weir_sandbox_linux::host::Host;
+
+use super::{Bound, Ended, Launch};
+use crate::audit::now;
+
+fn own(action: Action) -> Record {
+    let who = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+    now(who, action, By::Launcher)
+}
+
+fn of(action: Action, launch: &Launch) -> Record {
+    own(action).with_command(launch.policy.profile(), launch.policy.digest(), &launch.argv)
+}
+
+impl Bound {
+    /// Before a command is started. Where this fails it must not be.
+    pub(super) fn starts(&self, launch: &Launch, host: &Host) -> io::Result<()> {
+        let way = if launch.policy.is_unrestricted() { "unrestricted" } else { host.way().name() };
+        self.audit.write(&Record { way: Some(way.to_owned()), ..of(Action::Start, launch) })
+    }
+
+    /// Before the refusal is told.
+    pub(super) fn refuses(&self, launch: &Launch, why: &str) -> io::Result<()> {
+        self.audit.write(&of(Action::Refuse, launch).because(why))
+    }
+
+    /// A sandbox that was to start has not.
+    pub(super) fn failed(&self, launch: &Launch, why: &str) -> io::Result<()> {
+        self.audit.write(&of(Action::End, launch).because(why))
+    }
+
+    /// How a command ended that was started.
+    pub(super) fn ended(&self, launch: &Launch, pid: i32, way: &str, ended: &Ended) -> io::Result<()> {
+        let (way, end) = (Some(way.to_owned()), Some(ended.end));
+        self.audit.write(&Record { way, pid: Some(pid), end, ..of(Action::End, launch) })
+    }
+}

@@ -1,0 +1,127 @@
+//! The administrator's ceiling as it stands, for whoever holds a privilege: read once, checked against every policy, whoever decided it.
+//!
+//! [`load`](super::load) imposes the ceiling while it puts a policy together, with the caller's rights. This is the other side: a policy
+//! that came from a part that could have been talked into anything.
+
+use std::path::Path;
+
+use weir_protocol::Policy;
+use weir_protocol::policy::{Access, Layer};
+use weir_protocol::profile::{Document, Profile};
+
+use super::ceiling::{self, Caller, Refusal};
+use super::load;
+use super::resolve::{ETC_WEIR, ResolveError, resolve};
+use super::surroundings::{Host, Surroundings};
+use super::{LoadError, builtin, merge};
+
+/// The requirements, or why they cannot be used.
+#[derive(Debug)]
+pub struct Standing(Result<Document, LoadError>);
+
+/// Why a policy is not enforced for this caller.
+#[derive(Debug, thiserror::Error)]
+pub enum Above<'standing> {
+    /// The requirements cannot be used, so nothing may run.
+    #[error("{0}")]
+    Unusable(&'standing LoadError),
+    /// The ceiling itself cannot be resolved here.
+    #[error("the ceiling cannot be resolved: {0}")]
+    Resolve(#[from] ResolveError),
+    /// It refuses.
+    #[error("refused by the requirements:{}", lines(.0))]
+    Refused(Vec<Refusal>),
+    /// A denial that holds for everyone is missing.
+    #[error("the policy lacks a denial that holds for everyone: {0}")]
+    Lacks(String),
+    /// Profiles are allowed by name, and the policy allows more than the administrator's profile of its name.
+    #[error("the policy allows more than the administrator's profile `{0}`")]
+    NotTheProfile(String),
+}
+
+fn lines(refusals: &[Refusal]) -> String {
+    refusals.iter().map(|refusal| format!("\n  - {refusal}")).collect()
+}
+
+impl Standing {
+    /// Reads the requirements.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::read_from(Path::new(ETC_WEIR), 0)
+    }
+
+    /// As [`Self::read`], with another directory and owner, which only tests name.
+    #[must_use]
+    pub fn read_from(etc: &Path, administrator: u32) -> Self {
+        Self(load::requirements(etc, administrator))
+    }
+
+    /// Why they cannot be used, if so: then nothing may run.
+    #[must_use]
+    pub const fn unusable(&self) -> Option<&LoadError> {
+        match &self.0 {
+            Ok(_) => None,
+            Err(error) => Some(error),
+        }
+    }
+
+    /// Moves it out, for a process that will not need it again.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self(Ok(Document::default())))
+    }
+
+    /// Whether `caller` may be held by `policy`.
+    ///
+    /// # Errors
+    /// [`Above`] with everything that is above the ceiling.
+    pub fn check(&self, policy: &Policy, caller: &Caller, around: &Surroundings) -> Result<(), Above<'_>> {
+        let requirements = self.0.as_ref().map_err(Above::Unusable)?;
+        let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
+        let refused = ceiling::refusals(policy.profile(), policy, ceiling, caller, around, &Host::default())?;
+        if !refused.is_empty() {
+            return Err(Above::Refused(refused));
+        }
+        let denials = Profile { filesystem: ceiling.deny_read.clone(), ..Profile::default() };
+        let denials = resolve("ceiling", &denials, around, &Host::default())?.policy;
+        for rule in denials.filesystem().rules() {
+            let imposed = rule.access == Access::None && rule.origin.layer == Layer::Requirements;
+            let held = || {
+                policy
+                    .filesystem()
+                    .rules()
+                    .iter()
+                    .any(|other| other.path == rule.path && other.access == Access::None)
+            };
+            if imposed && !held() {
+                return Err(Above::Lacks(rule.origin.to_string()));
+            }
+        }
+        for pattern in denials.filesystem().globs() {
+            if !policy.filesystem().globs().iter().any(|other| other.pattern == pattern.pattern) {
+                return Err(Above::Lacks(pattern.origin.to_string()));
+            }
+        }
+        if ceiling.profiles.is_some() || !ceiling.who.is_empty() {
+            self.check_name(requirements, policy, around)?;
+        }
+        Ok(())
+    }
+
+    fn check_name(
+        &self,
+        requirements: &Document,
+        policy: &Policy,
+        around: &Surroundings,
+    ) -> Result<(), Above<'_>> {
+        let name = policy.profile();
+        let not_it = || Above::NotTheProfile(name.to_owned());
+        let profiles = merge::profiles([builtin::document(), requirements]);
+        let mut profile = merge::extended(&profiles, name, None).map_err(|_| not_it())?;
+        if let Some(ceiling) = &requirements.ceiling {
+            profile = ceiling::impose(&profile, ceiling);
+        }
+        let limit = resolve(name, &profile, around, &Host::default())?.policy;
+        if policy.excess_over(&limit).is_empty() { Ok(()) } else { Err(not_it()) }
+    }
+}

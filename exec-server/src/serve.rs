@@ -1,0 +1,238 @@
+//! The server part of a server that several users share: one for each user, without any privilege.
+//!
+//! It reads what the user's clients send, decides nothing about rights and opens nothing by name: profiles are read by the
+//! [`resolver`], sandboxes are made by a launcher, and the supervisor has bound both to the user whom the kernel named. Everything runs
+//! on one thread.
+
+mod carried;
+mod command;
+mod connection;
+mod contexts;
+mod journal;
+mod outbox;
+mod post;
+pub(crate) mod resolver;
+mod spill;
+mod store;
+mod sys;
+mod wire;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use weir_protocol::method::{Error, code};
+use weir_sandbox_linux::confine::{self, Landlock, Part};
+use weir_sandbox_linux::host::Host;
+
+use command::Command;
+use contexts::Contexts;
+use post::{News, Post};
+use resolver::Resolver;
+use spill::Spill;
+use store::Store;
+use wire::Wire;
+
+/// Time without clients and commands after which a server part goes.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Commands that have ended and are kept for whoever attaches; the oldest goes first.
+const KEPT_COMMANDS: usize = 1000;
+
+/// What a server part is made of.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// Whose it is.
+    pub(crate) uid: u32,
+    /// The way to the supervisor.
+    pub(crate) post: OwnedFd,
+    /// A directory for output that memory does not hold.
+    pub(crate) place: OwnedFd,
+    /// The file of contexts.
+    pub(crate) store: PathBuf,
+    /// Commands at once.
+    pub(crate) commands: u64,
+    /// Connections at once.
+    pub(crate) connections: u64,
+}
+
+/// Everything that the connections of one user share.
+struct Server {
+    uid: u32,
+    post: Post,
+    resolver: Resolver,
+    spill: Rc<Spill>,
+    nothing: Rc<OwnedFd>,
+    contexts: Contexts,
+    limits: (u64, u64),
+    commands: RefCell<BTreeMap<u64, Rc<Command>>>,
+    next: Cell<u64>,
+    draining: Cell<bool>,
+    /// Says whenever a connection or a command has gone.
+    changed: watch::Sender<()>,
+    connections: Cell<u64>,
+}
+
+/// Serves until nothing is left to do or the supervisor is gone.
+pub(crate) fn run(setup: Setup) -> io::Result<ExitCode> {
+    let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
+    let contexts = Contexts::new(Store::open(&setup.store).map_err(io::Error::other)?);
+    confine(Part::Server, Some(setup.place.as_fd()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(LocalSet::new().run_until(serve(setup, nothing, contexts)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// From here on this process can do nothing but what its part takes. Without the filter it must not go on; without Landlock it may.
+fn confine(part: Part, place: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let held = confine::enter(part, &Host::presumed(), place).map_err(io::Error::other)?;
+    if let Landlock::Absent(error) = held {
+        let why = error.map_or_else(|| "this kernel has none".to_owned(), |error| error.to_string());
+        crate::daemon::complain(&format!(
+            "Landlock does not hold the {part:?} part ({why}); the filter alone does"
+        ));
+    }
+    Ok(())
+}
+
+async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result<()> {
+    let server = Rc::new(Server {
+        uid: setup.uid,
+        post: Post::new(setup.post)?,
+        resolver: Resolver::default(),
+        spill: Rc::new(Spill::new(setup.place)),
+        nothing: Rc::new(nothing),
+        contexts,
+        limits: (setup.commands, setup.connections),
+        commands: RefCell::new(BTreeMap::new()),
+        next: Cell::new(1),
+        draining: Cell::new(false),
+        changed: watch::Sender::new(()),
+        connections: Cell::new(0),
+    });
+    let mut number = 0;
+    let mut changed = server.changed.subscribe();
+    loop {
+        changed.borrow_and_update();
+        let idle = server.is_idle();
+        if idle && server.draining.get() {
+            return Ok(());
+        }
+        tokio::select! {
+            news = server.post.news() => match news? {
+                None => return Ok(()),
+                Some(News::Drain) => server.draining.set(true),
+                Some(News::Client(socket)) => {
+                    number += 1;
+                    server.admit(number, socket);
+                }
+            },
+            _ = changed.changed() => {}
+            () = passed(IDLE), if idle => server.post.idle().await?,
+        }
+    }
+}
+
+/// A deadline without anything to wait for.
+async fn passed(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
+impl Server {
+    fn is_idle(&self) -> bool {
+        let runs = self.commands.borrow().values().any(|command| !command.has_ended());
+        let kept = !self.commands.borrow().is_empty();
+        !runs && (self.draining.get() || self.connections.get() == 0 && !kept)
+    }
+
+    fn admit(self: &Rc<Self>, number: u64, socket: UnixStream) {
+        if self.draining.get() || self.connections.get() >= self.limits.1 {
+            // It sees its connection end.
+            return;
+        }
+        self.connections.set(self.connections.get() + 1);
+        let this = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            connection::serve(Rc::clone(&this), number, socket).await;
+            this.connections.set(this.connections.get() - 1);
+            this.changed.send_replace(());
+        });
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.draining.get() {
+            let message = "the server is ending and starts nothing more".to_owned();
+            return Err(Error { code: code::STATE, message });
+        }
+        Ok(())
+    }
+
+    async fn launcher(&self) -> Result<Wire, Error> {
+        let socket = self.post.launcher().await?;
+        Wire::new(socket).map_err(|error| Error { code: code::LAUNCH, message: error.to_string() })
+    }
+
+    fn next_command(&self) -> u64 {
+        self.next.replace(self.next.get() + 1)
+    }
+
+    fn add(self: &Rc<Self>, command: &Rc<Command>) {
+        self.commands.borrow_mut().insert(command.id, Rc::clone(command));
+        let (this, command) = (Rc::clone(self), Rc::clone(command));
+        tokio::task::spawn_local(async move {
+            command.ended().await;
+            this.trim();
+            this.changed.send_replace(());
+        });
+    }
+
+    /// Forgets the oldest of too many.
+    fn trim(&self) {
+        let mut commands = self.commands.borrow_mut();
+        let kept = commands.values().filter(|command| command.has_ended() && command.owner().is_none());
+        let kept: Vec<u64> = kept.map(|command| command.id).collect();
+        for id in kept.iter().take(kept.len().saturating_sub(KEPT_COMMANDS)) {
+            commands.remove(id);
+        }
+    }
+
+    fn command(&self, id: u64) -> Result<Rc<Command>, Error> {
+        let found = self.commands.borrow().get(&id).cloned();
+        found.ok_or_else(|| Error { code: code::NO_COMMAND, message: format!("there is no command {id}") })
+    }
+
+    fn commands(&self) -> Vec<Rc<Command>> {
+        self.commands.borrow().values().cloned().collect()
+    }
+
+    fn forget(&self, id: u64) -> Result<(), Error> {
+        if !self.command(id)?.has_ended() {
+            let message = format!("command {id} still runs; `process/kill` ends it");
+            return Err(Error { code: code::STATE, message });
+        }
+        self.drop_command(id);
+        Ok(())
+    }
+
+    fn drop_command(&self, id: u64) {
+        self.commands.borrow_mut().remove(&id);
+        self.changed.send_replace(());
+    }
+
+    /// Ends a command whose client has gone, and forgets it.
+    fn end(self: &Rc<Self>, command: &Rc<Command>) {
+        let (this, command) = (Rc::clone(self), Rc::clone(command));
+        tokio::task::spawn_local(async move {
+            command.kill(Duration::ZERO).await;
+            this.drop_command(command.id);
+        });
+    }
+}

@@ -1,0 +1,264 @@
+//! Streams that the server carries: from a command into its [`Journal`], from there to whoever reads; and the way back, into standard
+//! input.
+//!
+//! Reading ends with end-of-file and nothing else. A reader goes as far as its credit; what nobody has read yet waits in
+//! the journal, and when that has no room the command waits in its write.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use weir_protocol::frame::{Credit, MAX_DATA_BYTES, Place, Stream};
+use weir_protocol::method::JSON_RPC;
+use weir_protocol::method::output::{Account, Gap, Output};
+use weir_protocol::method::process::{Event, Notification};
+
+use super::journal::{Found, Journal};
+use super::outbox::OutboxError;
+use super::spill::Spill;
+use super::wire::Wire;
+
+/// Bytes read from a command at once.
+const READ_BYTES: usize = MAX_DATA_BYTES;
+
+/// What is read in pieces below this is copied, so that it does not hold a whole buffer.
+const COPIED_BYTES: usize = READ_BYTES / 4;
+
+/// Bytes of standard input that may be under way from the client.
+const INPUT_BYTES: u64 = 256 << 10;
+
+/// Bytes of standard input after which its sender hears how far it may go.
+const INPUT_STEP_BYTES: u64 = INPUT_BYTES / 4;
+
+/// One stream of output.
+#[derive(Debug)]
+pub(super) struct Carried {
+    stream: Stream,
+    journal: RefCell<Journal>,
+    changed: watch::Sender<()>,
+}
+
+impl Carried {
+    pub(super) fn new(stream: Stream, output: &Output) -> Rc<Self> {
+        let journal = RefCell::new(Journal::new(output.keep, output.overflow));
+        Rc::new(Self { stream, journal, changed: watch::Sender::new(()) })
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.journal.borrow().written()
+    }
+
+    /// The first offset at or behind `from` that is still there.
+    pub(super) fn start(&self, from: u64) -> u64 {
+        let journal = self.journal.borrow();
+        from.max(journal.first()).min(journal.written())
+    }
+
+    pub(super) fn account(&self) -> Account {
+        let journal = self.journal.borrow();
+        let (bytes, blake3, dropped) = (journal.written(), journal.digest(), journal.dropped());
+        Account { stream: self.stream, bytes, blake3, dropped }
+    }
+
+    /// The owner has what lies before `offset`.
+    pub(super) fn release(&self, offset: u64) {
+        self.journal.borrow_mut().release(offset);
+        self.changed.send_replace(());
+    }
+
+    /// Waits for end-of-file.
+    pub(super) async fn ended(&self) {
+        let mut changed = self.changed.subscribe();
+        while !self.journal.borrow().has_ended() && changed.changed().await.is_ok() {}
+    }
+
+    /// Reads to the end. A terminal whose other side is closed everywhere answers EIO (pty(7)).
+    pub(super) async fn pump(self: Rc<Self>, source: AsyncFd<OwnedFd>, spill: Rc<Spill>) {
+        let mut changed = self.changed.subscribe();
+        let mut buffer = Vec::new();
+        loop {
+            changed.borrow_and_update();
+            if !self.journal.borrow().has_room() {
+                if changed.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            buffer.clear();
+            buffer.reserve(READ_BYTES);
+            match source.async_io(Interest::READABLE, |fd| read(fd, &mut buffer)).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) if count < COPIED_BYTES => self.add(Bytes::copy_from_slice(&buffer), &spill),
+                Ok(_) => self.add(std::mem::take(&mut buffer).into(), &spill),
+            }
+        }
+        self.journal.borrow_mut().end();
+        self.changed.send_replace(());
+    }
+
+    fn add(&self, bytes: Bytes, spill: &Spill) {
+        self.journal.borrow_mut().append(bytes, || spill.file());
+        self.changed.send_replace(());
+    }
+
+    /// Sends from `from` to the end of the stream, as far as `limit` says at each time.
+    pub(super) async fn send(
+        self: Rc<Self>,
+        to: Rc<Wire>,
+        (id, mut at): (u64, u64),
+        mut limit: watch::Receiver<u64>,
+    ) -> Result<(), OutboxError> {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let room = limit.borrow_and_update().saturating_sub(at);
+            let most = usize::try_from(room).unwrap_or(MAX_DATA_BYTES).min(MAX_DATA_BYTES);
+            let found = self.journal.borrow().read(at, most)?;
+            match found {
+                Found::Bytes(bytes) if bytes.is_empty() => tokio::select! {
+                    given = limit.changed() => if given.is_err() { return Ok(()) },
+                    changed = changed.changed() => if changed.is_err() { return Ok(()) },
+                },
+                Found::Bytes(bytes) => {
+                    to.data(Place { id, stream: self.stream, offset: at }, &bytes).await?;
+                    at += bytes.len() as u64;
+                }
+                Found::Gap(end) => {
+                    let event = Event::Gap(Gap { id, stream: self.stream, from: at, to: end });
+                    // In its place among the bytes.
+                    to.say(&Notification { jsonrpc: JSON_RPC.to_owned(), event }, &[]).await?;
+                    at = end;
+                }
+                Found::Later => {
+                    if changed.changed().await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Found::End => return Ok(()),
+            }
+        }
+    }
+}
+
+fn read(from: &OwnedFd, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    Ok(rustix::io::read(from, rustix::buffer::spare_capacity(buffer))?)
+}
+
+/// Why input is refused: the client is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Violation {
+    /// It does not begin where the last one ended.
+    Offset,
+    /// It is more than the credit.
+    Credit,
+    /// It comes behind the end.
+    Ended,
+}
+
+/// Standard input.
+#[derive(Debug)]
+pub(super) struct Input {
+    waiting: RefCell<VecDeque<Bytes>>,
+    received: Cell<u64>,
+    written: Cell<u64>,
+    has_ended: Cell<bool>,
+    changed: watch::Sender<()>,
+}
+
+impl Input {
+    pub(super) fn new() -> Rc<Self> {
+        let (waiting, has_ended) = (RefCell::new(VecDeque::new()), Cell::new(false));
+        let (received, written) = (Cell::new(0), Cell::new(0));
+        Rc::new(Self { waiting, received, written, has_ended, changed: watch::Sender::new(()) })
+    }
+
+    pub(super) fn accept(&self, offset: u64, bytes: &[u8]) -> Result<(), Violation> {
+        let end = offset.saturating_add(bytes.len() as u64);
+        if self.has_ended.get() {
+            return Err(Violation::Ended);
+        }
+        if offset != self.received.get() {
+            return Err(Violation::Offset);
+        }
+        if end > self.written.get() + INPUT_BYTES {
+            return Err(Violation::Credit);
+        }
+        self.received.set(end);
+        self.waiting.borrow_mut().push_back(Bytes::copy_from_slice(bytes));
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    pub(super) fn end(&self) {
+        self.has_ended.set(true);
+        self.changed.send_replace(());
+    }
+
+    /// Writes what comes. `at_end` is written last: what ends the input of a terminal. A command that reads no more takes the rest unread.
+    pub(super) async fn pump(self: Rc<Self>, sink: AsyncFd<OwnedFd>, at_end: &'static [u8]) {
+        let mut changed = self.changed.subscribe();
+        let mut takes = true;
+        loop {
+            changed.borrow_and_update();
+            let next = self.waiting.borrow_mut().pop_front();
+            match next {
+                Some(bytes) => {
+                    takes = takes && write(&sink, &bytes).await.is_ok();
+                    self.written.set(self.written.get() + bytes.len() as u64);
+                    self.changed.send_replace(());
+                }
+                None if self.has_ended.get() => {
+                    let _ = write(&sink, at_end).await;
+                    return;
+                }
+                None => {
+                    if changed.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells the owner how far it may go, again and again.
+    pub(super) async fn grant(self: Rc<Self>, to: Rc<Wire>, id: u64) -> Result<(), OutboxError> {
+        let mut changed = self.changed.subscribe();
+        let mut told = None;
+        loop {
+            changed.borrow_and_update();
+            let written = self.written.get();
+            if told.is_none_or(|told| written >= told + INPUT_STEP_BYTES || written > told && self.is_idle())
+            {
+                let received = Place { id, stream: Stream::Input, offset: written };
+                to.credit(Credit { received, limit: written + INPUT_BYTES }).await?;
+                told = Some(written);
+            } else if changed.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiting.borrow().is_empty()
+    }
+}
+
+async fn write(sink: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = sink.async_io(Interest::WRITABLE, |fd| match rustix::io::write(fd, bytes) {
+            // A terminal that takes nothing just now says so in two ways.
+            Ok(0) => Err(Errno::AGAIN.into()),
+            written => Ok(written?),
+        });
+        let written = written.await?;
+        bytes = bytes.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}

@@ -1,0 +1,380 @@
+//! One command: its launcher, its streams, its end, and who hears of it.
+//!
+//! `exited` follows the end of the whole tree, `closed` follows `exited` and end-of-file of every stream. No timer decides either.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+use rustix::termios::{Winsize, tcsetwinsize};
+use serde_json::Value;
+use tokio::sync::watch;
+use weir_protocol::ByteString;
+use weir_protocol::frame::{Frame, Stream};
+use weir_protocol::method::output::{Account, Closed, Listed, Output};
+use weir_protocol::method::process::{End, Enforcement, Event, Exited, Planned, Receivers, Start, Stdio};
+use weir_protocol::method::{Error, code};
+
+use super::carried::{Carried, Input};
+use super::outbox::Outbox;
+use super::spill::Spill;
+use super::sys::watch;
+use super::wire::{Incoming, Wire};
+use crate::answer::process::Startable;
+use crate::answer::response;
+use crate::launch::{Ended, Launch, Order, Told};
+use crate::wire::WireError;
+
+/// Time between the request to end and the end itself, when a command's time is over.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What ends a line, and then the input, of a terminal that nobody has set otherwise (termios(3), `VEOF`).
+const END_OF_INPUT: &[u8] = &[4, 4];
+
+/// A command that was started.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) id: u64,
+    pub(super) output: Output,
+    pub(super) enforcement: Enforcement,
+    pid: i32,
+    argv: Vec<ByteString>,
+    started_ms: u64,
+    launcher: Wire,
+    /// Signals under way, in order, and who waits for the word.
+    asked: RefCell<VecDeque<Option<(Outbox, u64)>>>,
+    streams: [Option<Rc<Carried>>; 2],
+    input: Option<Rc<Input>>,
+    terminal: RefCell<Option<OwnedFd>>,
+    timed_out: Cell<Option<u64>>,
+    exited: watch::Sender<Option<Exited>>,
+    /// Connections that hear of it, by number.
+    hearers: RefCell<Vec<(u64, Outbox)>>,
+    owner: Cell<Option<u64>>,
+}
+
+/// What a start leaves to be carried.
+struct Ends {
+    output: [Option<OwnedFd>; 2],
+    input: Option<OwnedFd>,
+}
+
+/// The command's own ends of its standard descriptors, and this side's.
+fn connect(stdio: &Stdio, passed: Vec<OwnedFd>, nothing: &OwnedFd) -> std::io::Result<(Vec<OwnedFd>, Ends)> {
+    let Stdio::Pipes { input } = stdio else {
+        return Ok((passed, Ends { output: [None, None], input: None }));
+    };
+    let (out, out_end) = std::io::pipe()?;
+    let (err, err_end) = std::io::pipe()?;
+    let (in_end, sink) = if *input {
+        let (end, sink) = std::io::pipe()?;
+        (end.into(), Some(OwnedFd::from(sink)))
+    } else {
+        (nothing.try_clone()?, None)
+    };
+    for pipe in [out.as_fd(), err.as_fd()] {
+        // Where the user has no more of it, the pipe stays as it is.
+        let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
+    }
+    let ends = Ends { output: [Some(out.into()), Some(err.into())], input: sink };
+    Ok((vec![in_end, out_end.into(), err_end.into()], ends))
+}
+
+/// Bytes that a pipe holds: so many that command and server seldom wait for each other.
+const PIPE_BYTES: usize = 256 << 10;
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error { code: code::LAUNCH, message: format!("the command could not be started: {error}") }
+}
+
+/// Sends one order and hears the first word about it.
+async fn order(
+    launcher: &Wire,
+    incoming: &mut Incoming,
+    order: &Order,
+    passed: &[BorrowedFd<'_>],
+) -> Result<Told, Error> {
+    launcher.say(order, passed).await.map_err(failed)?;
+    match hear(launcher, incoming).await.map_err(failed)? {
+        Some(Told::Refused { code, message }) => Err(Error { code, message }),
+        Some(told) => Ok(told),
+        None => Err(failed("the launcher has gone")),
+    }
+}
+
+async fn hear(launcher: &Wire, incoming: &mut Incoming) -> Result<Option<Told>, WireError> {
+    loop {
+        if let Some(frame) = incoming.take()? {
+            let Frame::Control(payload) = frame else { return Err(WireError::Gone) };
+            return Ok(Some(serde_json::from_slice(payload)?));
+        }
+        if !launcher.read(incoming).await? {
+            return Ok(None);
+        }
+    }
+}
+
+/// Compiles a plan.
+pub(super) async fn plan(launcher: Wire, launch: Launch) -> Result<Value, Error> {
+    let mut incoming = Incoming::default();
+    match order(&launcher, &mut incoming, &Order::Plan(Box::new(launch)), &[]).await? {
+        Told::Planned { enforcement, listing } => {
+            serde_json::to_value(Planned { enforcement, listing }).map_err(failed)
+        }
+        _ => Err(failed("the launcher has said something else")),
+    }
+}
+
+/// Tries what this host can enforce.
+pub(super) async fn examine(launcher: Wire) -> Result<Value, Error> {
+    match order(&launcher, &mut Incoming::default(), &Order::Examine, &[]).await? {
+        Told::Examined(examined) => serde_json::to_value(examined).map_err(failed),
+        _ => Err(failed("the launcher has said something else")),
+    }
+}
+
+/// What surrounds a start.
+pub(super) struct Circumstances {
+    pub(super) id: u64,
+    pub(super) launcher: Wire,
+    pub(super) spill: Rc<Spill>,
+    /// What is read where there is no input.
+    pub(super) nothing: Rc<OwnedFd>,
+}
+
+/// Starts a command; what it needs to go on runs as tasks of this thread. The descriptor is a terminal's controlling side, where
+/// the client is to have it.
+pub(super) async fn start(
+    around: Circumstances,
+    startable: Startable,
+    start: &Start,
+    passed: Vec<OwnedFd>,
+) -> Result<(Rc<Command>, Option<OwnedFd>), Error> {
+    let Circumstances { id, launcher, spill, nothing } = around;
+    let Startable { launch, limit_ms, .. } = startable;
+    let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
+    let (passed, mut ends) = connect(&start.stdio, passed, &nothing).map_err(failed)?;
+    let with: Vec<BorrowedFd<'_>> = passed.iter().map(OwnedFd::as_fd).collect();
+    let told = order(&launcher, &mut incoming, &Order::Launch(Box::new(launch)), &with).await?;
+    // While this process holds the command's ends, no end of the streams would come.
+    drop(passed);
+    let Told::Launched { pid, enforcement } = told else {
+        return Err(failed("the launcher has said something else"));
+    };
+    let mut terminal = incoming.take_descriptor();
+    let (mut to_client, mut held) = (None, None);
+    match (&start.stdio, terminal.take()) {
+        (Stdio::Carried { .. }, Some(master)) => {
+            ends.output[0] = Some(master.try_clone().map_err(failed)?);
+            ends.input = Some(master.try_clone().map_err(failed)?);
+            held = Some(master);
+        }
+        (_, terminal) => to_client = terminal,
+    }
+    let at_end = if held.is_some() { END_OF_INPUT } else { &[] };
+    let command = Rc::new(Command {
+        id,
+        output: start.output,
+        enforcement,
+        pid,
+        argv,
+        started_ms: since_1970_ms(),
+        launcher,
+        asked: RefCell::new(VecDeque::new()),
+        streams: [(Stream::Output, &ends.output[0]), (Stream::Error, &ends.output[1])]
+            .map(|(stream, end)| end.is_some().then(|| Carried::new(stream, &start.output))),
+        input: ends.input.is_some().then(Input::new),
+        terminal: RefCell::new(held),
+        timed_out: Cell::new(None),
+        exited: watch::Sender::new(None),
+        hearers: RefCell::new(Vec::new()),
+        owner: Cell::new(None),
+    });
+    command.carry(ends, &spill, at_end).map_err(failed)?;
+    tokio::task::spawn_local(Rc::clone(&command).attend(incoming));
+    if let Some(limit_ms) = limit_ms {
+        tokio::task::spawn_local(Rc::clone(&command).limit(limit_ms));
+    }
+    Ok((command, to_client))
+}
+
+fn since_1970_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Command {
+    fn carry(&self, ends: Ends, spill: &Rc<Spill>, at_end: &'static [u8]) -> std::io::Result<()> {
+        for (stream, end) in self.streams.iter().zip(ends.output) {
+            if let (Some(stream), Some(end)) = (stream, end) {
+                tokio::task::spawn_local(Rc::clone(stream).pump(watch(end)?, Rc::clone(spill)));
+            }
+        }
+        if let (Some(input), Some(sink)) = (&self.input, ends.input) {
+            tokio::task::spawn_local(Rc::clone(input).pump(watch(sink)?, at_end));
+        }
+        Ok(())
+    }
+
+    /// Hears the launcher out.
+    async fn attend(self: Rc<Self>, mut incoming: Incoming) {
+        while let Ok(Some(told)) = hear(&self.launcher, &mut incoming).await {
+            match told {
+                Told::Signalled => self.signalled(),
+                Told::Stopped { signal } => self.tell(&Event::Stopped { id: self.id, signal }),
+                Told::Ended(ended) => return self.finish(*ended),
+                Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
+                    break;
+                }
+            }
+        }
+        // A launcher that is gone has taken the sandbox with it.
+        self.finish(Ended {
+            end: End::Cancelled,
+            usage: weir_protocol::method::process::Usage::default(),
+            denials: Vec::new(),
+            new_repositories: Vec::new(),
+        });
+    }
+
+    fn finish(&self, ended: Ended) {
+        while !self.asked.borrow().is_empty() {
+            self.signalled();
+        }
+        let Ended { end, usage, denials, new_repositories } = ended;
+        let end = self.timed_out.get().map_or(end, |limit_ms| End::TimedOut { limit_ms });
+        self.terminal.borrow_mut().take();
+        let exited = Exited { id: self.id, end, usage, denials, new_repositories };
+        self.exited.send_replace(Some(exited));
+    }
+
+    fn signalled(&self) {
+        if let Some(Some((outbox, id))) = self.asked.borrow_mut().pop_front() {
+            outbox.answer_now(response(Some(id), Ok(Value::Object(serde_json::Map::new()))));
+        }
+    }
+
+    fn tell(&self, event: &Event) {
+        self.hearers.borrow().iter().for_each(|(_, outbox)| outbox.event_now(event.clone()));
+    }
+
+    /// Ends the command when its time is over.
+    async fn limit(self: Rc<Self>, limit_ms: u64) {
+        if tokio::time::timeout(Duration::from_millis(limit_ms), self.ended()).await.is_err() {
+            self.timed_out.set(Some(limit_ms));
+            self.kill(GRACE).await;
+        }
+    }
+
+    /// Asks everything in the sandbox to end, and ends it when it has not after `grace`.
+    pub(super) async fn kill(&self, grace: Duration) {
+        if !grace.is_zero() {
+            self.signal(Signal::TERM.as_raw(), Receivers::All, None).await;
+            if tokio::time::timeout(grace, self.ended()).await.is_ok() {
+                return;
+            }
+        }
+        let _ = self.launcher.say(&Order::End, &[]).await;
+        self.ended().await;
+    }
+
+    /// Sends a signal; `asker` hears when that was done, in order with what is told of the command.
+    pub(super) async fn signal(&self, signal: i32, to: Receivers, asker: Option<(Outbox, u64)>) {
+        self.asked.borrow_mut().push_back(asker);
+        let sent = self.launcher.say(&Order::Signal { signal, to }, &[]).await;
+        if sent.is_err() || self.exited.borrow().is_some() {
+            self.signalled();
+        }
+    }
+
+    /// How it ended, as soon as it has.
+    pub(super) async fn ended(&self) -> Option<Exited> {
+        let mut exited = self.exited.subscribe();
+        let found = exited.wait_for(Option::is_some).await;
+        found.ok().and_then(|exited| exited.clone())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.exited.borrow().is_some()
+    }
+
+    /// Everything it wrote is here.
+    pub(super) async fn closed(&self) -> Closed {
+        for stream in self.streams.iter().flatten() {
+            stream.ended().await;
+        }
+        Closed { id: self.id, streams: self.accounts() }
+    }
+
+    fn accounts(&self) -> Vec<Account> {
+        self.streams.iter().flatten().map(|stream| stream.account()).collect()
+    }
+
+    /// What the server carries: output and error.
+    pub(super) fn streams(&self) -> &[Option<Rc<Carried>>; 2] {
+        &self.streams
+    }
+
+    pub(super) fn stream(&self, stream: Stream) -> Option<&Rc<Carried>> {
+        match stream {
+            Stream::Input => None,
+            Stream::Output => self.streams[0].as_ref(),
+            Stream::Error => self.streams[1].as_ref(),
+        }
+    }
+
+    pub(super) fn input(&self) -> Option<&Rc<Input>> {
+        self.input.as_ref()
+    }
+
+    /// Changes the size of a carried terminal.
+    pub(super) fn resize(&self, [rows, columns]: [u16; 2]) -> Result<(), Error> {
+        let terminal = self.terminal.borrow();
+        let Some(terminal) = terminal.as_ref() else {
+            let message = format!("command {} has no terminal of the server's", self.id);
+            return Err(Error { code: code::STATE, message });
+        };
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(terminal, size).map_err(failed)
+    }
+
+    pub(super) const fn owner(&self) -> Option<u64> {
+        self.owner.get()
+    }
+
+    pub(super) fn set_owner(&self, owner: Option<u64>) {
+        self.owner.set(owner);
+    }
+
+    pub(super) fn add_hearer(&self, connection: u64, outbox: Outbox) {
+        self.hearers.borrow_mut().push((connection, outbox));
+    }
+
+    pub(super) fn remove_hearer(&self, connection: u64) {
+        self.hearers.borrow_mut().retain(|(other, _)| *other != connection);
+    }
+
+    pub(super) fn listed(&self) -> Listed {
+        let written =
+            |at: usize| self.streams.get(at).and_then(Option::as_ref).map_or(0, |stream| stream.written());
+        Listed {
+            id: self.id,
+            pid: self.pid,
+            argv: self.argv.clone(),
+            profile: self.enforcement.profile.clone(),
+            digest: self.enforcement.digest,
+            started_ms: self.started_ms,
+            written: [written(0), written(1)],
+            owned: self.owner.get().is_some(),
+            terminal: self.terminal.borrow().is_some(),
+            exited: self.exited.borrow().clone(),
+        }
+    }
+
+    pub(super) const fn pid(&self) -> i32 {
+        self.pid
+    }
+}

@@ -1,0 +1,313 @@
+//! Contexts of one user: what binds a thread, what a lease adds, and nothing wider.
+//!
+//! Policies come from the resolver, bounded by the ceiling in the launcher; here it is only decided which of them holds.
+
+use std::time::SystemTime;
+
+use weir_protocol::Policy;
+use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
+use weir_protocol::method::process::Start;
+use weir_protocol::method::{Error, code};
+use weir_protocol::policy::lease::{Lease, Use};
+
+use super::store::{Kept, Store, StoreError};
+
+/// Most open contexts of one user.
+const MAX_CONTEXTS: u64 = 10_000;
+
+/// The contexts.
+#[derive(Debug)]
+pub(super) struct Contexts(Store);
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self { code: code::STORE, message: error.to_string() }
+    }
+}
+
+fn none(what: &str, id: u64) -> Error {
+    Error { code: code::NO_CONTEXT, message: format!("there is no {what} {id}") }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn opened(Kept { id, thread, policy }: Kept, remarks: Vec<String>) -> Opened {
+    Opened { id, thread, profile: policy.profile().to_owned(), digest: policy.digest(), remarks }
+}
+
+/// # Errors
+/// What `asked` allows beyond `bound`.
+fn check_narrower(asked: &Policy, bound: &Policy) -> Result<(), Error> {
+    if asked.digest() == bound.digest() {
+        return Ok(());
+    }
+    let excess = asked.excess_over(bound);
+    if excess.is_empty() {
+        return Ok(());
+    }
+    let wider = Wider { bound: bound.digest(), asked: asked.digest(), excess };
+    Err(Error { code: code::WIDER, message: wider.to_string() })
+}
+
+impl Contexts {
+    pub(super) const fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// A context with this policy; where the thread is bound already, only with the same or a narrower one.
+    pub(super) fn open(
+        &self,
+        thread: Option<String>,
+        policy: Policy,
+        remarks: Vec<String>,
+    ) -> Result<Opened, Error> {
+        if let Some(thread) =
+            thread.as_deref().filter(|thread| thread.is_empty() || thread.len() > MAX_THREAD_BYTES)
+        {
+            let length = thread.len();
+            let message = format!("a thread's name has 1 to {MAX_THREAD_BYTES} bytes, not {length}");
+            return Err(Error { code: code::QUESTION, message });
+        }
+        let bound = match &thread {
+            Some(thread) => self.0.bound(thread)?,
+            None => None,
+        };
+        let id = match bound {
+            Some(bound) => {
+                check_narrower(&policy, &bound.policy)?;
+                self.0.set(bound.id, &policy)?;
+                bound.id
+            }
+            None if self.0.count()? >= MAX_CONTEXTS => {
+                let message = format!("{MAX_CONTEXTS} contexts are open; close one");
+                return Err(Error { code: code::QUOTA, message });
+            }
+            None => self.0.add(thread.as_deref(), &policy)?,
+        };
+        Ok(opened(Kept { id, thread, policy }, remarks))
+    }
+
+    pub(super) fn fork(&self, id: ContextId, thread: Option<String>) -> Result<Opened, Error> {
+        self.open(thread, self.context(id)?.policy, Vec::new())
+    }
+
+    pub(super) fn narrow(
+        &self,
+        id: ContextId,
+        policy: Policy,
+        remarks: Vec<String>,
+    ) -> Result<Opened, Error> {
+        let context = self.context(id)?;
+        check_narrower(&policy, &context.policy)?;
+        self.0.set(id, &policy)?;
+        Ok(opened(Kept { policy, ..context }, remarks))
+    }
+
+    pub(super) fn close(&self, id: ContextId) -> Result<(), Error> {
+        self.context(id)?;
+        Ok(self.0.close(id)?)
+    }
+
+    pub(super) fn list(&self) -> Result<Vec<Opened>, Error> {
+        let all = self.0.open_contexts()?;
+        Ok(all.into_iter().map(|context| opened(context, Vec::new())).collect())
+    }
+
+    pub(super) fn lease(&self, asked: Escalate) -> Result<Leased, Error> {
+        let Escalate { id, grants, scope, for_ms, reason } = asked;
+        let base = self.context(id)?.policy;
+        let (issued_ms, used) = (now_ms(), 0);
+        let expires_ms = issued_ms.saturating_add(for_ms);
+        let lease = Lease { base: base.digest(), grants, scope, issued_ms, expires_ms, reason };
+        // What could never be used is not given.
+        let of = lease.scope.clone();
+        let start = match &of {
+            weir_protocol::policy::lease::Scope::Command { argv } => {
+                Use { argv, turn: None, now_ms: issued_ms, used }
+            }
+            weir_protocol::policy::lease::Scope::Turn { thread, turn } => {
+                Use { argv: &[], turn: Some((thread, turn)), now_ms: issued_ms, used }
+            }
+        };
+        lease.policy_for(&base, &start).map_err(|error| refused(&error))?;
+        Ok(Leased { lease: self.0.lease(id, &lease)?, expires_ms })
+    }
+
+    /// The policy under which a command starts. A lease counts as used from here on.
+    pub(super) fn policy_for(&self, under: &Under, start: &Start) -> Result<Policy, Error> {
+        let context = self.context(under.context)?;
+        let Some(id) = under.lease else { return Ok(context.policy) };
+        let (lease, used) = self.0.leased(under.context, id)?.ok_or_else(|| none("lease", id))?;
+        let argv: Vec<String> = start.argv.iter().map(ToString::to_string).collect();
+        let turn = context.thread.as_deref().zip(under.turn.as_deref());
+        let policy = lease
+            .policy_for(&context.policy, &Use { argv: &argv, turn, now_ms: now_ms(), used })
+            .map_err(|error| refused(&error))?;
+        self.0.use_lease(id)?;
+        Ok(policy)
+    }
+
+    fn context(&self, id: ContextId) -> Result<Kept, Error> {
+        self.0.context(id)?.ok_or_else(|| none("context", id))
+    }
+}
+
+fn refused(error: &impl std::fmt::Display) -> Error {
+    Error { code: code::LEASE, message: error.to_string() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use weir_protocol::ByteString;
+    use weir_protocol::method::policy::{Choice, Standpoint};
+    use weir_protocol::method::process::Stdio;
+    use weir_protocol::policy::lease::{Grant, Scope};
+    use weir_protocol::policy::{Access, Operation, Request};
+    use weir_protocol::profile::Format;
+    use weir_protocol::{AbsPath, policy};
+
+    use super::*;
+    use crate::answer::policy::around;
+    use crate::profile::load;
+    use crate::profile::resolve::resolve;
+    use crate::profile::surroundings::Host;
+
+    fn path(text: &str) -> AbsPath {
+        AbsPath::parse(text).unwrap()
+    }
+
+    fn standpoint() -> Standpoint {
+        Standpoint {
+            cwd: path("/project"),
+            project_roots: Vec::new(),
+            home: path("/home/me"),
+            weir_home: path("/home/me/.weir"),
+            tmpdir: None,
+        }
+    }
+
+    /// A policy that grants `granted` to be written, and nothing else.
+    pub(in crate::serve) fn policy(granted: &[&str]) -> Policy {
+        let mut text = "[permissions.test.filesystem]\n".to_owned();
+        granted.iter().for_each(|granted| text.push_str(&format!("\"{granted}\" = \"write\"\n")));
+        let reading = load::parse("test.toml", text.into(), Format::Toml, policy::Layer::User);
+        let document = reading.document.unwrap();
+        let profile = &document.profiles["test"];
+        resolve("test", profile, &around(&standpoint()), &Host::default()).unwrap().policy
+    }
+
+    fn contexts() -> Contexts {
+        Contexts::new(Store::in_memory().unwrap())
+    }
+
+    fn start(under: Under, argv: &[&str]) -> Start {
+        let standpoint = standpoint();
+        let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
+        Start {
+            choice: Choice { standpoint, config: None, profile: None, read, write, deny },
+            argv: argv.iter().map(|word| ByteString::from(*word)).collect(),
+            env: Vec::new(),
+            set: Vec::new(),
+            stdio: Stdio::Pipes { input: false },
+            timeout_ms: None,
+            user: None,
+            output: Default::default(),
+            under: Some(under),
+        }
+    }
+
+    fn code(outcome: Result<Opened, Error>) -> i64 {
+        outcome.unwrap_err().code
+    }
+
+    #[test]
+    fn a_thread_keeps_its_policy_or_a_narrower_one() {
+        let contexts = contexts();
+        let open = |granted: &[&str]| contexts.open(Some("t".to_owned()), policy(granted), Vec::new());
+        let first = open(&["/a", "/b"]).unwrap();
+        assert_eq!(open(&["/a", "/b"]).unwrap(), first);
+        let refused = open(&["/a", "/b", "/c"]).unwrap_err();
+        assert_eq!(refused.code, code::WIDER);
+        for part in
+            [first.digest.to_string(), policy(&["/a", "/b", "/c"]).digest().to_string(), "/c".to_owned()]
+        {
+            assert!(refused.message.contains(&part), "{}", refused.message);
+        }
+        let narrower = open(&["/a"]).unwrap();
+        assert_eq!((narrower.id, narrower.digest), (first.id, policy(&["/a"]).digest()));
+        // What was given up does not come back, not even after the context was closed.
+        assert_eq!(code(open(&["/a", "/b"])), code::WIDER);
+        contexts.close(first.id).unwrap();
+        assert!(contexts.list().unwrap().is_empty());
+        assert_eq!(code(contexts.fork(first.id, None)), code::NO_CONTEXT);
+        assert_eq!(code(open(&["/b"])), code::WIDER);
+        assert_eq!(open(&["/a"]).unwrap().id, first.id);
+    }
+
+    #[test]
+    fn a_fork_has_the_same_policy_and_narrowing_one_leaves_the_other() {
+        let contexts = contexts();
+        let one = contexts.open(None, policy(&["/a", "/b"]), Vec::new()).unwrap();
+        let other = contexts.fork(one.id, Some("other".to_owned())).unwrap();
+        assert_eq!((other.digest, other.id == one.id), (one.digest, false));
+        contexts.narrow(other.id, policy(&["/a"]), Vec::new()).unwrap();
+        assert_eq!(code(contexts.narrow(other.id, policy(&["/b"]), Vec::new())), code::WIDER);
+        // A fork into a thread that is bound to less would widen it.
+        assert_eq!(code(contexts.fork(one.id, Some("other".to_owned()))), code::WIDER);
+        let list = contexts.list().unwrap();
+        assert_eq!(
+            list.iter().map(|context| context.digest).collect::<Vec<_>>(),
+            [policy(&["/a", "/b"]).digest(), policy(&["/a"]).digest()]
+        );
+    }
+
+    #[test]
+    fn a_lease_holds_for_its_scope_alone_and_leaves_the_context() {
+        let contexts = contexts();
+        let opened = contexts.open(Some("t".to_owned()), policy(&["/a"]), Vec::new()).unwrap();
+        let escalate = |scope, for_ms| {
+            let grants = vec![Grant::Path { path: path("/c"), access: Access::Write }];
+            contexts.lease(Escalate { id: opened.id, grants, scope, for_ms, reason: "test".to_owned() })
+        };
+        let under = |lease, turn: Option<&str>| Under {
+            context: opened.id,
+            lease,
+            turn: turn.map(ToOwned::to_owned),
+        };
+        let writes = |policy: &Policy, at: &str| {
+            let request = Request::Path { path: &path(at), operation: Operation::Write };
+            policy.verdict(&request).allowed
+        };
+        let command = Scope::Command { argv: vec!["make".to_owned(), "x".to_owned()] };
+        let leased = escalate(command, 60_000).unwrap();
+        let start_of = |turn, argv: &[&str]| start(under(Some(leased.lease), turn), argv);
+        let plain = start(under(None, None), &["make", "x"]);
+        let policy_for = |start: &Start| contexts.policy_for(start.under.as_ref().unwrap(), start);
+        assert!(!writes(&policy_for(&plain).unwrap(), "/c"));
+        assert_eq!(policy_for(&start_of(None, &["make", "y"])).unwrap_err().code, code::LEASE);
+        let widened = policy_for(&start_of(None, &["make", "x"])).unwrap();
+        assert!(writes(&widened, "/c") && writes(&widened, "/a"));
+        // It was given for one start.
+        assert_eq!(policy_for(&start_of(None, &["make", "x"])).unwrap_err().code, code::LEASE);
+        assert_eq!(policy_for(&plain).unwrap().digest(), opened.digest);
+
+        let turn = Scope::Turn { thread: "t".to_owned(), turn: "1".to_owned() };
+        let of_turn = escalate(turn, 60_000).unwrap();
+        for _ in 0..2 {
+            let start = start(under(Some(of_turn.lease), Some("1")), &["ls"]);
+            assert!(writes(&policy_for(&start).unwrap(), "/c"));
+        }
+        let other = start(under(Some(of_turn.lease), Some("2")), &["ls"]);
+        assert_eq!(policy_for(&other).unwrap_err().code, code::LEASE);
+        let none = start(under(Some(77), None), &["ls"]);
+        assert_eq!(policy_for(&none).unwrap_err().code, code::NO_CONTEXT);
+        assert!(escalate(Scope::Command { argv: vec![] }, u64::MAX).is_err());
+        // A narrower context is another base.
+        contexts.narrow(opened.id, policy(&[]), Vec::new()).unwrap();
+        let late = start(under(Some(of_turn.lease), Some("1")), &["ls"]);
+        assert_eq!(policy_for(&late).unwrap_err().code, code::LEASE);
+    }
+}

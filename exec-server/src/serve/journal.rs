@@ -1,0 +1,354 @@
+//! What a command wrote to one stream and somebody may still want: in memory, then in an unlinked file, then no further.
+//!
+//! Nothing is dropped but where head and tail were asked for, and then it is known to the byte. The digest covers every byte that was
+//! written. Performs no waiting; [`carried`](super::carried) asks for room before it reads.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use bytes::{Bytes, BytesMut};
+use weir_protocol::method::output::{Keep, Overflow};
+
+/// Bytes of one stream that are held in memory.
+pub(super) const MEMORY_BYTES: u64 = 1 << 20;
+
+/// Bytes of one stream that are held on disk.
+pub(super) const DISK_BYTES: u64 = 1 << 30;
+
+/// Pieces up to this size are put together, so that a slow drip takes little more memory than its bytes.
+const SMALL_BYTES: usize = 4096;
+
+/// What is at an offset.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// These bytes.
+    Bytes(Bytes),
+    /// Bytes up to this offset were dropped.
+    Gap(u64),
+    /// Nothing yet.
+    Later,
+    /// The end of the stream.
+    End,
+}
+
+#[derive(Debug)]
+struct Piece {
+    offset: u64,
+    length: u64,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Memory(Bytes),
+    /// At this place in the file.
+    Disk(u64),
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+}
+
+/// A stream's bytes by offset.
+#[derive(Debug)]
+pub(super) struct Journal {
+    pieces: VecDeque<Piece>,
+    written: u64,
+    released: u64,
+    dropped: u64,
+    in_memory: u64,
+    on_disk: u64,
+    file: Option<File>,
+    file_end: u64,
+    /// The file took no more.
+    is_full: bool,
+    has_ended: bool,
+    digest: blake3::Hasher,
+    keep: Keep,
+    overflow: Overflow,
+}
+
+impl Journal {
+    pub(super) fn new(keep: Keep, overflow: Overflow) -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            written: 0,
+            released: 0,
+            dropped: 0,
+            in_memory: 0,
+            on_disk: 0,
+            file: None,
+            file_end: 0,
+            is_full: false,
+            has_ended: false,
+            digest: blake3::Hasher::new(),
+            keep,
+            overflow,
+        }
+    }
+
+    /// Whether another piece may be read from the command.
+    pub(super) fn has_room(&self) -> bool {
+        match self.overflow {
+            Overflow::HeadAndTail { .. } => true,
+            Overflow::Wait => self.in_memory < MEMORY_BYTES || !self.is_full && self.on_disk < DISK_BYTES,
+        }
+    }
+
+    /// Adds what was read. `spill` makes an unlinked file, once. Nothing is lost where that fails: the piece stays in memory, and
+    /// there is no room for another.
+    pub(super) fn append(&mut self, bytes: Bytes, spill: impl FnOnce() -> io::Result<File>) {
+        let length = bytes.len() as u64;
+        self.digest.update(&bytes);
+        let offset = self.written;
+        self.written += length;
+        if !self.join(&bytes) {
+            let held = self.hold(bytes, spill);
+            self.pieces.push_back(Piece { offset, length, held });
+        }
+        self.drop_middle();
+    }
+
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    pub(super) fn digest(&self) -> String {
+        self.digest.finalize().to_hex().to_string()
+    }
+
+    /// The first offset that is still there.
+    pub(super) const fn first(&self) -> u64 {
+        self.released
+    }
+
+    /// At most `most` bytes from `offset` on, as many as lie together.
+    pub(super) fn read(&self, offset: u64, most: usize) -> io::Result<Found> {
+        if offset >= self.written {
+            return Ok(if self.has_ended { Found::End } else { Found::Later });
+        }
+        let at = self.pieces.partition_point(|piece| piece.end() <= offset);
+        let Some(piece) = self.pieces.get(at) else { return Ok(Found::Gap(self.written)) };
+        let Some(skip) = offset.checked_sub(piece.offset) else { return Ok(Found::Gap(piece.offset)) };
+        let length = (piece.length - skip).min(most as u64);
+        match &piece.held {
+            Held::Memory(bytes) => {
+                let (from, length) = (index(skip)?, index(length)?);
+                Ok(Found::Bytes(bytes.slice(from..from + length)))
+            }
+            Held::Disk(place) => {
+                let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+                let mut out = BytesMut::zeroed(index(length)?);
+                file.read_exact_at(&mut out, place + skip)?;
+                Ok(Found::Bytes(out.freeze()))
+            }
+        }
+    }
+
+    /// What lies before `offset` was received and is wanted no more, where the command's profile keeps no more.
+    pub(super) fn release(&mut self, offset: u64) {
+        if self.keep == Keep::All {
+            return;
+        }
+        self.released = self.released.max(offset.min(self.written));
+        while let Some(piece) = self.pieces.pop_front() {
+            if piece.end() > self.released {
+                self.pieces.push_front(piece);
+                break;
+            }
+            self.forget(&piece);
+        }
+        if self.on_disk == 0 && self.file_end > 0 {
+            self.file_end = 0;
+            self.is_full = false;
+            self.file.iter().for_each(|file| drop(file.set_len(0)));
+        }
+    }
+
+    fn forget(&mut self, piece: &Piece) {
+        match piece.held {
+            Held::Memory(_) => self.in_memory -= piece.length,
+            Held::Disk(_) => self.on_disk -= piece.length,
+        }
+    }
+
+    /// Puts a small piece behind a small piece.
+    fn join(&mut self, bytes: &Bytes) -> bool {
+        let Some(Piece { length, held: Held::Memory(last), .. }) = self.pieces.back_mut() else {
+            return false;
+        };
+        if last.len() + bytes.len() > SMALL_BYTES {
+            return false;
+        }
+        let mut both = BytesMut::with_capacity(last.len() + bytes.len());
+        both.extend_from_slice(last);
+        both.extend_from_slice(bytes);
+        *last = both.freeze();
+        *length += bytes.len() as u64;
+        self.in_memory += bytes.len() as u64;
+        true
+    }
+
+    fn hold(&mut self, bytes: Bytes, spill: impl FnOnce() -> io::Result<File>) -> Held {
+        let length = bytes.len() as u64;
+        if self.in_memory + length > MEMORY_BYTES && !self.is_full {
+            match self.spilled(&bytes, spill) {
+                Ok(place) => {
+                    self.on_disk += length;
+                    return Held::Disk(place);
+                }
+                Err(_) => self.is_full = true,
+            }
+        }
+        self.in_memory += length;
+        Held::Memory(bytes)
+    }
+
+    fn spilled(&mut self, bytes: &[u8], spill: impl FnOnce() -> io::Result<File>) -> io::Result<u64> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(spill()?),
+        };
+        let place = self.file_end;
+        file.write_all_at(bytes, place)?;
+        self.file_end += bytes.len() as u64;
+        Ok(place)
+    }
+
+    /// Drops whole pieces between head and tail, the oldest first.
+    fn drop_middle(&mut self) {
+        let Overflow::HeadAndTail { head, tail } = self.overflow else { return };
+        let first = self.pieces.partition_point(|piece| piece.offset < head);
+        while let Some(piece) = self.pieces.get(first).filter(|piece| piece.end() + tail <= self.written) {
+            self.dropped += piece.length;
+            if let Some(piece) = self.pieces.remove(first) {
+                self.forget(&piece);
+            }
+        }
+        if self.on_disk == 0 {
+            self.file_end = 0;
+        }
+    }
+}
+
+fn index(number: u64) -> io::Result<usize> {
+    usize::try_from(number).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file() -> io::Result<File> {
+        tempfile::tempfile()
+    }
+
+    /// Everything from `offset` on, and what is missing.
+    fn rest(journal: &Journal, mut offset: u64) -> (Vec<u8>, Vec<(u64, u64)>) {
+        let (mut out, mut gaps) = (Vec::new(), Vec::new());
+        loop {
+            match journal.read(offset, 1000).unwrap() {
+                Found::Bytes(bytes) => {
+                    assert!(!bytes.is_empty() && bytes.len() <= 1000);
+                    offset += bytes.len() as u64;
+                    out.extend_from_slice(&bytes);
+                }
+                Found::Gap(to) => {
+                    assert!(to > offset);
+                    gaps.push((offset, to));
+                    offset = to;
+                }
+                Found::Later | Found::End => return (out, gaps),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn what_was_written_is_what_is_read(
+            pieces in proptest::collection::vec(1_usize..300_000, 1..40),
+            releases in proptest::collection::vec(0.0_f64..1.0, 40),
+        ) {
+            let mut journal = Journal::new(Keep::Unread, Overflow::Wait);
+            let mut all = Vec::new();
+            for (length, released) in pieces.iter().zip(&releases) {
+                let piece: Vec<u8> = (0..*length).map(|at| u8::try_from((at + length) % 251).unwrap()).collect();
+                all.extend_from_slice(&piece);
+                journal.append(piece.into(), file);
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+                let offset = (released * journal.written() as f64) as u64;
+                journal.release(offset);
+                prop_assert!(journal.first() >= offset);
+                let from = journal.first();
+                let (found, gaps) = rest(&journal, from);
+                prop_assert!(gaps.is_empty());
+                prop_assert!(found == all[usize::try_from(from).unwrap()..]);
+            }
+            journal.end();
+            prop_assert_eq!(journal.read(journal.written(), 1).unwrap(), Found::End);
+            prop_assert_eq!(journal.digest(), blake3::hash(&all).to_hex().to_string());
+            journal.release(journal.written());
+            prop_assert_eq!((journal.in_memory, journal.on_disk, journal.file_end), (0, 0, 0));
+        }
+
+        #[test]
+        fn head_and_tail_are_there_and_the_rest_is_named(
+            pieces in proptest::collection::vec(1_usize..9_000, 1..60),
+            head in 0_u64..20_000,
+            tail in 0_u64..20_000,
+        ) {
+            let mut journal = Journal::new(Keep::All, Overflow::HeadAndTail { head, tail });
+            let mut all = Vec::new();
+            for length in pieces {
+                let piece: Vec<u8> = (0..length).map(|at| u8::try_from((at + all.len()) % 251).unwrap()).collect();
+                all.extend_from_slice(&piece);
+                journal.append(piece.into(), file);
+            }
+            let (found, gaps) = rest(&journal, 0);
+            let missing: u64 = gaps.iter().map(|(from, to)| to - from).sum();
+            prop_assert!(gaps.len() <= 1);
+            prop_assert_eq!(missing, journal.dropped());
+            prop_assert_eq!(found.len() as u64 + missing, journal.written());
+            let mut expected = all.clone();
+            if let Some((from, to)) = gaps.first() {
+                prop_assert!(*from >= head && to + tail <= all.len() as u64 + 9_000);
+                prop_assert!(*to <= all.len() as u64 - tail);
+                expected.drain(usize::try_from(*from).unwrap()..usize::try_from(*to).unwrap());
+            }
+            prop_assert!(found == expected);
+        }
+    }
+
+    #[test]
+    fn without_a_file_nothing_is_lost_and_there_is_no_room() {
+        let mut journal = Journal::new(Keep::Unread, Overflow::Wait);
+        let piece = Bytes::from(vec![7; 600_000]);
+        journal.append(piece.clone(), || Err(io::ErrorKind::StorageFull.into()));
+        assert!(journal.has_room());
+        journal.append(piece.clone(), || Err(io::ErrorKind::StorageFull.into()));
+        assert!(!journal.has_room());
+        assert_eq!(rest(&journal, 0).0.len(), 1_200_000);
+        journal.release(600_000);
+        assert!(journal.has_room());
+    }
+}

@@ -1,0 +1,23 @@
+//! Where output goes that memory does not hold: files without a name, gone with the process that has them open.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+
+/// A directory for files without a name.
+#[derive(Debug)]
+pub(super) struct Spill(OwnedFd);
+
+impl Spill {
+    pub(super) const fn new(directory: OwnedFd) -> Self {
+        Self(directory)
+    }
+
+    /// A new file (open(2), `O_TMPFILE`).
+    pub(super) fn file(&self) -> io::Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::EXCL;
+        Ok(rustix::fs::openat(&self.0, ".", flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+}

@@ -1,0 +1,235 @@
+//! Where contexts outlive the server: one SQLite file for each user, the server part's own.
+//!
+//! It is opened once, before the server part gives up opening anything, and locked as long as that lives. Every change is on disk
+//! before it is answered.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use weir_protocol::Policy;
+use weir_protocol::method::context::{ContextId, LeaseId};
+use weir_protocol::policy::lease::Lease;
+
+/// The layout below. A file of another one is refused, not guessed at.
+const LAYOUT: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE contexts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        thread TEXT UNIQUE,
+        is_open INTEGER NOT NULL,
+        policy TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE leases (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        context INTEGER NOT NULL REFERENCES contexts (id) ON DELETE CASCADE,
+        lease TEXT NOT NULL,
+        used INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+";
+
+/// Why something cannot be kept or found.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// SQLite's own.
+    #[error("the store of contexts fails: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// What was kept is of another version.
+    #[error("the store of contexts holds what this version cannot read: {0}")]
+    Content(#[from] serde_json::Error),
+    /// The file is of another version.
+    #[error("the store of contexts has layout {found}; this version reads {LAYOUT}")]
+    Layout {
+        /// What it has.
+        found: i64,
+    },
+}
+
+/// A context as it is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) id: ContextId,
+    pub(super) thread: Option<String>,
+    pub(super) policy: Policy,
+}
+
+/// The contexts of one user.
+#[derive(Debug)]
+pub(super) struct Store(Connection);
+
+impl Store {
+    /// Opens the file, and makes it where there is none.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::prepared(Connection::open(path)?)
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_memory() -> Result<Self, StoreError> {
+        Self::prepared(Connection::open_in_memory()?)
+    }
+
+    fn prepared(db: Connection) -> Result<Self, StoreError> {
+        // With its lock held for good, the log needs no shared memory, and no file is opened later.
+        db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "temp_store", "MEMORY")?;
+        db.pragma_update(None, "foreign_keys", true)?;
+        match db.pragma_query_value(None, "user_version", |row| row.get(0))? {
+            LAYOUT => {}
+            0 => {
+                let make = db.unchecked_transaction()?;
+                make.execute_batch(TABLES)?;
+                make.pragma_update(None, "user_version", LAYOUT)?;
+                make.commit()?;
+            }
+            found => return Err(StoreError::Layout { found }),
+        }
+        // The first change opens the log; from here on nothing is opened.
+        db.execute("DELETE FROM leases WHERE context NOT IN (SELECT id FROM contexts)", [])?;
+        Ok(Self(db))
+    }
+
+    /// The open context of this number.
+    pub(super) fn context(&self, id: ContextId) -> Result<Option<Kept>, StoreError> {
+        self.one("SELECT id, thread, policy FROM contexts WHERE id = ?1 AND is_open = 1", params![key(id)])
+    }
+
+    /// The context that binds this thread, open or closed.
+    pub(super) fn bound(&self, thread: &str) -> Result<Option<Kept>, StoreError> {
+        self.one("SELECT id, thread, policy FROM contexts WHERE thread = ?1", params![thread])
+    }
+
+    fn one(&self, query: &str, parameters: impl rusqlite::Params) -> Result<Option<Kept>, StoreError> {
+        self.0.query_row(query, parameters, raw).optional()?.map(kept).transpose()
+    }
+
+    /// All open contexts, by number.
+    pub(super) fn open_contexts(&self) -> Result<Vec<Kept>, StoreError> {
+        let mut all =
+            self.0.prepare("SELECT id, thread, policy FROM contexts WHERE is_open = 1 ORDER BY id")?;
+        let rows = all.query_map([], raw)?;
+        rows.map(|row| kept(row?)).collect()
+    }
+
+    /// How many are open.
+    pub(super) fn count(&self) -> Result<u64, StoreError> {
+        let query = "SELECT count(*) FROM contexts WHERE is_open = 1";
+        let count: i64 = self.0.query_row(query, [], |row| row.get(0))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Keeps a new context.
+    pub(super) fn add(&self, thread: Option<&str>, policy: &Policy) -> Result<ContextId, StoreError> {
+        let policy = serde_json::to_string(policy)?;
+        self.0.execute(
+            "INSERT INTO contexts (thread, is_open, policy) VALUES (?1, 1, ?2)",
+            params![thread, policy],
+        )?;
+        Ok(number(self.0.last_insert_rowid()))
+    }
+
+    /// Opens a context again, with this policy.
+    pub(super) fn set(&self, id: ContextId, policy: &Policy) -> Result<(), StoreError> {
+        let policy = serde_json::to_string(policy)?;
+        self.0.execute(
+            "UPDATE contexts SET is_open = 1, policy = ?2 WHERE id = ?1",
+            params![key(id), policy],
+        )?;
+        Ok(())
+    }
+
+    /// Closes a context: one that a thread is bound to stays, and binds; another goes.
+    pub(super) fn close(&self, id: ContextId) -> Result<(), StoreError> {
+        let change = self.0.unchecked_transaction()?;
+        change.execute("DELETE FROM leases WHERE context = ?1", params![key(id)])?;
+        change.execute(
+            "UPDATE contexts SET is_open = 0 WHERE id = ?1 AND thread IS NOT NULL",
+            params![key(id)],
+        )?;
+        change.execute("DELETE FROM contexts WHERE id = ?1 AND thread IS NULL", params![key(id)])?;
+        Ok(change.commit()?)
+    }
+
+    /// Keeps a lease.
+    pub(super) fn lease(&self, context: ContextId, lease: &Lease) -> Result<LeaseId, StoreError> {
+        let lease = serde_json::to_string(lease)?;
+        self.0
+            .execute("INSERT INTO leases (context, lease) VALUES (?1, ?2)", params![key(context), lease])?;
+        Ok(number(self.0.last_insert_rowid()))
+    }
+
+    /// A lease of this context, and how often it was used.
+    pub(super) fn leased(&self, context: ContextId, id: LeaseId) -> Result<Option<(Lease, u32)>, StoreError> {
+        let query = "SELECT lease, used FROM leases WHERE id = ?1 AND context = ?2";
+        let found = self.0.query_row(query, params![key(id), key(context)], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?))
+        });
+        let Some((lease, used)) = found.optional()? else { return Ok(None) };
+        Ok(Some((serde_json::from_str(&lease)?, used)))
+    }
+
+    /// Counts one use, before it is made.
+    pub(super) fn use_lease(&self, id: LeaseId) -> Result<(), StoreError> {
+        self.0.execute("UPDATE leases SET used = used + 1 WHERE id = ?1", params![key(id)])?;
+        Ok(())
+    }
+}
+
+fn raw(row: &Row<'_>) -> rusqlite::Result<(i64, Option<String>, String)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn kept((id, thread, policy): (i64, Option<String>, String)) -> Result<Kept, StoreError> {
+    Ok(Kept { id: number(id), thread, policy: serde_json::from_str(&policy)? })
+}
+
+/// Numbers are given from 1 on; a client's may be anything, and is then found nowhere.
+fn key(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(-1)
+}
+
+fn number(id: i64) -> u64 {
+    u64::try_from(id).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::contexts::tests::policy;
+
+    #[test]
+    fn what_is_kept_outlives_the_server_and_another_layout_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("contexts.sqlite");
+        let policy = policy(&["/a"]);
+        let store = Store::open(&path).unwrap();
+        let id = store.add(Some("t"), &policy).unwrap();
+        let other = store.add(None, &policy).unwrap();
+        store.close(other).unwrap();
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        let kept = store.bound("t").unwrap().unwrap();
+        assert_eq!((kept.id, kept.policy.digest()), (id, policy.digest()));
+        assert_eq!(store.count().unwrap(), 1);
+        // A number is not given twice.
+        assert!(store.add(None, &policy).unwrap() > other);
+        assert!(store.context(u64::MAX).unwrap().is_none());
+        store.0.pragma_update(None, "user_version", LAYOUT + 1).unwrap();
+        drop(store);
+        assert!(matches!(Store::open(&path), Err(StoreError::Layout { found }) if found == LAYOUT + 1));
+    }
+
+    #[test]
+    fn nothing_is_opened_after_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("contexts.sqlite")).unwrap();
+        let policy = policy(&["/a"]);
+        let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = open();
+        for _ in 0..200 {
+            store.add(None, &policy).unwrap();
+        }
+        assert_eq!(open(), before);
+    }
+}

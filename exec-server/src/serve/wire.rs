@@ -1,0 +1,132 @@
+//! A Unix stream socket for the server part: frames and descriptors, many at once, one thread.
+//!
+//! The blocking counterpart for processes with one peer is [`crate::wire`].
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Mutex;
+use weir_protocol::frame::{self, Credit, Deframer, Frame, Place};
+
+use super::sys::watch;
+use crate::wire::{MAX_DESCRIPTORS, WireError};
+
+/// Most descriptors that wait to be taken; a peer that sends more is cut off.
+const MAX_WAITING: usize = 16;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// The reading side: one task's.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    deframer: Deframer,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+/// One end of a socket.
+#[derive(Debug)]
+pub(super) struct Wire {
+    socket: AsyncFd<OwnedFd>,
+    /// Held while a frame is written, first come, first served.
+    turn: Mutex<()>,
+}
+
+impl Wire {
+    pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
+        Ok(Self { socket: watch(socket.into())?, turn: Mutex::new(()) })
+    }
+
+    /// Sends a control frame, descriptors with its first byte.
+    pub(super) async fn say(
+        &self,
+        message: &impl serde::Serialize,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), WireError> {
+        let bytes = frame::control(&serde_json::to_vec(message)?)?;
+        self.send(&bytes, &[], descriptors).await
+    }
+
+    pub(super) async fn data(&self, place: Place, bytes: &[u8]) -> Result<(), WireError> {
+        self.send(&frame::data_header(place, bytes.len())?, bytes, &[]).await
+    }
+
+    pub(super) async fn credit(&self, credit: Credit) -> Result<(), WireError> {
+        self.send(&frame::credit(credit), &[], &[]).await
+    }
+
+    async fn send(&self, head: &[u8], rest: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), WireError> {
+        let _turn = self.turn.lock().await;
+        let (length, mut sent) = (head.len() + rest.len(), 0);
+        while sent < length {
+            let parts = [
+                IoSlice::new(head.get(sent..).unwrap_or_default()),
+                IoSlice::new(rest.get(sent.saturating_sub(head.len())..).unwrap_or_default()),
+            ];
+            let with = if sent == 0 { descriptors } else { &[] };
+            sent +=
+                self.socket.async_io(Interest::WRITABLE, |socket| send_part(socket, &parts, with)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads once; `false` at the end of the stream.
+    pub(super) async fn read(&self, incoming: &mut Incoming) -> Result<bool, WireError> {
+        let mut chunk = [0; READ_BYTES];
+        let Incoming { deframer, descriptors } = incoming;
+        let count = self
+            .socket
+            .async_io(Interest::READABLE, |socket| receive(socket, &mut chunk, descriptors))
+            .await?;
+        deframer.extend(chunk.get(..count).unwrap_or_default());
+        if descriptors.len() > MAX_WAITING {
+            return Err(WireError::Descriptors);
+        }
+        if count == 0 && !deframer.is_empty() {
+            return Err(frame::FrameError::Truncated.into());
+        }
+        Ok(count > 0)
+    }
+}
+
+impl Incoming {
+    /// The next whole frame of what was read.
+    pub(super) fn take(&mut self) -> Result<Option<Frame<'_>>, WireError> {
+        Ok(self.deframer.take()?)
+    }
+
+    /// The oldest descriptor that has arrived.
+    pub(super) fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
+    }
+}
+
+fn send_part(socket: &OwnedFd, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    Ok(sendmsg(socket, parts, &mut ancillary, SendFlags::NOSIGNAL)?)
+}
+
+fn receive(socket: &OwnedFd, chunk: &mut [u8], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(socket, &mut [IoSliceMut::new(chunk)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    Ok(received.bytes)
+}

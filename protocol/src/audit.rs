@@ -1,0 +1,268 @@
+//! The audit record: one line of JSON for each decision of the server, bounded.
+//!
+//! Written by the parts that decide and have a privilege, before the effect; read by `weir audit`. Times are text of one length in
+//! UTC, so that their order is that of their letters.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::ByteString;
+use crate::method::process::End;
+use crate::policy::Digest;
+
+/// Most bytes of one line with its end. A test writes the longest.
+pub const MAX_LINE_BYTES: usize = 32 << 10;
+
+/// Most arguments of a command that are recorded.
+pub const MAX_ARGUMENTS: usize = 32;
+
+/// Most bytes of those arguments together.
+pub const MAX_ARGUMENT_BYTES: usize = 2048;
+
+/// Most bytes of a profile's name, and of a reason.
+pub const MAX_PROFILE_BYTES: usize = 256;
+/// See [`MAX_PROFILE_BYTES`].
+pub const MAX_REASON_BYTES: usize = 1024;
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// A client is served.
+    Admit,
+    /// A client is not.
+    TurnAway,
+    /// A command is started.
+    Start,
+    /// A command is not.
+    Refuse,
+    /// A sandbox has ended, or could not be made.
+    End,
+    /// The requirements were read again.
+    Reload,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Admit, Self::TurnAway, Self::Start, Self::Refuse, Self::End, Self::Reload];
+
+    /// Its name in a record.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::TurnAway => "turn-away",
+            Self::Start => "start",
+            Self::Refuse => "refuse",
+            Self::End => "end",
+            Self::Reload => "reload",
+        }
+    }
+}
+
+/// Who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// The supervisor, which the kernel told who connected.
+    Supervisor,
+    /// The launcher, which is that user's.
+    Launcher,
+    /// The supervisor, as the unprivileged server part told it: no more than a claim of the user's own side.
+    ServerPart,
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When, as [`time`] says it.
+    pub time: String,
+    /// For whom: the user.
+    pub uid: u32,
+    /// And the group.
+    pub gid: u32,
+    /// What was decided.
+    pub action: Action,
+    /// By whom.
+    pub by: By,
+    /// The profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The digest of the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// The command, as far as it is recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argv: Vec<ByteString>,
+    /// Whether there is more of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub argv_cut: bool,
+    /// How it is held: as the machine presents itself at the start, as it was at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<String>,
+    /// The sandbox's first process, or the client, as the host numbers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// How the command ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+    /// Why, where it is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Record {
+    /// A record of nothing but this.
+    #[must_use]
+    pub const fn new(time: String, (uid, gid): (u32, u32), action: Action, by: By) -> Self {
+        Self {
+            time,
+            uid,
+            gid,
+            action,
+            by,
+            profile: None,
+            digest: None,
+            argv: Vec::new(),
+            argv_cut: false,
+            way: None,
+            pid: None,
+            end: None,
+            reason: None,
+        }
+    }
+
+    /// With a command, cut to what is recorded.
+    #[must_use]
+    pub fn with_command(mut self, profile: &str, digest: Digest, argv: &[ByteString]) -> Self {
+        self.profile = Some(cut(profile, MAX_PROFILE_BYTES));
+        self.digest = Some(digest);
+        let mut left = MAX_ARGUMENT_BYTES;
+        for argument in argv.iter().take(MAX_ARGUMENTS) {
+            let part = argument.0.get(..left).unwrap_or(&argument.0);
+            left -= part.len();
+            self.argv.push(ByteString(part.to_vec()));
+            self.argv_cut |= part.len() < argument.0.len();
+        }
+        self.argv_cut |= argv.len() > MAX_ARGUMENTS;
+        self
+    }
+
+    /// With a reason, cut to what is recorded.
+    #[must_use]
+    pub fn because(mut self, reason: &str) -> Self {
+        self.reason = Some(cut(reason, MAX_REASON_BYTES));
+        self
+    }
+
+    /// The line, with its end; nothing where it would be longer than [`MAX_LINE_BYTES`].
+    #[must_use]
+    pub fn line(&self) -> Option<Vec<u8>> {
+        let mut line = serde_json::to_vec(self).ok()?;
+        line.push(b'\n');
+        (line.len() <= MAX_LINE_BYTES).then_some(line)
+    }
+
+    /// Reads a line. Where a record was cut off, as on a full disk, the one behind it in the same line is read.
+    #[must_use]
+    pub fn read(line: &str) -> Option<Self> {
+        let starts = line.match_indices("{\"time\":").map(|(at, _)| at);
+        starts.filter_map(|at| serde_json::from_str(line.get(at..)?).ok()).next()
+    }
+}
+
+fn cut(text: &str, bytes: usize) -> String {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+}
+
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
+/// A time in RFC 3339, UTC, to the millisecond: `2026-11-28T22:51:17.123Z`.
+#[must_use]
+pub fn time(since_1970_ms: u64) -> String {
+    let (seconds, ms) = (since_1970_ms / 1000, since_1970_ms % 1000);
+    let (days, second) = (seconds / DAY, seconds % DAY);
+    // Days are counted from 1 March of the year 0, so that a leap day is the last of its year.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar_and_sort_as_text() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_709_164_800_000, "2024-02-29T00:00:00.000Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ];
+        for (ms, expected) in cases {
+            assert_eq!(time(ms), expected);
+        }
+        assert!(cases.is_sorted_by_key(|(_, text)| *text));
+    }
+
+    fn longest() -> Record {
+        let odd = "\u{1}".repeat(5000);
+        let mut argv: Vec<ByteString> = vec![ByteString::from(""); MAX_ARGUMENTS - 1];
+        argv.push(ByteString::from(odd.as_str()));
+        argv.push(ByteString::from("more"));
+        let digest = serde_json::from_value(serde_json::Value::String("0".repeat(64))).unwrap();
+        let mut record = Record::new(time(0), (u32::MAX, u32::MAX), Action::TurnAway, By::ServerPart)
+            .with_command(&odd, digest, &argv)
+            .because(&odd);
+        record.way = Some("user-namespace".to_owned());
+        record.pid = Some(i32::MIN);
+        record.end = Some(End::TimedOut { limit_ms: u64::MAX });
+        record
+    }
+
+    #[test]
+    fn the_longest_record_is_one_bounded_line_and_comes_back() {
+        let record = longest();
+        assert!(record.argv_cut);
+        let line = String::from_utf8(record.line().unwrap()).unwrap();
+        assert_eq!((line.matches('\n').count(), line.ends_with('\n')), (1, true));
+        assert_eq!(Record::read(&line), Some(record.clone()));
+        let not_text = record.with_command("p", record_digest(), &[ByteString(vec![0xff; 5000])]);
+        assert!(not_text.line().is_some());
+    }
+
+    fn record_digest() -> Digest {
+        serde_json::from_value(serde_json::Value::String("f".repeat(64))).unwrap()
+    }
+
+    #[test]
+    fn a_record_behind_one_that_was_cut_off_is_read() {
+        let whole = Record::new(time(5), (1, 2), Action::Admit, By::Supervisor);
+        let line = String::from_utf8(whole.line().unwrap()).unwrap();
+        for cut in 1..line.len() - 1 {
+            assert_eq!(Record::read(&format!("{}{line}", &line[..cut])), Some(whole.clone()), "{cut}");
+        }
+        assert_eq!(Record::read("{\"time\":"), None);
+        assert_eq!(Record::read(""), None);
+    }
+
+    #[test]
+    fn names_are_those_of_the_records() {
+        for action in Action::ALL {
+            assert_eq!(serde_json::to_value(action).unwrap(), action.name());
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Output that the server carries: how much of it is under way, how long it is kept, and how its completeness is proved.
+//!
+//! The server reads a command's streams and sends them as data frames, as far as the client's credit goes. A credit frame of
+//! the client says two things: which bytes it has (they need not be kept) and how far the server may go. What is beyond the
+//! credit is held in memory, then on disk; when that is full the command waits. A client that was cut off attaches again
+//! at the offset it has.
+
+use serde::{Deserialize, Serialize};
+
+use super::process::{Enforcement, Exited, ProcessId};
+use crate::bytes::ByteString;
+use crate::frame::Stream;
+use crate::policy::Digest;
+
+/// What happens to output, and to the command, that nobody reads just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// How far the server may go on each stream without another word, in bytes.
+    #[serde(default)]
+    pub credit: u64,
+    /// What becomes of the command when its client goes.
+    #[serde(default)]
+    pub when_left: WhenLeft,
+    /// Which bytes are kept.
+    #[serde(default)]
+    pub keep: Keep,
+    /// What happens when no more can be held.
+    #[serde(default)]
+    pub overflow: Overflow,
+}
+
+/// What becomes of a command whose client goes without a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenLeft {
+    /// It is ended, whole.
+    #[default]
+    End,
+    /// It goes on, and its output is held for whoever attaches.
+    Stay,
+}
+
+/// Which bytes of a stream are kept for a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Those that its client has not said to have.
+    #[default]
+    Unread,
+    /// All, until the command is forgotten.
+    All,
+}
+
+/// What happens when a stream has more than may be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Overflow {
+    /// The command waits in its write. Nothing is lost.
+    #[default]
+    Wait,
+    /// The command goes on; of each stream the first and the last bytes are held, and [`Gap`] says what is missing.
+    HeadAndTail {
+        /// Bytes held from the start.
+        head: u64,
+        /// Bytes held from the end, at least.
+        tail: u64,
+    },
+}
+
+/// Bytes of a stream that were dropped because the client had asked for head and tail only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The command.
+    pub id: ProcessId,
+    /// The stream.
+    pub stream: Stream,
+    /// Offset of the first byte that is missing.
+    pub from: u64,
+    /// Offset of the first byte that is there again.
+    pub to: u64,
+}
+
+/// Everything that a command wrote has been sent: the last word about it. Follows end-of-file of every stream and the end of the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The command.
+    pub id: ProcessId,
+    /// One account for each stream that the server carried.
+    pub streams: Vec<Account>,
+}
+
+/// What a stream carried from its start to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The stream.
+    pub stream: Stream,
+    /// Bytes that were written to it.
+    pub bytes: u64,
+    /// Their BLAKE3 digest, in hexadecimal.
+    pub blake3: String,
+    /// How many of them were dropped because the client had asked for head and tail only.
+    pub dropped: u64,
+}
+
+/// Parameters of `process/attach`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attach {
+    /// The command.
+    pub id: ProcessId,
+    /// Offsets from which standard output and standard error are wanted; what is no longer kept is not sent.
+    #[serde(default)]
+    pub from: [u64; 2],
+    /// How far beyond `from` the server may go without another word, in bytes.
+    #[serde(default)]
+    pub credit: u64,
+    /// In which part.
+    #[serde(default)]
+    pub role: Role,
+}
+
+/// What a client is to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It takes over: its input is the command's, what it has read is forgotten, and whoever did so before reads on.
+    #[default]
+    Owner,
+    /// It reads.
+    Reader,
+}
+
+/// Result of `process/attach`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// The command.
+    pub listed: Listed,
+    /// How it is confined.
+    pub enforcement: Enforcement,
+    /// Offsets at which standard output and standard error begin: `from`, or the first that is still kept.
+    pub from: [u64; 2],
+}
+
+/// One command of `process/list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The command.
+    pub id: ProcessId,
+    /// Its first process, as the host numbers it.
+    pub pid: i32,
+    /// What was started.
+    pub argv: Vec<ByteString>,
+    /// Its profile.
+    pub profile: String,
+    /// The digest of the policy that holds it.
+    pub digest: Digest,
+    /// When it was started, in milliseconds since 1970 (UTC).
+    pub started_ms: u64,
+    /// Bytes written to standard output and standard error so far, as far as the server carries them.
+    pub written: [u64; 2],
+    /// Whether a client is attached as its owner.
+    pub owned: bool,
+    /// Whether it has a terminal of the server's.
+    pub terminal: bool,
+    /// How it ended, if it has.
+    pub exited: Option<Exited>,
+}
+
+/// Result of `process/list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// The caller's commands, by number.
+    pub commands: Vec<Listed>,
+}
+
+/// Parameters of the methods that need nothing but a command: `process/wait`, `process/close-input`, `process/forget`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Of {
+    /// The command.
+    pub id: ProcessId,
+}
+
+/// Parameters of `process/resize`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resize {
+    /// The command.
+    pub id: ProcessId,
+    /// Rows and columns.
+    pub size: [u16; 2],
+}
+
+/// Parameters of `process/kill`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kill {
+    /// The command.
+    pub id: ProcessId,
+    /// Milliseconds between the request to end (`SIGTERM`, to everything in the sandbox) and the end itself.
+    pub grace_ms: u64,
+}

@@ -1,0 +1,114 @@
+//! A thread keeps its policy through every way of losing it: other files, another connection, the server's restart.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use weir_tests::sandbox::{Way, World};
+
+use super::peer::{Client, Heard, Server, choice, start};
+
+/// `WIDER` of the protocol's codes.
+const WIDER: i64 = -32029;
+/// `LEASE`.
+const LEASE: i64 = -32030;
+
+fn open(client: &mut Client, world: &World, thread: &str) -> Value {
+    client.ask("context/open", json!({ "choice": choice(world), "thread": thread }))
+}
+
+/// The exit code of a command under a context.
+fn run(client: &mut Client, world: &World, under: &Value, argv: &[&str]) -> Result<i64, Value> {
+    let mut request = start(world, argv);
+    request["under"] = under.clone();
+    let answer = client.ask("process/start", request);
+    if !answer["error"].is_null() {
+        return Err(answer["error"].clone());
+    }
+    let mut code = None;
+    loop {
+        match client.hear() {
+            Heard::Message(message) if message["method"] == "process/exited" => {
+                code = message["params"]["end"]["code"].as_i64();
+            }
+            Heard::Message(message) if message["method"] == "process/closed" => return Ok(code.unwrap()),
+            heard => assert!(heard != Heard::End),
+        }
+    }
+}
+
+#[test]
+fn a_thread_keeps_its_policy() {
+    Way::each("server::thread", |way| {
+        let world = World::new(way);
+        let (inside, outside) = (world.directory("work/in"), world.directory("out"));
+        world.profile(r#""{w}/work" = "write""#, "");
+        let server = Server::start(&world);
+        let mut client = server.client();
+        let opened = open(&mut client, &world, "t")["result"].clone();
+        let under = json!({ "context": opened["id"] });
+        let touch = |place: &Path| ["touch".to_owned(), place.join("x").to_str().unwrap().to_owned()];
+        let touches = |client: &mut Client, place: &Path| {
+            let words = touch(place);
+            run(client, &world, &under, &[&words[0], &words[1]]).unwrap()
+        };
+        assert_eq!(touches(&mut client, &inside), 0);
+        assert_ne!(touches(&mut client, &outside), 0);
+        // The files say more now; the context does not, and the thread does not get it.
+        world.profile("\"{w}/work\" = \"write\"\n\"{w}/out\" = \"write\"", "");
+        assert_ne!(touches(&mut client, &outside), 0);
+        let refused = open(&mut client, &world, "t")["error"].clone();
+        assert_eq!(refused["code"], WIDER, "{refused}");
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains(opened["digest"].as_str().unwrap()), "{message}");
+        assert!(message.contains(outside.to_str().unwrap()), "{message}");
+        // Another thread does get it: it was the binding that refused.
+        let other = open(&mut client, &world, "other")["result"].clone();
+        let under_other = json!({ "context": other["id"] });
+        let words = touch(&outside);
+        assert_eq!(run(&mut client, &world, &under_other, &[&words[0], &words[1]]), Ok(0));
+        // Over the server's restart.
+        drop((client, server));
+        let server = Server::start(&world);
+        let mut client = server.client();
+        assert_eq!(open(&mut client, &world, "t")["error"]["code"], WIDER);
+        world.profile(r#""{w}/work" = "write""#, "");
+        let again = open(&mut client, &world, "t")["result"].clone();
+        assert_eq!((&again["id"], &again["digest"]), (&opened["id"], &opened["digest"]));
+        let list = client.ask("context/list", Value::Null)["result"]["contexts"].clone();
+        assert_eq!(list.as_array().unwrap().len(), 2, "{list}");
+    });
+}
+
+#[test]
+fn an_escalation_is_a_lease_for_one_command() {
+    Way::each("server::lease", |way| {
+        let world = World::new(way);
+        let outside = world.directory("out");
+        world.profile(r#""{w}/work" = "write""#, "");
+        let server = Server::start(&world);
+        let mut client = server.client();
+        let opened = open(&mut client, &world, "t")["result"].clone();
+        let file = outside.join("x");
+        let words = ["touch", file.to_str().unwrap()];
+        let plain = json!({ "context": opened["id"] });
+        assert_ne!(run(&mut client, &world, &plain, &words), Ok(0));
+        let escalate = json!({
+            "id": opened["id"],
+            "grants": [{ "kind": "path", "path": outside, "access": "write" }],
+            "scope": { "kind": "command", "argv": words },
+            "for_ms": 60_000,
+            "reason": "test",
+        });
+        let lease = client.ask("context/lease", escalate)["result"]["lease"].clone();
+        let under = json!({ "context": opened["id"], "lease": lease });
+        let other = run(&mut client, &world, &under, &["touch", "other"]).unwrap_err();
+        assert_eq!(other["code"], LEASE);
+        assert_eq!(run(&mut client, &world, &under, &words), Ok(0));
+        assert!(file.exists());
+        let twice = run(&mut client, &world, &under, &words).unwrap_err();
+        assert_eq!(twice["code"], LEASE);
+        std::fs::remove_file(&file).unwrap();
+        assert_ne!(run(&mut client, &world, &plain, &words), Ok(0));
+        assert!(!file.exists());
+    });
+}

@@ -1,0 +1,259 @@
+//! A server that listens, and a client that says exactly what it is told: for tests that look at the wire.
+//!
+//! The client checks nothing but that bytes are frames; what it hears is the test's to judge.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use serde_json::{Value, json};
+use weir_protocol::frame::{self, Credit, Deframer, Frame, Place, Stream};
+
+use weir_tests::sandbox::{PATH, Way, World, programs};
+
+/// How long a client waits for one message before the test fails. Nothing takes this long where all is well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server in a world, ended with the value.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Server {
+    /// Starts one as the world's user; as root its server parts are nobody's.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub(crate) fn start(world: &World) -> Self {
+        Self::start_with(world, &[])
+    }
+
+    /// The same with more options.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub(crate) fn start_with(world: &World, options: &[&str]) -> Self {
+        let socket = world.at("server.sock");
+        let mut command = world.command(programs().weir.with_file_name("weir-exec-server"));
+        command.arg("--listen").arg(&socket).arg("--state").arg(world.at("state")).args(options);
+        if world.way() == Way::Root {
+            command.args(["--server-user", "nobody"]);
+        }
+        Self::spawn(command, socket)
+    }
+
+    fn spawn(mut command: Command, socket: PathBuf) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("a server");
+        let mut log = BufReader::new(child.stderr.take().expect("its log"));
+        let mut line = String::new();
+        log.read_line(&mut line).expect("a line of its log");
+        assert!(line.contains("listening"), "{line}");
+        // Its log goes on, and nobody must wait for it.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::stderr()));
+        Self { child, socket }
+    }
+
+    /// Lets every user connect.
+    ///
+    /// # Panics
+    /// When the mode cannot be set.
+    pub(crate) fn open_to_all(&self) {
+        fs::set_permissions(&self.socket, Permissions::from_mode(0o666)).expect("the socket's mode");
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// A client that has said hello.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(&self.socket)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Something that a client heard.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Heard {
+    /// A JSON-RPC message.
+    Message(Value),
+    /// Bytes of a stream.
+    Data(Place, Vec<u8>),
+    /// How far the client may go.
+    Credit(Credit),
+    /// The connection has ended.
+    End,
+}
+
+/// A client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: UnixStream,
+    deframer: Deframer,
+    next: u64,
+}
+
+impl Client {
+    /// Connects and says hello.
+    ///
+    /// # Panics
+    /// When the server does not answer; so does everything else here.
+    pub(crate) fn connect(socket: &Path) -> Self {
+        Self::mute(socket).welcomed()
+    }
+
+    fn welcomed(mut self) -> Self {
+        let welcome = self.ask("server/hello", json!({ "versions": [1], "client": "test" }));
+        assert_eq!(welcome["result"]["version"], 1, "{welcome}");
+        self
+    }
+
+    /// The same as another user, who is in no group but the one of that number. Only root can.
+    pub(crate) fn connect_as(socket: &Path, uid: u32) -> Self {
+        let socket = socket.to_owned();
+        // A user is a thread's on Linux, and the kernel tells the server of the one that connects.
+        let connected = std::thread::spawn(move || {
+            let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+            set_thread_groups(&[]).expect("no groups");
+            set_thread_res_gid(group, group, group).expect("the group");
+            set_thread_res_uid(user, user, user).expect("the user");
+            UnixStream::connect(socket).expect("a connection")
+        });
+        Self::over(connected.join().expect("a thread")).welcomed()
+    }
+
+    /// Connects and says nothing.
+    pub(crate) fn mute(socket: &Path) -> Self {
+        Self::over(UnixStream::connect(socket).expect("a connection"))
+    }
+
+    fn over(socket: UnixStream) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        Self { socket, deframer: Deframer::default(), next: 0 }
+    }
+
+    /// The connection itself.
+    pub(crate) fn socket(&self) -> &UnixStream {
+        &self.socket
+    }
+
+    /// Sends raw bytes; `false` when the server has closed.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).is_ok()
+    }
+
+    /// Makes a call and returns its number.
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> u64 {
+        self.call_with(method, params, &[])
+    }
+
+    /// The same with descriptors.
+    pub(crate) fn call_with(&mut self, method: &str, params: Value, descriptors: &[BorrowedFd<'_>]) -> u64 {
+        self.next += 1;
+        let mut call = json!({ "jsonrpc": "2.0", "id": self.next, "method": method });
+        if !params.is_null() {
+            call["params"] = params;
+        }
+        let bytes = frame::control(call.to_string().as_bytes()).expect("a frame");
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+        }
+        let sent = sendmsg(&self.socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL);
+        let sent = sent.expect("a sent call");
+        self.socket.write_all(&bytes[sent..]).expect("a sent call");
+        self.next
+    }
+
+    /// Makes a call and waits for its answer; whatever else comes meanwhile is lost.
+    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.call(method, params);
+        loop {
+            match self.hear() {
+                Heard::Message(message) if message["id"] == id => return message,
+                Heard::End => panic!("the connection has ended before the answer to {method}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Makes a call whose answer is the next message.
+    pub(crate) fn ask_first(&mut self, method: &str, params: Value) -> Value {
+        let id = self.call(method, params);
+        match self.hear() {
+            Heard::Message(message) if message["id"] == id => message,
+            heard => panic!("{heard:?} before the answer to {method}"),
+        }
+    }
+
+    /// Sends standard input.
+    pub(crate) fn input(&mut self, id: u64, offset: u64, bytes: &[u8]) -> bool {
+        let place = Place { id, stream: Stream::Input, offset };
+        let header = frame::data_header(place, bytes.len()).expect("a header");
+        self.raw(&header) && self.raw(bytes)
+    }
+
+    /// Says what was received and how far the server may go.
+    pub(crate) fn credit(&mut self, id: u64, stream: Stream, received: u64, limit: u64) {
+        let received = Place { id, stream, offset: received };
+        self.raw(&frame::credit(Credit { received, limit }));
+    }
+
+    /// The next message.
+    pub(crate) fn hear(&mut self) -> Heard {
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            if let Some(frame) = self.deframer.take().expect("a frame") {
+                return match frame {
+                    Frame::Control(payload) => {
+                        Heard::Message(serde_json::from_slice(payload).expect("a message"))
+                    }
+                    Frame::Data(place, bytes) => Heard::Data(place, bytes.to_vec()),
+                    Frame::Credit(credit) => Heard::Credit(credit),
+                };
+            }
+            match self.socket.read(&mut chunk) {
+                Ok(0) => return Heard::End,
+                Ok(count) => self.deframer.extend(&chunk[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Heard::End,
+                Err(error) => panic!("nothing was heard: {error}"),
+            }
+        }
+    }
+}
+
+/// Parameters of `process/start` for a command with pipes, in a world's `work`, under the profile in force.
+pub(crate) fn start(world: &World, argv: &[&str]) -> Value {
+    json!({
+        "choice": choice(world),
+        "argv": argv,
+        "env": [["PATH", PATH]],
+        "stdio": { "kind": "pipes", "input": false },
+        "output": { "credit": 1 << 20 },
+    })
+}
+
+/// The profile in force, seen from a world's `work`.
+pub(crate) fn choice(world: &World) -> Value {
+    let (work, home, weir) = (world.at("work"), world.at("home"), world.at("weir"));
+    json!({ "standpoint": { "cwd": work, "home": home, "weir_home": weir } })
+}
