@@ -2,7 +2,8 @@
 //!
 //! All variants take turns, so that what else the machine does meets all of them alike; medians are compared. `weir run` as a whole is
 //! measured beside `bwrap` with the equivalent arguments, where that is installed and `weir` lies in the same build. What an `open` and a `stat` cost
-//! inside is measured by this program itself, run inside. With an argument that cargo does not pass on by itself, `--rounds N`.
+//! inside is measured by this program itself, run inside. With an argument that cargo does not pass on by itself, `--rounds N`. What lies in `/tmp`
+//! counts: a command may write there, so it is searched for repositories; an empty one makes runs comparable.
 
 #![allow(
     clippy::unwrap_used,

@@ -140,7 +140,7 @@ fn own() -> Credentials {
     Credentials {
         uid: nix::unistd::geteuid().as_raw(),
         gid: nix::unistd::getegid().as_raw(),
-        groups: nix::unistd::getgroups()
+        groups: rustix::process::getgroups()
             .unwrap_or_default()
             .into_iter()
             .map(|group| group.as_raw())

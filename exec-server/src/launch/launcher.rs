@@ -238,10 +238,11 @@ impl Launcher {
         }
     }
 
-    /// A command that has ended stays ended, whether this can be recorded or not.
-    fn record_end(&mut self, ended: &Ended) -> std::io::Result<()> {
-        match (&self.bound, self.recorded.take()) {
-            (Some(bound), Some((launch, pid, way))) => bound.ended(&launch, pid, &way, ended),
+    /// A command that has ended stays ended, whether this can be recorded or not. What was asked for is kept: freeing it may wait until
+    /// the end has been told.
+    fn record_end(&self, ended: &Ended) -> std::io::Result<()> {
+        match (&self.bound, &self.recorded) {
+            (Some(bound), Some((launch, pid, way))) => bound.ended(launch, *pid, way, ended),
             _ => Ok(()),
         }
     }
