@@ -2,7 +2,8 @@
 //!
 //! All variants take turns, so that what else the machine does meets all of them alike; medians are compared. `weir run` as a whole is
 //! measured beside `bwrap` with the equivalent arguments, where that is installed and `weir` lies in the same build. What an `open` and a `stat` cost
-//! inside is measured by this program itself, run inside. With an argument that cargo does not pass on by itself, `--rounds N`.
+//! inside is measured by this program itself, run inside. With an argument that cargo does not pass on by itself, `--rounds N`. What lies in `/tmp`
+//! counts: a command may write there, so it is searched for repositories; an empty one makes runs comparable.
 
 #![allow(
     clippy::unwrap_used,
@@ -200,7 +201,7 @@ fn policy(place: &Path, isolation: Isolation, network: &str) -> Policy {
         weir_home: place.join("home/.weir").unwrap(),
         other_homes: Vec::new(),
     };
-    resolve("x", &profile, &around, &Terrain).unwrap().policy
+    resolve("x", &profile, &around, &Terrain::default()).unwrap().policy
 }
 
 /// `weir` of this build, where it has been built.

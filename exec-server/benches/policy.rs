@@ -113,7 +113,7 @@ fn all(criterion: &mut Criterion) {
     });
     criterion.bench_function("resolve/links", |bench| bench.iter(|| resolved(black_box(&links)).is_ok()));
     criterion.bench_function("resolve/host", |bench| {
-        bench.iter(|| resolve("x", black_box(&profile), &around, &Host).is_ok());
+        bench.iter(|| resolve("x", black_box(&profile), &around, &Host::default()).is_ok());
     });
     criterion.bench_function("digest", |bench| bench.iter(|| black_box(&policy).digest()));
     criterion.bench_function("parse", |bench| {

@@ -70,7 +70,7 @@ impl Machine {
     fn load_as(&self, selection: &Selection, user: &str, groups: &[&str]) -> Result<Loaded, LoadError> {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         let caller = Caller { user: user.to_owned(), groups };
-        load_with(selection, &self.around(), &caller, &self.path("etc"), self.administrator)
+        load_with(selection, &self.around(), || caller, &self.path("etc"), self.administrator)
     }
 
     fn load(&self, selection: &Selection) -> Result<Loaded, LoadError> {

@@ -77,7 +77,7 @@ impl Place {
             weir_home: self.at("home/.weir"),
             other_homes: Vec::new(),
         };
-        resolve("x", &profile, &around, &Host).unwrap()
+        resolve("x", &profile, &around, &Host::default()).unwrap()
     }
 
     fn writes(&self, policy: &Policy, name: &str) -> bool {
@@ -115,7 +115,7 @@ fn everything_that_git_changes_in_a_linked_worktree_can_be_written() {
     let before = place.state();
     place.work("w");
     let after = place.state();
-    let differs = |path: &&AbsPath| before.get(path) != after.get(path);
+    let differs = |path: &&AbsPath| before.get(*path) != after.get(*path);
     let changed: Vec<_> = before.keys().chain(after.keys()).filter(differs).collect();
     assert!(changed.len() > 10, "{changed:?}");
     for path in changed {

@@ -3,7 +3,7 @@
 //! An [`AbsPath`] has no `.`, `..`, empty component, NUL or trailing slash, so that two names of one place in the tree
 //! are equal as bytes. It never touches the file system: symbolic links are the resolver's concern.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -61,6 +61,13 @@ pub enum PathError {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AbsPath(Vec<u8>);
 
+/// Compared, ordered and hashed as its bytes are: maps can be asked for a part of a path.
+impl Borrow<[u8]> for AbsPath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl AbsPath {
     /// The root directory `/`.
     #[must_use]
@@ -96,7 +103,8 @@ impl AbsPath {
         }
         check_relative(relative)?;
         let relative = relative.strip_suffix(b"/").unwrap_or(relative);
-        let mut bytes = self.0.clone();
+        let mut bytes = Vec::with_capacity(self.0.len() + 1 + relative.len());
+        bytes.extend_from_slice(&self.0);
         if !self.is_root() {
             bytes.push(b'/');
         }
@@ -165,6 +173,11 @@ impl AbsPath {
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         ancestor_slices(&self.0).nth(1).map(|bytes| Self(bytes.to_vec()))
+    }
+
+    /// This path and the directories above it, up to `/`, as bytes.
+    pub fn ancestors(&self) -> impl Iterator<Item = &[u8]> {
+        ancestor_slices(&self.0)
     }
 
     /// The last component; `None` for `/`.

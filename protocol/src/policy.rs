@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use access::{Access, Operation};
 pub use digest::Digest;
@@ -127,11 +127,18 @@ pub struct PolicyParts {
 }
 
 /// What a profile means on one host, in normal form.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(from = "PolicyParts", into = "PolicyParts")]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "PolicyParts")]
 pub struct Policy {
     parts: PolicyParts,
     index: OnceLock<verdict::Index>,
+}
+
+/// As its parts, which need not be copied for it.
+impl Serialize for Policy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts.serialize(serializer)
+    }
 }
 
 impl From<PolicyParts> for Policy {

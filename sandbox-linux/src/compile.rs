@@ -16,6 +16,7 @@ mod limits;
 mod literal;
 mod tree;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use weir_protocol::AbsPath;
@@ -83,7 +84,7 @@ struct Compiler<'a> {
     facts: &'a Facts<'a>,
     way: Way,
     /// The policy's rules, and those for repositories that the survey found.
-    filesystem: Filesystem,
+    filesystem: Cow<'a, Filesystem>,
     degradations: BTreeMap<Degradation, Degraded>,
     lacks: Vec<Lack>,
     remarks: Vec<String>,
@@ -91,13 +92,19 @@ struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     fn new(policy: &'a Policy, facts: &'a Facts<'a>) -> Self {
-        let mut parts = policy.filesystem().to_parts();
-        parts.rules.extend(facts.survey.protected(policy));
+        let protected = facts.survey.protected(policy);
+        let filesystem = if protected.is_empty() {
+            Cow::Borrowed(policy.filesystem())
+        } else {
+            let mut parts = policy.filesystem().to_parts();
+            parts.rules.extend(protected);
+            Cow::Owned(Filesystem::new(parts))
+        };
         Self {
             policy,
             facts,
             way: facts.host.way(),
-            filesystem: Filesystem::new(parts),
+            filesystem,
             degradations: BTreeMap::new(),
             lacks: Vec::new(),
             remarks: Vec::new(),

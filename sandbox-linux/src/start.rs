@@ -1,10 +1,11 @@
 //! Starting a prepared sandbox: the one door from data to a process. Called by the launcher, which has a single thread.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use crate::group::Door;
 use crate::prepare::Prepared;
-use crate::step::Failure;
+use crate::step::{Failure, Step};
 use crate::sys;
 
 /// Where one of the command's standard descriptors comes from.
@@ -47,7 +48,75 @@ pub struct First {
 /// # Errors
 /// [`Failure`] of the step `Clone`; later failures come over the pipe.
 pub fn start(prepared: &Prepared, wires: &Wires) -> Result<First, Failure> {
-    sys::first::start(prepared, wires).map(|(handle, pid)| First { handle, pid })
+    started(sys::first::start(prepared, prepared.clone_flags, wires))
+}
+
+/// A network namespace that this process has gone into before it is known whether a sandbox wants one: making it takes the kernel longer than all
+/// other namespaces together, and the launcher has nothing else to do while a policy is decided.
+#[derive(Debug)]
+pub struct NetworkAhead {
+    /// Where this process was before, until it is back there.
+    outside: Option<OwnedFd>,
+}
+
+impl NetworkAhead {
+    /// Goes into a new one. Nothing where that is refused; then each sandbox makes its own.
+    #[must_use]
+    pub fn enter() -> Option<Self> {
+        sys::ahead::enter().ok().map(|outside| Self { outside: Some(outside) })
+    }
+
+    /// As [`start`](fn@start), from where this process was before. A sandbox that wants a network of its own is born into this one, unless it has a
+    /// user namespace: to that its network would have to belong.
+    ///
+    /// # Errors
+    /// As [`start`](fn@start); also where this process cannot go back, and then nothing is left of the sandbox.
+    pub fn start(self, prepared: &Prepared, wires: &Wires) -> Result<First, Failure> {
+        let stuck = |error: io::Error| Failure {
+            step: Step::Clone,
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+            item: 0,
+        };
+        let flags = prepared.clone_flags;
+        if flags & NEW_NETWORK == 0 || flags & NEW_USER != 0 {
+            self.leave().map_err(stuck)?;
+            return start(prepared, wires);
+        }
+        let begun = started(sys::first::start(prepared, flags & !NEW_NETWORK, wires));
+        match (begun, self.leave()) {
+            (Ok(first), Err(error)) => {
+                sys::process::kill(first.pid);
+                sys::process::reap(first.pid);
+                Err(stuck(error))
+            }
+            (begun, _) => begun,
+        }
+    }
+
+    /// Goes back to where this process was before.
+    ///
+    /// # Errors
+    /// As setns(2). This process is still inside then.
+    pub fn leave(mut self) -> io::Result<()> {
+        let left = self.outside.take().map_or(Ok(()), |outside| sys::ahead::leave(&outside));
+        left.map_err(io::Error::from_raw_os_error)
+    }
+}
+
+/// Whatever kept a sandbox from being started: the next one begins outside.
+impl Drop for NetworkAhead {
+    fn drop(&mut self) {
+        if let Some(outside) = &self.outside {
+            let _ = sys::ahead::leave(outside);
+        }
+    }
+}
+
+const NEW_NETWORK: u64 = libc::CLONE_NEWNET.cast_unsigned() as u64;
+const NEW_USER: u64 = libc::CLONE_NEWUSER.cast_unsigned() as u64;
+
+fn started(begun: Result<(OwnedFd, i32), Failure>) -> Result<First, Failure> {
+    begun.map(|(handle, pid)| First { handle, pid })
 }
 
 /// Ends every process that descends from this one and reaps them, where no PID namespace does; those `spared` and what descends

@@ -1,6 +1,7 @@
 //! The only place with unsafe code: system calls behind typed functions.
 
 pub(crate) mod abi;
+pub(crate) mod ahead;
 pub(crate) mod broker;
 pub(crate) mod confine;
 pub(crate) mod descendants;
@@ -8,6 +9,6 @@ mod enter;
 pub(crate) mod first;
 mod passing;
 pub(crate) mod probe;
-mod process;
+pub(crate) mod process;
 pub(crate) mod sweeper;
 pub(crate) mod walk;

@@ -277,7 +277,7 @@ fn nothing_allocates_without_namespaces() {
     check(Way::Bare);
 }
 
-/// The guard itself: a process of another number that allocates is ended.
+/// The guard itself: a process of another number that allocates is ended, unless it is a parent.
 #[test]
 fn the_guard_ends_a_process_that_allocates() {
     allocator::arm();
@@ -286,6 +286,13 @@ fn the_guard_ends_a_process_that_allocates() {
     assert_eq!(ended, allocator::CAUGHT);
     allocator::arm();
     let ended = allocator::fork_and(|| {});
+    allocator::disarm();
+    assert_eq!(ended, 0);
+    allocator::arm();
+    let ended = allocator::fork_and(|| {
+        allocator::fork_and(|| {});
+        drop(std::hint::black_box(Box::new(1_u64)));
+    });
     allocator::disarm();
     assert_eq!(ended, 0);
 }

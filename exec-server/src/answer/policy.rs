@@ -40,7 +40,8 @@ pub(crate) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
         write: paths(&choice.write),
         deny: paths(&choice.deny),
     };
-    load::load(&selection, &around(&choice.standpoint), Caller::of_this_process()).map_err(|error| {
+    let caller = || Caller::of_this_process().clone();
+    load::load(&selection, &around(&choice.standpoint), caller).map_err(|error| {
         let code = match &error {
             LoadError::Documents(_) => code::DOCUMENT,
             LoadError::Unreadable { .. } | LoadError::Requirements { .. } => code::FILE,
@@ -103,7 +104,7 @@ fn final_path(text: &str, standpoint: &Standpoint) -> Result<(AbsPath, Option<Ab
         None => standpoint.cwd.as_path().join(text),
     };
     let named = AbsPath::from_host(&full).ok_or_else(|| question(format!("`{text}` is not a path")))?;
-    let real = Walker::new(&surroundings::Host).follow(&named).real;
+    let real = Walker::new(&surroundings::Host::default()).follow(&named).real;
     let link = (real != named).then(|| real.clone());
     Ok((real, link))
 }
@@ -161,7 +162,7 @@ fn check_meaning(source: &Source, document: &Document, around: &Surroundings, ou
     for (name, by) in document.profiles.keys().map(|name| (name.as_str(), None)).chain(default) {
         let problem = match merge::extended(&profiles, name, by) {
             Err(error) => Some((error.place().cloned(), error.to_string())),
-            Ok(profile) => match resolve(name, &profile, around, &surroundings::Host) {
+            Ok(profile) => match resolve(name, &profile, around, &surroundings::Host::default()) {
                 Err(error) => Some((None, error.to_string())),
                 Ok(Resolved { policy, remarks }) => {
                     out.remarks.extend(remarks.into_iter().chain(without_effect(&policy)));

@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use weir_protocol::method::process::Enforcement;
 use weir_sandbox_linux::group::Group;
 use weir_sandbox_linux::prepare::{Command, Prepared};
-use weir_sandbox_linux::start::{Source, Wires, start};
+use weir_sandbox_linux::start::{NetworkAhead, Source, Wires, start};
 use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
 
 use super::begin::{BeginError, Compiled, enforcement};
@@ -17,11 +17,12 @@ use super::{Image, Launch};
 use crate::files::worker;
 
 /// Starts the sandbox and waits until the command has been executed. `stdio` is left for another attempt where it fails, and
-/// nothing of this one is left then.
+/// nothing of this one is left then; a network that was made ahead goes with it.
 pub(super) fn attempt(
     launch: &Rc<Launch>,
     compiled: &Compiled,
     server: Option<i32>,
+    network: Option<NetworkAhead>,
     stdio: &mut [Source; 3],
 ) -> Result<(Running, Enforcement), BeginError> {
     let started = Instant::now();
@@ -37,7 +38,10 @@ pub(super) fn attempt(
         .map_err(io::Error::from)?;
     let lent = std::mem::replace(stdio, [Source::Closed, Source::Closed, Source::Closed]);
     let wires = Wires { error: error.into(), control, stdio: lent, size: launch.size, group: door };
-    let first = start(&prepared, &wires);
+    let first = match network {
+        Some(network) => network.start(&prepared, &wires),
+        None => start(&prepared, &wires),
+    };
     let Wires { error, control, stdio: lent, group: door, .. } = wires;
     *stdio = lent;
     // While this process holds the writing end, no end of the pipe would come.

@@ -11,7 +11,7 @@ use weir_sandbox_linux::compile::{Facts, compile};
 use weir_sandbox_linux::host::{Host, Way};
 use weir_sandbox_linux::plan::{Credentials, Plan};
 use weir_sandbox_linux::prepare::PrepareError;
-use weir_sandbox_linux::start;
+use weir_sandbox_linux::start::{self, NetworkAhead};
 use weir_sandbox_linux::step::{Failure, Step};
 use weir_sandbox_linux::survey::Survey;
 
@@ -140,7 +140,7 @@ fn own() -> Credentials {
     Credentials {
         uid: nix::unistd::geteuid().as_raw(),
         gid: nix::unistd::getegid().as_raw(),
-        groups: nix::unistd::getgroups()
+        groups: rustix::process::getgroups()
             .unwrap_or_default()
             .into_iter()
             .map(|group| group.as_raw())
@@ -209,11 +209,13 @@ fn harmless(descriptor: OwnedFd) -> Result<OwnedFd, BeginError> {
     }
 }
 
-/// Makes the sandbox and answers when the command has been executed. `server` is no part of it, whatever it descends from.
+/// Makes the sandbox and answers when the command has been executed. `server` is no part of it, whatever it descends from. Where
+/// `network` was made ahead this process is back outside of it then, and before anything is tried out.
 pub(super) fn begin(
     launch: &Rc<Launch>,
     machine: &mut Machine,
     server: Option<i32>,
+    mut network: Option<NetworkAhead>,
     mut passed: impl FnMut() -> Option<OwnedFd>,
 ) -> Result<(Running, Enforcement), BeginError> {
     let mut stdio = [start::Source::Closed, start::Source::Closed, start::Source::Closed];
@@ -224,9 +226,13 @@ pub(super) fn begin(
             Source::Terminal => start::Source::Terminal,
         };
     }
+    // The user database may need the host's network.
+    if launch.user.is_some() {
+        leave(network.take())?;
+    }
     let mut ground = Ground::of(launch)?;
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
-        Ok(compiled) => match attempt(launch, &compiled, server, &mut stdio) {
+        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio) {
             Err(error) => (error, Some(compiled.plan)),
             running => return running,
         },
@@ -235,9 +241,15 @@ pub(super) fn begin(
     if machine.basis() > Basis::Presumed || !failed.may_be_the_machine() {
         return Err(failed);
     }
+    leave(network)?;
     let found = ground.compiled(launch, machine.tried())?;
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
-    attempt(launch, &found, server, &mut stdio)
+    attempt(launch, &found, server, None, &mut stdio)
+}
+
+/// Goes back to the host's network, where another was made ahead.
+pub(super) fn leave(network: Option<NetworkAhead>) -> Result<(), BeginError> {
+    Ok(network.map_or(Ok(()), NetworkAhead::leave)?)
 }

@@ -8,8 +8,9 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
 use weir_protocol::method::code;
+use weir_sandbox_linux::start::NetworkAhead;
 
-use super::begin::{Ground, begin, enforcement};
+use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::running::{Heard, Running};
 use super::{Bound, Ended, Launch, Order, Told, sys};
@@ -28,8 +29,16 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let machine = Machine::presumed();
-    let launcher =
-        Launcher { channel, server: Some(server), bound: None, machine, running: None, recorded: None };
+    let network = NetworkAhead::enter();
+    let launcher = Launcher {
+        channel,
+        server: Some(server),
+        bound: None,
+        machine,
+        network,
+        running: None,
+        recorded: None,
+    };
     let served = launcher.serve_to_the_end();
     // Its end of the channel is closed, and then the server part goes: nobody else might reap it.
     let _ = sys::reap(server);
@@ -42,8 +51,16 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
 pub fn run_bound(channel: Wire, bound: Bound) -> ExitCode {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let machine = Machine::presumed();
-    Launcher { channel, server: None, bound: Some(bound), machine, running: None, recorded: None }
-        .serve_to_the_end()
+    Launcher {
+        channel,
+        server: None,
+        bound: Some(bound),
+        machine,
+        network: None,
+        running: None,
+        recorded: None,
+    }
+    .serve_to_the_end()
 }
 
 struct Launcher {
@@ -52,6 +69,8 @@ struct Launcher {
     server: Option<i32>,
     bound: Option<Bound>,
     machine: Machine,
+    /// Made while the server part decides.
+    network: Option<NetworkAhead>,
     running: Option<Running>,
     /// What runs, for the record of its end: what was asked for, the first process, the way.
     recorded: Option<(Rc<Launch>, i32, String)>,
@@ -153,9 +172,7 @@ impl Launcher {
         }
         match order {
             Order::Plan(launch) => {
-                let told = match Ground::of(&launch)
-                    .and_then(|mut ground| ground.compiled(&launch, self.machine.probed()))
-                {
+                let told = match self.plan(&launch) {
                     Ok(found) => Told::Planned {
                         enforcement: enforcement(&launch, &found.plan),
                         listing: found.plan.listing(),
@@ -188,15 +205,20 @@ impl Launcher {
         }
     }
 
+    fn plan(&mut self, launch: &Launch) -> Result<Compiled, BeginError> {
+        leave(self.network.take())?;
+        Ground::of(launch)?.compiled(launch, self.machine.probed())
+    }
+
     fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
-        let Self { channel, server, machine, bound, .. } = self;
+        let Self { channel, server, machine, bound, network, .. } = self;
         if let Some(bound) = bound
             && let Err(error) = bound.starts(&launch, machine.host_for(&launch.policy))
         {
             return channel.say(&unrecorded(&error), &[]);
         }
         let terminal = launch.size.is_some();
-        match begin(&launch, machine, *server, || channel.take_descriptor()) {
+        match begin(&launch, machine, *server, network.take(), || channel.take_descriptor()) {
             Err(error) => {
                 // Nothing runs, whether this can be recorded or not.
                 let _ = bound.as_ref().map(|bound| bound.failed(&launch, &error.to_string()));
@@ -216,10 +238,11 @@ impl Launcher {
         }
     }
 
-    /// A command that has ended stays ended, whether this can be recorded or not.
-    fn record_end(&mut self, ended: &Ended) -> std::io::Result<()> {
-        match (&self.bound, self.recorded.take()) {
-            (Some(bound), Some((launch, pid, way))) => bound.ended(&launch, pid, &way, ended),
+    /// A command that has ended stays ended, whether this can be recorded or not. What was asked for is kept: freeing it may wait until
+    /// the end has been told.
+    fn record_end(&self, ended: &Ended) -> std::io::Result<()> {
+        match (&self.bound, &self.recorded) {
+            (Some(bound), Some((launch, pid, way))) => bound.ended(launch, *pid, way, ended),
             _ => Ok(()),
         }
     }

@@ -78,7 +78,7 @@ pub fn close_inherited() -> io::Result<()> {
 }
 
 /// Bytes of memory that a start takes, on either side: a policy with some hundred rules, as text and as a value.
-const WORKING_BYTES: usize = 768 << 10;
+const WORKING_BYTES: usize = 320 << 10;
 
 /// Takes the memory of a start from the kernel at once instead of page by page, which costs it several hundred faults. A kernel or C library
 /// that cannot do so changes nothing. Called once in each half of a divided process.

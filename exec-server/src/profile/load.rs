@@ -113,11 +113,15 @@ struct Layers {
     sources: Vec<Source>,
 }
 
-/// Loads the policy that `selection` asks for.
+/// Loads the policy that `selection` asks for. Who asks is looked up where there is a ceiling, and only there: the user database may be far away.
 ///
 /// # Errors
 /// [`LoadError`]; there is never another policy in its place.
-pub fn load(selection: &Selection, around: &Surroundings, caller: &Caller) -> Result<Loaded, LoadError> {
+pub fn load(
+    selection: &Selection,
+    around: &Surroundings,
+    caller: impl FnOnce() -> Caller,
+) -> Result<Loaded, LoadError> {
     load_with(selection, around, caller, Path::new(ETC_WEIR), 0)
 }
 
@@ -140,7 +144,7 @@ pub(super) fn requirements(etc: &Path, administrator: u32) -> Result<Document, L
 pub fn load_with(
     selection: &Selection,
     around: &Surroundings,
-    caller: &Caller,
+    caller: impl FnOnce() -> Caller,
     etc: &Path,
     administrator: u32,
 ) -> Result<Loaded, LoadError> {
@@ -163,7 +167,7 @@ impl LoadError {
 fn put_together(
     selection: &Selection,
     around: &Surroundings,
-    caller: &Caller,
+    caller: impl FnOnce() -> Caller,
     layers: Layers,
 ) -> Result<Loaded, LoadError> {
     let over = command_line(selection, around)?;
@@ -184,9 +188,9 @@ fn put_together(
         overridden = ceiling::overridden(&profile, ceiling);
         profile = ceiling::impose(&profile, ceiling);
     }
-    let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host)?;
+    let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host::default())?;
     if let Some(ceiling) = &requirements.ceiling {
-        let mut refused = ceiling::refusals(&chosen, &policy, ceiling, caller, around, &Host)?;
+        let mut refused = ceiling::refusals(&chosen, &policy, ceiling, &caller(), around, &Host::default())?;
         refused.extend(overridden);
         if !refused.is_empty() {
             return Err(LoadError::Refused(refused));
@@ -258,8 +262,8 @@ fn narrow(
     {
         inner = merge::over(inner, &legacy.rules);
     }
-    let limit = resolve(&outer.0, &outer.1, around, &Host)?.policy;
-    let excess = resolve(&name, &inner, around, &Host)?.policy.excess_over(&limit);
+    let limit = resolve(&outer.0, &outer.1, around, &Host::default())?.policy;
+    let excess = resolve(&name, &inner, around, &Host::default())?.policy.excess_over(&limit);
     if excess.is_empty() { Ok((name, inner)) } else { Err(LoadError::Widened(excess)) }
 }
 

@@ -78,12 +78,12 @@ impl Standing {
     pub fn check(&self, policy: &Policy, caller: &Caller, around: &Surroundings) -> Result<(), Above<'_>> {
         let requirements = self.0.as_ref().map_err(Above::Unusable)?;
         let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
-        let refused = ceiling::refusals(policy.profile(), policy, ceiling, caller, around, &Host)?;
+        let refused = ceiling::refusals(policy.profile(), policy, ceiling, caller, around, &Host::default())?;
         if !refused.is_empty() {
             return Err(Above::Refused(refused));
         }
         let denials = Profile { filesystem: ceiling.deny_read.clone(), ..Profile::default() };
-        let denials = resolve("ceiling", &denials, around, &Host)?.policy;
+        let denials = resolve("ceiling", &denials, around, &Host::default())?.policy;
         for rule in denials.filesystem().rules() {
             let imposed = rule.access == Access::None && rule.origin.layer == Layer::Requirements;
             let held = || {
@@ -121,7 +121,7 @@ impl Standing {
         if let Some(ceiling) = &requirements.ceiling {
             profile = ceiling::impose(&profile, ceiling);
         }
-        let limit = resolve(name, &profile, around, &Host)?.policy;
+        let limit = resolve(name, &profile, around, &Host::default())?.policy;
         if policy.excess_over(&limit).is_empty() { Ok(()) } else { Err(not_it()) }
     }
 }

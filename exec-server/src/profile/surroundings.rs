@@ -1,12 +1,18 @@
 //! What a profile is resolved against: directories of the caller and the symbolic links of the host.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{ErrorKind, Read as _};
-use std::os::unix::ffi::OsStrExt;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{CString, OsString};
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
+use rustix::fs::{CWD, Mode, OFlags, open, readlinkat};
+use rustix::io::Errno;
 use weir_protocol::AbsPath;
 
 /// Most symbolic links followed in one path, as the kernel does (path_resolution(7)).
@@ -86,15 +92,42 @@ pub fn other_homes(home: &AbsPath) -> Vec<AbsPath> {
     homes
 }
 
-/// The real file system.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Host;
+/// The real file system. Most rules name many things in few directories: one of which two are asked for is kept open for the next.
+#[derive(Debug, Default)]
+pub struct Host {
+    last: RefCell<Option<Last>>,
+}
+
+/// The directory of the name that was looked at last.
+#[derive(Debug)]
+struct Last {
+    path: AbsPath,
+    open: Option<OwnedFd>,
+}
+
+impl Host {
+    /// What the link `name` holds, asked of its directory where that is known.
+    fn link(&self, name: &AbsPath) -> Result<CString, Errno> {
+        let whole = || readlinkat(CWD, name.as_path(), Vec::new());
+        let (Some(parent), Some(own)) = (name.parent(), name.file_name()) else { return whole() };
+        let mut last = self.last.borrow_mut();
+        let Some(last) = last.as_mut().filter(|last| last.path == parent) else {
+            *last = Some(Last { path: parent, open: None });
+            return whole();
+        };
+        if last.open.is_none() {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            last.open = open(parent.as_path(), flags, Mode::empty()).ok();
+        }
+        last.open.as_ref().map_or_else(whole, |open| readlinkat(open, own, Vec::new()))
+    }
+}
 
 impl Terrain for Host {
     fn look(&self, name: &AbsPath) -> Look {
-        match std::fs::read_link(name.as_path()) {
-            Ok(target) => Look::Link(target),
-            Err(error) if error.kind() == ErrorKind::NotFound => Look::Missing,
+        match self.link(name) {
+            Ok(target) => Look::Link(OsString::from_vec(target.into_bytes()).into()),
+            Err(Errno::NOENT) => Look::Missing,
             Err(_) => Look::Other,
         }
     }
@@ -147,16 +180,15 @@ impl Terrain for Links {
 #[derive(Debug)]
 pub struct Walker<'t, T> {
     terrain: &'t T,
-    known: HashMap<AbsPath, Look>,
-    /// Paths in which there is no link, up to and with the last name: rules share most of their way.
-    plain: HashSet<Vec<u8>>,
+    /// By real names: what is above each holds no link. Rules share most of their way.
+    known: HashMap<Box<[u8]>, Look>,
 }
 
 impl<'t, T: Terrain> Walker<'t, T> {
     /// A walker that knows nothing yet.
     #[must_use]
     pub fn new(terrain: &'t T) -> Self {
-        Self { terrain, known: HashMap::new(), plain: HashSet::new() }
+        Self { terrain, known: HashMap::new() }
     }
 
     /// Whether there is something at the end of `path`.
@@ -186,9 +218,9 @@ impl<'t, T: Terrain> Walker<'t, T> {
     /// Goes from `real`, which holds no links, along `rest`; nothing where no kernel resolves such a path (ENAMETOOLONG).
     fn go(&mut self, mut real: AbsPath, rest: &[u8]) -> Option<Followed> {
         let mut links = Vec::new();
-        let mut open: Vec<Vec<u8>> = rest.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect();
+        let mut open: Vec<Cow<'_, [u8]>> = names(rest).map(Cow::Borrowed).collect();
         while let Some(name) = open.pop() {
-            match name.as_slice() {
+            match name.as_ref() {
                 b"" | b"." => continue,
                 b".." => {
                     real = real.parent().unwrap_or_else(AbsPath::root);
@@ -197,21 +229,14 @@ impl<'t, T: Terrain> Walker<'t, T> {
                 _ => {}
             }
             let next = real.join(&name).ok()?;
-            match self.link(&next).filter(|_| links.len() < MAX_LINKS) {
-                None => {
-                    if links.is_empty() {
-                        self.plain.insert(next.as_bytes().to_vec());
-                    }
-                    real = next;
-                }
+            match self.link(&real, &next).filter(|_| links.len() < MAX_LINKS) {
+                None => real = next,
                 Some(target) => {
                     links.push(next);
                     if target.is_absolute() {
                         real = AbsPath::root();
                     }
-                    open.extend(
-                        target.as_os_str().as_bytes().split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec),
-                    );
+                    open.extend(names(target.as_os_str().as_bytes()).map(|name| Cow::Owned(name.to_vec())));
                 }
             }
         }
@@ -221,27 +246,35 @@ impl<'t, T: Terrain> Walker<'t, T> {
     /// The longest beginning of `path` that is known to hold no link, and what follows it.
     fn start<'p>(&self, path: &'p AbsPath) -> (AbsPath, &'p [u8]) {
         let bytes = path.as_bytes();
+        let plain = |end: usize| matches!(self.known.get(&bytes[..end]), Some(Look::Other | Look::Missing));
         let mut end = bytes.len();
-        while end > 0 && !self.plain.contains(&bytes[..end]) {
+        while end > 0 && !plain(end) {
             end = bytes[..end].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         }
         let known = AbsPath::parse(&bytes[..end]).unwrap_or_else(|_| AbsPath::root());
         (known, &bytes[end..])
     }
 
-    /// What the symbolic link `name` holds, if it is one.
-    fn link(&mut self, name: &AbsPath) -> Option<PathBuf> {
-        if !self.known.contains_key(name) {
+    /// What the symbolic link `name` in the directory `above` holds, if it is one.
+    fn link(&mut self, above: &AbsPath, name: &AbsPath) -> Option<&PathBuf> {
+        if !self.known.contains_key(name.as_bytes()) {
             // Nobody need be asked about what is below nothing.
-            let above = name.parent().and_then(|parent| self.known.get(&parent));
-            let found = if above == Some(&Look::Missing) { Look::Missing } else { self.terrain.look(name) };
-            self.known.insert(name.clone(), found);
+            let found = match self.known.get(above.as_bytes()) {
+                Some(Look::Missing) => Look::Missing,
+                _ => self.terrain.look(name),
+            };
+            self.known.insert(name.as_bytes().into(), found);
         }
-        match self.known.get(name)? {
-            Look::Link(target) => Some(target.clone()),
+        match self.known.get(name.as_bytes())? {
+            Look::Link(target) => Some(target),
             Look::Other | Look::Missing => None,
         }
     }
+}
+
+/// The names in a path, the last first.
+fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').rev()
 }
 
 #[cfg(test)]

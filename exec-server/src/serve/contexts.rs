@@ -238,7 +238,7 @@ pub(crate) mod tests {
         let reading = load::parse("test.toml", text.into(), Format::Toml, policy::Layer::User);
         let document = reading.document.unwrap();
         let profile = &document.profiles["test"];
-        resolve("test", profile, &around(&standpoint()), &Host).unwrap().policy
+        resolve("test", profile, &around(&standpoint()), &Host::default()).unwrap().policy
     }
 
     fn contexts() -> Contexts {

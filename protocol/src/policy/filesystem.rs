@@ -69,7 +69,7 @@ pub struct PrivateDirectory {
 
 /// All file-system rules, sorted by path. Built by [`Filesystem::new`] only, so that it is always in normal form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "FilesystemParts", into = "FilesystemParts")]
+#[serde(from = "FilesystemParts")]
 pub struct Filesystem {
     rules: Vec<PathRule>,
     globs: Vec<GlobRule>,

@@ -106,10 +106,11 @@ pub(super) fn compile(compiler: &mut Compiler<'_>) -> Tree {
 /// Every place at which something is wanted, the root aside, from the top down.
 fn wants(compiler: &Compiler<'_>) -> BTreeMap<AbsPath, Want> {
     let fs = &compiler.filesystem;
+    let patterns = !fs.globs().is_empty();
     let mut wants: BTreeMap<AbsPath, Want> = BTreeMap::new();
     for rule in fs.rules().iter().filter(|rule| !rule.path.is_root()) {
         let request = Request::Path { path: &rule.path, operation: weir_protocol::policy::Operation::Read };
-        let denied = matches!(compiler.policy.verdict(&request).rule, RuleRef::Glob(_));
+        let denied = patterns && matches!(compiler.policy.verdict(&request).rule, RuleRef::Glob(_));
         let access = if denied { Access::None } else { rule.access };
         wants.insert(rule.path.clone(), Want::Access(access));
     }
@@ -162,14 +163,7 @@ impl Builder<'_, '_> {
 
     /// What the tree shows at `at` so far.
     fn view(&self, at: &AbsPath) -> View {
-        let mut next = Some(at.clone());
-        while let Some(path) = next {
-            if let Some(view) = self.views.get(&path) {
-                return *view;
-            }
-            next = path.parent();
-        }
-        View::Empty
+        at.ancestors().find_map(|path| self.views.get(path)).copied().unwrap_or(View::Empty)
     }
 
     fn kind(&self, at: &AbsPath) -> Option<Kind> {
@@ -181,7 +175,7 @@ impl Builder<'_, '_> {
     fn access(&mut self, at: &AbsPath, access: Access) {
         let dev = at.as_bytes().starts_with(b"/dev/");
         match (self.view(at), access) {
-            (View::Host(_), Access::None) => self.close(at),
+            (View::Host(around), Access::None) => self.close(at, around),
             (View::Empty | View::Private | View::Hidden, Access::None) => {}
             (View::Hidden, _) => {}
             (View::Empty, _) if dev => devices::device(self, at),
@@ -216,11 +210,12 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Takes a place of the host out of reach.
-    fn close(&mut self, at: &AbsPath) {
-        match self.kind(at) {
+    /// Takes a place of the host out of reach, which the tree shows so far.
+    fn close(&mut self, at: &AbsPath, around: Writable) {
+        let kind = self.kind(at);
+        match kind {
             Some(Kind::Missing) => {
-                if self.view(at) == View::Host(Writable::Yes) {
+                if around == Writable::Yes {
                     self.guards.add(at);
                 }
                 return;
@@ -229,13 +224,13 @@ impl Builder<'_, '_> {
             Some(_) => {}
         }
         self.pin(at);
-        if self.kind(at) == Some(Kind::Directory) && self.opens_below(at) {
+        if kind == Some(Kind::Directory) && self.opens_below(at) {
             self.steps.push(MountStep::Tmpfs { at: at.clone(), mode: PASSAGE, owned: Owned::ByMaker });
             self.seals.push(at.clone());
             self.views.insert(at.clone(), View::Empty);
             return;
         }
-        self.mask(at, self.kind(at) == Some(Kind::Directory));
+        self.mask(at, kind == Some(Kind::Directory));
     }
 
     fn mask(&mut self, at: &AbsPath, directory: bool) {

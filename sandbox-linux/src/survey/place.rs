@@ -35,9 +35,22 @@ impl Places {
     /// Finds out what is at `path`.
     pub(super) fn look(&mut self, path: &AbsPath) {
         if !self.found.contains_key(path) {
-            let kind = self.kind(path);
+            let kind = self.kind_beside(path).unwrap_or_else(|| self.kind(path));
             self.found.insert(path.clone(), kind);
         }
+    }
+
+    /// What is at `path`, where it lies in the directory of the last one: nothing is asked of what is known, and nothing above it.
+    fn kind_beside(&mut self, path: &AbsPath) -> Option<Kind> {
+        let last = self.last.as_mut()?;
+        let name = path.as_bytes().strip_prefix(last.path.as_bytes())?.strip_prefix(b"/")?;
+        if name.contains(&b'/') {
+            return None;
+        }
+        if last.open.is_none() {
+            last.open = directory(&last.path);
+        }
+        Some(kind_of(walk::status(last.open.as_ref()?.as_fd(), &CString::new(name).ok()?)))
     }
 
     /// What was found.

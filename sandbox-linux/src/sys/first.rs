@@ -40,7 +40,7 @@ enum Place {
 }
 
 /// Starts the first process. Only a single-threaded process may call this: the child runs on a copy of its memory.
-pub(crate) fn start(prepared: &Prepared, wires: &Wires) -> Result<(OwnedFd, i32), Failure> {
+pub(crate) fn start(prepared: &Prepared, clone_flags: u64, wires: &Wires) -> Result<(OwnedFd, i32), Failure> {
     let numbers = Numbers {
         error: wires.error.as_raw_fd(),
         control: wires.control.as_raw_fd(),
@@ -53,7 +53,7 @@ pub(crate) fn start(prepared: &Prepared, wires: &Wires) -> Result<(OwnedFd, i32)
         group: wires.group.as_ref().map(|door| [door.directory.as_raw_fd(), door.processes.as_raw_fd()]),
     };
     let directory = numbers.group.map(|[directory, _]| directory);
-    match born(prepared.clone_flags, directory).at(Step::Clone)? {
+    match born(clone_flags, directory).at(Step::Clone)? {
         Born::Parent(pidfd, child) => Ok((pidfd, child)),
         Born::Child(Membership::Had) => first(prepared, Numbers { group: None, ..numbers }),
         Born::Child(Membership::Lacking) => first(prepared, numbers),

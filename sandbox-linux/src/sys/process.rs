@@ -10,8 +10,14 @@ pub(super) fn pidfd_open(process: libc::pid_t, flags: libc::c_int) -> Result<Own
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, flags) })
 }
 
+/// Ends a child of this process that is not reaped yet.
+pub(crate) fn kill(child: libc::pid_t) {
+    // SAFETY: the number is our own child's until it is reaped.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+}
+
 /// Waits for the end of a child of this process, however often a signal interrupts.
-pub(super) fn reap(child: libc::pid_t) {
+pub(crate) fn reap(child: libc::pid_t) {
     loop {
         // SAFETY: waits for our own child; no status is asked for.
         let reaped = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };

@@ -1,8 +1,7 @@
 //! An allocator that ends the process it must not be called in.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Exit code of a process that was caught.
 pub(crate) const CAUGHT: libc::c_int = 86;
@@ -11,8 +10,6 @@ const MESSAGE: &[u8] = b"the allocator was called between clone and execve\n";
 
 /// The process that may allocate; 0 where all may.
 static MAKER: AtomicI32 = AtomicI32::new(0);
-/// Whether this process is another's parent by fork(3): the first process, after the command's has been made.
-static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// The allocator.
 #[derive(Debug)]
@@ -24,9 +21,26 @@ fn own() -> i32 {
     i32::try_from(unsafe { libc::syscall(libc::SYS_getpid) }).unwrap_or(-1)
 }
 
+/// Whether this process has or had a child: the first process, after the command's has been made. The kernel is asked, since a child may use
+/// its parent's memory.
+fn is_parent() -> bool {
+    // SAFETY: all-zero is a valid structure to be filled.
+    let mut child: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: the kernel fills the structure; no child is reaped.
+    if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut child, flags) } == 0 {
+        return true;
+    }
+    // SAFETY: all-zero is a valid structure to be filled.
+    let mut reaped: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel fills the structure.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut reaped) };
+    reaped.ru_maxrss > 0
+}
+
 fn check() {
     let maker = MAKER.load(Ordering::Relaxed);
-    if maker == 0 || maker == own() || FORKED.load(Ordering::Relaxed) {
+    if maker == 0 || maker == own() || is_parent() {
         return;
     }
     // SAFETY: writes a constant.
@@ -50,21 +64,8 @@ unsafe impl GlobalAlloc for Guard {
     }
 }
 
-extern "C" fn in_parent() {
-    FORKED.store(true, Ordering::Relaxed);
-}
-
-extern "C" fn in_child() {
-    FORKED.store(false, Ordering::Relaxed);
-}
-
-/// From now on only this process may allocate, and those of its children that have forked.
+/// From now on only this process may allocate, and those of its children that are parents themselves.
 pub(crate) fn arm() {
-    static HANDLERS: Once = Once::new();
-    // SAFETY: both functions store one flag.
-    HANDLERS
-        .call_once(|| assert_eq!(unsafe { libc::pthread_atfork(None, Some(in_parent), Some(in_child)) }, 0));
-    FORKED.store(false, Ordering::Relaxed);
     MAKER.store(own(), Ordering::Relaxed);
 }
 

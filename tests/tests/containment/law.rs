@@ -68,7 +68,7 @@ fn policy(world: &World) -> Policy {
         other_homes: other_homes(&path("home")),
     };
     let caller = Caller { user: "test".to_owned(), groups: Vec::new() };
-    load(&Selection::default(), &around, &caller).unwrap().policy
+    load(&Selection::default(), &around, || caller).unwrap().policy
 }
 
 /// One question: what is tried, and the paths and operations that the policy must allow for it.

@@ -109,6 +109,10 @@ const BARE: [(&str, Expect); 6] = [
     ("chdir:error=EACCES:when=1", Expect::Fails("chdir")),
 ];
 
+/// Going back from the network namespace that was made ahead, which only root may make.
+const NETWORK_AHEAD: (&str, Expect) =
+    ("setns:error=EPERM", Expect::Fails("clone: make the sandbox's first process"));
+
 /// Becoming another user, which only root does.
 const ANOTHER_USER: [(&str, Expect); 3] = [
     ("setgroups:error=EPERM", Expect::Fails("setgroups")),
@@ -136,6 +140,7 @@ pub(crate) fn faults(way: Way) -> Vec<Fault> {
             ..plain(inject, *expect)
         };
         faults.extend(ANOTHER_USER.iter().map(other));
+        faults.push(plain(NETWORK_AHEAD.0, NETWORK_AHEAD.1));
     }
     if way != Way::Bare {
         let given_up = |(inject, expect): &(&str, Expect)| Fault {
