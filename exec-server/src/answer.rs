@@ -1,7 +1,7 @@
 //! Answers calls: the one place where a method meets what carries it out.
 
 pub(crate) mod policy;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod process;
 
 use serde_json::Value;
@@ -88,14 +88,15 @@ pub(crate) fn doctor() -> Result<Examined, serde_json::Error> {
     })
 }
 
-/// What macOS can and cannot give is declared, not probed. Nothing is confined there until the launcher exists.
+/// What macOS can and cannot give is declared, not probed; whether the program is there that confines is seen.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn doctor() -> Result<Examined, serde_json::Error> {
     use weir_sandbox_macos::gap;
+    use weir_sandbox_macos::launch::SANDBOX_EXEC;
 
     let keys: Vec<&str> = gap::GAPS.iter().map(|gap| gap.key).collect();
     Ok(Examined {
-        confines: false,
+        confines: cfg!(target_os = "macos") && std::path::Path::new(SANDBOX_EXEC).exists(),
         text: gap::summary(),
         findings: serde_json::to_value(keys)?,
         host: serde_json::to_value(std::env::consts::OS)?,

@@ -27,8 +27,8 @@ use std::time::Duration;
 use nix::unistd::User;
 
 use crate::audit::Audit;
+use crate::peer::Peer;
 use listen::Listening;
-use peer::Peer;
 pub use remote::run as run_remote;
 use supervisor::Supervisor;
 pub(crate) use supervisor::complain;

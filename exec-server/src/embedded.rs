@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::Signal;
 use serde_json::Value;
 use weir_protocol::method::process::{
     End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
@@ -55,8 +55,7 @@ pub fn run() -> Result<ExitCode, EmbeddedError> {
         rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), FIRST_OWN).map_err(std::io::Error::from)?;
     let nothing = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing).map_err(std::io::Error::from)?;
-    // Signals that the terminal sends to the caller's group are the caller's to forward.
-    let _ = rustix::process::setsid();
+    leave_session()?;
     let (ours, launchers) = UnixStream::pair()?;
     match divide()? {
         Half::Parent(server) => {
@@ -67,14 +66,55 @@ pub fn run() -> Result<ExitCode, EmbeddedError> {
         Half::Child => {
             drop(launchers);
             reserve_memory();
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-                .map_err(std::io::Error::from)?;
-            rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-                .map_err(std::io::Error::from)?;
-            Session::new(Wire::new(socket.into()), Wire::new(ours)).serve()?;
+            tie_to_launcher()?;
+            let mut session = Session::new(Wire::new(socket.into()), Wire::new(ours));
+            let served = session.serve();
+            if session.stage == Stage::Abandoned {
+                end_what_is_left();
+            }
+            served?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Signals that the terminal sends to the caller's group are the caller's to forward.
+#[cfg(target_os = "linux")]
+fn leave_session() -> std::io::Result<()> {
+    let _ = rustix::process::setsid();
+    Ok(())
+}
+
+/// As on Linux; and whoever else is in the launcher's session is taken for the sandbox's, so that it must be a new one.
+#[cfg(target_os = "macos")]
+fn leave_session() -> std::io::Result<()> {
+    rustix::process::setsid()?;
+    Ok(())
+}
+
+/// This process ends with the launcher, and lets nobody of the same user look into it.
+#[cfg(target_os = "linux")]
+fn tie_to_launcher() -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// macOS has no such tie: that the launcher is gone is heard on its socket. What is left of the sandbox then is
+/// [`end_what_is_left`]'s.
+#[cfg(target_os = "macos")]
+fn tie_to_launcher() -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Nothing is left where the launcher is gone: the kernel ends its children, and what is in their PID namespace, with it.
+#[cfg(target_os = "linux")]
+fn end_what_is_left() {}
+
+/// The launcher is gone without a word about the end: what it has started is ended from here.
+#[cfg(target_os = "macos")]
+fn end_what_is_left() {
+    crate::launch::macos::end_session();
 }
 
 /// One connection.
@@ -96,6 +136,8 @@ enum Stage {
     Open,
     /// It has ended, and the client has been told.
     Over,
+    /// The launcher is gone, and has not told of an end.
+    Abandoned,
 }
 
 /// When a command's time is over.
@@ -132,7 +174,13 @@ impl Session {
             }
             let read = match self.wait()? {
                 Ready::Client => self.client.read()?,
-                Ready::Launcher => self.launcher.read()?,
+                Ready::Launcher => {
+                    let read = self.launcher.read();
+                    if !matches!(read, Ok(Read::Bytes)) {
+                        self.stage = Stage::Abandoned;
+                    }
+                    read?
+                }
                 Ready::Time => {
                     self.time_over()?;
                     Read::Bytes

@@ -112,5 +112,5 @@ fn failure(fault: Fault, path: &AbsPath, operation: Operation) -> Failure {
 
 /// Where a path leads, as far as can be seen.
 fn real(path: &AbsPath) -> AbsPath {
-    Walker::new(&Host).follow(path).real
+    Walker::new(&Host::default()).follow(path).real
 }

@@ -4,14 +4,30 @@
 //! they end when it does. It reads nothing that a client wrote but the bounded, typed [`Launch`], and it decides for itself as
 //! whom a command may run.
 
+#[cfg(target_os = "linux")]
 pub mod launcher;
+#[cfg(target_os = "macos")]
+pub mod macos;
 
+#[cfg(target_os = "linux")]
 mod attempt;
-pub(crate) mod begin;
+#[cfg(target_os = "linux")]
+mod begin;
+#[cfg(target_os = "linux")]
 mod machine;
+#[cfg(any(target_os = "macos", test))]
+mod program;
+#[cfg(target_os = "linux")]
 mod record;
+#[cfg(target_os = "linux")]
 mod running;
 pub mod sys;
+pub(crate) mod user;
+
+#[cfg(target_os = "macos")]
+pub use macos::launcher;
+
+use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::method::Examined;
@@ -19,7 +35,9 @@ use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
 use weir_protocol::{AbsPath, ByteString, Policy};
 
+#[cfg(target_os = "linux")]
 use crate::audit::Audit;
+#[cfg(target_os = "linux")]
 use crate::profile::standing::Standing;
 
 /// Where one of the command's standard descriptors comes from.
@@ -71,6 +89,7 @@ pub struct Launch {
 }
 
 /// What a launcher is held to that serves a part which may not be believed.
+#[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub struct Bound {
     /// The administrator's ceiling.
@@ -149,4 +168,10 @@ pub struct Ended {
     pub denials: Vec<Denial>,
     /// Repositories that were made.
     pub new_repositories: Vec<ByteString>,
+}
+
+/// Whether paths lead on from a descriptor.
+fn is_directory(descriptor: &OwnedFd) -> std::io::Result<bool> {
+    let found = rustix::fs::fstat(descriptor)?;
+    Ok(rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Directory)
 }

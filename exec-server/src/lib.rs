@@ -5,15 +5,16 @@ pub mod answer;
 pub mod audit;
 #[cfg(target_os = "linux")]
 pub mod daemon;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod embedded;
 #[cfg(target_os = "linux")]
 mod files;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod launch;
+pub mod peer;
 pub mod profile;
 #[cfg(target_os = "linux")]
 pub mod serve;
 pub mod stdio;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod wire;

@@ -49,11 +49,11 @@ fn main() -> ExitCode {
                 Err(error) => say(&format!("weir-exec-server: {error}")),
             }
         }
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
         ["--embedded"] => weir_exec_server::embedded::run()
             .unwrap_or_else(|error| say(&format!("weir-exec-server: {error}"))),
-        #[cfg(not(target_os = "linux"))]
-        ["--embedded"] => say("weir-exec-server: commands are run on Linux only, so far"),
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+        ["--embedded"] => say("weir-exec-server: commands are run on Linux and macOS only"),
         ["--version"] => print(concat!("weir-exec-server ", env!("CARGO_PKG_VERSION"))),
         ["--help" | "-h"] => print(USAGE),
         _ => say(USAGE),

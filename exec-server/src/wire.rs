@@ -25,6 +25,19 @@ const MAX_WAITING: usize = 16;
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
 
+/// A peer that has gone is an error, not a signal. macOS does not know the flag; Rust's runtime ignores `SIGPIPE`.
+#[cfg(target_os = "linux")]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// Descriptors that arrive pass to no program. macOS does not know the flag: they are marked once they are here, before this
+/// one thread goes on.
+#[cfg(target_os = "linux")]
+const CLOSE_ON_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const CLOSE_ON_EXEC: RecvFlags = RecvFlags::empty();
+
 /// Why a wire is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
@@ -89,7 +102,7 @@ impl Wire {
                 ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
             }
             let part = [IoSlice::new(&bytes[sent..])];
-            match sendmsg(&self.stream, &part, &mut ancillary, SendFlags::NOSIGNAL) {
+            match sendmsg(&self.stream, &part, &mut ancillary, NO_SIGNAL) {
                 Ok(count) => sent += count,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(io::Error::from(errno).into()),
@@ -135,7 +148,7 @@ impl Wire {
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             let mut part = [IoSliceMut::new(&mut self.buffer[at..])];
-            match recvmsg(&self.stream, &mut part, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(&self.stream, &mut part, &mut ancillary, CLOSE_ON_EXEC) {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::CONNRESET) => return Ok(0),
                 received => break received.map_err(io::Error::from)?.bytes,
@@ -143,7 +156,12 @@ impl Wire {
         };
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.descriptors.extend(descriptors);
+                for descriptor in descriptors {
+                    if CLOSE_ON_EXEC.is_empty() {
+                        rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
+                    }
+                    self.descriptors.push_back(descriptor);
+                }
             }
         }
         Ok(received)

@@ -14,7 +14,7 @@ mod place;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Degradation, Policy};
 
-pub use place::canonical;
+pub use place::{canonical, linked};
 
 use crate::base::{self, Reach};
 use crate::exception::Exception;

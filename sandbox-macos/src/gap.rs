@@ -88,7 +88,7 @@ const fn gap(
 }
 
 /// Every gap.
-pub static GAPS: [Gap; 17] = [
+pub static GAPS: [Gap; 21] = [
     gap(
         "hard-links",
         Effect::Weaker,
@@ -134,7 +134,7 @@ pub static GAPS: [Gap; 17] = [
     gap(
         "tree-by-reaper",
         Effect::Weaker,
-        "there is no PID namespace: the tree is ended by process group, session and descent, and a process that leaves all three in the moment between two looks is found only at the next",
+        "there is no PID namespace: the tree is ended by process group, session and descent, and one that leaves all three between two looks is missed; where both of Weir's processes are killed at once, the tree stays",
         "none",
         always,
     ),
@@ -203,10 +203,38 @@ pub static GAPS: [Gap; 17] = [
         always,
     ),
     gap(
+        "no-other-user",
+        Effect::Stricter,
+        "a command runs as nobody but its caller, and there is no server that several users share",
+        "none",
+        always,
+    ),
+    gap(
         "denials-from-the-log",
         Effect::LessTold,
-        "denials are read from the system's log, which may drop some and which only administrators can read",
+        "denials are read from the system's log, which tells late, may drop some, and is readable by administrators only; a short command ends before it has told",
+        "`weir policy explain` says what a profile lets through",
+        always,
+    ),
+    gap(
+        "refused-programs",
+        Effect::LessTold,
+        "a program that the profile does not let execute ends with sandbox-exec's own code 71 and message, for the sandbox is there first",
         "none",
+        always,
+    ),
+    gap(
+        "usage-of-what-was-waited-for",
+        Effect::LessTold,
+        "processor time and memory are those of the command and of what it has waited for",
+        "none",
+        always,
+    ),
+    gap(
+        "new-repositories",
+        Effect::LessTold,
+        "repositories that a command makes are not named in the report",
+        "look for new `.git` directories before a tool of the host runs there",
         always,
     ),
 ];

@@ -31,7 +31,7 @@ pub struct Command {
     pub arguments: Vec<Vec<u8>>,
     /// Where it starts.
     pub working_directory: AbsPath,
-    /// The caller's variables.
+    /// Its variables, after the policy's rules about the caller's.
     pub environment: BTreeMap<String, Vec<u8>>,
 }
 
@@ -40,12 +40,16 @@ pub struct Command {
 pub enum SpawnFlag {
     /// `POSIX_SPAWN_CLOEXEC_DEFAULT`: no descriptor passes but those named.
     CloseAll,
-    /// `POSIX_SPAWN_SETSID`: a session, and with it a process group, of its own, without the caller's terminal.
-    OwnSession,
+    /// `POSIX_SPAWN_SETPGROUP`: a process group of its own in the launcher's session. Its parent is in another group of that
+    /// session, so that the kernel lets a terminal stop it.
+    OwnGroup,
     /// `POSIX_SPAWN_SETSIGDEF`: every signal as it is at the start of a program.
     DefaultSignals,
     /// `POSIX_SPAWN_SETSIGMASK`: no signal held back.
     NoSignalMask,
+    /// `POSIX_SPAWN_SETEXEC`: the process that asks becomes the program. It is a child of the launcher that has waited until the
+    /// launcher watches it, and has taken on the limits, which no attribute can give.
+    Replace,
 }
 
 /// A limit for `setrlimit`, soft and hard alike.
@@ -80,7 +84,7 @@ pub struct EndingStep {
 /// What is done to end a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ending {
-    /// `kqueue` with `EVFILT_PROC`, `NOTE_EXIT` on the command, the client's server and the launcher.
+    /// `kqueue` with `EVFILT_PROC`: `NOTE_EXIT` and `NOTE_FORK` on the command and on each process that is found.
     Watch,
     /// `SIGSTOP` to every process that is known to belong to the tree.
     Freeze,
@@ -88,7 +92,7 @@ pub enum Ending {
     Kill,
     /// `proc_listpids` over everything, following parents, sessions and groups; back to `Freeze` while anything new is found.
     LookAgain,
-    /// `waitid` until no child is left.
+    /// `wait4` for the command, once every other has been seen to end.
     Reap,
     /// The scratch directory is removed.
     Sweep,
@@ -128,7 +132,7 @@ pub struct LaunchPlan {
     /// Where it starts.
     pub working_directory: AbsPath,
     /// Properties of the process.
-    pub flags: [SpawnFlag; 4],
+    pub flags: [SpawnFlag; 5],
     /// Limits of each process.
     pub limits: Vec<ProcessLimit>,
     /// Limits of the tree.
@@ -178,19 +182,45 @@ pub fn plan(policy: &Policy, host: Host, run: &Run, command: &Command) -> Result
     Ok(LaunchPlan {
         program,
         arguments,
-        environment: environment::filtered(policy, run, &command.environment),
+        environment: environment::adapted(policy, run, &command.environment),
         working_directory: command.working_directory.clone(),
         flags: [
             SpawnFlag::CloseAll,
-            SpawnFlag::OwnSession,
+            SpawnFlag::OwnGroup,
             SpawnFlag::DefaultSignals,
             SpawnFlag::NoSignalMask,
+            SpawnFlag::Replace,
         ],
         limits: limits(policy),
         measured: measured(policy),
         ending: &ENDING,
         compiled: confined.then_some(compiled),
     })
+}
+
+impl LaunchPlan {
+    /// Every step, for people: what `--dry-run` prints.
+    #[must_use]
+    pub fn listing(&self) -> String {
+        let mut out = format!("start {}\n", self.program);
+        for argument in self.arguments.iter().skip(1).filter(|argument| !argument.starts_with(b"(version")) {
+            out.push_str(&format!("  {}\n", argument.escape_ascii()));
+        }
+        out.push_str(&format!(
+            "in {}\nwith {:?}\nlimits {:?}\n",
+            self.working_directory, self.flags, self.limits
+        ));
+        if !self.measured.is_empty() {
+            out.push_str(&format!("measured {:?}\n", self.measured));
+        }
+        for EndingStep { act, reason } in self.ending {
+            out.push_str(&format!("at the end {act:?}: {reason}\n"));
+        }
+        if let Some(compiled) = &self.compiled {
+            out.push_str(&format!("under the profile\n{}", compiled.profile));
+        }
+        out
+    }
 }
 
 /// `sandbox-exec -p PROFILE -D NAME=VALUE … --`.

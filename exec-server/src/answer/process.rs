@@ -7,7 +7,7 @@ use weir_protocol::policy::{Request, Resource};
 use weir_protocol::{AbsPath, ByteString, Policy};
 
 use super::policy::policy_of;
-use crate::launch::begin::user;
+use crate::launch::user::user;
 use crate::launch::{Image, Launch, Source};
 
 /// A command that may be started.

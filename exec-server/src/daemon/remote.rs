@@ -13,10 +13,10 @@ use std::process::ExitCode;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::listen;
-use super::peer::Peer;
 use super::supervisor::Supervisor;
 use super::{DaemonError, Words, hide, options};
 use crate::launch::sys::{Half, divide};
+use crate::peer::Peer;
 
 /// Serves whoever is at the other end of standard input and output until they go. `arguments` are those behind `--stdio`, for a server
 /// that is made here.

@@ -22,11 +22,12 @@ use weir_protocol::audit::{Action, By, Record};
 use super::Options;
 use super::listen::Listening;
 use super::notify::{Manager, State};
-use super::peer::{self, Peer};
+use super::peer;
 use super::post::{self, Word};
 use crate::audit::{Audit, now};
 use crate::launch::sys::{Half, divide};
 use crate::launch::{Bound, launcher};
+use crate::peer::{Peer, process_of};
 use crate::profile::standing::Standing;
 use crate::serve;
 use crate::wire::{self, Wire};
@@ -203,7 +204,7 @@ impl Supervisor {
     fn admit(&mut self, mut connection: UnixStream) -> io::Result<()> {
         let peer = Peer::of(connection.as_fd()).map_err(io::Error::other)?;
         let mut record = now((peer.uid, peer.gid), Action::Admit, By::Supervisor);
-        record.pid = peer::process_of(connection.as_fd());
+        record.pid = process_of(connection.as_fd());
         self.audit.write(&record)?;
         self.turn();
         if !self.parts.contains_key(&peer) {

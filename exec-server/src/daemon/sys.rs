@@ -1,43 +1,8 @@
-//! System calls of the supervisor that have no safe form: who is on the other side of a socket, and becoming that user.
+//! System calls of the supervisor that have no safe form: becoming a user, and what others have handed over.
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-
-/// Most groups of one process (`NGROUPS_MAX`, limits.h).
-const MAX_GROUPS: usize = 65_536;
-
-/// The supplementary groups of the process that connected, at that time (`SO_PEERGROUPS`, unix(7); Linux 4.13).
-///
-/// # Errors
-/// getsockopt(2)'s.
-pub(super) fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
-    let mut groups: Vec<libc::gid_t> = vec![0; 64];
-    loop {
-        let bytes = groups.len() * size_of::<libc::gid_t>();
-        let mut length = libc::socklen_t::try_from(bytes).map_err(io::Error::other)?;
-        // SAFETY: the buffer has `length` bytes, and the kernel writes no more.
-        let got = unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_PEERGROUPS,
-                groups.as_mut_ptr().cast(),
-                &raw mut length,
-            )
-        };
-        let count = length as usize / size_of::<libc::gid_t>();
-        let error = io::Error::last_os_error();
-        if got == 0 {
-            groups.truncate(count);
-            return Ok(groups);
-        }
-        if error.raw_os_error() != Some(libc::ERANGE) || count <= groups.len() || count > MAX_GROUPS {
-            return Err(error);
-        }
-        groups.resize(count, 0);
-    }
-}
+use std::os::fd::{FromRawFd as _, OwnedFd};
 
 /// Keeps permitted capabilities through the next change of user (`PR_SET_KEEPCAPS`, capabilities(7)).
 ///

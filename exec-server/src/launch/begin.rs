@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use nix::unistd::{Group, User, getgrouplist};
+use nix::unistd::getgrouplist;
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
 use weir_sandbox_linux::compile::{Facts, compile};
@@ -18,7 +18,8 @@ use weir_sandbox_linux::survey::Survey;
 use super::attempt::attempt;
 use super::machine::{Basis, Machine};
 use super::running::Running;
-use super::{Launch, Source, Told};
+use super::user::user;
+use super::{Launch, Source, Told, is_directory};
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -164,27 +165,6 @@ fn other(name: &str, maker: &Credentials) -> Result<Credentials, BeginError> {
     })
 }
 
-/// The user of this name or number; a number without an entry stands for itself, in the group of that number.
-pub(crate) fn user(name: &str) -> Option<User> {
-    if let Some(user) = User::from_name(name).ok().flatten() {
-        return Some(user);
-    }
-    let uid: u32 = name.parse().ok()?;
-    let known = User::from_uid(uid.into()).ok().flatten();
-    Some(known.unwrap_or_else(|| {
-        let gid = Group::from_gid(uid.into()).ok().flatten().map_or(uid.into(), |group| group.gid);
-        User {
-            name: uid.to_string(),
-            passwd: std::ffi::CString::default(),
-            uid: uid.into(),
-            gid,
-            gecos: std::ffi::CString::default(),
-            dir: "/".into(),
-            shell: "/bin/sh".into(),
-        }
-    }))
-}
-
 pub(super) fn enforcement(launch: &Launch, plan: &Plan) -> Enforcement {
     let way = match (&plan.confinement, plan.way) {
         (None, _) => "unrestricted",
@@ -202,11 +182,7 @@ pub(super) fn enforcement(launch: &Launch, plan: &Plan) -> Enforcement {
 
 /// A descriptor from which no path leads anywhere.
 fn harmless(descriptor: OwnedFd) -> Result<OwnedFd, BeginError> {
-    let found = rustix::fs::fstat(&descriptor).map_err(io::Error::from)?;
-    match rustix::fs::FileType::from_raw_mode(found.st_mode) {
-        rustix::fs::FileType::Directory => Err(BeginError::Directory),
-        _ => Ok(descriptor),
-    }
+    if is_directory(&descriptor)? { Err(BeginError::Directory) } else { Ok(descriptor) }
 }
 
 /// Makes the sandbox and answers when the command has been executed. `server` is no part of it, whatever it descends from. Where

@@ -51,11 +51,18 @@ pub fn reap(child: i32) -> Option<Account> {
             return None;
         }
     }
-    Some(Account {
+    Some(account(&usage))
+}
+
+/// The unit of `ru_maxrss`, in bytes (getrusage(2)).
+const RSS_UNIT_BYTES: u64 = if cfg!(target_os = "macos") { 1 } else { 1024 };
+
+pub(super) fn account(usage: &libc::rusage) -> Account {
+    Account {
         user: duration(usage.ru_utime),
         system: duration(usage.ru_stime),
-        max_rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
-    })
+        max_rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(RSS_UNIT_BYTES) / 1024,
+    }
 }
 
 fn duration(time: libc::timeval) -> Duration {
@@ -68,6 +75,7 @@ fn duration(time: libc::timeval) -> Duration {
 ///
 /// # Errors
 /// As close_range(2).
+#[cfg(target_os = "linux")]
 pub fn close_inherited() -> io::Result<()> {
     let (first, last): (libc::c_long, libc::c_long) = (3, u32::MAX.into());
     // SAFETY: called before this process has opened anything of its own, so nobody owns one of these descriptors.
@@ -77,7 +85,38 @@ pub fn close_inherited() -> io::Result<()> {
     }
 }
 
+/// Closes every descriptor from 3 on: nothing that the caller left open by mistake keeps somebody else's pipe open.
+///
+/// # Errors
+/// As proc_pidinfo(3).
+#[cfg(target_os = "macos")]
+pub fn close_inherited() -> io::Result<()> {
+    let own = libc::pid_t::try_from(std::process::id()).map_err(io::Error::other)?;
+    let mut open: Vec<libc::proc_fdinfo> = Vec::new();
+    loop {
+        let bytes = size_of::<libc::proc_fdinfo>() * open.len();
+        let room = if open.is_empty() { std::ptr::null_mut() } else { open.as_mut_ptr().cast() };
+        let size = libc::c_int::try_from(bytes).map_err(io::Error::other)?;
+        // SAFETY: the kernel fills at most so many bytes; without room it says how many it would take.
+        let filled = unsafe { libc::proc_pidinfo(own, libc::PROC_PIDLISTFDS, 0, room, size) };
+        let filled = usize::try_from(filled).ok().filter(|filled| *filled > 0);
+        let count = filled.ok_or_else(io::Error::last_os_error)? / size_of::<libc::proc_fdinfo>();
+        if count < open.len() {
+            open.truncate(count);
+            break;
+        }
+        // SAFETY: all-zero is a valid entry, to be filled.
+        open.resize(count + 1, unsafe { std::mem::zeroed() });
+    }
+    for descriptor in open.iter().map(|entry| entry.proc_fd).filter(|descriptor| *descriptor > 2) {
+        // SAFETY: called before this process has opened anything of its own, so nobody owns one of these descriptors.
+        unsafe { libc::close(descriptor) };
+    }
+    Ok(())
+}
+
 /// Bytes of memory that a start takes, on either side: a policy with some hundred rules, as text and as a value.
+#[cfg(target_env = "gnu")]
 const WORKING_BYTES: usize = 320 << 10;
 
 /// Takes the memory of a start from the kernel at once instead of page by page, which costs it several hundred faults. A kernel or C library

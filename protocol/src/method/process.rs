@@ -122,7 +122,7 @@ pub struct Enforcement {
     pub profile: String,
     /// The digest of the policy that is enforced.
     pub digest: Digest,
-    /// `direct`, `user-namespace` or `bare`.
+    /// `direct`, `user-namespace` or `bare` on Linux, `seatbelt` on macOS; `unrestricted` where no rule holds.
     pub way: String,
     /// What holds the rules.
     pub mechanisms: Vec<Mechanism>,

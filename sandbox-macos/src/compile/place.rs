@@ -49,7 +49,8 @@ pub fn canonical(path: &AbsPath) -> AbsPath {
 }
 
 /// The other name of a canonical path, where it has one.
-pub(super) fn linked(path: &AbsPath) -> Option<AbsPath> {
+#[must_use]
+pub fn linked(path: &AbsPath) -> Option<AbsPath> {
     let rest = path.as_bytes().strip_prefix(b"/private")?;
     let linked = AbsPath::parse(rest).ok()?;
     (canonical(&linked) == *path).then_some(linked)

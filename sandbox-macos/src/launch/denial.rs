@@ -1,15 +1,28 @@
-//! Denials of one run in the system's log: how they are asked for, and how a message is read.
+//! Denials of one run in the system's log: how they are asked for, how a line is read, and which rule stands behind it.
 //!
 //! The kernel writes each denial of Seatbelt to the log together with the message of the rule, which is the run's tag. What
-//! is read here is told to people and never decides anything. Caller: the exec-server's launcher on macOS.
+//! is read here is told to people and never decides anything. Pure. Caller: the exec-server's launcher on macOS.
 
-use crate::compile::RunTag;
+use weir_protocol::method::process;
+use weir_protocol::policy::{Host, Operation, Origin, Policy, Request};
+use weir_protocol::{AbsPath, ByteString};
+
+use crate::compile::{RunTag, linked};
 
 /// The program that reads the log.
 pub const LOG: &str = "/usr/bin/log";
 
 /// Longest message that is looked at, in bytes: a path and some words.
 pub const MAX_MESSAGE_BYTES: usize = 8 << 10;
+
+/// Longest line of the log that is looked at, in bytes: a message, escaped, and what the log says about it.
+pub const MAX_LINE_BYTES: usize = 64 << 10;
+
+/// Most distinct denials kept for the report.
+pub const MAX_DENIALS: usize = 1000;
+
+/// The mechanism's name in a report.
+pub const MECHANISM: &str = "seatbelt";
 
 /// One denial as the kernel told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,24 +35,30 @@ pub struct Denial {
     pub operation: String,
     /// The path, service or address; empty where there is none.
     pub subject: String,
+    /// How often: the kernel sums up what it has told already.
+    pub count: u64,
 }
 
-/// The arguments of [`LOG`] that follow the denials of one run, its own name first.
+/// The arguments of [`LOG`] that follow the denials of one run, its own name first. Process 0 is the kernel: no program can
+/// write a denial that it was not given.
 #[must_use]
 pub fn stream_arguments(tag: &RunTag) -> Vec<String> {
-    let predicate = format!("sender == \"Sandbox\" AND eventMessage ENDSWITH \"{}\"", tag.as_str());
+    let predicate =
+        format!("processID == 0 AND sender == \"Sandbox\" AND eventMessage ENDSWITH \"{}\"", tag.as_str());
     [LOG, "stream", "--style", "ndjson", "--level", "default", "--predicate", &predicate]
         .map(str::to_owned)
         .to_vec()
 }
 
-/// Reads `Sandbox: NAME(PID) deny(N) OPERATION SUBJECT`, with the run's tag behind it. Anything else is `None`.
+/// Reads `Sandbox: NAME(PID) deny(N) OPERATION SUBJECT`, with the run's tag behind it; before it may stand `N duplicate reports for`.
+/// Anything else is `None`.
 #[must_use]
 pub fn read(message: &str, tag: &RunTag) -> Option<Denial> {
     if message.len() > MAX_MESSAGE_BYTES {
         return None;
     }
     let body = message.trim_end().strip_suffix(tag.as_str())?.trim_end();
+    let (count, body) = repeated(body).unwrap_or((1, body));
     let body = body.strip_prefix("Sandbox: ").unwrap_or(body);
     // A path may hold anything, `) deny(` included: the first one is the kernel's.
     let (process, rest) = body.split_once(") deny(")?;
@@ -55,16 +74,148 @@ pub fn read(message: &str, tag: &RunTag) -> Option<Denial> {
         pid: pid.parse().ok()?,
         operation: operation.to_owned(),
         subject: subject.to_owned(),
+        count,
     })
+}
+
+fn repeated(body: &str) -> Option<(u64, &str)> {
+    let (count, rest) = body.split_once(" duplicate report")?;
+    Some((count.parse().ok()?, rest.strip_prefix('s').unwrap_or(rest).strip_prefix(" for ")?))
+}
+
+/// Reads one line of `log stream --style ndjson`: an object with the message and the process that wrote it, which is the kernel. The
+/// heading that the program prints first, and lines about anything else, are `None`.
+#[must_use]
+pub fn read_line(line: &[u8], tag: &RunTag) -> Option<Denial> {
+    let event: serde_json::Value = serde_json::from_slice(line).ok()?;
+    if event.get("processID")?.as_u64()? != 0 {
+        return None;
+    }
+    read(event.get("eventMessage")?.as_str()?, tag)
+}
+
+impl Denial {
+    /// The rule of the policy that refuses this; `None` where the policy names none, or where Seatbelt refuses more than it does.
+    #[must_use]
+    pub fn origin(&self, policy: &Policy) -> Option<Origin> {
+        let path = AbsPath::parse(&self.subject).ok();
+        match (self.operation.as_str(), path) {
+            ("network-outbound", Some(path)) => {
+                of_path(&path, |path| refusing(policy, &Request::UnixSocket { path }))
+            }
+            ("network-outbound", None) => {
+                let (host, port) = self.subject.rsplit_once(':')?;
+                let host = Host::parse(host.trim_matches(['[', ']'])).ok()?;
+                refusing(policy, &Request::Connect { host: &host, port: port.parse().ok()? })
+            }
+            (name, Some(path)) => {
+                let operation = operation(name)?;
+                of_path(&path, |path| refusing(policy, &Request::Path { path, operation }))
+            }
+            (_, None) => None,
+        }
+    }
+}
+
+fn operation(name: &str) -> Option<Operation> {
+    let kinds = [
+        ("file-read", Operation::Read),
+        ("file-write", Operation::Write),
+        ("process-exec", Operation::Execute),
+        ("file-map-executable", Operation::Read),
+    ];
+    kinds.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, operation)| *operation)
+}
+
+/// By the name that the kernel knows, and then by the one that a rule may have been written with.
+fn of_path(path: &AbsPath, origin: impl Fn(&AbsPath) -> Option<Origin>) -> Option<Origin> {
+    origin(path).or_else(|| origin(&linked(path)?))
+}
+
+fn refusing(policy: &Policy, request: &Request<'_>) -> Option<Origin> {
+    let verdict = policy.verdict(request);
+    if verdict.allowed { None } else { verdict.rule.origin().cloned() }
+}
+
+/// Reads the log as it comes in, and counts.
+#[derive(Debug)]
+pub struct Reader {
+    tag: RunTag,
+    /// The beginning of a line that is not whole yet.
+    begun: Vec<u8>,
+    /// The rest of a line that is too long is still to come.
+    skips: bool,
+    found: Vec<process::Denial>,
+}
+
+impl Reader {
+    /// Reads for one run.
+    #[must_use]
+    pub fn new(tag: RunTag) -> Self {
+        Self { tag, begun: Vec::new(), skips: false, found: Vec::new() }
+    }
+
+    /// Takes what was read, in pieces of any size.
+    pub fn take_in(&mut self, bytes: &[u8], policy: &Policy) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.begun.extend_from_slice(piece);
+            if self.begun.len() > MAX_LINE_BYTES {
+                self.skips = true;
+                self.begun.clear();
+            }
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.begun);
+                if !std::mem::take(&mut self.skips) {
+                    read_line(&line, &self.tag).iter().for_each(|denial| self.count(denial, policy));
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, denial: &Denial, policy: &Policy) {
+        let target = ByteString(denial.subject.clone().into_bytes());
+        let same =
+            |known: &&mut process::Denial| known.operation == denial.operation && known.target == target;
+        if let Some(known) = self.found.iter_mut().find(same) {
+            known.count = known.count.saturating_add(denial.count);
+        } else if self.found.len() < MAX_DENIALS {
+            self.found.push(process::Denial {
+                operation: denial.operation.clone(),
+                target,
+                mechanism: MECHANISM.to_owned(),
+                origin: denial.origin(policy),
+                count: denial.count,
+            });
+        }
+    }
+
+    /// Everything that was found, in the order in which it came.
+    #[must_use]
+    pub fn into_found(self) -> Vec<process::Denial> {
+        self.found
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn tag() -> RunTag {
+        RunTag::parse("weir-7f").unwrap()
+    }
+
+    #[test]
+    fn what_is_summed_up_counts() {
+        let of =
+            |text: &str| read(&format!("{text}\nweir-7f"), &tag()).map(|found| (found.program, found.count));
+        let body = "Sandbox: zsh(95) deny(1) file-read-data /usr/x";
+        assert_eq!(of(body), Some(("zsh".to_owned(), 1)));
+        assert_eq!(of(&format!("1 duplicate report for {body}")), Some(("zsh".to_owned(), 1)));
+        assert_eq!(of(&format!("5 duplicate reports for {body}")), Some(("zsh".to_owned(), 5)));
+    }
+
     fn check(message: &str, expect: Option<(&str, u32, &str, &str)>) {
-        let tag = RunTag::parse("weir-7f").unwrap();
-        let found = read(message, &tag);
+        let found = read(message, &tag());
         let found = found.as_ref().map(|denial| {
             (denial.program.as_str(), denial.pid, denial.operation.as_str(), denial.subject.as_str())
         });
@@ -89,5 +240,42 @@ mod tests {
             &format!("Sandbox: cat(1) deny(1) file-read-data /{}\nweir-7f", "a".repeat(MAX_MESSAGE_BYTES)),
             None,
         );
+    }
+
+    /// A line as `log stream --style ndjson` writes it: JSON of one line, slashes escaped, the sender's image and the process.
+    fn line(process: u32, message: &str) -> String {
+        let message = serde_json::to_string(message).unwrap().replace('/', "\\/");
+        format!(
+            "{{\"traceID\":27914534293508,\"eventMessage\":{message},\"eventType\":\"logEvent\",\"source\":null,\
+             \"formatString\":\"%{{public}}s\",\"activityIdentifier\":0,\"subsystem\":\"\",\"category\":\"\",\
+             \"threadID\":6431,\"senderImagePath\":\"\\/System\\/Library\\/Extensions\\/Sandbox.kext\\/Contents\\/MacOS\\/Sandbox\",\
+             \"backtrace\":{{\"frames\":[{{\"imageOffset\":81240}}]}},\"bootUUID\":\"\",\
+             \"processImagePath\":\"\\/kernel\",\"timestamp\":\"2026-01-05 10:20:30.123456+0100\",\
+             \"senderProgramCounter\":81240,\"machTimestamp\":1,\"messageType\":\"Error\",\"processID\":{process}}}\n"
+        )
+    }
+
+    #[test]
+    fn lines_of_the_kernel_are_read_and_no_others() {
+        let message = "Sandbox: cat(311) deny(1) file-read-data /p/\"x\"\nweir-7f";
+        let found = read_line(line(0, message).as_bytes(), &tag()).unwrap();
+        assert_eq!((found.pid, found.subject.as_str()), (311, "/p/\"x\""));
+        assert_eq!(read_line(line(311, message).as_bytes(), &tag()), None);
+        for other in [
+            "Filtering the log data using \"sender == \\\"Sandbox\\\"\"\n",
+            "{\"count\":1,\"finished\":1}\n",
+            "\n",
+            "[]",
+        ] {
+            assert_eq!(read_line(other.as_bytes(), &tag()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_log_is_asked_for_this_run_and_the_kernel_alone() {
+        let arguments = stream_arguments(&tag());
+        assert_eq!(arguments[..2], ["/usr/bin/log", "stream"]);
+        let expect = "processID == 0 AND sender == \"Sandbox\" AND eventMessage ENDSWITH \"weir-7f\"";
+        assert_eq!(arguments.last().map(String::as_str), Some(expect));
     }
 }

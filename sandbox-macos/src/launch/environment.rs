@@ -1,6 +1,7 @@
-//! The variables that a command on macOS sees: what the policy passes and sets, then what the run itself needs.
+//! The variables that a command on macOS sees: those that were decided, without what the system would take for orders to
+//! sandbox-exec, and what the run itself needs.
 //!
-//! Pure. Caller: [`super::plan`].
+//! Which of the caller's variables pass is [`Policy::verdict`]'s to say, before. Pure. Caller: [`super::plan`].
 
 use std::collections::BTreeMap;
 
@@ -27,17 +28,10 @@ const HOME_VARIABLES: [&str; 2] = ["HOME", "CFFIXED_USER_HOME"];
 /// The temporary directory.
 const TEMPORARY_VARIABLES: [&str; 3] = ["TMPDIR", "TEMP", "TMP"];
 
-/// Every variable of the command.
+/// Every variable of the command, from those that were decided.
 #[must_use]
-pub fn filtered(policy: &Policy, run: &Run, caller: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
-    let mut out: BTreeMap<String, Vec<u8>> = caller
-        .iter()
-        .filter(|(name, _)| policy.is_unrestricted() || policy.environment().verdict(name).passes())
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    for (name, set) in &policy.environment().set {
-        out.insert(name.clone(), set.value.clone().into_bytes());
-    }
+pub fn adapted(policy: &Policy, run: &Run, decided: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    let mut out = decided.clone();
     if policy.is_unrestricted() {
         return out;
     }

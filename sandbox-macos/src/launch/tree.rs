@@ -25,6 +25,10 @@ pub struct Process {
 /// The processes of one run, as far as they have been seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
+    /// The session in which the run began. Its leader outlives the run, so its number is never another's.
+    session: i32,
+    /// Processes of that session that are Weir's own. They outlive the run as well.
+    beside: BTreeSet<i32>,
     /// Each member that was ever seen, by id, with its start.
     members: BTreeMap<i32, u64>,
     /// Process groups and sessions of members that live.
@@ -32,12 +36,23 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// A tree of one process: the one that the launcher started, in a session of its own.
+    /// A tree of one process, in a session in which there is nobody else but `beside`: Weir's own processes.
     #[must_use]
-    pub fn of(first: Process) -> Self {
-        let mut tree = Self { members: BTreeMap::new(), groups: BTreeSet::new() };
+    pub fn of(first: Process, beside: impl IntoIterator<Item = i32>) -> Self {
+        let beside = beside.into_iter().collect();
+        let mut tree =
+            Self { session: first.session, beside, members: BTreeMap::new(), groups: BTreeSet::new() };
         tree.add(&first);
         tree
+    }
+
+    /// The tree of a run whose launcher is gone: whoever is left in `session`. `None` where nobody is.
+    #[must_use]
+    pub fn left_in(session: i32, beside: impl IntoIterator<Item = i32>, table: &[Process]) -> Option<Self> {
+        let beside: BTreeSet<i32> = beside.into_iter().collect();
+        let one =
+            table.iter().find(|process| process.session == session && !beside.contains(&process.pid))?;
+        Some(Self::of(*one, beside))
     }
 
     /// Takes in a table and gives the members that it shows for the first time.
@@ -79,9 +94,15 @@ impl Tree {
         self.groups = self.living(table).flat_map(|process| [process.group, process.session]).collect();
     }
 
-    /// Whether a process that is not known belongs to the run: a member started it, or it is in a group or session that a
-    /// member made. It cannot be older than the parent that is said to have started it.
+    /// Whether a process that is not known belongs to the run: a member started it, or it is in the run's session, or in a
+    /// group or session that a member made. It cannot be older than the parent that is said to have started it.
     fn claims(&self, process: &Process) -> bool {
+        if self.beside.contains(&process.pid) {
+            return false;
+        }
+        if process.session == self.session {
+            return true;
+        }
         let descends =
             self.members.get(&process.parent).is_some_and(|started| *started <= process.started_us);
         descends || self.groups.contains(&process.group) || self.groups.contains(&process.session)
@@ -89,7 +110,7 @@ impl Tree {
 
     fn add(&mut self, process: &Process) {
         self.members.insert(process.pid, process.started_us);
-        // The first has a session of its own, and groups never reach across sessions: every number here is the run's.
+        // In the session there are but the run and Weir's own, and groups never reach across sessions: every number is the run's.
         self.groups.extend([process.group, process.session]);
     }
 }
@@ -110,7 +131,7 @@ mod tests {
     #[test]
     fn descent_groups_and_sessions_are_followed() {
         let first = process(10, 2, 10, 10, 5);
-        let mut tree = Tree::of(first);
+        let mut tree = Tree::of(first, []);
         let table = [
             process(1, 0, 1, 1, 0),
             process(2, 1, 2, 2, 1),
@@ -134,12 +155,31 @@ mod tests {
     #[test]
     fn an_id_that_was_given_out_again_is_foreign() {
         let first = process(10, 2, 10, 10, 5);
-        let mut tree = Tree::of(first);
+        let mut tree = Tree::of(first, []);
         assert_eq!(pids(&tree.look(&[first, process(11, 10, 11, 11, 6)])), [11]);
         // 11 ended, and another user's shell got its id, its group and its session.
         let table = [first, process(11, 1, 11, 11, 50), process(12, 11, 11, 11, 51)];
         assert!(tree.look(&table).is_empty());
         assert_eq!(pids(&tree.living(&table).copied().collect::<Vec<_>>()), [10]);
+    }
+
+    #[test]
+    fn what_weir_has_in_the_session_is_not_the_runs_and_orphans_are() {
+        // The launcher leads the session; the server part and the reader of the log are in it.
+        let own = [process(2, 1, 2, 2, 1), process(3, 2, 2, 2, 2), process(4, 2, 4, 2, 3)];
+        let first = process(10, 2, 10, 2, 5);
+        let mut tree = Tree::of(first, [2, 3, 4]);
+        // The first has ended before anybody looked; what it started has gone to process 1.
+        let orphans = [process(11, 1, 10, 2, 6), process(12, 1, 12, 2, 7), process(13, 12, 13, 13, 8)];
+        let table = [&own[..], &orphans, &[process(14, 1, 14, 14, 9)]].concat();
+        assert_eq!(pids(&tree.look(&table)), [11, 12, 13]);
+
+        // The launcher is gone, and the server part is what is left of Weir's own.
+        let left = [&own[1..2], &orphans].concat();
+        let mut tree = Tree::left_in(2, [3], &left).unwrap();
+        tree.look(&left);
+        assert_eq!(pids(&tree.living(&left).copied().collect::<Vec<_>>()), [11, 12, 13]);
+        assert_eq!(Tree::left_in(2, [3], &own[1..2]), None);
     }
 
     /// What a process does between two looks.
@@ -165,7 +205,7 @@ mod tests {
             let ours = process(10, 2, 10, 10, 1);
             let theirs = process(11, 2, 11, 11, 1);
             let mut table = vec![(ours, true), (theirs, false)];
-            let mut tree = Tree::of(ours);
+            let mut tree = Tree::of(ours, []);
             for (next, (which, act, look)) in (12_i32..).zip(acts) {
                 let at = which % table.len();
                 let (actor, own) = table[at];

@@ -32,7 +32,7 @@ pub(crate) fn run() -> Run {
     Run { tag: RunTag::parse("weir-test").unwrap(), gate: Some(GATE), scratch: None, terminal: None }
 }
 
-fn origin() -> Origin {
+pub(crate) fn origin() -> Origin {
     Origin::implied("written in a test")
 }
 

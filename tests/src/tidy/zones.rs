@@ -1,12 +1,14 @@
-//! Where `unsafe` may stand: in the `sys` modules of the Linux sandbox and of the launcher, and in tests. Callers: [`super::RULES`].
+//! Where `unsafe` may stand: in the `sys` modules of the Linux sandbox and of the exec-server, and in tests. Callers: [`super::RULES`].
 
 use super::tokens::{self, Scope, Token};
 use super::{Finding, Source};
 
 /// The `sys` modules: each stands for the file `….rs` and all below the directory of the same name.
-pub const UNSAFE_MODULES: [&str; 4] = [
+pub const UNSAFE_MODULES: [&str; 6] = [
     "sandbox-linux/src/sys",
     "exec-server/src/launch/sys",
+    "exec-server/src/launch/macos/sys",
+    "exec-server/src/peer/sys",
     "exec-server/src/daemon/sys",
     "exec-server/src/serve/sys",
 ];

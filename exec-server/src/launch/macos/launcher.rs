@@ -1,0 +1,136 @@
+//! The launcher's life on macOS: waits for orders, starts one command, watches its tree to the end. One thread.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use weir_protocol::method::code;
+
+use super::begin::{begin, planned};
+use super::running::{Course, Running};
+use super::sys::{self, Queue, Seen};
+use crate::answer::doctor;
+use crate::launch::{Launch, Order, Told};
+use crate::wire::{Read, Wire, WireError};
+
+/// Serves the server part until it is gone or its one command has ended; ends what runs then.
+#[must_use]
+pub fn run(channel: Wire, server: i32) -> ExitCode {
+    // The terminal of a command is this session's: it may go, and its foreground is another group's.
+    sys::ignore(&[libc::SIGHUP, libc::SIGTTOU, libc::SIGTTIN]);
+    let served = serve(channel, server);
+    // Its end of the channel is closed, and then the server part goes: nobody else might reap it.
+    let _ = crate::launch::sys::reap(server);
+    if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn serve(channel: Wire, server: i32) -> Result<(), WireError> {
+    let queue = Queue::new()?;
+    queue.watch_readable(channel.as_fd())?;
+    let mut launcher = Launcher { channel, queue, server, running: None };
+    let served = launcher.serve();
+    if let Some(running) = launcher.running.take() {
+        running.end(&launcher.queue);
+    }
+    served
+}
+
+struct Launcher {
+    channel: Wire,
+    queue: Queue,
+    server: i32,
+    running: Option<Running>,
+}
+
+impl Launcher {
+    fn serve(&mut self) -> Result<(), WireError> {
+        loop {
+            while let Some(order) = self.channel.take()? {
+                self.carry_out(serde_json::from_slice(&order)?)?;
+            }
+            if self.follow()? == Course::End {
+                return self.ended();
+            }
+            let seen = self.queue.wait(self.running.as_ref().and_then(Running::look_again))?;
+            let channel = self.channel.as_fd().as_raw_fd();
+            for seen in &seen {
+                match (seen, &mut self.running) {
+                    (Seen::Process, Some(running)) => running.note_change(),
+                    (Seen::Readable(descriptor), Some(running)) if *descriptor != channel => {
+                        running.read_log()
+                    }
+                    _ => {}
+                }
+            }
+            if seen.contains(&Seen::Readable(channel)) && self.channel.read()? == Read::End {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells of a stop, and says whether the command goes on.
+    fn follow(&mut self) -> Result<Course, WireError> {
+        let Some(running) = &mut self.running else { return Ok(Course::On) };
+        let course = running.follow(&self.queue)?;
+        for signal in running.take_stops() {
+            self.channel.say(&Told::Stopped { signal }, &[])?;
+        }
+        Ok(course)
+    }
+
+    fn carry_out(&mut self, order: Order) -> Result<(), WireError> {
+        match order {
+            Order::Plan(launch) => {
+                let told = match planned(&launch) {
+                    Ok((enforcement, listing)) => Told::Planned { enforcement, listing },
+                    Err(error) => error.told(),
+                };
+                self.channel.say(&told, &[])
+            }
+            Order::Examine => {
+                let told = match doctor() {
+                    Ok(examined) => Told::Examined(Box::new(examined)),
+                    Err(error) => Told::Refused { code: code::LAUNCH, message: error.to_string() },
+                };
+                self.channel.say(&told, &[])
+            }
+            Order::Launch(_) if self.running.is_some() => {
+                let message = "a command is running already".to_owned();
+                self.channel.say(&Told::Refused { code: code::STATE, message }, &[])
+            }
+            Order::Launch(launch) => self.launch(launch.into()),
+            Order::Signal { signal, to } => {
+                // What stopped the command before this signal is told before the answer to it.
+                self.follow()?;
+                if let Some(running) = &mut self.running {
+                    running.signal(signal, to);
+                }
+                self.channel.say(&Told::Signalled, &[])
+            }
+            Order::End => {
+                self.running.iter_mut().for_each(Running::end_soon);
+                Ok(())
+            }
+        }
+    }
+
+    fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
+        let Self { channel, queue, server, .. } = self;
+        match begin(&launch, queue, *server, || channel.take_descriptor()) {
+            Err(error) => channel.say(&error.told(), &[]),
+            Ok((mut running, enforcement)) => {
+                let terminal = running.take_terminal();
+                let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
+                let told = Told::Launched { pid: running.pid(), enforcement };
+                self.running = Some(running);
+                self.channel.say(&told, &passed)
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Result<(), WireError> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        let ended = running.end(&self.queue);
+        self.channel.say(&Told::Ended(Box::new(ended)), &[])
+    }
+}
