@@ -98,6 +98,12 @@ pub struct Host {
     last: RefCell<Option<Last>>,
 }
 
+/// A directory that names are looked up in need not be readable, where there is a word for that.
+#[cfg(target_os = "linux")]
+const LOOKED_UP: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const LOOKED_UP: OFlags = OFlags::RDONLY;
+
 /// The directory of the name that was looked at last.
 #[derive(Debug)]
 struct Last {
@@ -116,7 +122,7 @@ impl Host {
             return whole();
         };
         if last.open.is_none() {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let flags = LOOKED_UP | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             last.open = open(parent.as_path(), flags, Mode::empty()).ok();
         }
         last.open.as_ref().map_or_else(whole, |open| readlinkat(open, own, Vec::new()))
