@@ -1,6 +1,6 @@
 //! What the server says, put in order for the caller. Whatever cannot be is an error.
 
-use weir_protocol::frame::{Credit, Place, Stream};
+use weir_protocol::frame::{self, Credit, Place, Stream};
 use weir_protocol::method::Response;
 use weir_protocol::method::process::{Event, ProcessId};
 
@@ -93,8 +93,14 @@ impl Session {
             }
             Event::Gap(gap) => {
                 let id = gap.id;
-                let taken = self.of(id)?.stream(gap.stream).and_then(|received| received.gap(&gap));
-                taken.map_err(|source| SessionError::Stream { id, source })?;
+                let granted = self
+                    .of(id)?
+                    .stream(gap.stream)
+                    .and_then(|received| received.gap(&gap).map(|()| received.grant()));
+                let granted = granted.map_err(|source| SessionError::Stream { id, source })?;
+                // A limit is an offset: until the server hears of a new one it may not go on behind a long gap.
+                self.link.queue(&frame::credit(granted));
+                self.push();
                 self.add(Happened::Gap(gap))
             }
             Event::Exited(exited) => {
