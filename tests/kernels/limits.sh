@@ -81,7 +81,7 @@ inside() {
     say other-sandbox-lives $?
     holds memory.max 67108864 && holds memory.swap.max 0 && holds memory.oom.group 1
     say memory-max $?
-    holds cpu.max "50000 100000"
+    holds cpu.max "25000 100000"
     say cpu-max $?
     # Two of Weir's own where there is no PID namespace, otherwise one.
     holds pids.max 21 || holds pids.max 22
