@@ -61,7 +61,7 @@ outside() {
 inside() {
     limited 'dd if=/dev/zero of=/dev/null bs=8M count=1 2>/dev/null'
     say takes-8-MiB $?
-    grep -q '"detail": "memory 67108864 bytes, no swap, 2[12] processes with Weir.s own, 0.500 cores"' /tmp/report
+    grep -q '"detail": "memory 67108864 bytes, no swap, 2[12] processes with Weir.s own, 0.250 cores"' /tmp/report
     say is-told-in-the-report $?
     # Another sandbox of the same profile, which must not feel it.
     printf 'sleep 4321\n' >/srv/$user/other.sh
