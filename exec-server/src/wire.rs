@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -20,10 +21,10 @@ use weir_protocol::frame::{self, FrameError};
 pub const MAX_DESCRIPTORS: usize = 4;
 
 /// Most descriptors that wait to be taken; a peer that sends more is cut off.
-const MAX_WAITING: usize = 16;
+pub(crate) const MAX_WAITING: usize = 16;
 
 /// Bytes read at once.
-const READ_BYTES: usize = 64 << 10;
+pub(crate) const READ_BYTES: usize = 64 << 10;
 
 /// A peer that has gone is an error, not a signal. macOS does not know the flag; Rust's runtime ignores `SIGPIPE`.
 #[cfg(target_os = "linux")]
@@ -73,6 +74,42 @@ pub enum Read {
     End,
 }
 
+/// One sendmsg(2), descriptors with the first byte.
+pub(crate) fn send_part(
+    socket: impl AsFd,
+    parts: &[IoSlice<'_>],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<usize, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    sendmsg(socket, parts, &mut ancillary, NO_SIGNAL)
+}
+
+/// One recvmsg(2): how many bytes; descriptors that came along go behind those that wait.
+pub(crate) fn receive_part(
+    socket: impl AsFd,
+    chunk: &mut [u8],
+    waiting: &mut VecDeque<OwnedFd>,
+) -> Result<usize, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(socket, &mut [IoSliceMut::new(chunk)], &mut ancillary, CLOSE_ON_EXEC)?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            for descriptor in descriptors {
+                if CLOSE_ON_EXEC.is_empty() {
+                    rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
+                }
+                waiting.push_back(descriptor);
+            }
+        }
+    }
+    Ok(received.bytes)
+}
+
 /// One end of the socket.
 #[derive(Debug)]
 pub struct Wire {
@@ -96,15 +133,10 @@ impl Wire {
         let bytes = frame::control(payload)?;
         let mut sent = 0;
         while sent < bytes.len() {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            if sent == 0 && !descriptors.is_empty() {
-                ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-            }
-            let part = [IoSlice::new(&bytes[sent..])];
-            match sendmsg(&self.stream, &part, &mut ancillary, NO_SIGNAL) {
+            let with = if sent == 0 { descriptors } else { &[] };
+            match send_part(&self.stream, &[IoSlice::new(&bytes[sent..])], with) {
                 Ok(count) => sent += count,
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
         }
@@ -144,27 +176,13 @@ impl Wire {
 
     /// Reads once, to the buffer from `at` on; how many bytes.
     fn receive(&mut self, at: usize) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let received = loop {
-            let mut part = [IoSliceMut::new(&mut self.buffer[at..])];
-            match recvmsg(&self.stream, &mut part, &mut ancillary, CLOSE_ON_EXEC) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::CONNRESET) => return Ok(0),
-                received => break received.map_err(io::Error::from)?.bytes,
-            }
-        };
-        for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                for descriptor in descriptors {
-                    if CLOSE_ON_EXEC.is_empty() {
-                        rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
-                    }
-                    self.descriptors.push_back(descriptor);
-                }
+        loop {
+            match receive_part(&self.stream, &mut self.buffer[at..], &mut self.descriptors) {
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Ok(0),
+                received => return Ok(received?),
             }
         }
-        Ok(received)
     }
 
     /// Takes the next whole frame out of what has been read.

@@ -3,28 +3,17 @@
 //! The blocking counterpart for processes with one peer is [`crate::wire`].
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
-};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
 use weir_protocol::frame::{self, Credit, Deframer, Frame, Place};
 
 use super::sys::watch;
-use crate::wire::{MAX_DESCRIPTORS, WireError};
-
-/// Most descriptors that wait to be taken; a peer that sends more is cut off.
-const MAX_WAITING: usize = 16;
-
-/// Bytes read at once.
-const READ_BYTES: usize = 64 << 10;
+use crate::wire::{MAX_WAITING, READ_BYTES, WireError, receive_part, send_part};
 
 /// The reading side: one task's.
 #[derive(Debug, Default)]
@@ -73,8 +62,10 @@ impl Wire {
                 IoSlice::new(rest.get(sent.saturating_sub(head.len())..).unwrap_or_default()),
             ];
             let with = if sent == 0 { descriptors } else { &[] };
-            sent +=
-                self.socket.async_io(Interest::WRITABLE, |socket| send_part(socket, &parts, with)).await?;
+            sent += self
+                .socket
+                .async_io(Interest::WRITABLE, |socket| Ok(send_part(socket, &parts, with)?))
+                .await?;
         }
         Ok(())
     }
@@ -85,7 +76,7 @@ impl Wire {
         let Incoming { deframer, descriptors } = incoming;
         let count = self
             .socket
-            .async_io(Interest::READABLE, |socket| receive(socket, &mut chunk, descriptors))
+            .async_io(Interest::READABLE, |socket| Ok(receive_part(socket, &mut chunk, descriptors)?))
             .await?;
         deframer.extend(chunk.get(..count).unwrap_or_default());
         if descriptors.len() > MAX_WAITING {
@@ -108,25 +99,4 @@ impl Incoming {
     pub(super) fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptors.pop_front()
     }
-}
-
-fn send_part(socket: &OwnedFd, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-    }
-    Ok(sendmsg(socket, parts, &mut ancillary, SendFlags::NOSIGNAL)?)
-}
-
-fn receive(socket: &OwnedFd, chunk: &mut [u8], descriptors: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(socket, &mut [IoSliceMut::new(chunk)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights);
-        }
-    }
-    Ok(received.bytes)
 }
