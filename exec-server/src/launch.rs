@@ -30,11 +30,12 @@ pub use macos::launcher;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
-use weir_protocol::method::Examined;
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
+use weir_protocol::method::{Examined, code};
 use weir_protocol::{AbsPath, ByteString, Policy};
 
+use crate::answer::doctor;
 #[cfg(target_os = "linux")]
 use crate::audit::Audit;
 #[cfg(target_os = "linux")]
@@ -155,6 +156,21 @@ pub enum Told {
     },
     /// The sandbox has ended, whole.
     Ended(Box<Ended>),
+}
+
+impl Told {
+    /// What [`Order::Examine`] asks for.
+    fn examined() -> Self {
+        match doctor() {
+            Ok(examined) => Self::Examined(Box::new(examined)),
+            Err(error) => Self::Refused { code: code::LAUNCH, message: error.to_string() },
+        }
+    }
+
+    /// A launcher makes one sandbox.
+    fn busy() -> Self {
+        Self::Refused { code: code::STATE, message: "a command is running already".to_owned() }
+    }
 }
 
 /// How a sandbox ended.

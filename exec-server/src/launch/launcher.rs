@@ -14,7 +14,6 @@ use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::running::{Heard, Running};
 use super::{Bound, Ended, Launch, Order, Told, sys};
-use crate::answer::doctor;
 use crate::answer::policy::around;
 use crate::profile::ceiling::Caller;
 use crate::wire::{self, Read, Wire, WireError};
@@ -181,17 +180,8 @@ impl Launcher {
                 };
                 self.channel.say(&told, &[])
             }
-            Order::Examine => {
-                let told = match doctor() {
-                    Ok(examined) => Told::Examined(Box::new(examined)),
-                    Err(error) => Told::Refused { code: code::LAUNCH, message: error.to_string() },
-                };
-                self.channel.say(&told, &[])
-            }
-            Order::Launch(_) if self.running.is_some() => {
-                let message = "a command is running already".to_owned();
-                self.channel.say(&Told::Refused { code: code::STATE, message }, &[])
-            }
+            Order::Examine => self.channel.say(&Told::examined(), &[]),
+            Order::Launch(_) if self.running.is_some() => self.channel.say(&Told::busy(), &[]),
             Order::Launch(launch) => self.launch(launch.into()),
             Order::Signal { signal, to } => {
                 let sent = self.running.as_ref().is_some_and(|running| running.signal(signal, to).is_ok());

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown};
 use rustix::process::Signal;
-use weir_protocol::method::process::{Denial, End, Receivers, Usage};
+use weir_protocol::method::process::{Denial, End, Receivers};
 use weir_protocol::policy::{Origin, Resource};
 use weir_protocol::{AbsPath, ByteString};
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
@@ -211,15 +211,9 @@ impl Running {
         self.account_for_limits();
         // Nothing of the sandbox is left where the end is told.
         drop(self.parts.group.take());
-        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Ended {
             end: self.end.unwrap_or(End::Cancelled),
-            usage: Usage {
-                wall_us: micros(self.started.elapsed()),
-                user_us: micros(account.user),
-                system_us: micros(account.system),
-                max_rss_kib: account.max_rss_kib,
-            },
+            usage: account.usage(self.started.elapsed()),
             denials: self.denials,
             new_repositories: self.repositories,
         }

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use weir_protocol::method::process::Usage;
+
 /// The two halves of a divided process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Half {
@@ -21,6 +23,19 @@ pub struct Account {
     pub system: Duration,
     /// Largest resident set of one process, in KiB.
     pub max_rss_kib: u64,
+}
+
+impl Account {
+    /// The same in the words of the protocol, with the time from start to end.
+    pub(super) fn usage(&self, wall: Duration) -> Usage {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Usage {
+            wall_us: micros(wall),
+            user_us: micros(self.user),
+            system_us: micros(self.system),
+            max_rss_kib: self.max_rss_kib,
+        }
+    }
 }
 
 /// fork(2). The process must have one thread.

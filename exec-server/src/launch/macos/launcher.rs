@@ -4,12 +4,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use weir_protocol::method::code;
-
 use super::begin::{begin, planned};
 use super::running::{Course, Running};
 use super::sys::{self, Queue, Seen};
-use crate::answer::doctor;
 use crate::launch::{Launch, Order, Told};
 use crate::wire::{Read, Wire, WireError};
 
@@ -87,17 +84,8 @@ impl Launcher {
                 };
                 self.channel.say(&told, &[])
             }
-            Order::Examine => {
-                let told = match doctor() {
-                    Ok(examined) => Told::Examined(Box::new(examined)),
-                    Err(error) => Told::Refused { code: code::LAUNCH, message: error.to_string() },
-                };
-                self.channel.say(&told, &[])
-            }
-            Order::Launch(_) if self.running.is_some() => {
-                let message = "a command is running already".to_owned();
-                self.channel.say(&Told::Refused { code: code::STATE, message }, &[])
-            }
+            Order::Examine => self.channel.say(&Told::examined(), &[]),
+            Order::Launch(_) if self.running.is_some() => self.channel.say(&Told::busy(), &[]),
             Order::Launch(launch) => self.launch(launch.into()),
             Order::Signal { signal, to } => {
                 // What stopped the command before this signal is told before the answer to it.

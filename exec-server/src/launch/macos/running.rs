@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use weir_protocol::ByteString;
-use weir_protocol::method::process::{Denial, End, Receivers, Usage};
+use weir_protocol::method::process::{Denial, End, Receivers};
 use weir_protocol::policy::Resource;
 use weir_sandbox_macos::launch::MeasuredLimit;
 use weir_sandbox_macos::launch::tree::{Process, Tree};
@@ -220,16 +220,9 @@ impl Running {
         // The end of the controlling side says that every byte was read.
         drop((terminal, scratch));
         self.denials.extend(denials.into_iter().flat_map(|denials| denials.end(&self.launch.policy)));
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let account = self.account.unwrap_or_default();
         Ended {
             end: self.end.unwrap_or(End::Cancelled),
-            usage: Usage {
-                wall_us: micros(self.started.elapsed()),
-                user_us: micros(account.user),
-                system_us: micros(account.system),
-                max_rss_kib: account.max_rss_kib,
-            },
+            usage: self.account.unwrap_or_default().usage(self.started.elapsed()),
             denials: self.denials,
             new_repositories: Vec::new(),
         }
