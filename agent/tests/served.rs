@@ -39,11 +39,7 @@ struct Served {
 impl Served {
     /// None where this host can confine nothing.
     fn new(test: &str) -> Option<Self> {
-        let place = Place::new();
-        if place.run(&["doctor"]).status.code() != Some(0) {
-            skip(&format!("run::{test}"), "this host confines no command");
-            return None;
-        }
+        let place = Place::confining(test)?;
         let daemon = Daemon::start(place.dir.path());
         Some(Self { place, daemon })
     }

@@ -22,7 +22,6 @@ use weir_protocol::method::code;
 use weir_protocol::method::output::{Keep, Output, Overflow, Role, WhenLeft};
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::method::process::{End, ProcessId, Receivers, Start, Stdio};
-use weir_tests::skip;
 
 /// A server of the test's own, and where its client stands.
 struct Served {
@@ -33,11 +32,7 @@ struct Served {
 impl Served {
     /// None where this host can confine nothing.
     fn new(test: &str) -> Option<Self> {
-        let place = Place::new();
-        if place.run(&["doctor"]).status.code() != Some(0) {
-            skip(&format!("run::{test}"), "this host confines no command");
-            return None;
-        }
+        let place = Place::confining(test)?;
         let daemon = Daemon::start(place.dir.path());
         Some(Self { place, daemon })
     }

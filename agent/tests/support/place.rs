@@ -38,6 +38,16 @@ impl Place {
         Self { dir }
     }
 
+    /// One on a host that can confine something; elsewhere none, and a skip.
+    pub(crate) fn confining(test: &str) -> Option<Self> {
+        let place = Self::new();
+        if place.run(&["doctor"]).status.code() == Some(0) {
+            return Some(place);
+        }
+        weir_tests::skip(&format!("run::{test}"), "this host confines no command");
+        None
+    }
+
     pub(crate) fn with_config(text: &str) -> Self {
         let place = Self::new();
         place.write("home/.weir/config.toml", text);

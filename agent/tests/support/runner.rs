@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use weir_tests::skip;
 
 use super::daemon::Daemon;
 use super::place::{Place, weir};
@@ -34,13 +33,7 @@ impl Runner {
 
     /// Beside the real one; none where this host can confine nothing.
     fn real(test: &str) -> Option<Self> {
-        let place = Place::new();
-        let found = place.run(&["doctor"]);
-        if found.status.code() == Some(0) {
-            return Some(Self { place, weir: weir(), daemon: None });
-        }
-        skip(&format!("run::{test}"), "this host confines no command");
-        None
+        Place::confining(test).map(|place| Self { place, weir: weir(), daemon: None })
     }
 
     /// With one that runs already.

@@ -7,6 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
 use super::programs;
 
 /// An uid without an entry in any table, for tests that root runs as an ordinary user.
@@ -101,6 +104,27 @@ impl Way {
             command.uid(user).gid(user);
         }
         command
+    }
+}
+
+/// Does something in a thread that is another user in a group of the same number and no other, where this process is root: to the kernel a
+/// user is a thread's.
+///
+/// # Panics
+/// When the thread cannot become the user, or `act` panics.
+pub fn as_user<T: Send + 'static>(user: u32, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let acting = std::thread::spawn(move || {
+        if is_root() {
+            let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+            set_thread_groups(&[])?;
+            set_thread_res_gid(gid, gid, gid)?;
+            set_thread_res_uid(uid, uid, uid)?;
+        }
+        Ok::<_, rustix::io::Errno>(act())
+    });
+    match acting.join() {
+        Ok(done) => done.unwrap_or_else(|errno| panic!("user {user}: {errno}")),
+        Err(panic) => resume_unwind(panic),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use weir_tests::sandbox::{Way, World};
 
-use super::peer::{Client, Heard, Server, choice, start};
+use super::peer::{Client, Server, choice, start};
 
 /// `WIDER` of the protocol's codes.
 const WIDER: i64 = -32029;
@@ -20,20 +20,7 @@ fn open(client: &mut Client, world: &World, thread: &str) -> Value {
 fn run(client: &mut Client, world: &World, under: &Value, argv: &[&str]) -> Result<i64, Value> {
     let mut request = start(world, argv);
     request["under"] = under.clone();
-    let answer = client.ask("process/start", request);
-    if !answer["error"].is_null() {
-        return Err(answer["error"].clone());
-    }
-    let mut code = None;
-    loop {
-        match client.hear() {
-            Heard::Message(message) if message["method"] == "process/exited" => {
-                code = message["params"]["end"]["code"].as_i64();
-            }
-            Heard::Message(message) if message["method"] == "process/closed" => return Ok(code.unwrap()),
-            heard => assert!(heard != Heard::End),
-        }
-    }
+    Ok(client.run(request)?.end["code"].as_i64().unwrap())
 }
 
 #[test]

@@ -91,25 +91,8 @@ impl Scene {
         let mut client = self.server.client();
         let list = client.ask("process/list", Value::Null);
         assert_eq!(list["result"]["commands"], json!([]), "{list}");
-        let answer = client.ask("process/start", start(&self.world, &["true"]));
-        let id = answer["result"]["id"].as_u64().unwrap_or_else(|| panic!("{answer}"));
-        assert_eq!(hears_the_end(&mut client, id), json!({ "reason": "exited", "code": 0 }));
-    }
-}
-
-/// A client hears how its command ended, and that there is no more.
-fn hears_the_end(client: &mut Client, id: u64) -> Value {
-    let mut end = Value::Null;
-    loop {
-        match client.hear() {
-            Heard::Message(message) if message["method"] == "process/exited" => {
-                assert_eq!(message["params"]["id"], id);
-                end = message["params"]["end"].clone();
-            }
-            Heard::Message(message) if message["method"] == "process/closed" => return end,
-            Heard::Message(message) => assert!(message["error"].is_null(), "{message}"),
-            heard => assert!(heard != Heard::End),
-        }
+        let ran = client.run(start(&self.world, &["true"])).unwrap();
+        assert_eq!(ran.end, json!({ "reason": "exited", "code": 0 }));
     }
 }
 
@@ -144,12 +127,12 @@ fn round(way: Way, victim: Victim) {
         }
         Victim::Launcher | Victim::Init | Victim::Client => {
             if victim != Victim::Client {
-                let end = hears_the_end(&mut scene.client, scene.id);
+                let end = scene.client.outcome(scene.id).end;
                 assert!(end["reason"] != "exited" && end["reason"].is_string(), "{what}: {end}");
             }
             gone(&doomed, &what);
             bystander.call("process/signal", json!({ "id": other, "signal": 15, "to": "all" }));
-            let end = hears_the_end(&mut bystander, other);
+            let end = bystander.outcome(other).end;
             assert_eq!(end, json!({ "reason": "signalled", "signal": 15 }), "{what}");
             scene.serves();
         }

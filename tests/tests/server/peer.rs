@@ -13,11 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{Gid, Uid};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use serde_json::{Value, json};
 use weir_protocol::frame::{self, Credit, Deframer, Frame, Place, Stream};
 
+use weir_tests::sandbox::way::as_user;
 use weir_tests::sandbox::{PATH, Way, World, programs};
 
 /// How long a client waits for one message before the test fails. Nothing takes this long where all is well.
@@ -151,6 +150,17 @@ pub(crate) enum Heard {
     End,
 }
 
+/// All that a client heard of one command.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Standard output, or the terminal, and standard error.
+    pub(crate) output: [Vec<u8>; 2],
+    /// How it ended.
+    pub(crate) end: Value,
+    /// The last word about it.
+    pub(crate) closed: Value,
+}
+
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -177,15 +187,7 @@ impl Client {
     /// The same as another user, who is in no group but the one of that number. Only root can.
     pub(crate) fn connect_as(socket: &Path, uid: u32) -> Self {
         let socket = socket.to_owned();
-        // A user is a thread's on Linux, and the kernel tells the server of the one that connects.
-        let connected = std::thread::spawn(move || {
-            let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
-            set_thread_groups(&[]).expect("no groups");
-            set_thread_res_gid(group, group, group).expect("the group");
-            set_thread_res_uid(user, user, user).expect("the user");
-            UnixStream::connect(socket).expect("a connection")
-        });
-        Self::over(connected.join().expect("a thread")).welcomed()
+        Self::over(as_user(uid, move || UnixStream::connect(socket)).expect("a connection")).welcomed()
     }
 
     /// Speaks with a process through what it has as standard input and output.
@@ -277,6 +279,44 @@ impl Client {
     pub(crate) fn credit(&mut self, id: u64, stream: Stream, received: u64, limit: u64) {
         let received = Place { id, stream, offset: received };
         self.raw(&frame::credit(Credit { received, limit }));
+    }
+
+    /// Starts a command and hears it out, or the server's refusal.
+    pub(crate) fn run(&mut self, request: Value) -> Result<Outcome, Value> {
+        let answer = self.ask("process/start", request);
+        if !answer["error"].is_null() {
+            return Err(answer["error"].clone());
+        }
+        Ok(self.outcome(answer["result"]["id"].as_u64().expect("a number")))
+    }
+
+    /// Hears the only command of this client out, and gives credit as bytes come.
+    pub(crate) fn outcome(&mut self, id: u64) -> Outcome {
+        let mut found = Outcome::default();
+        loop {
+            match self.hear() {
+                Heard::Data(place, bytes) => {
+                    let stream = &mut found.output[usize::from(place.stream == Stream::Error)];
+                    assert_eq!((place.id, place.offset), (id, stream.len() as u64));
+                    stream.extend(bytes);
+                    let received = stream.len() as u64;
+                    self.credit(id, place.stream, received, received + (1 << 20));
+                }
+                Heard::Message(message) => match message["method"].as_str() {
+                    Some("process/exited") => {
+                        assert_eq!(message["params"]["id"], id);
+                        found.end = message["params"]["end"].clone();
+                    }
+                    Some("process/closed") => {
+                        found.closed = message["params"].clone();
+                        return found;
+                    }
+                    _ => assert!(message["error"].is_null(), "{message}"),
+                },
+                Heard::Credit(_) => {}
+                Heard::End => panic!("the connection has ended"),
+            }
+        }
     }
 
     /// The next message.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use weir_tests::sandbox::kin;
 use weir_tests::sandbox::{Way, World, programs};
 
-use super::peer::{Client, Heard, Server, start};
+use super::peer::{Client, Server, start};
 
 /// Ticks of a millisecond after which everything must be gone.
 const GONE_MS: u32 = 10_000;
@@ -20,31 +20,16 @@ fn command(world: &World) -> Command {
     command
 }
 
-fn output(client: &mut Client, request: Value) -> Vec<u8> {
-    let answer = client.ask("process/start", request);
-    assert!(answer["error"].is_null(), "{answer}");
-    let mut bytes = Vec::new();
-    loop {
-        match client.hear() {
-            Heard::Data(_, more) => bytes.extend(more),
-            Heard::Message(message) if message["method"] == "process/closed" => {
-                let account = &message["params"]["streams"][0];
-                assert_eq!(account["blake3"], blake3::hash(&bytes).to_hex().as_str());
-                return bytes;
-            }
-            heard => assert!(heard != Heard::End),
-        }
-    }
-}
-
 #[test]
 fn a_server_of_one_connection_serves_and_goes_with_it() {
     Way::each("server::remote", |way| {
         let world = World::new(way);
         world.profile(r#""{w}/work" = "write""#, "");
         let (mut client, mut child) = Client::through(command(&world));
-        let bytes = output(&mut client, start(&world, &["head", "-c", "500000", "/dev/zero"]));
-        assert_eq!(bytes.len(), 500_000);
+        let ran = client.run(start(&world, &["head", "-c", "500000", "/dev/zero"])).unwrap();
+        assert_eq!(ran.output[0].len(), 500_000);
+        let account = &ran.closed["streams"][0];
+        assert_eq!(account["blake3"], blake3::hash(&ran.output[0]).to_hex().as_str());
         let explained = client.ask("host/doctor", Value::Null);
         assert!(explained["result"].is_object(), "{explained}");
         // Also what would go on without its client, for nobody could come back to it.

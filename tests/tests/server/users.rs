@@ -55,20 +55,8 @@ fn home_of(world: &World, uid: u32) -> PathBuf {
 
 /// What a command prints on standard output, or the server's refusal.
 fn output(client: &mut Client, request: Value) -> Result<String, Value> {
-    let answer = client.ask("process/start", request);
-    if !answer["error"].is_null() {
-        return Err(answer["error"].clone());
-    }
-    let mut out = Vec::new();
-    loop {
-        match client.hear() {
-            Heard::Data(place, bytes) if place.stream == Stream::Output => out.extend(bytes),
-            Heard::Message(message) if message["method"] == "process/closed" => {
-                return Ok(String::from_utf8_lossy(&out).trim().to_owned());
-            }
-            heard => assert!(heard != Heard::End),
-        }
-    }
+    let ran = client.run(request)?;
+    Ok(String::from_utf8_lossy(&ran.output[0]).trim().to_owned())
 }
 
 fn server_of_two() -> Option<(World, Server)> {

@@ -10,8 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use weir_tests::sandbox::programs;
-use weir_tests::sandbox::way::is_root;
+use weir_tests::sandbox::way::{as_user, is_root};
+use weir_tests::sandbox::{kin, programs};
 
 use super::client::Client;
 
@@ -218,28 +218,9 @@ pub(crate) fn send(pid: i32, signal: libc::c_int) {
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "{pid}: {}", std::io::Error::last_os_error());
 }
 
-/// Runs something in a thread that is another user, where root tests: credentials belong to a thread as far as the kernel goes.
-pub(crate) fn as_user<T: Send + 'static>(user: u32, act: impl FnOnce() -> T + Send + 'static) -> T {
-    std::thread::spawn(move || {
-        if is_root() {
-            // SAFETY: changes this thread alone, which ends with `act`.
-            assert_eq!(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) }, 0);
-            // SAFETY: as above.
-            assert_eq!(unsafe { libc::syscall(libc::SYS_setresgid, user, user, user) }, 0);
-            // SAFETY: as above.
-            assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) }, 0);
-        }
-        act()
-    })
-    .join()
-    .unwrap()
-}
-
-/// Processes below this one, with what their parent is.
+/// Processes below this one, the oldest first.
 pub(crate) fn below(pid: i32) -> Vec<i32> {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let children = fs::read_to_string(path).unwrap_or_default();
-    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    kin::children(pid).into_iter().map(|child| child.pid).collect()
 }
 
 /// One line of a process's status (proc(5)).

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 use weir_tests::sandbox::{PATH, Way, World};
 
-use super::super::peer::{Heard, Server, choice};
+use super::super::peer::{Server, choice};
 use super::Files;
 use super::deny::given_up;
 
@@ -189,19 +189,7 @@ fn by_command(files: &mut Files<'_>, act: &Act) -> bool {
         "output": { "credit": 1 << 20 },
         "under": { "context": files.context },
     });
-    let answer = files.client.ask("process/start", start);
-    assert!(answer["error"].is_null(), "{answer}");
-    let mut code = Value::Null;
-    loop {
-        match files.client.hear() {
-            Heard::Message(message) if message["method"] == "process/exited" => {
-                code = message["params"]["end"]["code"].clone();
-            }
-            Heard::Message(message) if message["method"] == "process/closed" => return code == 0,
-            Heard::End => panic!("the connection has ended"),
-            _ => {}
-        }
-    }
+    files.client.run(start).unwrap().end["code"] == 0
 }
 
 fn by_calls(files: &mut Files<'_>, acts: &[Act]) -> Vec<bool> {
