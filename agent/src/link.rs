@@ -145,22 +145,14 @@ enum Said {
     Answer(Response),
 }
 
-/// Whether the server may send bytes of streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carries {
-    Streams,
-    Nothing,
-}
-
 /// A connection to an exec-server.
 #[derive(Debug)]
 pub struct Link {
     /// A server that serves this process alone, and ends with it.
     child: Option<Child>,
-    /// Where a running server listens.
+    /// Where a running server listens; it may send bytes of streams, and no other.
     place: Option<PathBuf>,
     socket: UnixStream,
-    carries: Carries,
     arrived: Deframer,
     descriptors: Vec<OwnedFd>,
     /// What the socket has not taken yet, of [`Self::queue`]'s.
@@ -197,7 +189,6 @@ impl Link {
             child: None,
             place: None,
             socket,
-            carries: Carries::Nothing,
             arrived: Deframer::default(),
             descriptors: Vec::new(),
             outgoing: Vec::new(),
@@ -287,7 +278,7 @@ impl Link {
                 Said::Event(notification) => Message::Event(notification),
                 Said::Answer(response) => Message::Answer(response),
             },
-            Some(_) if self.carries == Carries::Nothing => return Err(LinkError::Unasked),
+            Some(_) if self.place.is_none() => return Err(LinkError::Unasked),
             Some(Frame::Data(place, bytes)) => Message::Data(place, bytes.to_vec()),
             Some(Frame::Credit(credit)) => Message::Credit(credit),
         };

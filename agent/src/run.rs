@@ -14,6 +14,7 @@ mod wiring;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -73,6 +74,25 @@ pub struct Ended {
 pub fn terminal_size() -> [u16; 2] {
     let size = terminal::size();
     [size.ws_row, size.ws_col]
+}
+
+/// Which of these have what they are watched for, once one has or the time is over. What is not there never has.
+fn ready<const N: usize>(
+    sources: [Option<(BorrowedFd<'_>, PollFlags)>; N],
+    longest: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    // Without flags the kernel still tells of a hang-up, again and again: what is of no interest is left out.
+    let sources = sources.map(|source| source.filter(|(_, flags)| !flags.is_empty()));
+    let watched = sources.iter().flatten();
+    let mut watched: Vec<_> = watched.map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+    let longest = longest.and_then(|longest| Timespec::try_from(longest).ok());
+    while let Err(error) = poll(&mut watched, longest.as_ref()) {
+        if error != Errno::INTR {
+            return Err(error.into());
+        }
+    }
+    let mut found = watched.iter().map(|fd| !fd.revents().is_empty());
+    Ok(sources.map(|source| source.is_some() && found.next() == Some(true)))
 }
 
 /// Starts a command and attends it to its end. `start.stdio` is set to what `wiring` says.
@@ -167,22 +187,8 @@ impl Attendance<'_> {
         let signals = (self.signals.as_fd(), PollFlags::IN);
         let [input, master, output] = self.relay.as_ref().map(Relay::interests).unwrap_or_default();
         let sources = [Some(link), Some(signals), input, master, output];
-        // Without flags the kernel still tells of a hang-up, again and again: what is of no interest is left out.
-        let of_interest = |source: &Option<_>| {
-            source.as_ref().is_some_and(|(_, flags): &(BorrowedFd<'_>, PollFlags)| !flags.is_empty())
-        };
-        let watched = sources.iter().filter(|source| of_interest(source)).flatten();
-        let mut watched: Vec<_> = watched.map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         let longest = self.relay.as_ref().and_then(Relay::look_again);
-        let longest = longest.and_then(|longest| Timespec::try_from(longest).ok());
-        while let Err(error) = poll(&mut watched, longest.as_ref()) {
-            if error != Errno::INTR {
-                return Err(error.into());
-            }
-        }
-        let mut found = watched.iter().map(|fd| !fd.revents().is_empty());
-        let [link, signals, relay @ ..] =
-            sources.map(|source| of_interest(&source) && found.next() == Some(true));
+        let [link, signals, relay @ ..] = ready(sources, longest)?;
         Ok(Found { link, signals, relay })
     }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use weir_protocol::audit::{Action, By, FILE_BYTES, KEPT_FILES, Record, time};
+use weir_protocol::audit::{Action, By, FILE_BYTES, KEPT_FILES, Record, aside, since_1970_ms, time};
 
 /// Where records go; or nowhere, where the administrator wants none.
 #[derive(Debug, Default)]
@@ -71,13 +71,6 @@ impl Audit {
     }
 }
 
-/// The name of a file that was set aside; the first is the youngest.
-fn aside(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    name.into()
-}
-
 fn open(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC;
     let file = OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(flags).open(path)?;
@@ -93,8 +86,7 @@ fn open(path: &Path) -> io::Result<File> {
 /// A record of now.
 #[must_use]
 pub fn now(who: (u32, u32), action: Action, by: By) -> Record {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Record::new(time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)), who, action, by)
+    Record::new(time(since_1970_ms(SystemTime::now())), who, action, by)
 }
 
 #[cfg(test)]

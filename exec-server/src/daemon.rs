@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::unistd::User;
+use weir_protocol::audit::{FILE_NAME, SYSTEM_STATE};
 
 use crate::audit::Audit;
 use crate::peer::Peer;
@@ -172,7 +173,7 @@ fn hide() -> io::Result<()> {
 
 fn options(words: Words) -> Result<Options, DaemonError> {
     let state = words.state.map_or_else(state, Ok)?;
-    let audit = words.audit.unwrap_or_else(|| state.join(weir_protocol::audit::FILE_NAME));
+    let audit = words.audit.unwrap_or_else(|| state.join(FILE_NAME));
     Ok(Options {
         limits: Limits {
             commands: words.commands.unwrap_or(COMMANDS),
@@ -203,7 +204,7 @@ fn server_user(name: Option<String>) -> Result<Option<(u32, u32)>, DaemonError> 
 
 fn state() -> Result<PathBuf, DaemonError> {
     if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/weir"));
+        return Ok(PathBuf::from(SYSTEM_STATE));
     }
     let below = |name: &str, rest: &str| std::env::var_os(name).map(|base| Path::new(&base).join(rest));
     below("XDG_STATE_HOME", "weir")

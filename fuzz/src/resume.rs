@@ -1,7 +1,6 @@
 //! What must hold of output that is kept for whoever comes back, at whatever offset. Called by the fuzz target and, over the corpus, by
 //! `tests/tests/corpus.rs`.
 
-use std::fs::File;
 use std::io;
 
 use weir_exec_server::serve::journal::{Found, Journal, MEMORY_BYTES};
@@ -35,7 +34,7 @@ pub(crate) fn run(data: &[u8]) {
                 let piece: Vec<u8> = (journal.written()..journal.written() + amount).map(byte).collect();
                 all.extend_from_slice(&piece);
                 journal.append(piece.into(), || {
-                    if disk { file() } else { Err(io::ErrorKind::StorageFull.into()) }
+                    if disk { tempfile::tempfile() } else { Err(io::ErrorKind::StorageFull.into()) }
                 });
             }
             4 => journal.release(amount * 16),
@@ -85,8 +84,4 @@ fn come_back(journal: &Journal, from: u64, ended: bool) {
     }
     assert_eq!(at, journal.written());
     assert!(missing <= journal.dropped());
-}
-
-fn file() -> io::Result<File> {
-    tempfile::tempfile()
 }

@@ -3,11 +3,17 @@
 //! Written by the parts that decide and have a privilege, before the effect; read by `weir audit`. Times are text of one length in
 //! UTC, so that their order is that of their letters.
 
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::ByteString;
 use crate::method::process::End;
 use crate::policy::Digest;
+
+/// The state directory of the server that root runs.
+pub const SYSTEM_STATE: &str = "/var/lib/weir";
 
 /// The file's name, in the server's state directory.
 pub const FILE_NAME: &str = "audit.jsonl";
@@ -184,8 +190,22 @@ impl Record {
 }
 
 fn cut(text: &str, bytes: usize) -> String {
-    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default().to_owned()
+}
+
+/// The name of a file that was set aside; 1 is the youngest, [`KEPT_FILES`] the oldest.
+#[must_use]
+pub fn aside(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+/// Milliseconds since 1970 (UTC): what [`time`] writes out.
+#[must_use]
+pub fn since_1970_ms(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Seconds of a day.

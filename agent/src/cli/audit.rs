@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use weir_protocol::audit::{Action, FILE_NAME, KEPT_FILES, MAX_LINE_BYTES, Record, time};
+use weir_protocol::audit::{
+    Action, FILE_NAME, KEPT_FILES, MAX_LINE_BYTES, Record, SYSTEM_STATE, aside, since_1970_ms, time,
+};
 use weir_protocol::method::process::End;
 
 use super::run::duration::milliseconds;
 use super::{Exit, output};
-
-/// The system service's state directory.
-const SYSTEM_STATE: &str = "/var/lib/weir";
 
 /// Where users have names (passwd(5)).
 const PASSWD: &str = "/etc/passwd";
@@ -89,11 +88,7 @@ fn show(options: &AuditOptions, out: &mut impl Write) -> Result<u64, AuditError>
             && since.as_ref().is_none_or(|since| record.time >= *since)
     };
     let mut unread = 0;
-    let older = (1..=KEPT_FILES).rev().map(|number| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
-    });
+    let older = (1..=KEPT_FILES).rev().map(|number| aside(&file, number));
     for path in older.filter(|path| path.exists()).chain([file.clone()]) {
         unread += each(&path, |record| {
             if !wanted(record) {
@@ -128,8 +123,7 @@ fn each(path: &Path, mut show: impl FnMut(&Record) -> Result<(), AuditError>) ->
 /// A time as records have it, or the beginning of one: their order is that of their letters.
 fn since(text: &str) -> Result<String, AuditError> {
     if let Ok(ago) = milliseconds(text) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        return Ok(time(u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(ago)));
+        return Ok(time(since_1970_ms(SystemTime::now()).saturating_sub(ago)));
     }
     let shape = time(0);
     let fits = |(found, model): (char, char)| {

@@ -14,7 +14,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use weir_protocol::method::Call;
 use weir_protocol::method::server::{Hello, VERSION, Welcome};
 
-use super::{Carries, Link, LinkError};
+use super::{Link, LinkError};
 
 /// Names a socket, or `none`.
 const VARIABLE: &str = "WEIR_SERVER";
@@ -80,12 +80,8 @@ pub fn find(which: &Which) -> Result<Option<Link>, LinkError> {
 /// # Errors
 /// As [`find`], and [`LinkError::NoServer`].
 pub fn reach(which: &Which) -> Result<Link, LinkError> {
-    let looked = match which {
-        Which::None => Vec::new(),
-        Which::At(path) => vec![path.clone()],
-        Which::Found => places(),
-    };
-    find(which)?.ok_or(LinkError::NoServer { looked })
+    let looked = || if *which == Which::Found { places() } else { Vec::new() };
+    find(which)?.ok_or_else(|| LinkError::NoServer { looked: looked() })
 }
 
 /// The sockets at which a server may listen, best first.
@@ -123,7 +119,6 @@ pub(super) fn connect(path: &Path) -> Result<Option<Link>, LinkError> {
         let error = serde::de::Error::custom(format!("it chose version {}", welcome.version));
         return Err(unwelcome(LinkError::Answer(error)));
     }
-    link.carries = Carries::Streams;
     link.place = Some(path.to_owned());
     Ok(Some(link))
 }

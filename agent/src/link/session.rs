@@ -15,7 +15,6 @@ mod resume;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -41,7 +40,6 @@ const PIECE_BYTES: usize = frame::MAX_DATA_BYTES;
 #[derive(Debug)]
 pub struct Session {
     link: Link,
-    place: PathBuf,
     followed: BTreeMap<ProcessId, Followed>,
     happened: VecDeque<Happened>,
     /// Why nothing more comes; told behind what has come.
@@ -56,8 +54,8 @@ impl Session {
     /// # Errors
     /// [`LinkError::Unasked`] for a link to a server of this process's own, which carries no streams.
     pub fn new(link: Link) -> Result<Self, LinkError> {
-        let place = link.place().ok_or(LinkError::Unasked)?.to_owned();
-        Ok(Self { link, place, followed: BTreeMap::new(), happened: VecDeque::new(), failed: None, cuts: 0 })
+        link.place().ok_or(LinkError::Unasked)?;
+        Ok(Self { link, followed: BTreeMap::new(), happened: VecDeque::new(), failed: None, cuts: 0 })
     }
 
     /// Starts a command with pipes or a carried terminal, and follows it.
@@ -84,8 +82,7 @@ impl Session {
             has_exited: false,
             end_is_known: false,
         };
-        self.followed.insert(started.id, followed);
-        self.hear_behind();
+        self.follow(started.id, followed);
         Ok(started)
     }
 
@@ -110,9 +107,13 @@ impl Session {
             has_exited: false,
             end_is_known: false,
         };
+        self.follow(id, followed);
+        Ok(attached)
+    }
+
+    fn follow(&mut self, id: ProcessId, followed: Followed) {
         self.followed.insert(id, followed);
         self.hear_behind();
-        Ok(attached)
     }
 
     /// The caller's commands.

@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::event::PollFlags;
 use rustix::stdio::{stderr, stdin, stdout};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP, SIGWINCH};
 use weir_protocol::frame::{Place, Stream};
@@ -19,8 +18,8 @@ use super::detach::{DetachKeys, Typed};
 use super::job::{self, Scope};
 use super::relay::{Step, step, writer};
 use super::signals::Signals;
-use super::terminal::{CallerTerminal, size};
-use super::{ENDING, RunError};
+use super::terminal::CallerTerminal;
+use super::{ENDING, RunError, ready};
 use crate::link::{Happened, LinkError, Session, SessionError};
 
 /// Most bytes that are read of standard input at once.
@@ -159,19 +158,7 @@ impl Attendance<'_> {
             (output.file.as_fd(), outlet(output)),
             (error.file.as_fd(), outlet(error)),
         ];
-        // Without flags the kernel still tells of a hang-up, again and again: what is of no interest is left out.
-        let watched = sources.iter().filter(|(_, flags)| !flags.is_empty());
-        let mut watched: Vec<_> = watched.map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-        let longest = self.terminal.as_ref().filter(|_| self.has_input).and_then(CallerTerminal::look_again);
-        let longest = longest.and_then(|longest| Timespec::try_from(longest).ok());
-        while let Err(error) = poll(&mut watched, longest.as_ref()) {
-            if error != Errno::INTR {
-                return Err(error.into());
-            }
-        }
-        let mut found = watched.iter().map(|fd| !fd.revents().is_empty());
-        let [session, signals, input, ..] =
-            sources.map(|(_, flags)| !flags.is_empty() && found.next() == Some(true));
+        let [session, signals, input, ..] = ready(sources.map(Some), None)?;
         Ok(Found { session, signals, input })
     }
 
@@ -291,8 +278,7 @@ impl Attendance<'_> {
         if self.terminal.is_none() || !is_shown || self.exited.is_some() {
             return Ok(());
         }
-        let size = size();
-        match self.session.resize(self.id, [size.ws_row, size.ws_col]) {
+        match self.session.resize(self.id, super::terminal_size()) {
             Err(SessionError::Link(LinkError::Refused(_))) => Ok(()),
             outcome => Ok(outcome?),
         }

@@ -13,6 +13,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use weir_protocol::ByteString;
+use weir_protocol::audit::since_1970_ms;
 use weir_protocol::frame::{Frame, Stream};
 use weir_protocol::method::output::{Account, Closed, Listed, Output};
 use weir_protocol::method::process::{End, Enforcement, Event, Exited, Planned, Receivers, Start, Stdio};
@@ -181,7 +182,7 @@ pub(super) async fn start(
         enforcement,
         pid,
         argv,
-        started_ms: since_1970_ms(),
+        started_ms: since_1970_ms(SystemTime::now()),
         launcher,
         asked: RefCell::new(VecDeque::new()),
         streams: [(Stream::Output, &ends.output[0]), (Stream::Error, &ends.output[1])]
@@ -202,11 +203,6 @@ pub(super) async fn start(
         tokio::task::spawn_local(Rc::clone(&command).limit_output(limit_bytes));
     }
     Ok((command, to_client))
-}
-
-fn since_1970_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Command {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use weir_protocol::audit::since_1970_ms;
 use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::Digest;
@@ -44,11 +45,6 @@ impl From<StoreError> for Error {
 
 fn none(what: &str, id: u64) -> Error {
     Error { code: code::NO_CONTEXT, message: format!("there is no {what} {id}") }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn opened(Kept { id, thread, policy }: Kept, remarks: Vec<String>) -> Opened {
@@ -142,7 +138,7 @@ impl Contexts {
     pub(super) fn lease(&self, asked: Escalate) -> Result<Leased, Error> {
         let Escalate { id, grants, scope, for_ms, reason } = asked;
         let base = self.context(id)?.policy;
-        let (issued_ms, used) = (now_ms(), 0);
+        let (issued_ms, used) = (since_1970_ms(SystemTime::now()), 0);
         let expires_ms = issued_ms.saturating_add(for_ms);
         let lease = Lease { base: base.digest(), grants, scope, issued_ms, expires_ms, reason };
         // What could never be used is not given.
@@ -168,7 +164,10 @@ impl Contexts {
         let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
         let turn = context.thread.as_deref().zip(under.turn.as_deref());
         let policy = lease
-            .policy_for(&context.policy, &Use { argv: &argv, turn, now_ms: now_ms(), used })
+            .policy_for(
+                &context.policy,
+                &Use { argv: &argv, turn, now_ms: since_1970_ms(SystemTime::now()), used },
+            )
             .map_err(|error| refused(&error))?;
         self.store.use_lease(id)?;
         Ok(policy)

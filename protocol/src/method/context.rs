@@ -146,8 +146,8 @@ impl Wider {
         for excess in self.excess.iter().take(MAX_NAMED) {
             text.push_str(&format!("\n  - {excess}"));
         }
-        if let Some(more) = self.excess.len().checked_sub(MAX_NAMED + 1) {
-            text.push_str(&format!("\n  - and {} more", more + 1));
+        if self.excess.len() > MAX_NAMED {
+            text.push_str(&format!("\n  - and {} more", self.excess.len() - MAX_NAMED));
         }
         text
     }

@@ -143,8 +143,7 @@ impl Source {
     }
 
     fn floor(&self, at: usize) -> usize {
-        let at = at.min(self.text.len());
-        (0..=at).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
+        self.text.floor_char_boundary(at)
     }
 
     /// Reads the text into a tree. All syntax errors that can be told apart are returned together.

@@ -1,9 +1,10 @@
 //! `weir ps`: the commands that a server keeps.
 
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Args;
+use weir_protocol::audit::since_1970_ms;
 use weir_protocol::method::output::{List, Listed};
 use weir_protocol::method::process::End;
 
@@ -36,9 +37,7 @@ fn list(asking: &Asking) -> Result<Exit, SessionError> {
     if asking.json {
         return Ok(output::json(&List { commands }));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    Ok(output::text(&table(&commands, now_ms)))
+    Ok(output::text(&table(&commands, since_1970_ms(SystemTime::now()))))
 }
 
 const HEAD: [&str; 6] = ["ID", "PROFILE", "AGE", "STATE", "WRITTEN", "COMMAND"];

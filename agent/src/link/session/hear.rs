@@ -114,11 +114,12 @@ impl Session {
             }
             Event::Closed(closed) => {
                 let id = closed.id;
-                if !self.of(id)?.has_exited {
+                let followed = self.of(id)?;
+                if !followed.has_exited {
                     return Err(SessionError::Order { id });
                 }
                 let verified =
-                    self.of(id)?.verify(&closed).map_err(|source| SessionError::Stream { id, source })?;
+                    followed.verify(&closed).map_err(|source| SessionError::Stream { id, source })?;
                 self.followed.remove(&id);
                 self.add(Happened::Closed(id, verified))
             }

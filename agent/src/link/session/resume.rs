@@ -33,8 +33,8 @@ impl Session {
     /// # Errors
     /// [`SessionError`] when no server is there, or not the one that was.
     pub fn resume(&mut self) -> Result<(), SessionError> {
-        let gone = || LinkError::NoServer { looked: vec![self.place.clone()] };
-        self.link = reach::connect(&self.place)?.ok_or_else(gone)?;
+        let place = self.link.place().ok_or(LinkError::Unasked)?.to_owned();
+        self.link = reach::connect(&place)?.ok_or_else(|| LinkError::NoServer { looked: vec![place] })?;
         let ids: Vec<ProcessId> = self.followed.keys().copied().collect();
         for id in ids {
             let Some(mut followed) = self.followed.remove(&id) else { continue };
