@@ -101,6 +101,30 @@ pub enum KernelFeature {
     IoUring,
 }
 
+/// What becomes of what a command has started and left running when it ends itself.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Background {
+    /// It is ended with the command.
+    #[default]
+    End,
+    /// It goes on until it ends by itself or is ended from outside, under the same policy.
+    Keep,
+}
+
+impl Background {
+    /// The word in a profile.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::End => "end",
+            Self::Keep => "keep",
+        }
+    }
+}
+
 /// The parts of a [`Policy`], for building one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,6 +148,18 @@ pub struct PolicyParts {
     /// Kernel features opened by name.
     #[serde(default)]
     pub kernel: BTreeMap<KernelFeature, Origin>,
+    /// What becomes of what the command leaves running.
+    #[serde(default = "background_ends")]
+    pub background: Sourced<Background>,
+}
+
+/// What holds where no profile says otherwise.
+#[must_use]
+pub fn background_ends() -> Sourced<Background> {
+    Sourced::default_of(
+        Background::End,
+        "what a command leaves running ends with it unless `background = \"keep\"`",
+    )
 }
 
 /// What a profile means on one host, in normal form.
@@ -216,6 +252,12 @@ impl Policy {
     #[must_use]
     pub fn kernel(&self) -> &BTreeMap<KernelFeature, Origin> {
         &self.parts.kernel
+    }
+
+    /// What becomes of what the command leaves running.
+    #[must_use]
+    pub fn background(&self) -> &Sourced<Background> {
+        &self.parts.background
     }
 
     /// All parts, to build a changed policy from.

@@ -151,6 +151,7 @@ fn policy(case: &Case, project: &AbsPath) -> Policy {
         environment: Environment::default(),
         degradations: given_up.into_iter().map(|name| (name, origin())).collect::<BTreeMap<_, _>>(),
         kernel: BTreeMap::new(),
+        background: weir_protocol::policy::background_ends(),
     }
     .into()
 }

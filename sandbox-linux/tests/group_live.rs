@@ -194,6 +194,7 @@ fn prepared(host: &Host, argv: &[&str]) -> Prepared {
         environment: Environment::default(),
         degradations: BTreeMap::new(),
         kernel: BTreeMap::new(),
+        background: weir_protocol::policy::background_ends(),
     };
     let own = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
     let survey = Survey::default();

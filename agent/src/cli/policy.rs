@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use weir_protocol::method::Call;
 use weir_protocol::method::policy::{Check, Checked, Diff, Differences, Explain, Explained, Question, Shown};
 use weir_protocol::policy::explain::{inherit_word, mode_word};
-use weir_protocol::policy::{Excess, Operation, Policy};
+use weir_protocol::policy::{Background, Excess, Operation, Policy};
 use weir_protocol::profile::schema;
 
 use super::standpoint::StandpointError;
@@ -273,6 +273,10 @@ fn render(policy: &Policy, digest: &str) -> String {
         rules.iter().for_each(|rule| line(&mut out, word, rule.value.as_str(), &rule.origin.whence()));
     }
     environment.set.iter().for_each(|(name, value)| line(&mut out, "set", name, &value.origin.whence()));
+    let background = policy.background();
+    if background.value == Background::Keep {
+        line(&mut out, "background", background.value.word(), &background.origin.whence());
+    }
     for (name, origin) in policy.kernel() {
         line(&mut out, "kernel", &format!("{name:?}"), &origin.whence());
     }

@@ -202,6 +202,7 @@ fn limit_policy(
     let silent = !filesystem
         && !network
         && ceiling.limits.resources.is_empty()
+        && ceiling.limits.background.is_none()
         && ceiling.deny_read.is_empty()
         && ceiling.deny_domains.is_empty();
     if !silent {
@@ -213,6 +214,9 @@ fn limit_policy(
     parts.network = if network { stated.network().clone() } else { with_denials(policy.network(), ceiling) };
     if !ceiling.limits.resources.is_empty() {
         parts.resources = stated.resources().clone();
+    }
+    if ceiling.limits.background.is_some() {
+        parts.background = stated.background().clone();
     }
     Ok(parts.into())
 }

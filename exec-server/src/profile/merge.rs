@@ -105,6 +105,7 @@ pub fn over(mut below: Profile, above: &Profile) -> Profile {
     replace(&mut below.description, above.description);
     replace(&mut below.extends, above.extends);
     replace(&mut below.glob_scan_max_depth, above.glob_scan_max_depth);
+    replace(&mut below.background, above.background);
     replace(&mut below.unrestricted, above.unrestricted);
     below.workspace_roots.extend(above.workspace_roots);
     below.filesystem.extend(above.filesystem);

@@ -11,7 +11,7 @@ use weir_protocol::policy::glob::GlobError;
 use weir_protocol::policy::{
     Access, Confinement, Environment, Filesystem, FilesystemParts, Glob, GlobRule, Layer, Network,
     NetworkParts, Operation, Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Request, Resources,
-    RuleRef, SocketRule, Sourced, StandIn,
+    RuleRef, SocketRule, Sourced, StandIn, background_ends,
 };
 use weir_protocol::profile::Profile;
 use weir_protocol::profile::document::{Base, Below, PathEntry, PathKey, Token};
@@ -107,6 +107,7 @@ pub fn resolve(
         environment: environment(profile),
         degradations: profile.degrade.clone(),
         kernel: switched_on(&profile.kernel),
+        background: profile.background.clone().unwrap_or_else(background_ends),
     };
     Ok(Resolved { policy: policy.into(), remarks })
 }

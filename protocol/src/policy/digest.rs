@@ -12,7 +12,8 @@
 //!    `allow_private`, upstream proxy; in both cases loopback and socket rules that differ from what they would inherit;
 //! 7. limits: key and value in decimal;
 //! 8. environment: inherit word, allow list, deny list, set list (name, value);
-//! 9. degradations and kernel features, by name.
+//! 9. degradations and kernel features, by name;
+//! 10. the text `background-keep` where what the command leaves running goes on.
 //!
 //! Origins, the profile's name and `glob_scan_max_depth` have no effect on what is allowed and are left out.
 
@@ -24,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::access::Access;
 use super::network::{Network, NetworkMode};
-use super::{Confinement, Policy};
+use super::{Background, Confinement, Policy};
 
 /// SHA-256 of a policy's canonical encoding. Written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +135,9 @@ impl Policy {
         out.list(&names, |out, name| out.field(name));
         let names: Vec<_> = self.kernel().keys().map(|name| format!("{name:?}")).collect();
         out.list(&names, |out, name| out.field(name));
+        if self.background().value == Background::Keep {
+            out.field("background-keep");
+        }
     }
 }
 

@@ -93,6 +93,8 @@ pub enum Subject {
         /// Which.
         name: KernelFeature,
     },
+    /// Processes that go on after the command.
+    Background,
 }
 
 impl fmt::Display for Subject {
@@ -118,6 +120,7 @@ impl fmt::Display for Subject {
             Self::Variable { names } => write!(out, "environment variables {names}"),
             Self::Degradation { name } => write!(out, "giving up {name:?}"),
             Self::Kernel { name } => write!(out, "kernel feature {name:?}"),
+            Self::Background => out.write_str("processes that go on after the command"),
         }
     }
 }
@@ -332,6 +335,10 @@ impl Comparison<'_> {
             if !self.limit.kernel().contains_key(name) {
                 self.push(Subject::Kernel { name: *name }, origin, None);
             }
+        }
+        let (own, bound) = (self.wide.background(), self.limit.background());
+        if own.value > bound.value {
+            self.push(Subject::Background, &own.origin, Some(&bound.origin));
         }
     }
 }

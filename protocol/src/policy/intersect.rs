@@ -50,6 +50,11 @@ impl Policy {
                 .filter(|(name, _)| bound.kernel.contains_key(name))
                 .map(|(name, origin)| (*name, origin.clone()))
                 .collect(),
+            background: if own.background.value <= bound.background.value {
+                own.background.clone()
+            } else {
+                bound.background.clone()
+            },
         };
         Intersection { policy: parts.into(), refused }
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::path::AbsPath;
 use crate::policy::environment::NamePattern;
 use crate::policy::{
-    Access, Degradation, DomainPattern, Inherit, KernelFeature, NetworkMode, Origin, Resource, Sourced,
+    Access, Background, Degradation, DomainPattern, Inherit, KernelFeature, NetworkMode, Origin, Resource,
+    Sourced,
 };
 
 /// A name for a place that differs from host to host.
@@ -114,6 +115,8 @@ pub struct Profile {
     pub kernel: BTreeMap<KernelFeature, Sourced<bool>>,
     /// Guarantees given up.
     pub degrade: BTreeMap<Degradation, Origin>,
+    /// What becomes of what a command leaves running.
+    pub background: Option<Sourced<Background>>,
     /// Whether no rule holds; only built-in profiles set it.
     pub unrestricted: Option<Origin>,
 }

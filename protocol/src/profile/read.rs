@@ -13,7 +13,7 @@ use super::diagnostic::Report;
 use super::document::{Document, Legacy, PathEntry, Profile, Token};
 use super::schema;
 use super::source::{Entry, Node, Source, Value};
-use crate::policy::{Access, Degradation, KernelFeature, Layer, Sourced};
+use crate::policy::{Access, Background, Degradation, KernelFeature, Layer, Sourced};
 use reader::{Reader, printable};
 
 /// A repository as a whole: protected where there is none, so that none is made at the top of a writable root.
@@ -178,6 +178,7 @@ fn read_profile(reader: &mut Reader<'_>, node: &Node) -> Profile {
             "protected" => out.protected = read_protected(reader, entry),
             "kernel" => out.kernel = read_kernel(reader, &entry.node),
             "degrade" => out.degrade = read_degrade(reader, entry),
+            "background" => out.background = read_background(reader, entry),
             _ => {}
         }
     }
@@ -215,6 +216,11 @@ fn read_kernel(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<KernelFeature, 
         }
     }
     out
+}
+
+fn read_background(reader: &mut Reader<'_>, entry: &Entry) -> Option<Sourced<Background>> {
+    let value = reader.word::<Background>(&entry.node, "word")?;
+    Some(Sourced { value, origin: reader.origin(&entry.key_span, &entry.node.span) })
 }
 
 fn read_degrade(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<Degradation, crate::policy::Origin> {

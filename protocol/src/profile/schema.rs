@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::policy::{Degradation, Inherit, NetworkMode};
+use crate::policy::{Background, Degradation, Inherit, NetworkMode};
 
 pub use table::Table;
 
@@ -97,6 +97,8 @@ pub struct Profile {
     pub kernel: Option<KernelTable>,
     /// Guarantees given up by name on hosts that cannot keep them.
     pub degrade: Option<Vec<Degradation>>,
+    /// What becomes of what a command has started when it ends: it ends too (the default), or goes on.
+    pub background: Option<Background>,
 }
 
 /// Paths and patterns with what is granted there: `read`, `write`, `none` (or `deny`), or a table of sub-paths.
@@ -306,6 +308,8 @@ pub struct CeilingTable {
     pub network: Option<NetworkTable>,
     /// Limits that every profile gets at least.
     pub resources: Option<ResourcesTable>,
+    /// Whether any profile may keep what its commands leave running: `end` forbids it.
+    pub background: Option<Background>,
     /// What nothing may lift.
     pub deny: Option<DenyTable>,
     /// Who may use which profile; everyone may use every allowed one where absent.

@@ -43,6 +43,7 @@ pub(super) fn policy(limits: &[(Resource, u64)], writable: Option<&str>, given_u
         environment: Environment::default(),
         degradations: given_up.iter().map(|name| (*name, origin())).collect(),
         kernel: BTreeMap::new(),
+        background: weir_protocol::policy::background_ends(),
     }
     .into()
 }

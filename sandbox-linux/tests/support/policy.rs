@@ -33,6 +33,7 @@ pub(crate) fn of_rules(rules: &[(&AbsPath, Access)], patterns: impl IntoIterator
         environment: Environment::default(),
         degradations: BTreeMap::new(),
         kernel: BTreeMap::new(),
+        background: weir_protocol::policy::background_ends(),
     }
     .into()
 }

@@ -92,6 +92,7 @@ impl Sketch {
             environment: Environment::default(),
             degradations: BTreeMap::new(),
             kernel: BTreeMap::new(),
+            background: weir_protocol::policy::background_ends(),
         }
         .into()
     }

@@ -34,6 +34,7 @@ fn read_ceiling(reader: &mut Reader<'_>, node: &Node) -> Ceiling {
                 out.has_network = true;
                 out.limits.network = network::read(reader, &entry.node);
             }
+            "background" => out.limits.background = super::read_background(reader, entry),
             "resources" => out.limits.resources = resources::read(reader, &entry.node),
             "deny" => read_deny(reader, &entry.node, &mut out),
             "who" => {

@@ -27,14 +27,14 @@ macro_rules! tables {
 
 tables! {
     Config: default_permissions permissions projects sandbox_mode sandbox_workspace_write;
-    Profile: degrade description environment extends filesystem kernel network protected resources workspace_roots;
+    Profile: background degrade description environment extends filesystem kernel network protected resources workspace_roots;
     KernelTable: io_uring nested_user_namespaces;
     WorkspaceWrite: exclude_slash_tmp exclude_tmpdir_env_var network_access writable_roots;
     EnvironmentTable: allow deny inherit set;
     DomainEntry: allow pattern;
     NetworkTable: allow_local_binding allow_private allow_upstream_proxy dangerously_allow_all_unix_sockets dangerously_allow_non_loopback_proxy domains enable_socks5 enable_socks5_udp enabled loopback mode proxy_url socks_url unix_sockets;
     Requirements: ceiling default_permissions permissions;
-    CeilingTable: deny filesystem network profiles resources who;
+    CeilingTable: background deny filesystem network profiles resources who;
     DenyTable: domains read;
     WhoTable: groups profiles users;
     ResourcesTable: cpu file_size memory open_files output processes wall_time;
