@@ -215,7 +215,7 @@ impl Attendance<'_> {
                 Event::Exited(exited) => self.end(*exited),
                 Event::Stopped { signal, .. } if self.continue_call.is_none() => self.stopped(signal)?,
                 // This client's own streams carry the output.
-                Event::Stopped { .. } | Event::Gap(_) | Event::Closed(_) => {}
+                Event::Stopped { .. } | Event::Background { .. } | Event::Gap(_) | Event::Closed(_) => {}
             },
         }
         drop(self.link.take_descriptor());

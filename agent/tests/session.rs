@@ -114,7 +114,9 @@ fn converse(
                 session.consumed(id, place.stream, bytes.len());
             }
             Happened::Closed(_, streams) => return Ok((out, streams)),
-            Happened::Gap(_) | Happened::Stopped(..) | Happened::Gone(_) => panic!("nothing of this"),
+            Happened::Gap(_) | Happened::Stopped(..) | Happened::Background(..) | Happened::Gone(_) => {
+                panic!("nothing of this")
+            }
             Happened::Room(_) | Happened::Exited(_) => {}
         }
     }

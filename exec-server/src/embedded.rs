@@ -297,6 +297,7 @@ impl Session {
                 self.signalled(asked)
             }
             Told::Stopped { signal } => self.event(Event::Stopped { id: ONLY, signal }),
+            Told::Background { end } => self.event(Event::Background { id: ONLY, end }),
             Told::Ended(ended) => {
                 // A first process that was ending took no more orders.
                 while let Some(asked) = self.signals.pop_front() {

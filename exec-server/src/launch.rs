@@ -154,6 +154,11 @@ pub enum Told {
         /// By this signal.
         signal: i32,
     },
+    /// The command has ended, and what it has started goes on.
+    Background {
+        /// How the command ended.
+        end: End,
+    },
     /// The sandbox has ended, whole.
     Ended(Box<Ended>),
 }

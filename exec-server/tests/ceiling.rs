@@ -11,7 +11,7 @@ use weir_exec_server::profile::ceiling::{Caller, Refusal};
 use weir_exec_server::profile::load::load_with;
 use weir_exec_server::profile::{LoadError, Loaded, Selection, Surroundings};
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Access, Host, Operation, Policy, Request, Resource};
+use weir_protocol::policy::{Access, Background, Host, Operation, Policy, Request, Resource};
 
 /// A machine of the test's own: requirements, a home and a project.
 struct Machine {
@@ -202,6 +202,11 @@ fn more_than_the_ceiling_is_refused_with_its_line() {
         let machine = Machine::new(ceiling, &format!("default_permissions = \"x\"\n{body}"), "");
         check_refused(machine.load(&Selection::default()), line, text);
     }
+    let kept = "default_permissions = \"x\"\n[permissions.x]\nbackground = \"keep\"\n";
+    let forbids = Machine::new("[ceiling]\nbackground = \"end\"\n", kept, "");
+    check_refused(forbids.load(&Selection::default()), 2, "processes that go on after the command");
+    let silent = Machine::new("[ceiling]\nprofiles = [\"x\"]\n", kept, "");
+    assert_eq!(silent.policy().background().value, Background::Keep);
     let full = machine.load(&named(":danger-full-access"));
     assert!(refused(full).iter().any(|refusal| refusal.to_string().contains("running without restriction")));
     let write = Selection { write: vec![PathBuf::from("/srv")], ..Selection::default() };

@@ -49,7 +49,7 @@ pub struct Facts<'a> {
 /// [`Refusal`] with everything that this host cannot hold and the profile does not give up by name.
 pub fn compile(policy: &Policy, facts: &Facts<'_>) -> Result<Plan, Refusal> {
     if policy.is_unrestricted() {
-        return Ok(unrestricted(facts));
+        return Ok(unrestricted(policy, facts));
     }
     let mut compiler = Compiler::new(policy, facts);
     let plan = compiler.plan();
@@ -61,7 +61,7 @@ pub fn compile(policy: &Policy, facts: &Facts<'_>) -> Result<Plan, Refusal> {
 }
 
 /// The plan of the one profile under which no rule holds: its own session and the end of the tree, nothing else.
-fn unrestricted(facts: &Facts<'_>) -> Plan {
+fn unrestricted(policy: &Policy, facts: &Facts<'_>) -> Plan {
     Plan {
         way: Way::Bare,
         namespaces: Vec::new(),
@@ -72,6 +72,7 @@ fn unrestricted(facts: &Facts<'_>) -> Plan {
         confinement: None,
         limits: Vec::new(),
         group: None,
+        background: policy.background().value,
         mechanisms: Vec::new(),
         degradations: Vec::new(),
         remarks: vec!["the profile confines nothing".to_owned()],
@@ -152,6 +153,7 @@ impl<'a> Compiler<'a> {
             confinement: Some(confinement),
             limits: limits.processes,
             group: limits.group,
+            background: self.policy.background().value,
             mechanisms,
             degradations: std::mem::take(&mut self.degradations).into_values().collect(),
             remarks: std::mem::take(&mut self.remarks),

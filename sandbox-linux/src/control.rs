@@ -65,6 +65,8 @@ pub enum Word {
     Exited(i32),
     /// The command was ended by this signal.
     Signalled(i32),
+    /// The command has ended, as was told, and what it has started goes on.
+    Background,
     /// A name was refused: it must not come into being.
     RefusedName(Vec<u8>),
     /// A connection to a unix socket was refused.
@@ -100,6 +102,7 @@ impl Word {
             Self::Repository(_) => (7, 0),
             Self::Dropped(count) => (8, *count),
             Self::Done => (9, 0),
+            Self::Background => (10, 0),
         };
         let mut out = [0; WORD_HEADER_BYTES];
         out[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -123,6 +126,7 @@ impl Word {
             7 => Self::Repository(path.to_vec()),
             8 => Self::Dropped(value),
             9 => Self::Done,
+            10 => Self::Background,
             _ => return None,
         })
     }
@@ -141,6 +145,7 @@ mod tests {
         let words = [
             Word::Terminal,
             Word::Done,
+            Word::Background,
             Word::Stopped(20),
             Word::Exited(-1),
             Word::Signalled(9),

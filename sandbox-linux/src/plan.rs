@@ -8,6 +8,7 @@ mod listing;
 
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
+use weir_protocol::policy::Background;
 
 use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
@@ -268,6 +269,8 @@ pub struct Plan {
     pub limits: Vec<ProcessLimit>,
     /// The control group with limits for the whole tree, where the policy has such.
     pub group: Option<Group>,
+    /// Whether what the command leaves running goes on.
+    pub background: Background,
     /// For the report: what holds the rules.
     pub mechanisms: Vec<Mechanism>,
     /// For the report: what is given up.

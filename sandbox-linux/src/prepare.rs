@@ -2,6 +2,7 @@
 //! nothing is opened; whatever can fail or allocate happens before the first process exists. Called by the launcher.
 
 use std::ffi::{CString, NulError};
+use weir_protocol::policy::Background;
 
 use weir_protocol::AbsPath;
 
@@ -157,6 +158,8 @@ pub struct Prepared {
     pub(crate) brokered: Option<Brokered>,
     pub(crate) private: Vec<CString>,
     pub(crate) limits: Vec<(LimitKind, u64)>,
+    /// Whether the first process waits for what the command leaves running.
+    pub(crate) keeps: bool,
     pub(crate) cwd: CString,
     pub(crate) image: Image,
 }
@@ -213,6 +216,7 @@ impl Prepared {
                 .collect::<Result<_, _>>()?,
             brokered: brokered.cloned(),
             limits: plan.limits.iter().map(|limit| (limit.kind, limit.value)).collect(),
+            keeps: plan.background == Background::Keep,
             cwd,
             image,
         })

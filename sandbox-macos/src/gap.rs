@@ -4,7 +4,7 @@
 //! profile on Linux and that a profile can give up by name is an error until it does. Nothing here is decided by probing:
 //! these are properties of the system. Callers: `doctor`, the report, [`mod@crate::compile`].
 
-use weir_protocol::policy::{Degradation, Policy, Resource};
+use weir_protocol::policy::{Background, Degradation, Policy, Resource};
 
 /// Which way a sandbox on macOS differs from one on Linux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,7 +88,7 @@ const fn gap(
 }
 
 /// Every gap.
-pub static GAPS: [Gap; 21] = [
+pub static GAPS: [Gap; 22] = [
     gap(
         "hard-links",
         Effect::Weaker,
@@ -208,6 +208,13 @@ pub static GAPS: [Gap; 21] = [
         "a command runs as nobody but its caller, and there is no server that several users share",
         "none",
         always,
+    ),
+    gap(
+        "background-ends",
+        Effect::Stricter,
+        "what a command leaves running ends with it, also where the profile keeps it",
+        "let the command wait for what it starts",
+        |policy| policy.background().value == Background::Keep,
     ),
     gap(
         "denials-from-the-log",

@@ -314,7 +314,7 @@ impl Session {
                     return Ok(Finished { exited, streams, gaps });
                 }
                 Some(Happened::Gone(_)) => return Err(SessionError::Gone { id }),
-                Some(Happened::Room(_) | Happened::Stopped(..)) => {}
+                Some(Happened::Room(_) | Happened::Stopped(..) | Happened::Background(..)) => {}
             }
         }
     }

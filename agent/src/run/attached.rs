@@ -203,7 +203,7 @@ impl Attendance<'_> {
                 return Ok(Some(Parting::Ended(exited)));
             }
             Happened::Gone(id) => return Err(SessionError::Gone { id }.into()),
-            Happened::Gap(_) | Happened::Room(_) | Happened::Stopped(..) => {}
+            Happened::Gap(_) | Happened::Room(_) | Happened::Stopped(..) | Happened::Background(..) => {}
         }
         Ok(None)
     }

@@ -241,6 +241,7 @@ impl Launcher {
         let Some(running) = &mut self.running else { return Ok(Course::On) };
         match running.hear(RecvFlags::DONTWAIT) {
             Heard::Stopped(signal) => self.channel.say(&Told::Stopped { signal }, &[])?,
+            Heard::Background(end) => self.channel.say(&Told::Background { end }, &[])?,
             Heard::Done => self.channel.say(&Told::Signalled, &[])?,
             Heard::Noted => {}
             // Its side is closed, so it is ending.

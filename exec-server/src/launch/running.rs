@@ -62,6 +62,8 @@ pub(super) enum Heard {
     Done,
     /// The command was stopped by this signal.
     Stopped(i32),
+    /// The command has ended so, and what it has started goes on.
+    Background(End),
     /// Something that the report will tell.
     Noted,
     /// Nothing more will come.
@@ -100,6 +102,7 @@ impl Running {
             Some(Word::Stopped(signal)) => return Heard::Stopped(signal),
             Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
             Some(Word::Signalled(signal)) => self.end = Some(End::Signalled { signal }),
+            Some(Word::Background) => return self.end.map_or(Heard::Noted, Heard::Background),
             Some(Word::RefusedName(path)) => {
                 let rule =
                     |path: &AbsPath| Some(self.launch.policy.filesystem().covering(path)?.origin.clone());

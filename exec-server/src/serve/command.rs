@@ -51,6 +51,8 @@ pub(super) struct Command {
     terminal: RefCell<Option<OwnedFd>>,
     /// For what the server ends it.
     ended_for: Cell<Option<End>>,
+    /// How the command itself ended, where what it has started goes on.
+    background: Cell<Option<End>>,
     exited: watch::Sender<Option<Exited>>,
     /// Connections that hear of it, by number.
     hearers: RefCell<Vec<(u64, Outbox)>>,
@@ -190,6 +192,7 @@ pub(super) async fn start(
         input: ends.input.is_some().then(Input::new),
         terminal: RefCell::new(held),
         ended_for: Cell::new(None),
+        background: Cell::new(None),
         exited: watch::Sender::new(None),
         hearers: RefCell::new(Vec::new()),
         owner: Cell::new(None),
@@ -224,6 +227,10 @@ impl Command {
             match told {
                 Told::Signalled => self.signalled(),
                 Told::Stopped { signal } => self.tell(&Event::Stopped { id: self.id, signal }),
+                Told::Background { end } => {
+                    self.background.set(Some(end));
+                    self.tell(&Event::Background { id: self.id, end });
+                }
                 Told::Ended(ended) => return self.finish(*ended),
                 Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
                     break;
@@ -407,6 +414,7 @@ impl Command {
             terminal: self.terminal.borrow().is_some(),
             carried: self.streams.iter().any(Option::is_some),
             when_left: self.output.when_left,
+            background: self.background.get(),
             exited: self.exited.borrow().clone(),
         }
     }

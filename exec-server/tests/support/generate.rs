@@ -145,11 +145,13 @@ pub(crate) fn profile() -> impl Strategy<Value = Value> {
     let kernel = option::of(any::<bool>()).prop_map(|on| without_nulls(json!({ "io_uring": on })));
     let degrade =
         proptest::sample::subsequence(vec!["snapshot-globs", "no-stand-ins", "shared-signals"], 0..=3);
-    (filesystem(), network(), environment(), resources, protected, kernel, degrade).prop_map(
-        |(filesystem, network, environment, resources, protected, kernel, degrade)| {
+    let background = select(&["end", "keep"][..]);
+    (filesystem(), network(), environment(), resources, protected, kernel, degrade, background).prop_map(
+        |(filesystem, network, environment, resources, protected, kernel, degrade, background)| {
             json!({
                 "filesystem": filesystem, "network": network, "environment": environment, "resources": resources,
                 "protected": protected, "kernel": kernel, "degrade": degrade,
+                "background": background,
             })
         },
     )

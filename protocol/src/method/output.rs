@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::process::{Enforcement, Exited, ProcessId};
+use super::process::{End, Enforcement, Exited, ProcessId};
 use crate::bytes::ByteString;
 use crate::frame::Stream;
 use crate::policy::Digest;
@@ -172,6 +172,9 @@ pub struct Listed {
     /// What becomes of it when its client goes.
     #[serde(default)]
     pub when_left: WhenLeft,
+    /// How the command itself ended, where what it has started goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<End>,
     /// How it ended, if it has.
     pub exited: Option<Exited>,
 }

@@ -188,6 +188,14 @@ pub enum Event {
         /// The signal.
         signal: i32,
     },
+    /// The command itself has ended, and what it has started goes on, as its profile lets it. Once at most, before the end.
+    #[serde(rename = "process/background")]
+    Background {
+        /// The command.
+        id: ProcessId,
+        /// How the command itself ended.
+        end: End,
+    },
     /// It has ended, and everything it started with it. Once, and the last event where the server carries no stream.
     #[serde(rename = "process/exited")]
     Exited(Box<Exited>),

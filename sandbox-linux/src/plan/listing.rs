@@ -1,6 +1,7 @@
 //! A plan as text: one line a step.
 
 use std::fmt::Write as _;
+use weir_protocol::policy::Background;
 
 use super::{Confinement, Devices, MountStep, Owned, Plan, Setting, Writable};
 use crate::compile::landlock;
@@ -14,6 +15,9 @@ pub(super) fn render(plan: &Plan) -> String {
         writeln!(out, "namespaces   {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
     let _ = writeln!(out, "user         {}:{}", plan.credentials.uid, plan.credentials.gid);
     let _ = writeln!(out, "loopback     {:?}", plan.loopback);
+    if plan.background == Background::Keep {
+        out.push_str("background   kept: the sandbox ends with its last process\n");
+    }
     for limit in &plan.limits {
         let _ = writeln!(out, "limit        {:?} {}", limit.kind, limit.value);
     }

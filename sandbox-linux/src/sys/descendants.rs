@@ -35,8 +35,8 @@ pub(crate) fn end_all(bound: Bound) {
     match bound {
         Bound::Kernel => loop {
             everyone(libc::SIGKILL);
-            // SAFETY: waits for any child; no status is asked for.
-            let reaped = unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) };
+            // SAFETY: waits for any child, also one that sends no signal; no status is asked for.
+            let reaped = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL) };
             if reaped < 0 && errno() != libc::EINTR {
                 return;
             }
@@ -58,7 +58,7 @@ pub(crate) fn end_family(spared: &[libc::pid_t]) {
         }
         for child in children {
             // SAFETY: waits for a child of this process, which is being ended; no status is asked for.
-            unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::__WALL) };
         }
     }
 }

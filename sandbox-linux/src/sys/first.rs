@@ -163,7 +163,7 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
         enter::close(theirs);
         broker::start(prepared, ours)
     });
-    Ok(supervise::Charge { leader, children, terminal, broker })
+    Ok(supervise::Charge { leader: Some(leader), children, terminal, broker })
 }
 
 /// Moves this process to the control group with this list of processes. The launcher opened it, and with its rights it is written.

@@ -7,6 +7,7 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod background;
 mod contexts;
 mod files;
 mod hostile;

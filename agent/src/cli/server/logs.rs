@@ -129,9 +129,11 @@ impl Reading {
             }
             Happened::Closed(_, streams) => self.closed(streams),
             Happened::Exited(exited) if self.form == Form::Json => line(&Line::Exited(exited)),
-            Happened::Room(_) | Happened::Stopped(..) | Happened::Exited(_) | Happened::Gone(_) => {
-                Ok(Step::Going)
-            }
+            Happened::Room(_)
+            | Happened::Stopped(..)
+            | Happened::Background(..)
+            | Happened::Exited(_)
+            | Happened::Gone(_) => Ok(Step::Going),
         }
     }
 

@@ -82,6 +82,7 @@ fn row(listed: &Listed, now_ms: u64) -> [String; 6] {
 
 fn state(listed: &Listed) -> String {
     match (listed.exited.as_ref().map(|exited| exited.end), listed.owned) {
+        (None, _) if listed.background.is_some() => "background".to_owned(),
         (None, true) => "attached".to_owned(),
         (None, false) => "running".to_owned(),
         (Some(End::Exited { code }), _) => format!("exit {code}"),
@@ -115,6 +116,7 @@ mod tests {
             terminal: false,
             carried,
             when_left: Default::default(),
+            background: None,
             exited,
         };
         let end = End::Signalled { signal: 9 };

@@ -2,7 +2,7 @@
 
 use weir_protocol::frame::Place;
 use weir_protocol::method::output::Gap;
-use weir_protocol::method::process::{Exited, ProcessId};
+use weir_protocol::method::process::{End, Exited, ProcessId};
 
 use super::super::received::Verified;
 
@@ -17,6 +17,8 @@ pub enum Happened {
     Room(ProcessId),
     /// Its first process was stopped by this signal.
     Stopped(ProcessId, i32),
+    /// The command itself has ended so, and what it has started goes on.
+    Background(ProcessId, End),
     /// It has ended, and everything it started; output may follow.
     Exited(Box<Exited>),
     /// The last: everything it wrote has come, and is what was written.
@@ -33,7 +35,11 @@ impl Happened {
             Self::Output(place, _) => place.id,
             Self::Gap(gap) => gap.id,
             Self::Exited(exited) => exited.id,
-            Self::Room(id) | Self::Stopped(id, _) | Self::Closed(id, _) | Self::Gone(id) => *id,
+            Self::Room(id)
+            | Self::Stopped(id, _)
+            | Self::Background(id, _)
+            | Self::Closed(id, _)
+            | Self::Gone(id) => *id,
         }
     }
 }

@@ -91,6 +91,10 @@ impl Session {
                 self.of(id)?;
                 self.add(Happened::Stopped(id, signal))
             }
+            Event::Background { id, end } => {
+                self.of(id)?;
+                self.add(Happened::Background(id, end))
+            }
             Event::Gap(gap) => {
                 let id = gap.id;
                 let granted = self

@@ -14,8 +14,8 @@ use weir_protocol::method::process::Receivers;
 /// The command and what is heard of it.
 #[derive(Debug)]
 pub(super) struct Charge {
-    /// Its first process.
-    pub(super) leader: libc::pid_t,
+    /// Its first process, until that is reaped.
+    pub(super) leader: Option<libc::pid_t>,
     /// Readable when a child has changed.
     pub(super) children: libc::c_int,
     /// The terminal's side of the command, kept open so that it lasts as long as the sandbox.
@@ -24,10 +24,14 @@ pub(super) struct Charge {
     pub(super) broker: Option<Broker>,
 }
 
-/// What became of the children.
-enum Children {
-    Run,
-    Ended(Word),
+/// Who is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// The command, and whoever else.
+    Command,
+    /// What it has started.
+    Others,
+    Nobody,
 }
 
 /// A descriptor that is readable when a child has changed; signals are blocked already.
@@ -40,13 +44,18 @@ pub(super) fn children() -> Result<libc::c_int, i32> {
     check_int(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })
 }
 
-/// Watches until the command has ended or the launcher is gone, and ends everything.
+/// Watches until the command has ended, or the last of what it started where that is kept, or the launcher is gone; and ends everything.
 pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, mut charge: Charge) -> ! {
     let code = loop {
-        if let Children::Ended(word) = reap(control, charge.leader) {
-            pass_on(control, &mut charge);
-            tell(control, &word);
-            break 0;
+        let had_command = charge.leader.is_some();
+        match reap(control, &mut charge) {
+            Left::Command => {}
+            Left::Others if prepared.keeps => {
+                if had_command {
+                    tell(control, &Word::Background);
+                }
+            }
+            Left::Others | Left::Nobody => break 0,
         }
         match wait(control, &charge) {
             Heard::Calls => serve(control, &mut charge),
@@ -148,45 +157,54 @@ const NOTHING: Order = Order { signal: 0, to: Receivers::Leader };
 fn forward(order: Order, charge: &Charge, bound: Bound) {
     // Job control is the caller's shell's, which knows the command's own group alone.
     let job_control = matches!(order.signal, libc::SIGTSTP | libc::SIGCONT);
-    let to = match order.to {
-        Receivers::Group if job_control => -charge.leader,
-        Receivers::Leader => charge.leader,
-        Receivers::Group => {
-            -charge.terminal.map_or(charge.leader, |terminal| group_of(terminal, charge.leader))
-        }
-        Receivers::All => return descendants::signal_all(bound, order.signal),
+    let terminals = || charge.terminal.and_then(group_of);
+    let to = match (order.to, charge.leader) {
+        (Receivers::Group, Some(leader)) if job_control => -leader,
+        (Receivers::Leader, Some(leader)) => leader,
+        (Receivers::Group, Some(leader)) => -terminals().unwrap_or(leader),
+        // Its number may be another's by now.
+        (Receivers::Leader, None) => return,
+        (Receivers::Group | Receivers::All, _) => return descendants::signal_all(bound, order.signal),
     };
     // SAFETY: the leader is a child that is not reaped yet; a terminal's group is one of the sandbox's session.
     unsafe { libc::kill(to, order.signal) };
 }
 
 /// The group in the terminal's foreground, which may have been made by the command's own shell.
-fn group_of(terminal: libc::c_int, leader: libc::pid_t) -> libc::pid_t {
+fn group_of(terminal: libc::c_int) -> Option<libc::pid_t> {
     let mut group: libc::pid_t = 0;
     // SAFETY: the kernel writes one id.
     let asked = unsafe { libc::ioctl(terminal, libc::TIOCGPGRP, &raw mut group) };
-    if asked == 0 && group > 0 { group } else { leader }
+    (asked == 0 && group > 0).then_some(group)
 }
 
-/// Reaps whatever has ended.
-fn reap(control: libc::c_int, leader: libc::pid_t) -> Children {
+/// Reaps whatever has ended. The keeper is no child that this call sees.
+fn reap(control: libc::c_int, charge: &mut Charge) -> Left {
     loop {
         let mut status: libc::c_int = 0;
         // SAFETY: the kernel writes one status.
         let child = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
-        if child <= 0 {
-            return Children::Run;
+        match child {
+            ..0 => return Left::Nobody,
+            0 if charge.leader.is_none() => return Left::Others,
+            0 => return Left::Command,
+            _ if charge.leader != Some(child) => {}
+            _ if libc::WIFSTOPPED(status) => tell(control, &Word::Stopped(libc::WSTOPSIG(status))),
+            _ => {
+                charge.leader = None;
+                pass_on(control, charge);
+                tell(control, &end(status));
+            }
         }
-        if child != leader {
-            continue;
-        }
-        if libc::WIFSTOPPED(status) {
-            tell(control, &Word::Stopped(libc::WSTOPSIG(status)));
-        } else if libc::WIFSIGNALED(status) {
-            return Children::Ended(Word::Signalled(libc::WTERMSIG(status)));
-        } else {
-            return Children::Ended(Word::Exited(libc::WEXITSTATUS(status)));
-        }
+    }
+}
+
+/// How the command ended.
+fn end(status: libc::c_int) -> Word {
+    if libc::WIFSIGNALED(status) {
+        Word::Signalled(libc::WTERMSIG(status))
+    } else {
+        Word::Exited(libc::WEXITSTATUS(status))
     }
 }
 
