@@ -12,6 +12,7 @@ pub mod decision;
 pub mod dial;
 pub mod lookup;
 pub mod names;
+pub mod opening;
 mod own;
 pub mod refusal;
 mod relay;

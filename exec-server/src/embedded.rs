@@ -8,11 +8,13 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use serde_json::Value;
+use weir_protocol::Policy;
 use weir_protocol::method::process::{
     End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
@@ -20,6 +22,8 @@ use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
+use crate::egress::opening::Apart;
+use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
 use crate::wire::{self, Read, Wire, WireError};
@@ -126,6 +130,10 @@ struct Session {
     /// Signals under way: the client's requests, and none for the server's own.
     signals: VecDeque<Option<u64>>,
     deadline: Option<Deadline>,
+    /// What the network gate of the command that is asked for decides by.
+    gated: Option<Arc<Policy>>,
+    /// The gate of the command that runs.
+    gate: Option<Apart>,
     stage: Stage,
 }
 
@@ -157,7 +165,16 @@ enum Ready {
 
 impl Session {
     fn new(client: Wire, launcher: Wire) -> Self {
-        Self { client, launcher, asked: None, signals: VecDeque::new(), deadline: None, stage: Stage::Open }
+        Self {
+            client,
+            launcher,
+            asked: None,
+            signals: VecDeque::new(),
+            deadline: None,
+            gated: None,
+            gate: None,
+            stage: Stage::Open,
+        }
     }
 
     /// Serves until the command has ended, or the client or the launcher is gone.
@@ -247,6 +264,7 @@ impl Session {
             at: Instant::now() + Duration::from_millis(limit_ms),
             told: false,
         });
+        self.gated = startable.launch.is_gated().then(|| Arc::new(startable.launch.policy.clone()));
         self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
     }
 
@@ -273,8 +291,13 @@ impl Session {
 
     fn told(&mut self, told: Told) -> Result<(), WireError> {
         match told {
-            Told::Launched { pid, enforcement } => {
-                let terminal = self.launcher.take_descriptor();
+            Told::Launched { pid, enforcement, passed } => {
+                let passed = Descriptors::take(&passed, || self.launcher.take_descriptor());
+                let mut passed = passed.ok_or(WireError::Gone)?;
+                let terminal = passed.remove(Passed::Terminal);
+                if let Some(policy) = self.gated.take() {
+                    self.gate = Some(Apart::open(policy, passed).map_err(WireError::Stream)?);
+                }
                 let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
                 let started = Started { id: ONLY, pid, enforcement };
                 let answer = response(self.asked.take(), Ok(serde_json::to_value(started)?));
@@ -315,8 +338,9 @@ impl Session {
         self.client.say(&response(Some(id), Ok(Value::Object(serde_json::Map::new()))), &[])
     }
 
-    fn exited(&self, ended: Ended) -> Exited {
-        let Ended { end, usage, denials, new_repositories } = ended;
+    fn exited(&mut self, ended: Ended) -> Exited {
+        let Ended { end, usage, mut denials, new_repositories } = ended;
+        denials.extend(self.gate.take().map(Apart::end).unwrap_or_default());
         let end = match self.deadline.filter(|deadline| deadline.told) {
             Some(deadline) => End::TimedOut { limit_ms: deadline.limit_ms },
             None => end,

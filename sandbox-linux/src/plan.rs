@@ -11,6 +11,7 @@ use weir_protocol::method::process::{Degraded, Mechanism};
 
 use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
+use crate::gate::Gate;
 use crate::host::{Arch, Way};
 
 pub use group::{Controller, Group, GroupLimit, Setting, Swap};
@@ -258,6 +259,8 @@ pub struct Plan {
     pub mounts: Vec<MountStep>,
     /// Whether to bring loopback up.
     pub loopback: Loopback,
+    /// The network that leads to the gate, where the policy has rules for single hosts.
+    pub gate: Option<Gate>,
     /// As whom the command runs.
     pub credentials: Credentials,
     /// What the first process gives away.

@@ -7,6 +7,7 @@ use weir_protocol::AbsPath;
 
 use crate::bpf::Insn;
 use crate::compile::landlock::{FILE_RIGHTS, SCOPE_SIGNAL};
+use crate::gate::Gate;
 use crate::plan::{
     Brokered, Credentials, Devices, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan,
     Privilege, Writable,
@@ -145,6 +146,7 @@ pub struct Prepared {
     pub(crate) scaffold: CString,
     pub(crate) mounts: Vec<MountOp>,
     pub(crate) loopback: bool,
+    pub(crate) gate: Option<Gate>,
     pub(crate) own_name: bool,
     pub(crate) own_pids: bool,
     pub(crate) confined: bool,
@@ -198,6 +200,7 @@ impl Prepared {
             scaffold: if plan.mounts.is_empty() { CString::default() } else { scaffold()? },
             mounts: plan.mounts.iter().map(|step| mount(step, owner)).collect::<Result<_, _>>()?,
             loopback: plan.loopback == Loopback::Up,
+            gate: plan.gate.clone(),
             own_name: plan.namespaces.contains(&Namespace::Uts),
             own_pids: plan.namespaces.contains(&Namespace::Pid),
             confined: confinement.is_some(),

@@ -132,7 +132,10 @@ impl Ground {
             self.survey.list_siblings(&launch.policy);
         }
         let facts = Facts { host, survey: &self.survey, credentials: &self.credentials };
-        Ok(Compiled { plan: compile(&launch.policy, &facts)?, maker: self.maker.clone() })
+        let mut plan = compile(&launch.policy, &facts)?;
+        // Nobody accepts there, and no call on files makes a connection.
+        plan.gate = plan.gate.filter(|_| launch.is_gated());
+        Ok(Compiled { plan, maker: self.maker.clone() })
     }
 }
 
