@@ -10,6 +10,7 @@ pub mod refusal;
 
 mod bare;
 mod brokered;
+mod contents;
 mod devices;
 mod limits;
 #[cfg(test)]

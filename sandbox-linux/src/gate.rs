@@ -5,6 +5,8 @@
 //! socket. Who accepts on these sockets is outside and learns from `SO_ORIGINAL_DST` where a connection was to go. Nobody inside
 //! can change any of it: no capability is left there. Pure: bytes are computed here and sent by `enter`, and by the host's probe.
 
+pub mod files;
+
 mod netlink;
 mod routes;
 mod rules;

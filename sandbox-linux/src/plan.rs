@@ -6,6 +6,8 @@
 mod group;
 mod listing;
 
+use std::sync::Arc;
+
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
 
@@ -134,6 +136,13 @@ pub enum MountStep {
         mode: u32,
         /// Whether it belongs to the command's user.
         owned: Owned,
+    },
+    /// A file of the sandbox's own over what is there, read-only.
+    Content {
+        /// Where.
+        at: AbsPath,
+        /// What it holds.
+        bytes: Arc<[u8]>,
     },
     /// An empty file to mount on, in a file system that an earlier step made.
     File {

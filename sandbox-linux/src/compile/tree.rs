@@ -10,7 +10,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, KernelFeature, Request, RuleRef, StandIn};
 
 use super::refusal::Lack;
-use super::{Compiler, devices};
+use super::{Compiler, contents, devices};
 use crate::broker::Guard;
 use crate::plan::{Devices, MountStep, Owned, Writable};
 use crate::survey::Kind;
@@ -96,6 +96,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>) -> Tree {
     for (at, want) in wants {
         builder.place(&at, want);
     }
+    contents::show(&mut builder);
     builder.links();
     builder.matches();
     let seals = std::mem::take(&mut builder.seals).into_iter().map(|at| MountStep::Seal { at });
@@ -162,11 +163,11 @@ impl Builder<'_, '_> {
     }
 
     /// What the tree shows at `at` so far.
-    fn view(&self, at: &AbsPath) -> View {
+    pub(super) fn view(&self, at: &AbsPath) -> View {
         at.ancestors().find_map(|path| self.views.get(path)).copied().unwrap_or(View::Empty)
     }
 
-    fn kind(&self, at: &AbsPath) -> Option<Kind> {
+    pub(super) fn kind(&self, at: &AbsPath) -> Option<Kind> {
         // Nobody need have written a rule for `/sys`, so nobody may have looked at it.
         let known = self.compiler.facts.survey.places.get(at).copied();
         known.or_else(|| (at.as_bytes() == b"/sys").then_some(Kind::Directory))
@@ -253,7 +254,7 @@ impl Builder<'_, '_> {
 
     /// Makes each directory between the nearest mount and `at` a mount of its own, where it can be written: the command
     /// could otherwise move one away with all that is mounted below it, and put its own in the place.
-    fn pin(&mut self, at: &AbsPath) {
+    pub(super) fn pin(&mut self, at: &AbsPath) {
         if self.view(at) != View::Host(Writable::Yes) {
             return;
         }

@@ -97,6 +97,7 @@ fn mount(step: &MountStep) -> String {
         MountStep::Directory { at, mode, owned } => {
             format!("directory    {at} mode {mode:04o}{}", own(*owned))
         }
+        MountStep::Content { at, bytes } => format!("content      {at}, {} bytes", bytes.len()),
         MountStep::File { at } => format!("file         {at}"),
         MountStep::Link { at, target } => {
             format!("link         {at} -> {}", String::from_utf8_lossy(target))
