@@ -132,6 +132,12 @@ impl Gate {
         self.core.refusals.denials()
     }
 
+    /// How many names have an address inside.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.core.names.borrow().len()
+    }
+
     /// Ends every task and every connection.
     pub fn close(&self) {
         self.tasks.borrow_mut().abort_all();
