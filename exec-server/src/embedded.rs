@@ -22,7 +22,7 @@ use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
-use crate::egress::opening::Apart;
+use crate::egress::begin::Apart;
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};

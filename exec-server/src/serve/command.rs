@@ -26,7 +26,7 @@ use super::spill::Spill;
 use super::sys::watch;
 use super::wire::{Incoming, Wire};
 use crate::answer::process::Startable;
-use crate::egress::{Gate, opening};
+use crate::egress::{Gate, begin};
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::{Ended, Launch, Order, Told};
 use crate::wire::WireError;
@@ -175,7 +175,7 @@ pub(super) async fn start(
     let mut passed = Descriptors::take(&passed, || incoming.take_descriptor())
         .ok_or_else(|| failed("a descriptor that the launcher named did not come"))?;
     let mut terminal = passed.remove(Passed::Terminal);
-    let gate = gated.map(|policy| opening::open(policy, passed)).transpose().map_err(failed)?;
+    let gate = gated.map(|policy| begin::open(policy, passed)).transpose().map_err(failed)?;
     let (mut to_client, mut held) = (None, None);
     match (&start.stdio, terminal.take()) {
         (Stdio::Carried { .. }, Some(master)) => {
