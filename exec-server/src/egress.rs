@@ -1,0 +1,3 @@
+//! The network gate: what a sandbox may reach, and how.
+
+pub mod authority;
