@@ -1,3 +1,4 @@
 //! The network gate: what a sandbox may reach, and how.
 
 pub mod authority;
+pub mod inspect;
