@@ -5,6 +5,7 @@ pub mod answer;
 pub mod audit;
 #[cfg(target_os = "linux")]
 pub mod daemon;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod egress;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod embedded;

@@ -159,6 +159,7 @@ impl Running {
                 mechanism: "cgroup".to_owned(),
                 origin,
                 count: refused_processes,
+                reason: None,
             });
         }
     }
@@ -175,6 +176,7 @@ impl Running {
                 mechanism: "broker".to_owned(),
                 origin,
                 count: 1,
+                reason: None,
             });
         }
     }

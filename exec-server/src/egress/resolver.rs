@@ -1,0 +1,223 @@
+//! The resolver inside: allowed names have addresses that stand for them, all others do not exist.
+//!
+//! No question of a program's leaves the machine as it came: a name that is denied is answered at once, and a name that is allowed is
+//! looked up by [`super::lookup`], which asks for addresses alone. Callers: the gate's sockets.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use weir_protocol::policy::Host;
+
+use super::Core;
+use super::decision::resolvable;
+use super::lookup::{Family, LookupError};
+use super::refusal::{Attempt, Reason, Refusal};
+
+/// How long a program may keep an answer.
+pub const TTL_S: u32 = 60;
+
+/// Bytes of a question: a name, and options.
+pub const MAX_QUESTION_BYTES: usize = 4096;
+
+/// Questions that are looked up at a time.
+const MAX_WAITING: usize = 256;
+
+/// How long a connection may wait for its next question.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What to do about one message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reading {
+    /// Nothing: it is no question.
+    Nothing,
+    /// This is the answer.
+    Answer(Message),
+    /// A question about a name.
+    Question(Question),
+}
+
+/// A question that can be answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    message: Message,
+    query: Query,
+}
+
+/// Reads what a program sent. Pure.
+#[must_use]
+pub fn read(bytes: &[u8]) -> Reading {
+    let Ok(message) = Message::from_vec(bytes) else { return Reading::Nothing };
+    if message.metadata.message_type != MessageType::Query {
+        return Reading::Nothing;
+    }
+    let [query] = message.queries.as_slice() else {
+        return Reading::Answer(reply(&message, ResponseCode::FormErr));
+    };
+    if message.metadata.op_code != OpCode::Query {
+        return Reading::Answer(reply(&message, ResponseCode::NotImp));
+    }
+    if query.query_class != DNSClass::IN {
+        return Reading::Answer(reply(&message, ResponseCode::Refused));
+    }
+    let query = query.clone();
+    Reading::Question(Question { message, query })
+}
+
+fn reply(to: &Message, code: ResponseCode) -> Message {
+    let mut reply = Message::response(to.metadata.id, to.metadata.op_code);
+    reply.metadata.response_code = code;
+    reply.metadata.recursion_desired = to.metadata.recursion_desired;
+    reply.metadata.recursion_available = true;
+    reply.queries.clone_from(&to.queries);
+    if to.edns.is_some() {
+        reply.set_edns(Edns::new());
+    }
+    reply
+}
+
+/// The host that a name of the wire means; `None` where no rule could name it.
+#[must_use]
+pub fn host(name: &Name) -> Option<Host> {
+    let mut text = String::new();
+    for label in name.iter() {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !label.iter().all(plain) {
+            return None;
+        }
+        text.extend(label.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
+        text.push('.');
+    }
+    match Host::parse(&text) {
+        Ok(Host::Name(name)) if text.strip_suffix('.') == Some(&name) => Some(Host::Name(name)),
+        _ => None,
+    }
+}
+
+/// The answer to a question.
+async fn answer(core: &Core, question: &Question) -> Message {
+    let Question { message, query } = question;
+    let refuse = |target, reason| {
+        core.refusals.record(Refusal { attempt: Attempt::Resolve, target, reason, origin: None });
+        reply(message, ResponseCode::NXDomain)
+    };
+    let Some(Host::Name(name)) = host(&query.name) else {
+        return refuse(query.name.to_ascii(), Reason::BadName);
+    };
+    let host = Host::Name(name.clone());
+    let records = |addresses: Vec<IpAddr>| {
+        let mut reply = reply(message, ResponseCode::NoError);
+        reply.add_answers(addresses.into_iter().map(|address| record(&query.name, address)));
+        reply
+    };
+    if host.is_loopback() {
+        return records(match query.query_type {
+            RecordType::A => vec![Ipv4Addr::LOCALHOST.into()],
+            RecordType::AAAA => vec![Ipv6Addr::LOCALHOST.into()],
+            _ => Vec::new(),
+        });
+    }
+    if let Err(refusal) = resolvable(&core.policy, &host) {
+        core.refusals.record(refusal);
+        return reply(message, ResponseCode::NXDomain);
+    }
+    let family = match query.query_type {
+        RecordType::A => Family::V4,
+        RecordType::AAAA => Family::V6,
+        RecordType::HTTPS | RecordType::SVCB => return records(Vec::new()),
+        _ => {
+            refuse(format!("{name} {}", query.query_type), Reason::RecordType);
+            return reply(message, ResponseCode::Refused);
+        }
+    };
+    match core.lookup.addresses(&name, family).await {
+        Ok(found) if found.addresses.is_empty() => records(Vec::new()),
+        Ok(_) => {
+            let stands = core.names.borrow_mut().addresses(&name);
+            match (stands, family) {
+                (Some((v4, _)), Family::V4) => records(vec![v4.into()]),
+                (Some((_, v6)), Family::V6) => records(vec![v6.into()]),
+                (None, _) => reply(message, ResponseCode::ServFail),
+            }
+        }
+        Err(LookupError::NoSuchName) => reply(message, ResponseCode::NXDomain),
+        Err(error) => {
+            refuse(name, error.into());
+            reply(message, ResponseCode::ServFail)
+        }
+    }
+}
+
+fn record(name: &Name, address: IpAddr) -> Record {
+    let data = match address {
+        IpAddr::V4(v4) => RData::A(A(v4)),
+        IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
+    };
+    Record::from_rdata(name.clone(), TTL_S, data)
+}
+
+/// Answers datagrams for ever.
+pub(crate) async fn serve_udp(core: Rc<Core>, socket: UdpSocket) {
+    let socket = Rc::new(socket);
+    let mut waiting = JoinSet::new();
+    let mut buffer = vec![0; MAX_QUESTION_BYTES];
+    loop {
+        tokio::select! {
+            received = socket.recv_from(&mut buffer), if waiting.len() < MAX_WAITING => {
+                let Ok((count, from)) = received else { continue };
+                match read(buffer.get(..count).unwrap_or_default()) {
+                    Reading::Nothing => {}
+                    Reading::Answer(answer) => send(&socket, &answer, from).await,
+                    Reading::Question(question) => {
+                        let (core, socket) = (Rc::clone(&core), Rc::clone(&socket));
+                        waiting.spawn_local(async move {
+                            let answer = answer(&core, &question).await;
+                            send(&socket, &answer, from).await;
+                        });
+                    }
+                }
+            }
+            Some(_) = waiting.join_next() => {}
+        }
+    }
+}
+
+async fn send(socket: &UdpSocket, answer: &Message, to: SocketAddr) {
+    if let Ok(bytes) = answer.to_vec() {
+        // Whoever asked may have gone.
+        let _ = socket.send_to(&bytes, to).await;
+    }
+}
+
+/// Answers the questions of one connection.
+pub(crate) async fn serve_tcp(core: &Core, mut stream: TcpStream) {
+    loop {
+        let Ok(Ok(length)) = timeout(IDLE, stream.read_u16()).await else { return };
+        let length = usize::from(length);
+        if length > MAX_QUESTION_BYTES {
+            return;
+        }
+        let mut bytes = vec![0; length];
+        if !matches!(timeout(IDLE, stream.read_exact(&mut bytes)).await, Ok(Ok(_))) {
+            return;
+        }
+        let answer = match read(&bytes) {
+            Reading::Nothing => return,
+            Reading::Answer(answer) => answer,
+            Reading::Question(question) => answer(core, &question).await,
+        };
+        let Ok(bytes) = answer.to_vec() else { return };
+        let Ok(length) = u16::try_from(bytes.len()) else { return };
+        let framed = [&length.to_be_bytes(), bytes.as_slice()].concat();
+        if !matches!(timeout(IDLE, stream.write_all(&framed)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
