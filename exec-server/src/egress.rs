@@ -12,6 +12,7 @@ pub mod authority;
 pub mod decision;
 pub mod dial;
 pub mod inspect;
+mod limited;
 pub mod lookup;
 pub mod names;
 mod own;
@@ -33,7 +34,9 @@ use weir_protocol::gate::{DNS_PORT, RESOLVER};
 use weir_protocol::method::process::Denial;
 use weir_protocol::policy::Host;
 
+use authority::Authority;
 use decision::{Grant, decide};
+use inspect::Inspector;
 use lookup::Lookup;
 use names::{Names, is_synthetic};
 use refusal::{Attempt, Reason, Refusal, Refusals};
@@ -79,6 +82,7 @@ pub(crate) struct Core {
     pub(crate) lookup: Lookup,
     pub(crate) refusals: Refusals,
     pub(crate) open: Cell<usize>,
+    pub(crate) inspector: Option<Inspector>,
 }
 
 /// The gate of one sandbox.
@@ -93,8 +97,13 @@ impl Gate {
     ///
     /// # Errors
     /// The system's, where a socket is none.
-    pub fn open(policy: Arc<Policy>, sockets: Sockets, surroundings: Surroundings) -> io::Result<Rc<Self>> {
-        let gate = Self::without_sockets(policy, &surroundings);
+    pub fn open(
+        policy: Arc<Policy>,
+        sockets: Sockets,
+        surroundings: Surroundings,
+        authority: Option<Authority>,
+    ) -> io::Result<Rc<Self>> {
+        let gate = Self::without_sockets(policy, &surroundings, authority)?;
         let mut tasks = gate.tasks.borrow_mut();
         for listener in sockets.tcp {
             let listener = arrival::listener(listener)?;
@@ -106,17 +115,30 @@ impl Gate {
         Ok(gate)
     }
 
-    /// A gate to which connections are brought by [`Gate::serve`] alone.
-    #[must_use]
-    pub fn without_sockets(policy: Arc<Policy>, surroundings: &Surroundings) -> Rc<Self> {
+    /// A gate to which connections are brought by [`Gate::serve`] alone. Limited mode takes an authority and the host's roots.
+    ///
+    /// # Errors
+    /// When the host's roots cannot be used.
+    pub fn without_sockets(
+        policy: Arc<Policy>,
+        surroundings: &Surroundings,
+        authority: Option<Authority>,
+    ) -> io::Result<Rc<Self>> {
+        let inspector = authority.map(|authority| {
+            let roots = surroundings.roots.as_deref().unwrap_or_default();
+            Inspector::new(&policy, authority, roots)
+        });
         let core = Core {
             policy,
+            inspector: inspector
+                .transpose()
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
             names: RefCell::default(),
             lookup: Lookup::new(&surroundings.resolv_conf, &surroundings.hosts),
             refusals: Refusals::default(),
             open: Cell::new(0),
         };
-        Rc::new(Self { core: Rc::new(core), tasks: RefCell::default() })
+        Ok(Rc::new(Self { core: Rc::new(core), tasks: RefCell::default() }))
     }
 
     /// Serves one connection that was meant for `destination`, to its end.
@@ -142,6 +164,7 @@ impl Core {
             return resolver::serve_tcp(&self, stream).await;
         }
         let outcome = match self.target(destination) {
+            Ok(grant) if grant.limited => return self.pass_limited(stream, Vec::new(), grant).await,
             Ok(grant) => self.pass(&stream, &grant).await,
             Err(refusal) => Err(refusal),
         };
