@@ -36,7 +36,7 @@ use weir_protocol::policy::Host;
 
 use authority::Authority;
 use decision::{Grant, decide};
-use inspect::Inspector;
+use inspect::{Inspector, Law};
 use lookup::Lookup;
 use names::{Names, is_synthetic};
 use refusal::{Attempt, Reason, Refusal, Refusals};
@@ -126,7 +126,7 @@ impl Gate {
     ) -> io::Result<Rc<Self>> {
         let inspector = authority.map(|authority| {
             let roots = surroundings.roots.as_deref().unwrap_or_default();
-            Inspector::new(&policy, authority, roots)
+            Inspector::new(Law::of(&policy), authority, roots)
         });
         let core = Core {
             policy,

@@ -23,10 +23,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
-use weir_protocol::Policy;
 
 use super::authority::Authority;
-use answer::Law;
 use exchange::Exchange;
 use tasks::{Progress, Tasks, Watched};
 use tls::{Tls, Version, Wanted};
@@ -39,6 +37,7 @@ mod tasks;
 mod tls;
 mod upstream;
 
+pub use answer::Law;
 pub use judge::{Target, Why, Wire};
 pub use tls::RootsError;
 pub use upstream::Dial;
@@ -88,12 +87,12 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// With the sandbox's authority, and the root certificates (PEM) that the host trusts.
+    /// With what refusals are told to come from, the sandbox's authority, and the root certificates (PEM) that the host trusts.
     ///
     /// # Errors
     /// [`RootsError`] when there is none among them.
-    pub fn new(policy: &Policy, authority: Authority, roots_pem: &[u8]) -> Result<Self, RootsError> {
-        Ok(Self { authority, tls: Tls::new(roots_pem)?, law: Law::of(policy) })
+    pub fn new(law: Law, authority: Authority, roots_pem: &[u8]) -> Result<Self, RootsError> {
+        Ok(Self { authority, tls: Tls::new(roots_pem)?, law })
     }
 
     /// Serves one connection until either side ends it. Must run within a `LocalSet`; whatever it starts ends with the future.

@@ -16,13 +16,17 @@ pub(super) type Body = Either<Full<Bytes>, Incoming>;
 
 /// The profile and the rule that stand behind a refusal.
 #[derive(Debug, Clone)]
-pub(super) struct Law {
-    profile: String,
-    whence: String,
+pub struct Law {
+    /// The profile's name.
+    pub profile: String,
+    /// Where its `mode` is set.
+    pub whence: String,
 }
 
 impl Law {
-    pub(super) fn of(policy: &Policy) -> Self {
+    /// The law of a policy.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
         Self { profile: policy.profile().to_owned(), whence: policy.network().mode.origin.whence() }
     }
 
