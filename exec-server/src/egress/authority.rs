@@ -93,6 +93,9 @@ impl Authority {
         let mut params = dated(SystemTime::now(), AUTHORITY_LIFE);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        // Two authorities of one name, as in a sandbox within another, would be taken for each other.
+        let own = params.key_identifier(&key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        params.distinguished_name.push(DnType::OrganizationalUnitName, own);
         let pem = params.self_signed(&key)?.pem();
         key.zeroize();
         let mut leaf_key = KeyPair::generate()?;

@@ -5,7 +5,7 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::Version;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use weir_protocol::Policy;
 
 use super::judge::{Target, Why};
@@ -44,6 +44,11 @@ impl Law {
 pub(super) fn failure(target: &Target, failure: &Failure, version: Version) -> Response<Body> {
     let status = if failure.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
     said(status, format!("weir: no answer from {}: {failure}\n", target.url()), version)
+}
+
+/// A request for the head alone has no body in its answer.
+pub(super) fn fitting(method: &Method, response: Response<Body>) -> Response<Body> {
+    if *method == Method::HEAD { response.map(|_| Either::Left(Full::default())) } else { response }
 }
 
 /// HTTP/1.1 is closed behind it, so that nothing that the client still sends is taken for another request.

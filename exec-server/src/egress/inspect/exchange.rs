@@ -46,6 +46,7 @@ impl<D: Dial> Exchange<D> {
     ) -> Result<Response<Body>, Infallible> {
         let (mut parts, mut body) = request.into_parts();
         let (version, what) = (parts.version, self.what(&parts));
+        let method = parts.method.clone();
         let judged = match judge::judge(&mut parts, &self.target) {
             Ok(()) => nothing_in(&mut body, &parts).await,
             Err(why) => Err(why),
@@ -54,14 +55,14 @@ impl<D: Dial> Exchange<D> {
             let response = self.law.refusal(&what, &why, version);
             (self.record)(Refused { target: what, why });
             self.tasks.spawn(throw_away(body));
-            return Ok(response);
+            return Ok(answer::fitting(&method, response));
         }
         Ok(match self.upstream.send(Request::from_parts(parts, Empty::<Bytes>::new())).await {
             Ok(mut response) => {
                 judge::strip_answer(response.headers_mut());
                 response.map(Either::Right)
             }
-            Err(failure) => answer::failure(&self.target, &failure, version),
+            Err(failure) => answer::fitting(&method, answer::failure(&self.target, &failure, version)),
         })
     }
 

@@ -173,7 +173,9 @@ fn echo(
         let what = format!("{:?} {} {} {host}", request.version(), request.method(), request.uri());
         seen.borrow_mut().push(what.clone());
         let response = Response::builder().header("alt-svc", "h3=\":443\"").header("x-kept", "1");
-        std::future::ready(Ok(response.body(Full::from(format!("seen: {what}"))).unwrap()))
+        let body =
+            if request.method() == "HEAD" { Full::default() } else { Full::from(format!("seen: {what}")) };
+        std::future::ready(Ok(response.body(body).unwrap()))
     }
 }
 
