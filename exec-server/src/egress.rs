@@ -15,22 +15,25 @@ pub mod inspect;
 mod limited;
 pub mod lookup;
 pub mod names;
+pub mod opening;
 mod own;
+pub mod proxy;
 pub mod refusal;
 mod relay;
 pub mod resolver;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
-use weir_protocol::gate::{DNS_PORT, RESOLVER};
+use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
 use weir_protocol::method::process::Denial;
 use weir_protocol::policy::Host;
 
@@ -40,6 +43,7 @@ use inspect::{Inspector, Law};
 use lookup::Lookup;
 use names::{Names, is_synthetic};
 use refusal::{Attempt, Reason, Refusal, Refusals};
+use relay::Broken;
 
 /// Sockets that were made inside.
 #[derive(Debug)]
@@ -152,57 +156,137 @@ impl Gate {
         self.core.refusals.denials()
     }
 
+    /// How many names have an address inside.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.core.names.borrow().len()
+    }
+
     /// Ends every task and every connection.
     pub fn close(&self) {
         self.tasks.borrow_mut().abort_all();
     }
 }
 
+/// A program's connection, and what was read of it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) read: Vec<u8>,
+}
+
 impl Core {
     pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, destination: SocketAddr) {
-        if destination == SocketAddr::from((RESOLVER, DNS_PORT)) {
-            return resolver::serve_tcp(&self, stream).await;
-        }
-        let outcome = match self.target(destination) {
-            Ok(grant) if grant.limited => return self.pass_limited(stream, Vec::new(), grant).await,
-            Ok(grant) => self.pass(&stream, &grant).await,
-            Err(refusal) => Err(refusal),
-        };
-        if let Err(refusal) = outcome {
-            // Closing with a reset says at once that there is nothing to be read.
-            let _ = stream.set_zero_linger();
-            self.refusals.record(refusal);
+        let place = |address: Ipv4Addr, port| destination == SocketAddr::from((address, port));
+        if place(RESOLVER, DNS_PORT) {
+            resolver::serve_tcp(&self, stream).await;
+        } else if place(PROXY, HTTP_PORT) {
+            proxy::http::serve(&self, stream).await;
+        } else if place(PROXY, SOCKS_PORT) {
+            proxy::socks::serve(&self, stream).await;
+        } else {
+            let client = Client { stream, read: Vec::new() };
+            match self.grant(&Host::Address(destination.ip()), destination.port()) {
+                Ok(grant) if grant.limited => {
+                    let _held = Held::hold(&self.names, &grant);
+                    self.pass_limited(client, grant.clone()).await;
+                }
+                Ok(grant) => self.pass(client, &grant).await,
+                Err(refusal) => self.refuse(&client.stream, refusal),
+            }
         }
     }
 
-    /// What a connection to this address is meant for.
-    fn target(&self, destination: SocketAddr) -> Result<Grant, Refusal> {
-        let (address, port) = (destination.ip().to_canonical(), destination.port());
+    /// What a connection to this host is granted. An address that stands for a name is that name.
+    pub(crate) fn grant(&self, host: &Host, port: u16) -> Result<Grant, Refusal> {
+        let Host::Address(address) = host else { return decide(&self.policy, host, port) };
+        let address = address.to_canonical();
         if !is_synthetic(address) {
             return decide(&self.policy, &Host::Address(address), port);
         }
         let name = self.names.borrow_mut().name(address);
-        match name {
-            Some(name) => decide(&self.policy, &Host::Name(name.to_string()), port),
-            None => Err(Refusal {
-                attempt: Attempt::Connect,
-                target: decision::target(&Host::Address(address), port),
-                reason: Reason::Stale,
-                origin: None,
-            }),
+        if let Some(name) = name {
+            return decide(&self.policy, &Host::Name(name.to_string()), port);
+        }
+        let target = decision::target(&Host::Address(address), port);
+        let own = [RESOLVER, PROXY].map(IpAddr::from).contains(&address);
+        let reason = if own { Reason::NoSuchPort } else { Reason::Stale };
+        Err(Refusal { attempt: Attempt::Connect, target, reason, origin: None })
+    }
+
+    /// Records a refusal and resets the program's connection, so that it knows at once.
+    pub(crate) fn refuse(&self, client: &TcpStream, refusal: Refusal) {
+        let _ = client.set_zero_linger();
+        self.refusals.record(refusal);
+    }
+
+    /// Carries a connection that was granted, to its end. The server is connected to while the client's first bytes are heard, so that
+    /// a server that speaks first is heard as well; nothing of the client goes out before it is judged.
+    async fn pass(&self, client: Client, grant: &Grant) {
+        let Client { stream, read } = client;
+        let _held = Held::hold(&self.names, grant);
+        let outcome = async {
+            let mut opening = pin!(opening::hear(&stream, read, &self.policy, grant));
+            let mut dialing = pin!(self.connect(grant));
+            let (server, first) = tokio::select! {
+                biased;
+                first = &mut opening => { let first = first?; (dialing.await?, Some(first)) }
+                server = &mut dialing => (server?, None),
+            };
+            let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
+            carry(&stream, &server, opening).await
+        };
+        if let Err(reason) = outcome.await {
+            self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
         }
     }
 
-    async fn pass(&self, client: &TcpStream, grant: &Grant) -> Result<(), Refusal> {
-        if grant.limited {
-            return Err(grant.refuse(Attempt::Connect, Reason::NoInspection));
+    /// Connects to what was granted.
+    pub(crate) async fn connect(&self, grant: &Grant) -> Result<TcpStream, Reason> {
+        dial::dial(self, grant).await
+    }
+
+    /// As [`Core::pass`], behind a server that is connected to.
+    pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
+        let Client { stream, read } = client;
+        let opening = opening::hear(&stream, read, &self.policy, grant);
+        if let Err(reason) = carry(&stream, &server, opening).await {
+            self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
         }
-        let server =
-            dial::dial(self, grant).await.map_err(|reason| grant.refuse(Attempt::Connect, reason))?;
-        if relay::relay(client, &server).await.is_err() {
-            let _ = client.set_zero_linger();
-            let _ = server.set_zero_linger();
+    }
+}
+
+/// Relays; what breaks on the way resets both sides and is nobody's refusal.
+async fn carry(
+    client: &TcpStream,
+    server: &TcpStream,
+    opening: impl Future<Output = Result<Vec<u8>, Reason>>,
+) -> Result<(), Reason> {
+    let Err(broken) = relay::relay(client, server, opening).await else { return Ok(()) };
+    let _ = server.set_zero_linger();
+    let _ = client.set_zero_linger();
+    match broken {
+        Broken::Refused(reason) => Err(reason),
+        Broken::Reset => Ok(()),
+    }
+}
+
+/// Keeps the addresses of a name while a connection to it is open.
+pub(crate) struct Held<'a>(&'a RefCell<Names>, &'a Grant);
+
+impl<'a> Held<'a> {
+    pub(crate) fn hold(names: &'a RefCell<Names>, grant: &'a Grant) -> Self {
+        if let Host::Name(name) = &grant.host {
+            names.borrow_mut().begin(name);
         }
-        Ok(())
+        Self(names, grant)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Host::Name(name) = &self.1.host {
+            self.0.borrow_mut().end(name);
+        }
     }
 }

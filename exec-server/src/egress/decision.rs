@@ -26,7 +26,7 @@ pub struct Grant {
     /// A rule names this very address: whose it is does not matter.
     by_address: bool,
     /// The rule that grants it.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
 }
 
 impl Grant {
@@ -60,7 +60,7 @@ pub fn decide(policy: &Policy, host: &Host, port: u16) -> Result<Grant, Refusal>
         return Err(refuse(Reason::Loopback, None));
     }
     let verdict = policy.verdict(&Request::Connect { host, port });
-    let origin = verdict.rule.origin().cloned();
+    let origin = verdict.rule.origin().cloned().map(Box::new);
     if verdict.allowed {
         let by_address = matches!(host, Host::Address(_)) && is_exact(&verdict.rule);
         let limited = verdict.conditions.limited_methods;
@@ -85,7 +85,7 @@ pub fn resolvable(policy: &Policy, host: &Host) -> Result<(), Refusal> {
     }
     let verdict = policy.verdict(&Request::Connect { host, port: NO_PORT });
     let reason = if verdict.rule == RuleRef::Nothing { Reason::NotAllowed } else { Reason::DeniedByRule };
-    let origin = verdict.rule.origin().cloned();
+    let origin = verdict.rule.origin().cloned().map(Box::new);
     Err(Refusal { attempt: Attempt::Resolve, target: host.to_string(), reason, origin })
 }
 
@@ -126,4 +126,20 @@ pub fn admit(
         });
     }
     if own(place) { Err(Reason::OwnAddress(address)) } else { Ok(place) }
+}
+
+/// Whether a client that was granted one host may name `named` in TLS or HTTP.
+///
+/// For a name that is the name itself. Behind an address anything may be named that could be reached by name; where a rule names
+/// the address, anything that no rule denies.
+#[must_use]
+pub fn may_name(policy: &Policy, grant: &Grant, named: &Host) -> bool {
+    if *named == grant.host {
+        return true;
+    }
+    if matches!(grant.host, Host::Name(_)) || matches!(named, Host::Address(_)) {
+        return false;
+    }
+    let verdict = policy.verdict(&Request::Connect { host: named, port: grant.port });
+    verdict.allowed || grant.by_address && verdict.rule == RuleRef::Nothing
 }

@@ -10,11 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Core;
 use super::decision::Grant;
 use super::dial;
 use super::inspect::{Dial, Refused, Target, Wire};
 use super::refusal::{Attempt, Reason, Refusal};
+use super::{Client, Core};
 
 /// The first byte of TLS: a record of the handshake (RFC 8446, 5.1). No method of HTTP begins with it.
 const TLS_HANDSHAKE: u8 = 22;
@@ -42,16 +42,17 @@ impl Dial for Granted {
 }
 
 impl Core {
-    /// Serves one connection of a client to a host that is granted for limited use. `read` is what was read of it already.
-    pub(crate) async fn pass_limited(self: &Rc<Self>, client: TcpStream, read: Vec<u8>, grant: Grant) {
+    /// Serves one connection of a client to a host that is granted for limited use.
+    pub(crate) async fn pass_limited(self: &Rc<Self>, client: Client, grant: Grant) {
+        let Client { stream, read } = client;
         let refuse = |reason| {
-            let _ = client.set_zero_linger();
+            let _ = stream.set_zero_linger();
             self.refusals.record(grant.refuse(Attempt::Connect, reason));
         };
         let Some(inspector) = &self.inspector else { return refuse(Reason::NoInspection) };
         let first = match read.first() {
             Some(first) => *first,
-            None => match timeout(FIRST_BYTE, first_byte(&client)).await {
+            None => match timeout(FIRST_BYTE, first_byte(&stream)).await {
                 Ok(Ok(Some(first))) => first,
                 Ok(Ok(None) | Err(_)) => return,
                 Err(_) => return refuse(Reason::OpeningTimeout),
@@ -62,11 +63,11 @@ impl Core {
         let dial = Granted { core: Rc::clone(self), grant };
         let core = Rc::clone(self);
         let record = move |Refused { target, why }| {
-            let origin = Some(core.policy.network().mode.origin.clone());
+            let origin = Some(Box::new(core.policy.network().mode.origin.clone()));
             let reason = Reason::Limited(why);
             core.refusals.record(Refusal { attempt: Attempt::Request, target, reason, origin });
         };
-        inspector.serve(Replayed { read, stream: client }, target, dial, record).await;
+        inspector.serve(Replayed { read, stream }, target, dial, record).await;
     }
 }
 

@@ -150,7 +150,7 @@ pub struct Refusal {
     /// Why.
     pub reason: Reason,
     /// The rule, where one decided.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
 }
 
 impl fmt::Display for Refusal {
@@ -211,7 +211,7 @@ fn denial(refusal: &Refusal, count: u64) -> Denial {
         operation: refusal.attempt.word().to_owned(),
         target: refusal.target.as_str().into(),
         mechanism: MECHANISM.to_owned(),
-        origin: refusal.origin.clone(),
+        origin: refusal.origin.as_deref().cloned(),
         count,
         reason: Some(refusal.reason.to_string()),
     }

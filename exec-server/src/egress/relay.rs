@@ -4,12 +4,15 @@
 //! on and the other goes on (half-close). One buffer serves all connections of the thread; a connection that waits holds none.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+
+use super::refusal::Reason;
 
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -24,25 +27,57 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK_BYTES]);
 }
 
-/// Carries until both directions have ended.
+/// Why carrying has ended before both directions had.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The client's first bytes may not go out.
+    Refused(Reason),
+    /// One of the sockets failed, or nothing passed for too long.
+    Reset,
+}
+
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Self {
+        Self::Reset
+    }
+}
+
+/// Carries until both directions have ended. The client's direction begins with what `opening` yields; the server's begins at once.
 ///
 /// # Errors
-/// The first of either socket; [`io::ErrorKind::TimedOut`] where nothing passed for too long.
-pub(crate) async fn relay(client: &TcpStream, server: &TcpStream) -> io::Result<()> {
+/// [`Broken`]; both sockets are then to be reset.
+pub(crate) async fn relay(
+    client: &TcpStream,
+    server: &TcpStream,
+    opening: impl Future<Output = Result<Vec<u8>, Reason>>,
+) -> Result<(), Broken> {
     let last = Cell::new(Instant::now());
-    let both = async { tokio::try_join!(pump(client, server, &last), pump(server, client, &last)) };
-    tokio::pin!(both);
+    let upwards = async {
+        let first = opening.await.map_err(Broken::Refused)?;
+        send(server, &first).await?;
+        pump(client, server, &last).await
+    };
+    either_ends(async { tokio::try_join!(upwards, pump(server, client, &last)).map(drop) }, &last).await
+}
+
+/// Runs `carrying`, as long as something passes.
+pub(crate) async fn either_ends(
+    carrying: impl Future<Output = Result<(), Broken>>,
+    last: &Cell<Instant>,
+) -> Result<(), Broken> {
+    tokio::pin!(carrying);
     loop {
         let until = last.get() + IDLE;
-        match timeout_at(until, &mut both).await {
-            Ok(ended) => return ended.map(drop),
+        match timeout_at(until, &mut carrying).await {
+            Ok(ended) => return ended,
             Err(_) if last.get() + IDLE > until => {}
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => return Err(Broken::Reset),
         }
     }
 }
 
-async fn pump(from: &TcpStream, to: &TcpStream, last: &Cell<Instant>) -> io::Result<()> {
+/// Carries one direction to its end, and passes the end on.
+pub(crate) async fn pump(from: &TcpStream, to: &TcpStream, last: &Cell<Instant>) -> Result<(), Broken> {
     let mut turn = 0;
     loop {
         from.readable().await?;
@@ -50,11 +85,13 @@ async fn pump(from: &TcpStream, to: &TcpStream, last: &Cell<Instant>) -> io::Res
             Ok((0, _)) => break,
             Ok(moved) => moved,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         last.set(Instant::now());
-        send(to, &rest).await?;
-        last.set(Instant::now());
+        if !rest.is_empty() {
+            send(to, &rest).await?;
+            last.set(Instant::now());
+        }
         turn += count;
         if turn >= TURN_BYTES {
             turn = 0;
@@ -63,7 +100,7 @@ async fn pump(from: &TcpStream, to: &TcpStream, last: &Cell<Instant>) -> io::Res
     }
     match rustix::net::shutdown(to, Shutdown::Write) {
         Ok(()) | Err(rustix::io::Errno::NOTCONN) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(_) => Err(Broken::Reset),
     }
 }
 
@@ -79,7 +116,8 @@ fn move_chunk(from: &TcpStream, to: &TcpStream, buffer: &mut [u8]) -> io::Result
     Ok((count, read.get(sent..).unwrap_or_default().to_vec()))
 }
 
-async fn send(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+/// Writes all of it.
+pub(crate) async fn send(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         to.writable().await?;
         match to.try_write(bytes) {

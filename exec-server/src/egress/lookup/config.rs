@@ -63,8 +63,11 @@ impl Servers {
     }
 }
 
-/// An address, with `%` and the number of an interface where it is of one link.
+/// An address, with `%` and the number of an interface where it is of one link; `[address]:port` as on OpenBSD.
 fn server(text: &str) -> Option<SocketAddr> {
+    if let Some((address, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        return Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?));
+    }
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(SocketAddr::new(address, DNS_PORT));
     }
@@ -98,10 +101,10 @@ mod tests {
 
     #[test]
     fn servers_are_read_as_the_c_library_reads_them() {
-        let text = b"# comment\nsearch corp.example\nnameserver 127.0.0.53\nnameserver nonsense\nnameserver fe80::1%2\n\
-            options edns0 timeout:1 attempts:9\nnameserver 10.0.0.1\nnameserver 10.0.0.2\n\xff\xff\noptions timeout:0";
+        let text = b"# comment\nsearch corp.example\nnameserver 127.0.0.53\nnameserver nonsense\nnameserver [x]:1\nnameserver fe80::1%2\n\
+            options edns0 timeout:1 attempts:9\nnameserver [10.0.0.1]:5353\nnameserver 10.0.0.2\n\xff\xff\noptions timeout:0";
         let read = Servers::read(text);
-        let expect = ["127.0.0.53:53", "[fe80::1%2]:53", "10.0.0.1:53"];
+        let expect = ["127.0.0.53:53", "[fe80::1%2]:53", "10.0.0.1:5353"];
         assert_eq!(read.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), expect);
         assert_eq!((read.timeout, read.attempts), (Duration::from_secs(1), MAX_ATTEMPTS));
         assert_eq!(Servers::read(b"").servers, []);
