@@ -8,13 +8,11 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use serde_json::Value;
-use weir_protocol::Policy;
 use weir_protocol::method::process::{
     End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
@@ -22,7 +20,7 @@ use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
-use crate::egress::begin::Apart;
+use crate::egress::begin::{Apart, Intent};
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
@@ -131,7 +129,7 @@ struct Session {
     signals: VecDeque<Option<u64>>,
     deadline: Option<Deadline>,
     /// What the network gate of the command that is asked for decides by.
-    gated: Option<Arc<Policy>>,
+    gated: Option<Intent>,
     /// The gate of the command that runs.
     gate: Option<Apart>,
     stage: Stage,
@@ -255,7 +253,7 @@ impl Session {
             let message = "this server carries no streams; one that listens does".to_owned();
             return Err(Error { code: code::STATE, message });
         }
-        let startable = startable(start, None)?;
+        let mut startable = startable(start, None)?;
         let count = startable.launch.stdio.iter().filter(|source| **source == Source::Passed);
         let passed: Vec<OwnedFd> = count.map_while(|_| self.client.take_descriptor()).collect();
         let passed: Vec<BorrowedFd<'_>> = passed.iter().map(std::os::fd::AsFd::as_fd).collect();
@@ -264,7 +262,8 @@ impl Session {
             at: Instant::now() + Duration::from_millis(limit_ms),
             told: false,
         });
-        self.gated = startable.launch.is_gated().then(|| Arc::new(startable.launch.policy.clone()));
+        let refused = |error| Error { code: code::LAUNCH, message: format!("{error}") };
+        self.gated = Intent::of(&mut startable.launch).map_err(refused)?;
         self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
     }
 
@@ -295,8 +294,8 @@ impl Session {
                 let passed = Descriptors::take(&passed, || self.launcher.take_descriptor());
                 let mut passed = passed.ok_or(WireError::Gone)?;
                 let terminal = passed.remove(Passed::Terminal);
-                if let Some(policy) = self.gated.take() {
-                    self.gate = Some(Apart::open(policy, passed).map_err(WireError::Stream)?);
+                if let Some(intent) = self.gated.take() {
+                    self.gate = Some(intent.open_apart(passed).map_err(WireError::Stream)?);
                 }
                 let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
                 let started = Started { id: ONLY, pid, enforcement };

@@ -25,6 +25,8 @@ mod record;
 #[cfg(target_os = "linux")]
 mod running;
 pub mod sys;
+#[cfg(target_os = "linux")]
+mod trust;
 pub(crate) mod user;
 
 #[cfg(target_os = "macos")]
@@ -91,6 +93,9 @@ pub struct Launch {
     /// What goes on in it.
     #[serde(default)]
     pub image: Image,
+    /// The certificate of the authority that inspects connections, as PEM, in limited mode.
+    #[serde(default)]
+    pub certificate: Option<String>,
 }
 
 impl Launch {
@@ -100,6 +105,9 @@ impl Launch {
         self.image == Image::Command && !self.policy.is_unrestricted() && self.policy.network().is_gated()
     }
 }
+
+/// Most bytes of a certificate.
+pub const MAX_CERTIFICATE_BYTES: usize = 8 << 10;
 
 /// What a launcher is held to that serves a part which may not be believed.
 #[cfg(target_os = "linux")]

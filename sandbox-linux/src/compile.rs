@@ -25,7 +25,7 @@ use weir_protocol::method::process::{Degraded, Mechanism};
 use weir_protocol::policy::{Access, Degradation, Filesystem, KernelFeature, Origin, PathRule, Policy};
 
 use crate::doctor;
-use crate::gate::Gate;
+use crate::gate::{Gate, Trust};
 use crate::host::{Arch, CAP_SETPCAP, Host, Way};
 use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan, Privilege};
 use crate::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
@@ -41,6 +41,8 @@ pub struct Facts<'a> {
     pub survey: &'a Survey,
     /// As whom the command will run.
     pub credentials: &'a Credentials,
+    /// What programs are to trust, in limited mode.
+    pub trust: Option<&'a Trust>,
 }
 
 /// Compiles a policy for one launch.
@@ -68,6 +70,7 @@ fn unrestricted(facts: &Facts<'_>) -> Plan {
         mounts: Vec::new(),
         loopback: Loopback::Untouched,
         gate: None,
+        bundle: None,
         credentials: facts.credentials.clone(),
         privilege: Privilege::Held,
         confinement: None,
@@ -120,11 +123,11 @@ impl<'a> Compiler<'a> {
         let brokers_sockets = self.brokers_sockets();
         let needs = self.needs(network, brokers_sockets);
         self.check_unfiltered(&needs);
-        let (mounts, guards) = match self.way {
-            Way::Bare => (Vec::new(), bare::guards(self)),
+        let (mounts, guards, bundle) = match self.way {
+            Way::Bare => (Vec::new(), bare::guards(self), None),
             Way::Direct | Way::UserNamespace => {
                 let tree = tree::compile(self);
-                (tree.steps, tree.guards)
+                (tree.steps, tree.guards, tree.bundle)
             }
         };
         let landlock = landlock::compile(self, network);
@@ -154,6 +157,7 @@ impl<'a> Compiler<'a> {
             mounts,
             loopback,
             gate,
+            bundle,
             credentials: self.facts.credentials.clone(),
             privilege: self.privilege(),
             confinement: Some(confinement),

@@ -6,12 +6,14 @@
 //! can change any of it: no capability is left there. Pure: bytes are computed here and sent by `enter`, and by the host's probe.
 
 pub mod files;
+pub mod variables;
 
 mod netlink;
 mod routes;
 mod rules;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use weir_protocol::gate::RESOLVER;
 
@@ -99,6 +101,15 @@ impl Gate {
             loopback.to_owned(),
         ]
     }
+}
+
+/// What programs in limited mode trust: the host's authorities and the sandbox's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// As one file of PEM.
+    pub bundle: Arc<[u8]>,
+    /// As a key store of Java.
+    pub key_store: Arc<[u8]>,
 }
 
 /// A socket of the gate.

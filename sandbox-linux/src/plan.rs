@@ -270,6 +270,8 @@ pub struct Plan {
     pub loopback: Loopback,
     /// The network that leads to the gate, where the policy has rules for single hosts.
     pub gate: Option<Gate>,
+    /// Where the certificates are that programs are told to trust, in limited mode.
+    pub bundle: Option<AbsPath>,
     /// As whom the command runs.
     pub credentials: Credentials,
     /// What the first process gives away.

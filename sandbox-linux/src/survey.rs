@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
 
-use crate::gate::files::NAME_FILES;
+use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
 
 pub use sibling::MAX_SIBLINGS;
 
@@ -180,7 +180,8 @@ impl Survey {
         let mut places = place::Places::from_found(std::mem::take(&mut survey.places));
         protected.iter().for_each(|rule| places.look(&rule.path));
         if policy.network().is_gated() {
-            let shown = shown::look(&NAME_FILES, &mut places);
+            let names = NAME_FILES.into_iter().chain(BUNDLES).chain(KEY_STORES);
+            let shown = shown::look(names, &mut places);
             (survey.leads, survey.held) = (shown.leads, shown.held);
         }
         survey.places = places.into_found();

@@ -6,7 +6,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
@@ -26,7 +25,8 @@ use super::spill::Spill;
 use super::sys::watch;
 use super::wire::{Incoming, Wire};
 use crate::answer::process::Startable;
-use crate::egress::{Gate, begin};
+use crate::egress::Gate;
+use crate::egress::begin::Intent;
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::{Ended, Launch, Order, Told};
 use crate::wire::WireError;
@@ -160,9 +160,9 @@ pub(super) async fn start(
     passed: Vec<OwnedFd>,
 ) -> Result<(Rc<Command>, Option<OwnedFd>), Error> {
     let Circumstances { id, launcher, spill, nothing } = around;
-    let Startable { launch, limit_ms, limit_bytes, .. } = startable;
+    let Startable { mut launch, limit_ms, limit_bytes, .. } = startable;
     let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
-    let gated = launch.is_gated().then(|| Arc::new(launch.policy.clone()));
+    let gated = Intent::of(&mut launch).map_err(failed)?;
     let (passed, mut ends) = connect(&start.stdio, passed, &nothing).map_err(failed)?;
     let with: Vec<BorrowedFd<'_>> = passed.iter().map(OwnedFd::as_fd).collect();
     let told = order(&launcher, &mut incoming, &Order::Launch(Box::new(launch)), &with).await?;
@@ -175,7 +175,7 @@ pub(super) async fn start(
     let mut passed = Descriptors::take(&passed, || incoming.take_descriptor())
         .ok_or_else(|| failed("a descriptor that the launcher named did not come"))?;
     let mut terminal = passed.remove(Passed::Terminal);
-    let gate = gated.map(|policy| begin::open(policy, passed)).transpose().map_err(failed)?;
+    let gate = gated.map(|intent| intent.open(passed)).transpose().map_err(failed)?;
     let (mut to_client, mut held) = (None, None);
     match (&start.stdio, terminal.take()) {
         (Stdio::Carried { .. }, Some(master)) => {

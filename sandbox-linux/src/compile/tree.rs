@@ -70,6 +70,8 @@ enum Want {
 pub(super) struct Tree {
     pub(super) steps: Vec<MountStep>,
     pub(super) guards: Vec<Guard>,
+    /// Where the file of certificates is that shows the sandbox's own authority.
+    pub(super) bundle: Option<AbsPath>,
 }
 
 /// A tree in the making.
@@ -96,12 +98,12 @@ pub(super) fn compile(compiler: &mut Compiler<'_>) -> Tree {
     for (at, want) in wants {
         builder.place(&at, want);
     }
-    contents::show(&mut builder);
+    let bundle = contents::show(&mut builder);
     builder.links();
     builder.matches();
     let seals = std::mem::take(&mut builder.seals).into_iter().map(|at| MountStep::Seal { at });
     builder.steps.extend(seals);
-    Tree { steps: builder.steps, guards: builder.guards.into_list() }
+    Tree { steps: builder.steps, guards: builder.guards.into_list(), bundle }
 }
 
 /// Every place at which something is wanted, the root aside, from the top down.

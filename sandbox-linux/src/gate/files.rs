@@ -15,6 +15,22 @@ pub const HOSTS: &str = "/etc/hosts";
 /// Every one.
 pub const NAME_FILES: [&str; 3] = [RESOLV_CONF, NSSWITCH, HOSTS];
 
+/// Where programs look for the certificates of authorities as one file.
+pub const BUNDLES: [&str; 8] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/lib/ssl/cert.pem",
+    "/var/lib/ca-certificates/ca-bundle.pem",
+];
+
+/// Where Java looks for them.
+pub const KEY_STORES: [&str; 3] =
+    ["/etc/ssl/certs/java/cacerts", "/etc/pki/java/cacerts", "/etc/pki/ca-trust/extracted/java/cacerts"];
+
 /// Most bytes of a host's own file that are looked at.
 pub const MAX_HOST_BYTES: u64 = 64 << 10;
 

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use weir_protocol::AbsPath;
 
 use super::place::Places;
-use crate::gate::files::MAX_HOST_BYTES;
+use crate::gate::files::{MAX_HOST_BYTES, NAME_FILES};
 
 /// What is known of such files.
 #[derive(Debug, Default)]
@@ -20,14 +20,16 @@ pub(super) struct Shown {
 }
 
 /// Looks at these files.
-pub(super) fn look(names: &[&str], places: &mut Places) -> Shown {
+pub(super) fn look<'a>(names: impl IntoIterator<Item = &'a str>, places: &mut Places) -> Shown {
     let mut shown = Shown::default();
-    for path in names.iter().filter_map(|name| AbsPath::parse(name).ok()) {
+    for path in names.into_iter().filter_map(|name| AbsPath::parse(name).ok()) {
         places.look(&path);
         let Some(end) = fs::canonicalize(path.as_path()).ok().and_then(|end| AbsPath::from_host(&end)) else {
             continue;
         };
-        if let Ok(content) = read(&end) {
+        if NAME_FILES.iter().any(|name| name.as_bytes() == path.as_bytes())
+            && let Ok(content) = read(&end)
+        {
             shown.held.insert(path.clone(), content);
         }
         if end != path {
@@ -63,11 +65,11 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
         let names = [name("resolv.conf"), name("dangling"), name("missing"), name("run")];
         let mut places = Places::default();
-        let shown = look(&names.each_ref().map(String::as_str), &mut places);
+        let shown = look(names.iter().map(String::as_str), &mut places);
         let path = |text: &str| AbsPath::parse(&name(text)).unwrap();
         assert_eq!(shown.leads, [(path("resolv.conf"), path("run/stub"))].into());
-        let held = [(path("resolv.conf"), b"nameserver 10.0.0.1\n".to_vec()), (path("run"), Vec::new())];
-        assert_eq!(shown.held, held.into());
+        assert_eq!(read(&path("run/stub")).unwrap(), b"nameserver 10.0.0.1\n");
+        assert_eq!(read(&path("run")).unwrap(), b"");
         let found = places.into_found();
         assert_eq!(found.get(&path("run/stub")), Some(&Kind::File));
         assert_eq!(found.get(&path("dangling")), Some(&Kind::Symlink));
