@@ -55,7 +55,8 @@ impl Intent {
             roots: passed.read(Passed::Roots),
             upstream: None,
         };
-        Gate::open(self.policy, Sockets { tcp, resolver }, surroundings, self.authority)
+        let refused = passed.remove(Passed::Refused);
+        Gate::open(self.policy, Sockets { tcp, resolver, refused }, surroundings, self.authority)
     }
 
     /// Opens it in a thread of its own, for a server part that has nothing else to wait for many.
