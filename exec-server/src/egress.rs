@@ -9,6 +9,7 @@
 
 pub mod arrival;
 pub mod authority;
+pub mod begin;
 pub mod decision;
 pub mod dial;
 pub mod inspect;

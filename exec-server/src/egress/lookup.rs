@@ -7,7 +7,7 @@
 pub mod config;
 mod exchange;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -77,6 +77,7 @@ pub struct Lookup {
     hosts: HashMap<String, Vec<IpAddr>>,
     kept: RefCell<HashMap<(Rc<str>, Family), Kept>>,
     turns: Semaphore,
+    swept: Cell<Option<Instant>>,
 }
 
 #[derive(Debug, Clone)]
@@ -99,6 +100,7 @@ impl Lookup {
             hosts: config::hosts(hosts),
             kept: RefCell::new(HashMap::new()),
             turns: Semaphore::new(MAX_ASKED),
+            swept: Cell::new(None),
         }
     }
 
@@ -141,7 +143,9 @@ impl Lookup {
         if let Some(kept) = all.get(&key).filter(|kept| holds(kept)) {
             return kept.clone();
         }
-        if all.len() >= MAX_KEPT {
+        // Not for each new name: what holds now holds for a while.
+        if all.len() >= MAX_KEPT && self.swept.get().is_none_or(|swept| now >= swept + KEPT.0) {
+            self.swept.set(Some(now));
             all.retain(|_, kept| holds(kept));
         }
         let fresh = Kept { answer: Rc::new(OnceCell::new()) };

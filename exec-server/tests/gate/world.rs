@@ -322,3 +322,21 @@ pub(crate) async fn say(client: &mut TcpStream, word: impl AsRef<[u8]>) -> std::
     client.read_to_end(&mut heard).await?;
     Ok(heard)
 }
+
+/// A TLS ClientHello for these server names, each in an extension of its own, in records of at most `record` bytes.
+pub(crate) fn client_hello(names: &[&str], record: usize) -> Vec<u8> {
+    let long = |bytes: Vec<u8>| [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat();
+    let mut extensions = vec![0, 43, 0, 3, 2, 3, 4];
+    for name in names {
+        let entry = [&[0_u8][..], &long(name.as_bytes().to_vec())].concat();
+        extensions.extend([0, 0]);
+        extensions.extend(long(long(entry)));
+    }
+    let hello = [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0x13, 1], &[1, 0], &long(extensions)].concat();
+    let length = u32::try_from(hello.len()).unwrap().to_be_bytes();
+    let message = [&[1][..], &length[1..], &hello].concat();
+    message.chunks(record).flat_map(|part| [&[22, 3, 1][..], &long(part.to_vec())].concat()).collect()
+}
+
+/// Addresses that lead to the test's servers.
+pub(crate) const LOOPBACK: &[&str] = &["127.0.0.1/32", "127.0.0.2/32", "::1/128"];
