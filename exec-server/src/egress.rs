@@ -10,6 +10,7 @@
 pub mod arrival;
 pub mod decision;
 pub mod dial;
+pub mod limits;
 pub mod lookup;
 pub mod names;
 pub mod opening;
@@ -18,6 +19,7 @@ pub mod proxy;
 pub mod refusal;
 mod relay;
 pub mod resolver;
+pub mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -26,8 +28,10 @@ use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
 use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
@@ -35,10 +39,12 @@ use weir_protocol::method::process::Denial;
 use weir_protocol::policy::Host;
 
 use decision::{Grant, decide};
+use limits::Limits;
 use lookup::Lookup;
 use names::{Names, is_synthetic};
 use refusal::{Attempt, Reason, Refusal, Refusals};
 use relay::Broken;
+use upstream::Upstream;
 
 /// Sockets that were made inside.
 #[derive(Debug)]
@@ -60,17 +66,8 @@ pub struct Surroundings {
     pub roots: Option<Vec<u8>>,
     /// The host's proxy, where the profile lets it be used.
     pub upstream: Option<Upstream>,
-}
-
-/// A proxy of the host's, for HTTP CONNECT.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// Its name or address.
-    pub host: Host,
-    /// Its port.
-    pub port: u16,
-    /// The value of `Proxy-Authorization`, where it wants one.
-    pub authorization: Option<String>,
+    /// How much of everything there may be.
+    pub limits: Limits,
 }
 
 /// What all connections of one sandbox share.
@@ -80,7 +77,11 @@ pub(crate) struct Core {
     pub(crate) names: RefCell<Names>,
     pub(crate) lookup: Lookup,
     pub(crate) refusals: Refusals,
-    pub(crate) open: Cell<usize>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) limits: Limits,
+    /// Turns for connecting.
+    pub(crate) dialing: Semaphore,
+    open: Cell<usize>,
 }
 
 /// The gate of one sandbox.
@@ -96,7 +97,7 @@ impl Gate {
     /// # Errors
     /// The system's, where a socket is none.
     pub fn open(policy: Arc<Policy>, sockets: Sockets, surroundings: Surroundings) -> io::Result<Rc<Self>> {
-        let gate = Self::without_sockets(policy, &surroundings);
+        let gate = Self::without_sockets(policy, surroundings);
         let mut tasks = gate.tasks.borrow_mut();
         for listener in sockets.tcp {
             let listener = arrival::listener(listener)?;
@@ -110,12 +111,18 @@ impl Gate {
 
     /// A gate to which connections are brought by [`Gate::serve`] alone.
     #[must_use]
-    pub fn without_sockets(policy: Arc<Policy>, surroundings: &Surroundings) -> Rc<Self> {
+    pub fn without_sockets(policy: Arc<Policy>, surroundings: Surroundings) -> Rc<Self> {
+        let Surroundings { resolv_conf, hosts, upstream, limits, .. } = surroundings;
+        let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
         let core = Core {
             policy,
             names: RefCell::default(),
-            lookup: Lookup::new(&surroundings.resolv_conf, &surroundings.hosts),
+            lookup: Lookup::new(&resolv_conf, &hosts),
             refusals: Refusals::default(),
+            // The profile has the last word.
+            upstream: upstream.filter(|_| policy_uses_upstream),
+            dialing: Semaphore::new(limits.dialing),
+            limits,
             open: Cell::new(0),
         };
         Rc::new(Self { core: Rc::new(core), tasks: RefCell::default() })
@@ -153,6 +160,11 @@ pub(crate) struct Client {
 
 impl Core {
     pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, destination: SocketAddr) {
+        let Some(_open) = Open::count(&self) else {
+            let target = decision::target(&Host::Address(destination.ip()), destination.port());
+            let reason = Reason::TooMany(self.limits.connections);
+            return self.refuse(&stream, Refusal { attempt: Attempt::Connect, target, reason, origin: None });
+        };
         let place = |address: Ipv4Addr, port| destination == SocketAddr::from((address, port));
         if place(RESOLVER, DNS_PORT) {
             resolver::serve_tcp(&self, stream).await;
@@ -198,7 +210,7 @@ impl Core {
         let Client { stream, read } = client;
         let _held = Held::hold(&self.names, grant);
         let outcome = async {
-            let mut opening = pin!(opening::hear(&stream, read, &self.policy, grant));
+            let mut opening = pin!(opening::hear(&stream, read, self, grant));
             let mut dialing = pin!(self.connect(grant));
             let (server, first) = tokio::select! {
                 biased;
@@ -206,7 +218,7 @@ impl Core {
                 server = &mut dialing => (server?, None),
             };
             let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
-            carry(&stream, &server, opening).await
+            carry(&stream, &server, self.limits.idle, opening).await
         };
         if let Err(reason) = outcome.await {
             self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
@@ -221,8 +233,8 @@ impl Core {
     /// As [`Core::pass`], behind a server that is connected to.
     pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
         let Client { stream, read } = client;
-        let opening = opening::hear(&stream, read, &self.policy, grant);
-        if let Err(reason) = carry(&stream, &server, opening).await {
+        let opening = opening::hear(&stream, read, self, grant);
+        if let Err(reason) = carry(&stream, &server, self.limits.idle, opening).await {
             self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
         }
     }
@@ -232,14 +244,34 @@ impl Core {
 async fn carry(
     client: &TcpStream,
     server: &TcpStream,
+    idle: Duration,
     opening: impl Future<Output = Result<Vec<u8>, Reason>>,
 ) -> Result<(), Reason> {
-    let Err(broken) = relay::relay(client, server, opening).await else { return Ok(()) };
+    let Err(broken) = relay::relay(client, server, idle, opening).await else { return Ok(()) };
     let _ = server.set_zero_linger();
     let _ = client.set_zero_linger();
     match broken {
         Broken::Refused(reason) => Err(reason),
         Broken::Reset => Ok(()),
+    }
+}
+
+/// One connection, counted however it ends.
+struct Open<'a>(&'a Core);
+
+impl<'a> Open<'a> {
+    fn count(core: &'a Core) -> Option<Self> {
+        let open = core.open.get();
+        (open < core.limits.connections).then(|| {
+            core.open.set(open + 1);
+            Self(core)
+        })
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
     }
 }
 
