@@ -16,6 +16,7 @@ pub mod decision;
 pub mod dial;
 pub mod inspect;
 mod limited;
+pub mod limits;
 pub mod lookup;
 pub mod names;
 pub mod opening;
@@ -24,6 +25,7 @@ pub mod proxy;
 pub mod refusal;
 mod relay;
 pub mod resolver;
+pub mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -32,8 +34,10 @@ use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
 use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
@@ -43,10 +47,12 @@ use weir_protocol::policy::Host;
 use authority::Authority;
 use decision::{Grant, decide};
 use inspect::{Inspector, Law};
+use limits::Limits;
 use lookup::Lookup;
 use names::{Names, is_synthetic};
 use refusal::{Attempt, Reason, Refusal, Refusals};
 use relay::Broken;
+use upstream::Upstream;
 
 /// Sockets that were made inside.
 #[derive(Debug)]
@@ -70,17 +76,8 @@ pub struct Surroundings {
     pub roots: Option<Vec<u8>>,
     /// The host's proxy, where the profile lets it be used.
     pub upstream: Option<Upstream>,
-}
-
-/// A proxy of the host's, for HTTP CONNECT.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// Its name or address.
-    pub host: Host,
-    /// Its port.
-    pub port: u16,
-    /// The value of `Proxy-Authorization`, where it wants one.
-    pub authorization: Option<String>,
+    /// How much of everything there may be.
+    pub limits: Limits,
 }
 
 /// What all connections of one sandbox share.
@@ -90,8 +87,12 @@ pub(crate) struct Core {
     pub(crate) names: RefCell<Names>,
     pub(crate) lookup: Lookup,
     pub(crate) refusals: Refusals,
-    pub(crate) open: Cell<usize>,
     pub(crate) inspector: Option<Inspector>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) limits: Limits,
+    /// Turns for connecting.
+    pub(crate) dialing: Semaphore,
+    open: Cell<usize>,
 }
 
 /// The gate of one sandbox.
@@ -114,7 +115,7 @@ impl Gate {
         surroundings: Surroundings,
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
-        let gate = Self::without_sockets(policy, &surroundings, authority)?;
+        let gate = Self::without_sockets(policy, surroundings, authority)?;
         let mut tasks = gate.tasks.borrow_mut();
         for listener in sockets.tcp {
             let listener = arrival::listener(listener)?;
@@ -138,12 +139,13 @@ impl Gate {
     /// When the host's roots cannot be used.
     pub fn without_sockets(
         policy: Arc<Policy>,
-        surroundings: &Surroundings,
+        surroundings: Surroundings,
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
+        let Surroundings { resolv_conf, hosts, roots, upstream, limits, .. } = surroundings;
+        let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
         let inspector = authority.map(|authority| {
-            let roots = surroundings.roots.as_deref().unwrap_or_default();
-            Inspector::new(Law::of(&policy), authority, roots)
+            Inspector::new(Law::of(&policy), authority, roots.as_deref().unwrap_or_default())
         });
         let core = Core {
             policy,
@@ -151,8 +153,12 @@ impl Gate {
                 .transpose()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
             names: RefCell::default(),
-            lookup: Lookup::new(&surroundings.resolv_conf, &surroundings.hosts),
+            lookup: Lookup::new(&resolv_conf, &hosts),
             refusals: Refusals::default(),
+            // The profile has the last word.
+            upstream: upstream.filter(|_| policy_uses_upstream),
+            dialing: Semaphore::new(limits.dialing),
+            limits,
             open: Cell::new(0),
         };
         Ok(Rc::new(Self {
@@ -197,6 +203,11 @@ pub(crate) struct Client {
 
 impl Core {
     pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, destination: SocketAddr) {
+        let Some(_open) = Open::count(&self) else {
+            let target = decision::target(&Host::Address(destination.ip()), destination.port());
+            let reason = Reason::TooMany(self.limits.connections);
+            return self.refuse(&stream, Refusal { attempt: Attempt::Connect, target, reason, origin: None });
+        };
         let place = |address: Ipv4Addr, port| destination == SocketAddr::from((address, port));
         if place(RESOLVER, DNS_PORT) {
             resolver::serve_tcp(&self, stream).await;
@@ -246,7 +257,7 @@ impl Core {
         let Client { stream, read } = client;
         let _held = Held::hold(&self.names, grant);
         let outcome = async {
-            let mut opening = pin!(opening::hear(&stream, read, &self.policy, grant));
+            let mut opening = pin!(opening::hear(&stream, read, self, grant));
             let mut dialing = pin!(self.connect(grant));
             let (server, first) = tokio::select! {
                 biased;
@@ -254,7 +265,7 @@ impl Core {
                 server = &mut dialing => (server?, None),
             };
             let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
-            carry(&stream, &server, opening).await
+            carry(&stream, &server, self.limits.idle, opening).await
         };
         if let Err(reason) = outcome.await {
             self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
@@ -269,8 +280,8 @@ impl Core {
     /// As [`Core::pass`], behind a server that is connected to.
     pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
         let Client { stream, read } = client;
-        let opening = opening::hear(&stream, read, &self.policy, grant);
-        if let Err(reason) = carry(&stream, &server, opening).await {
+        let opening = opening::hear(&stream, read, self, grant);
+        if let Err(reason) = carry(&stream, &server, self.limits.idle, opening).await {
             self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
         }
     }
@@ -280,14 +291,34 @@ impl Core {
 async fn carry(
     client: &TcpStream,
     server: &TcpStream,
+    idle: Duration,
     opening: impl Future<Output = Result<Vec<u8>, Reason>>,
 ) -> Result<(), Reason> {
-    let Err(broken) = relay::relay(client, server, opening).await else { return Ok(()) };
+    let Err(broken) = relay::relay(client, server, idle, opening).await else { return Ok(()) };
     let _ = server.set_zero_linger();
     let _ = client.set_zero_linger();
     match broken {
         Broken::Refused(reason) => Err(reason),
         Broken::Reset => Ok(()),
+    }
+}
+
+/// One connection, counted however it ends.
+struct Open<'a>(&'a Core);
+
+impl<'a> Open<'a> {
+    fn count(core: &'a Core) -> Option<Self> {
+        let open = core.open.get();
+        (open < core.limits.connections).then(|| {
+            core.open.set(open + 1);
+            Self(core)
+        })
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
     }
 }
 

@@ -16,5 +16,7 @@ mod laws;
 mod names;
 #[path = "gate/proxies.rs"]
 mod proxies;
+#[path = "gate/upstream.rs"]
+mod upstream;
 #[path = "gate/world.rs"]
 mod world;

@@ -12,9 +12,6 @@ use tokio::time::timeout;
 
 use super::Core;
 
-/// Connections of one sandbox at a time.
-pub const MAX_CONNECTIONS: usize = 1024;
-
 /// How long accepting rests where the process has no descriptor left, unless one of this sandbox's connections ends before.
 const REST: Duration = Duration::from_millis(100);
 
@@ -52,23 +49,9 @@ pub(crate) async fn accept_all(core: Rc<Core>, listener: TcpListener) {
 
 async fn one(core: Rc<Core>, stream: TcpStream) {
     match destination(&stream) {
-        Ok(destination) if core.open.get() < MAX_CONNECTIONS => {
-            core.open.set(core.open.get() + 1);
-            let _ended = Ended(Rc::clone(&core));
-            core.serve(stream, destination).await;
-        }
-        _ => {
-            let _ = stream.set_zero_linger();
-        }
-    }
-}
-
-/// Counts down however the connection ends.
-struct Ended(Rc<Core>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
+        Ok(destination) => core.serve(stream, destination).await,
+        // The program has gone already.
+        Err(_) => {}
     }
 }
 

@@ -54,6 +54,7 @@ impl Intent {
             hosts: passed.read(Passed::Hosts).unwrap_or_default(),
             roots: passed.read(Passed::Roots),
             upstream: None,
+            limits: super::limits::Limits::default(),
         };
         let refused = passed.remove(Passed::Refused);
         Gate::open(self.policy, Sockets { tcp, resolver, refused }, surroundings, self.authority)

@@ -16,15 +16,13 @@ use super::decision::{Grant, admit};
 use super::lookup::{Family, LookupError};
 use super::own::is_own;
 use super::refusal::Reason;
+use super::upstream::{self, Upstream};
 
 /// How long one address has before the next one is tried as well (RFC 8305, section 8).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// How long the second family's addresses are waited for when the first one's are there (RFC 8305, section 3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
-
-/// How long all of it may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Addresses that are tried.
 const MAX_CANDIDATES: usize = 16;
@@ -34,6 +32,29 @@ const MAX_CANDIDATES: usize = 16;
 /// # Errors
 /// Why there is none.
 pub(crate) async fn dial(core: &Core, grant: &Grant) -> Result<TcpStream, Reason> {
+    let within = timeout(core.limits.connect, async {
+        let _turn = core.dialing.acquire().await;
+        match core.upstream.as_ref().filter(|upstream| upstream.serves(&grant.host, grant.port)) {
+            Some(upstream) => through(core, upstream, grant).await,
+            None => directly(core, grant).await,
+        }
+    });
+    within.await.unwrap_or(Err(Reason::ConnectTimeout))
+}
+
+/// Through the host's proxy, whose own address is the host's choice.
+async fn through(core: &Core, upstream: &Upstream, grant: &Grant) -> Result<TcpStream, Reason> {
+    let addresses = match &upstream.host {
+        Host::Address(address) => vec![*address],
+        Host::Name(name) => resolve(core, name).await?,
+    };
+    let places = addresses.into_iter().map(|address| SocketAddr::new(address, upstream.port));
+    let stream = race(places.take(MAX_CANDIDATES).collect()).await?;
+    upstream::tunnel(&stream, upstream, grant).await?;
+    Ok(stream)
+}
+
+async fn directly(core: &Core, grant: &Grant) -> Result<TcpStream, Reason> {
     let addresses = match &grant.host {
         Host::Address(address) => vec![*address],
         Host::Name(name) => resolve(core, name).await?,
@@ -50,7 +71,7 @@ pub(crate) async fn dial(core: &Core, grant: &Grant) -> Result<TcpStream, Reason
         Some(reason) if candidates.is_empty() => return Err(reason),
         _ => candidates.truncate(MAX_CANDIDATES),
     }
-    timeout(CONNECT_TIMEOUT, race(candidates)).await.unwrap_or(Err(Reason::ConnectTimeout))
+    race(candidates).await
 }
 
 async fn race(candidates: Vec<SocketAddr>) -> Result<TcpStream, Reason> {

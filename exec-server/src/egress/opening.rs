@@ -8,13 +8,13 @@ pub mod http;
 pub mod tls;
 
 use std::io;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use weir_protocol::Policy;
 use weir_protocol::policy::Host;
 
+use super::Core;
 use super::decision::{Grant, may_name};
 use super::refusal::Reason;
 
@@ -23,9 +23,6 @@ pub const MAX_HTTP_BYTES: usize = 64 << 10;
 
 /// Most bytes of a TLS ClientHello with its records; the largest have some two thousand.
 pub const MAX_TLS_BYTES: usize = 32 << 10;
-
-/// Time from the first byte until what it belongs to is whole.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 8 << 10;
@@ -98,12 +95,13 @@ impl Opening {
 pub(crate) async fn hear(
     client: &TcpStream,
     read_before: Vec<u8>,
-    policy: &Policy,
+    core: &Core,
     grant: &Grant,
 ) -> Result<Vec<u8>, Reason> {
+    let until_whole = || Instant::now() + core.limits.opening;
     let mut opening = Opening::default();
     let mut kind = opening.feed(&read_before)?;
-    let mut until = (!read_before.is_empty()).then(|| Instant::now() + TIMEOUT);
+    let mut until = (!read_before.is_empty()).then(until_whole);
     let mut buffer = [0; READ_BYTES];
     while kind.is_none() {
         let ready = client.readable();
@@ -118,9 +116,9 @@ pub(crate) async fn hear(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(broken(error)),
         }
-        until = until.or(Some(Instant::now() + TIMEOUT));
+        until = until.or_else(|| Some(until_whole()));
     }
-    judge(policy, grant, kind.unwrap_or(Kind::Other))?;
+    judge(&core.policy, grant, kind.unwrap_or(Kind::Other))?;
     Ok(opening.into_bytes())
 }
 

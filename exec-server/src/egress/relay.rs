@@ -20,9 +20,6 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes after which others have their turn.
 const TURN_BYTES: usize = 1 << 20;
 
-/// How long nothing may pass in either direction.
-const IDLE: Duration = Duration::from_secs(2 * 3600);
-
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK_BYTES]);
 }
@@ -49,6 +46,7 @@ impl From<io::Error> for Broken {
 pub(crate) async fn relay(
     client: &TcpStream,
     server: &TcpStream,
+    idle: Duration,
     opening: impl Future<Output = Result<Vec<u8>, Reason>>,
 ) -> Result<(), Broken> {
     let last = Cell::new(Instant::now());
@@ -57,20 +55,21 @@ pub(crate) async fn relay(
         send(server, &first).await?;
         pump(client, server, &last).await
     };
-    either_ends(async { tokio::try_join!(upwards, pump(server, client, &last)).map(drop) }, &last).await
+    either_ends(async { tokio::try_join!(upwards, pump(server, client, &last)).map(drop) }, &last, idle).await
 }
 
-/// Runs `carrying`, as long as something passes.
+/// Runs `carrying`, as long as something passes within `idle`.
 pub(crate) async fn either_ends(
     carrying: impl Future<Output = Result<(), Broken>>,
     last: &Cell<Instant>,
+    idle: Duration,
 ) -> Result<(), Broken> {
     tokio::pin!(carrying);
     loop {
-        let until = last.get() + IDLE;
+        let until = last.get() + idle;
         match timeout_at(until, &mut carrying).await {
             Ok(ended) => return ended,
-            Err(_) if last.get() + IDLE > until => {}
+            Err(_) if last.get() + idle > until => {}
             Err(_) => return Err(Broken::Reset),
         }
     }

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use weir_protocol::gate::DNS_PORT;
 use weir_protocol::policy::Host;
 
 use super::Core;
@@ -137,8 +138,11 @@ async fn answer(core: &Core, question: &Question) -> Message {
             return reply(message, ResponseCode::Refused);
         }
     };
-    match core.lookup.addresses(&name, family).await {
-        Ok(found) if found.addresses.is_empty() => records(Vec::new()),
+    // Where a proxy knows the names, it hears of them when they are connected to.
+    let upstream = core.upstream.as_ref().is_some_and(|upstream| upstream.serves(&host, DNS_PORT));
+    let found = if upstream { Ok(None) } else { core.lookup.addresses(&name, family).await.map(Some) };
+    match found {
+        Ok(Some(found)) if found.addresses.is_empty() => records(Vec::new()),
         Ok(_) => {
             let stands = core.names.borrow_mut().addresses(&name);
             match (stands, family) {

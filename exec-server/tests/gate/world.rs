@@ -340,3 +340,12 @@ pub(crate) fn client_hello(names: &[&str], record: usize) -> Vec<u8> {
 
 /// Addresses that lead to the test's servers.
 pub(crate) const LOOPBACK: &[&str] = &["127.0.0.1/32", "127.0.0.2/32", "::1/128"];
+
+/// The same policy, which lets the host's proxy be used.
+pub(crate) fn with_upstream(policy: Policy) -> Policy {
+    let mut parts = PolicyParts::from(policy);
+    let mut network = NetworkParts::from(parts.network);
+    network.allow_upstream_proxy = Sourced { value: true, origin: origin("allow_upstream_proxy", 104) };
+    parts.network = Network::new(network);
+    Policy::from(parts)
+}

@@ -4,7 +4,6 @@
 //! The server is verified as any client would: by its chain, its name and the time. Nothing that a sandbox does changes that.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -165,7 +164,7 @@ impl ResolvesServerCert for Only {
 pub(super) fn server_name(host: &Host) -> Result<ServerName<'static>, InvalidDnsNameError> {
     match host {
         Host::Name(name) => ServerName::try_from(name.clone()),
-        Host::Address(address) => Ok(ServerName::from(IpAddr::from(*address))),
+        Host::Address(address) => Ok(ServerName::from(*address)),
     }
 }
 

@@ -172,7 +172,7 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
     };
     let client = Client { stream, read: read_so_far };
     match asked {
-        Ok(Asked::Forward { head, body, .. }) => forward(client, &server, &head, body).await,
+        Ok(Asked::Forward { head, body, .. }) => forward(core, client, &server, &head, body).await,
         _ => {
             if send(&client.stream, ESTABLISHED).await.is_ok() {
                 core.tunnel(client, server, &grant).await;
@@ -200,7 +200,7 @@ async fn head(stream: &TcpStream, read: &mut Vec<u8>) -> Result<Option<Vec<u8>>,
 }
 
 /// Carries one request and its answer.
-async fn forward(client: Client, server: &TcpStream, head: &[u8], mut body: Body) {
+async fn forward(core: &Core, client: Client, server: &TcpStream, head: &[u8], mut body: Body) {
     let Client { stream, read } = client;
     let last = Cell::new(Instant::now());
     let upwards = async {
@@ -220,7 +220,7 @@ async fn forward(client: Client, server: &TcpStream, head: &[u8], mut body: Body
         }
     };
     let both = async { tokio::try_join!(upwards, pump(server, &stream, &last)).map(drop) };
-    if either_ends(both, &last).await.is_err() {
+    if either_ends(both, &last, core.limits.idle).await.is_err() {
         let _ = stream.set_zero_linger();
         let _ = server.set_zero_linger();
     }

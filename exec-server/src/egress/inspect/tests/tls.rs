@@ -18,7 +18,8 @@ fn by_alpn(seen: &Seen) -> Rc<dyn Fn(ServerTls)> {
 /// Both sides speak what client and server have in common.
 #[tokio::test]
 async fn what_the_server_speaks_is_spoken_with_the_client() {
-    let cases: [(&[&[u8]], &'static [&'static [u8]], Option<&[u8]>, Version); 5] = [
+    type Case = (&'static [&'static [u8]], &'static [&'static [u8]], Option<&'static [u8]>, Version);
+    let cases: [Case; 5] = [
         (BOTH, BOTH, Some(H2), Version::HTTP_2),
         (BOTH, &[HTTP_11], Some(HTTP_11), Version::HTTP_11),
         (&[HTTP_11], BOTH, Some(HTTP_11), Version::HTTP_11),
