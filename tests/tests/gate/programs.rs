@@ -20,7 +20,7 @@ pub(crate) fn allow(names: &[&str]) -> String {
 }
 
 /// Runs it, and panics unless it failed quickly.
-fn fails(wires: &Wires, words: &[&str]) -> Run {
+pub(crate) fn fails(wires: &Wires, words: &[&str]) -> Run {
     let started = Instant::now();
     let run = wires.run(words);
     let took = started.elapsed();
@@ -62,11 +62,9 @@ fn curl_reaches_allowed_names_and_no_other() {
             "http://185999618/",
             "http://inner.example/",
             "http://10.9.8.7/",
-            "http://allowed.example:2525/",
             "https://untrusted.example/",
         ] {
-            let expected_to_connect = url.contains(":2525");
-            let run = if expected_to_connect { continue } else { fails(wires, &curl(url)) };
+            let run = fails(wires, &curl(url));
             assert!(run.stderr.contains("curl: ("), "{url}: {}", run.stderr);
         }
         assert_eq!(wires.peers.heard(), Vec::<String>::new());
@@ -130,7 +128,7 @@ const NODE: &str = "const [url, body] = process.argv.slice(1); \
     fetch(url, body ? { method: 'POST', body } : {}).then(async r => console.log((r.status == 200 ? '' : r.status + ' ') + (await r.text()).trim()))\
     .catch(e => { console.error(e.cause ?? e); process.exit(1) })";
 
-/// One source file, which `java` compiles and runs.
+/// One source file.
 const JAVA: &str = "import java.net.*; import java.net.http.*;\n\
     public class Ask { public static void main(String[] a) throws Exception {\n\
     var b = HttpRequest.newBuilder(URI.create(a[0]));\n\
@@ -140,11 +138,12 @@ const JAVA: &str = "import java.net.*; import java.net.http.*;\n\
 
 /// Programs that ask for a URL, or send a body to it, and print the answer; those that this machine has.
 pub(crate) fn askers(wires: &Wires, test_id: &str) -> Vec<Vec<String>> {
-    let java = wires.world.file("work/Ask.java", JAVA);
+    wires.world.file("work/Ask.java", JAVA);
+    wires.outside(&["javac", "Ask.java"]);
     let all: [(&str, Vec<String>); 3] = [
         ("python3", vec!["/usr/bin/python3".into(), "-c".into(), PYTHON.into()]),
         ("node", vec!["node".into(), "-e".into(), NODE.into()]),
-        ("java", vec!["java".into(), java.display().to_string()]),
+        ("java", vec!["java".into(), "-cp".into(), ".".into(), "Ask".into()]),
     ];
     let mut askers = Vec::new();
     for (name, words) in all {
@@ -173,27 +172,5 @@ fn programs_that_ignore_proxies_work_for_allowed_names() {
             assert_eq!(wires.run(&http).text(), "heard: HTTP/1.1 GET http allowed.example /x 0", "{words:?}");
             fails(wires, &with(&words, &["http://denied.example/x"]));
         }
-    });
-}
-
-#[test]
-fn git_clones_over_https() {
-    Wires::each("git", |wires| {
-        wires.world.directory("served");
-        let script = "git init -q --bare repo.git && git init -q tree && cd tree && echo text > file && git add file && \
-                      git -c user.name=n -c user.email=e commit -qm m && git push -q ../repo.git HEAD:refs/heads/main && \
-                      cd ../repo.git && git symbolic-ref HEAD refs/heads/main && git update-server-info";
-        let made =
-            finish(wires.world.command("sh").args(["-c", script]).current_dir(wires.world.at("served")));
-        assert_eq!(made.code, 0, "{}", made.stderr);
-        wires.peers.serve_files(wires.world.at("served"));
-        wires.profile(&allow(&["git.example"]));
-        let clone = |url: &'static str, to: &'static str| ["git", "clone", "-q", url, to];
-        assert_eq!(wires.outside(&clone("https://git.example/files/repo.git", "outside")).code, 0);
-        let run = wires.run(&clone("https://git.example/files/repo.git", "inside"));
-        assert_eq!(run.code, 0, "{}", run.stderr);
-        assert_eq!(wires.run(&["cat", "inside/file"]).text(), "text");
-        let refused = fails(wires, &clone("https://denied.example/files/repo.git", "refused"));
-        assert!(refused.stderr.contains("denied.example"), "{}", refused.stderr);
     });
 }
