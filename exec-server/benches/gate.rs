@@ -99,7 +99,7 @@ fn gate(server: SocketAddr) -> SocketAddr {
             let address = resolver.local_addr().unwrap();
             let sockets = Sockets { tcp: Vec::new(), resolver: resolver.into() };
             let around = Surroundings { hosts: b"127.0.0.1 a.example\n".to_vec(), ..Surroundings::default() };
-            let gate = Gate::open(Arc::new(policy()), sockets, around).unwrap();
+            let gate = Gate::open(Arc::new(policy()), sockets, around, None).unwrap();
             let destination = SocketAddr::from((resolve(address).await, server.port()));
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             told.send(listener.local_addr().unwrap()).unwrap();

@@ -8,8 +8,12 @@
 //! Everything runs in tasks of one thread and ends with the [`Gate`].
 
 pub mod arrival;
+pub mod authority;
+pub mod begin;
 pub mod decision;
 pub mod dial;
+pub mod inspect;
+mod limited;
 pub mod limits;
 pub mod lookup;
 pub mod names;
@@ -38,7 +42,9 @@ use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
 use weir_protocol::method::process::Denial;
 use weir_protocol::policy::Host;
 
+use authority::Authority;
 use decision::{Grant, decide};
+use inspect::{Inspector, Law};
 use limits::Limits;
 use lookup::Lookup;
 use names::{Names, is_synthetic};
@@ -82,6 +88,7 @@ pub(crate) struct Core {
     /// Turns for connecting.
     pub(crate) dialing: Semaphore,
     open: Cell<usize>,
+    pub(crate) inspector: Option<Inspector>,
 }
 
 /// The gate of one sandbox.
@@ -96,8 +103,13 @@ impl Gate {
     ///
     /// # Errors
     /// The system's, where a socket is none.
-    pub fn open(policy: Arc<Policy>, sockets: Sockets, surroundings: Surroundings) -> io::Result<Rc<Self>> {
-        let gate = Self::without_sockets(policy, surroundings);
+    pub fn open(
+        policy: Arc<Policy>,
+        sockets: Sockets,
+        surroundings: Surroundings,
+        authority: Option<Authority>,
+    ) -> io::Result<Rc<Self>> {
+        let gate = Self::without_sockets(policy, &surroundings, authority)?;
         let mut tasks = gate.tasks.borrow_mut();
         for listener in sockets.tcp {
             let listener = arrival::listener(listener)?;
@@ -109,23 +121,36 @@ impl Gate {
         Ok(gate)
     }
 
-    /// A gate to which connections are brought by [`Gate::serve`] alone.
-    #[must_use]
-    pub fn without_sockets(policy: Arc<Policy>, surroundings: Surroundings) -> Rc<Self> {
+    /// A gate to which connections are brought by [`Gate::serve`] alone. Limited mode takes an authority and the host's roots.
+    ///
+    /// # Errors
+    /// When the host's roots cannot be used.
+    pub fn without_sockets(
+        policy: Arc<Policy>,
+        surroundings: &Surroundings,
+        authority: Option<Authority>,
+    ) -> io::Result<Rc<Self>> {
+        let inspector = authority.map(|authority| {
+            let roots = surroundings.roots.as_deref().unwrap_or_default();
+            Inspector::new(Law::of(&policy), authority, roots)
+        });
         let Surroundings { resolv_conf, hosts, upstream, limits, .. } = surroundings;
         let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
         let core = Core {
             policy,
+            inspector: inspector
+                .transpose()
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
             names: RefCell::default(),
-            lookup: Lookup::new(&resolv_conf, &hosts),
+            lookup: Lookup::new(resolv_conf, hosts),
             refusals: Refusals::default(),
             // The profile has the last word.
-            upstream: upstream.filter(|_| policy_uses_upstream),
+            upstream: upstream.clone().filter(|_| policy_uses_upstream),
             dialing: Semaphore::new(limits.dialing),
-            limits,
+            limits: limits.clone(),
             open: Cell::new(0),
         };
-        Rc::new(Self { core: Rc::new(core), tasks: RefCell::default() })
+        Ok(Rc::new(Self { core: Rc::new(core), tasks: RefCell::default() }))
     }
 
     /// Serves one connection that was meant for `destination`, to its end.
@@ -175,6 +200,10 @@ impl Core {
         } else {
             let client = Client { stream, read: Vec::new() };
             match self.grant(&Host::Address(destination.ip()), destination.port()) {
+                Ok(grant) if grant.limited => {
+                    let _held = Held::hold(&self.names, &grant);
+                    self.pass_limited(client, grant.clone()).await;
+                }
                 Ok(grant) => self.pass(client, &grant).await,
                 Err(refusal) => self.refuse(&client.stream, refusal),
             }
@@ -227,7 +256,7 @@ impl Core {
 
     /// Connects to what was granted.
     pub(crate) async fn connect(&self, grant: &Grant) -> Result<TcpStream, Reason> {
-        if grant.limited { Err(Reason::NoInspection) } else { dial::dial(self, grant).await }
+        dial::dial(self, grant).await
     }
 
     /// As [`Core::pass`], behind a server that is connected to.

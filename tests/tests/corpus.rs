@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 #[path = "../../fuzz/src/deframer.rs"]
 mod deframer;
+#[path = "../../fuzz/src/limited.rs"]
+mod limited;
 #[path = "../../fuzz/src/merge.rs"]
 mod merge;
 #[path = "../../fuzz/src/profile.rs"]
@@ -61,4 +63,9 @@ fn request_corpus() {
 #[test]
 fn resume_corpus() {
     replay("resume", resume::run);
+}
+
+#[test]
+fn limited_corpus() {
+    replay("limited", limited::run);
 }

@@ -12,6 +12,8 @@ use weir_protocol::method::process::Denial;
 use weir_protocol::policy::Origin;
 use weir_protocol::policy::address::AddressClass;
 
+use super::inspect::Why;
+
 /// Most refusals told one by one; what is beyond is counted together, so that no flood of names grows the report.
 pub const MAX_RECORDS: usize = 256;
 
@@ -124,15 +126,9 @@ pub enum Reason {
     /// Limited mode without what it takes.
     #[error("`mode = \"limited\"` cannot be kept here")]
     NoInspection,
-    /// A method that limited mode does not let through.
-    #[error("`mode = \"limited\"` allows GET, HEAD and OPTIONS alone")]
-    Method,
-    /// A change of protocol that limited mode does not let through.
-    #[error("`mode = \"limited\"` allows no change of protocol")]
-    Upgrade,
-    /// The server's certificate does not prove that it is the server.
-    #[error("the server's certificate cannot be trusted")]
-    Certificate,
+    /// What limited mode does not let through.
+    #[error(transparent)]
+    Limited(Why),
     /// Too many connections at once.
     #[error("more than {0} connections at once")]
     TooMany(usize),

@@ -233,7 +233,7 @@ impl Inside {
         let mut surroundings = Surroundings { resolv_conf: conf.into_bytes(), ..Surroundings::default() };
         change(&mut surroundings);
         let sockets = Sockets { tcp: Vec::new(), resolver: resolver.into() };
-        let gate = Gate::open(Arc::new(policy), sockets, surroundings).unwrap();
+        let gate = Gate::open(Arc::new(policy), sockets, surroundings, None).unwrap();
         Self { gate, dns, resolver: address }
     }
 

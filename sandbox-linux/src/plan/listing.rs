@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Confinement, Devices, MountStep, Owned, Plan, Setting, Writable};
 use crate::compile::landlock;
+use crate::gate::Gate;
 use crate::seccomp;
 
 pub(super) fn render(plan: &Plan) -> String {
@@ -14,6 +15,9 @@ pub(super) fn render(plan: &Plan) -> String {
         writeln!(out, "namespaces   {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
     let _ = writeln!(out, "user         {}:{}", plan.credentials.uid, plan.credentials.gid);
     let _ = writeln!(out, "loopback     {:?}", plan.loopback);
+    for words in plan.gate.iter().flat_map(Gate::words) {
+        let _ = writeln!(out, "gate         {words}");
+    }
     for limit in &plan.limits {
         let _ = writeln!(out, "limit        {:?} {}", limit.kind, limit.value);
     }
@@ -93,6 +97,7 @@ fn mount(step: &MountStep) -> String {
         MountStep::Directory { at, mode, owned } => {
             format!("directory    {at} mode {mode:04o}{}", own(*owned))
         }
+        MountStep::Content { at, bytes } => format!("content      {at}, {} bytes", bytes.len()),
         MountStep::File { at } => format!("file         {at}"),
         MountStep::Link { at, target } => {
             format!("link         {at} -> {}", String::from_utf8_lossy(target))

@@ -4,6 +4,7 @@
 //! answer that a person can read.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use httparse::{EMPTY_HEADER, Request, Status};
 use tokio::net::TcpStream;
@@ -17,6 +18,9 @@ use crate::egress::opening::http::{authority, end};
 use crate::egress::refusal::{Attempt, Reason, Refusal};
 use crate::egress::relay::{Broken, either_ends, pump, send};
 use crate::egress::{Client, Core, Held};
+
+/// The answer to CONNECT.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// Headers of one request.
 const MAX_HEADERS: usize = 128;
@@ -135,7 +139,7 @@ async fn refuse(core: &Core, client: &TcpStream, refusal: Refusal) {
 }
 
 /// Serves one client.
-pub(crate) async fn serve(core: &Core, stream: TcpStream) {
+pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
     let mut read_so_far = Vec::new();
     let asked = match timeout(TIMEOUT, head(&stream, &mut read_so_far)).await {
         Ok(Ok(Some(head))) => read(&head),
@@ -154,6 +158,14 @@ pub(crate) async fn serve(core: &Core, stream: TcpStream) {
         Err(refusal) => return refuse(core, &stream, refusal).await,
     };
     let _held = Held::hold(&core.names, &grant);
+    if grant.limited {
+        let read = match asked {
+            Ok(Asked::Forward { head, .. }) => [head, read_so_far].concat(),
+            _ if send(&stream, ESTABLISHED).await.is_err() => return,
+            _ => read_so_far,
+        };
+        return core.pass_limited(Client { stream, read }, grant.clone()).await;
+    }
     let server = match core.connect(&grant).await {
         Ok(server) => server,
         Err(reason) => return refuse(core, &stream, grant.refuse(Attempt::Connect, reason)).await,
@@ -162,7 +174,7 @@ pub(crate) async fn serve(core: &Core, stream: TcpStream) {
     match asked {
         Ok(Asked::Forward { head, body, .. }) => forward(core, client, &server, &head, body).await,
         _ => {
-            if send(&client.stream, b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
+            if send(&client.stream, ESTABLISHED).await.is_ok() {
                 core.tunnel(client, server, &grant).await;
             }
         }

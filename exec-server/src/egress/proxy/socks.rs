@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -108,7 +109,7 @@ pub fn request(bytes: &[u8]) -> Result<Option<(Host, u16, usize)>, Reply> {
 }
 
 /// Serves one client.
-pub(crate) async fn serve(core: &Core, stream: TcpStream) {
+pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
     let mut read = Vec::new();
     let Ok(Some((host, port))) = timeout(TIMEOUT, negotiate(&stream, &mut read)).await else { return };
     let grant = match core.grant(&host, port) {
@@ -119,6 +120,12 @@ pub(crate) async fn serve(core: &Core, stream: TcpStream) {
         }
     };
     let _held = Held::hold(&core.names, &grant);
+    if grant.limited {
+        if relay::send(&stream, &Reply::Done.bytes()).await.is_ok() {
+            core.pass_limited(Client { stream, read }, grant.clone()).await;
+        }
+        return;
+    }
     match core.connect(&grant).await {
         Ok(server) => {
             if relay::send(&stream, &Reply::Done.bytes()).await.is_ok() {
