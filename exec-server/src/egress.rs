@@ -83,12 +83,12 @@ pub(crate) struct Core {
     pub(crate) names: RefCell<Names>,
     pub(crate) lookup: Lookup,
     pub(crate) refusals: Refusals,
+    pub(crate) inspector: Option<Inspector>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) limits: Limits,
     /// Turns for connecting.
     pub(crate) dialing: Semaphore,
     open: Cell<usize>,
-    pub(crate) inspector: Option<Inspector>,
 }
 
 /// The gate of one sandbox.
@@ -109,7 +109,7 @@ impl Gate {
         surroundings: Surroundings,
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
-        let gate = Self::without_sockets(policy, &surroundings, authority)?;
+        let gate = Self::without_sockets(policy, surroundings, authority)?;
         let mut tasks = gate.tasks.borrow_mut();
         for listener in sockets.tcp {
             let listener = arrival::listener(listener)?;
@@ -127,27 +127,26 @@ impl Gate {
     /// When the host's roots cannot be used.
     pub fn without_sockets(
         policy: Arc<Policy>,
-        surroundings: &Surroundings,
+        surroundings: Surroundings,
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
-        let inspector = authority.map(|authority| {
-            let roots = surroundings.roots.as_deref().unwrap_or_default();
-            Inspector::new(Law::of(&policy), authority, roots)
-        });
-        let Surroundings { resolv_conf, hosts, upstream, limits, .. } = surroundings;
+        let Surroundings { resolv_conf, hosts, roots, upstream, limits, .. } = surroundings;
         let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
+        let inspector = authority.map(|authority| {
+            Inspector::new(Law::of(&policy), authority, roots.as_deref().unwrap_or_default())
+        });
         let core = Core {
             policy,
             inspector: inspector
                 .transpose()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
             names: RefCell::default(),
-            lookup: Lookup::new(resolv_conf, hosts),
+            lookup: Lookup::new(&resolv_conf, &hosts),
             refusals: Refusals::default(),
             // The profile has the last word.
-            upstream: upstream.clone().filter(|_| policy_uses_upstream),
+            upstream: upstream.filter(|_| policy_uses_upstream),
             dialing: Semaphore::new(limits.dialing),
-            limits: limits.clone(),
+            limits,
             open: Cell::new(0),
         };
         Ok(Rc::new(Self { core: Rc::new(core), tasks: RefCell::default() }))

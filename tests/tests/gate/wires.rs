@@ -111,7 +111,7 @@ impl Wires {
     /// A command on "the host", as the world's user, in `work`.
     fn on_host(&self) -> Command {
         let mut command = self.host.enter();
-        command.arg("--wdns").arg(self.world.at("work"));
+        command.arg(format!("--wdns={}", self.world.at("work").display()));
         if let Some(user) = self.world.way().user() {
             let user = user.to_string();
             command.args(["--setuid", &user, "--setgid", &user]);
