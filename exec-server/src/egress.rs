@@ -10,6 +10,8 @@
 pub mod arrival;
 pub mod authority;
 pub mod begin;
+#[cfg(target_os = "linux")]
+mod datagrams;
 pub mod decision;
 pub mod dial;
 pub mod inspect;
@@ -59,6 +61,8 @@ pub struct Sockets {
     pub tcp: Vec<OwnedFd>,
     /// UDP, bound to the resolver's address.
     pub resolver: OwnedFd,
+    /// On which the kernel tells what it refused inside, where it does.
+    pub refused: Option<OwnedFd>,
 }
 
 /// What the gate knows of the host.
@@ -96,6 +100,8 @@ pub(crate) struct Core {
 pub struct Gate {
     core: Rc<Core>,
     tasks: RefCell<JoinSet<()>>,
+    #[cfg(target_os = "linux")]
+    log: RefCell<Option<Rc<datagrams::Log>>>,
 }
 
 impl Gate {
@@ -117,6 +123,12 @@ impl Gate {
         }
         let resolver = arrival::datagrams(sockets.resolver)?;
         tasks.spawn_local(resolver::serve_udp(Rc::clone(&gate.core), resolver));
+        #[cfg(target_os = "linux")]
+        if let Some(log) = sockets.refused {
+            let log = Rc::new(datagrams::Log::new(log)?);
+            tasks.spawn_local(Rc::clone(&log).record_all(Rc::clone(&gate.core)));
+            gate.log.replace(Some(log));
+        }
         drop(tasks);
         Ok(gate)
     }
@@ -149,7 +161,12 @@ impl Gate {
             limits,
             open: Cell::new(0),
         };
-        Ok(Rc::new(Self { core: Rc::new(core), tasks: RefCell::default() }))
+        Ok(Rc::new(Self {
+            core: Rc::new(core),
+            tasks: RefCell::default(),
+            #[cfg(target_os = "linux")]
+            log: RefCell::default(),
+        }))
     }
 
     /// Serves one connection that was meant for `destination`, to its end.
@@ -160,6 +177,8 @@ impl Gate {
     /// What was refused so far, the same taken together.
     #[must_use]
     pub fn denials(&self) -> Vec<Denial> {
+        #[cfg(target_os = "linux")]
+        self.log.borrow().iter().for_each(|log| log.record_waiting(&self.core));
         self.core.refusals.denials()
     }
 

@@ -56,7 +56,8 @@ impl Intent {
             upstream: None,
             limits: super::limits::Limits::default(),
         };
-        Gate::open(self.policy, Sockets { tcp, resolver }, surroundings, self.authority)
+        let refused = passed.remove(Passed::Refused);
+        Gate::open(self.policy, Sockets { tcp, resolver, refused }, surroundings, self.authority)
     }
 
     /// Opens it in a thread of its own, for a server part that has nothing else to wait for many.

@@ -29,6 +29,8 @@ pub enum Attempt {
     Connect,
     /// A request within a connection.
     Request,
+    /// A datagram.
+    Send,
 }
 
 impl Attempt {
@@ -39,6 +41,7 @@ impl Attempt {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::Request => "request",
+            Self::Send => "send",
         }
     }
 }
@@ -72,6 +75,9 @@ pub enum Reason {
     /// The sandbox's own loopback was asked for through a proxy endpoint.
     #[error("the sandbox's own loopback is not reached through the gate: connect without a proxy")]
     Loopback,
+    /// A datagram to anybody but the resolver.
+    #[error("UDP and QUIC are refused; TCP passes, and questions to the resolver")]
+    Datagram,
     /// An address of the synthetic range that stands for no name (any more).
     #[error("the address stands for no name: look the name up again")]
     Stale,

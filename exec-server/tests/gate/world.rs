@@ -232,7 +232,7 @@ impl Inside {
         );
         let mut surroundings = Surroundings { resolv_conf: conf.into_bytes(), ..Surroundings::default() };
         change(&mut surroundings);
-        let sockets = Sockets { tcp: Vec::new(), resolver: resolver.into() };
+        let sockets = Sockets { tcp: Vec::new(), resolver: resolver.into(), refused: None };
         let gate = Gate::open(Arc::new(policy), sockets, surroundings, None).unwrap();
         Self { gate, dns, resolver: address }
     }
