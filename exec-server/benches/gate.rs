@@ -97,7 +97,7 @@ fn gate(server: SocketAddr) -> SocketAddr {
         LocalSet::new().block_on(&runtime, async move {
             let resolver = UdpSocket::bind("127.0.0.1:0").unwrap();
             let address = resolver.local_addr().unwrap();
-            let sockets = Sockets { tcp: Vec::new(), resolver: resolver.into() };
+            let sockets = Sockets { tcp: Vec::new(), resolver: resolver.into(), refused: None };
             let around = Surroundings { hosts: b"127.0.0.1 a.example\n".to_vec(), ..Surroundings::default() };
             let gate = Gate::open(Arc::new(policy()), sockets, around, None).unwrap();
             let destination = SocketAddr::from((resolve(address).await, server.port()));

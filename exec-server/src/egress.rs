@@ -294,6 +294,9 @@ async fn carry(
     idle: Duration,
     opening: impl Future<Output = Result<Vec<u8>, Reason>>,
 ) -> Result<(), Reason> {
+    // What is read goes on at once: waiting to fill a segment is the programs' own choice.
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
     let Err(broken) = relay::relay(client, server, idle, opening).await else { return Ok(()) };
     let _ = server.set_zero_linger();
     let _ = client.set_zero_linger();
