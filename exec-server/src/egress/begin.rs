@@ -73,6 +73,7 @@ impl Intent {
     /// # Errors
     /// As [`Intent::open`]; the thread could not be made.
     pub fn open_apart(self, passed: Descriptors) -> io::Result<Apart> {
+        super::raise_descriptors();
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
