@@ -34,7 +34,6 @@ use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -44,6 +43,7 @@ use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
 use weir_protocol::method::process::Denial;
 use weir_protocol::policy::Host;
 
+pub(crate) use arrival::raise_descriptors;
 use authority::Authority;
 use decision::{Grant, decide};
 use inspect::{Inspector, Law};
@@ -93,6 +93,8 @@ pub(crate) struct Core {
     /// Turns for connecting.
     pub(crate) dialing: Semaphore,
     open: Cell<usize>,
+    /// Bytes that wait for a side that does not read.
+    pub(crate) held: Cell<usize>,
 }
 
 /// The gate of one sandbox.
@@ -160,6 +162,7 @@ impl Gate {
             dialing: Semaphore::new(limits.dialing),
             limits,
             open: Cell::new(0),
+            held: Cell::new(0),
         };
         Ok(Rc::new(Self {
             core: Rc::new(core),
@@ -186,6 +189,12 @@ impl Gate {
     #[must_use]
     pub fn names(&self) -> usize {
         self.core.names.borrow().len()
+    }
+
+    /// Bytes that wait for sides that do not read.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.core.held.get()
     }
 
     /// Ends every task and every connection.
@@ -265,7 +274,7 @@ impl Core {
                 server = &mut dialing => (server?, None),
             };
             let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
-            carry(&stream, &server, self.limits.idle, opening).await
+            self.carry(&stream, &server, opening).await
         };
         if let Err(reason) = outcome.await {
             self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
@@ -281,25 +290,28 @@ impl Core {
     pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
         let Client { stream, read } = client;
         let opening = opening::hear(&stream, read, self, grant);
-        if let Err(reason) = carry(&stream, &server, self.limits.idle, opening).await {
+        if let Err(reason) = self.carry(&stream, &server, opening).await {
             self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
         }
     }
-}
 
-/// Relays; what breaks on the way resets both sides and is nobody's refusal.
-async fn carry(
-    client: &TcpStream,
-    server: &TcpStream,
-    idle: Duration,
-    opening: impl Future<Output = Result<Vec<u8>, Reason>>,
-) -> Result<(), Reason> {
-    let Err(broken) = relay::relay(client, server, idle, opening).await else { return Ok(()) };
-    let _ = server.set_zero_linger();
-    let _ = client.set_zero_linger();
-    match broken {
-        Broken::Refused(reason) => Err(reason),
-        Broken::Reset => Ok(()),
+    /// Relays; what breaks on the way resets both sides and is nobody's refusal.
+    async fn carry(
+        &self,
+        client: &TcpStream,
+        server: &TcpStream,
+        opening: impl Future<Output = Result<Vec<u8>, Reason>>,
+    ) -> Result<(), Reason> {
+        // What is read goes on at once: waiting to fill a segment is the programs' own choice.
+        let _ = client.set_nodelay(true);
+        let _ = server.set_nodelay(true);
+        let Err(broken) = relay::relay(self, client, server, opening).await else { return Ok(()) };
+        let _ = server.set_zero_linger();
+        let _ = client.set_zero_linger();
+        match broken {
+            Broken::Refused(reason) => Err(reason),
+            Broken::Reset => Ok(()),
+        }
     }
 }
 

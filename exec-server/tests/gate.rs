@@ -12,6 +12,8 @@ mod connections;
 mod floods;
 #[path = "gate/laws.rs"]
 mod laws;
+#[path = "gate/mutations.rs"]
+mod mutations;
 #[path = "gate/names.rs"]
 mod names;
 #[path = "gate/proxies.rs"]

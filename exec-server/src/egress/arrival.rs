@@ -6,14 +6,29 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Core;
 
+/// Descriptors that this process asks for: some gates with all their connections.
+const MAX_DESCRIPTORS: u64 = 1 << 16;
+
 /// How long accepting rests where the process has no descriptor left, unless one of this sandbox's connections ends before.
 const REST: Duration = Duration::from_millis(100);
+
+/// Lets this process have as many descriptors as it may: a connection takes two of them. Commands are started by the launcher, whose
+/// limit is another.
+pub(crate) fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(MAX_DESCRIPTORS, |most| most.min(MAX_DESCRIPTORS));
+    if limit.current.is_some_and(|current| current < most) {
+        // Where it may not, there are fewer connections.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
+    }
+}
 
 /// A listening socket that was made elsewhere.
 ///

@@ -7,20 +7,27 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
-use weir_protocol::Policy;
+use weir_protocol::gate::PROXY;
 use weir_protocol::method::process::Denial;
 use weir_protocol::policy::NetworkMode;
+use weir_protocol::{ByteString, Policy};
 
 use super::authority::{Authority, AuthorityError};
+use super::limits::Limits;
+use super::upstream::Upstream;
 use super::{Gate, Sockets, Surroundings};
 use crate::launch::Launch;
 use crate::launch::passed::{Descriptors, Passed};
+
+/// Variables that name a proxy, those that are asked first at the front (curl(1), "ENVIRONMENT").
+const PROXIES: [&str; 3] = ["https_proxy", "http_proxy", "all_proxy"];
 
 /// What the gate of a sandbox that is asked for decides by.
 #[derive(Debug)]
 pub struct Intent {
     policy: Arc<Policy>,
     authority: Option<Authority>,
+    upstream: Option<Upstream>,
 }
 
 impl Intent {
@@ -37,7 +44,8 @@ impl Intent {
             NetworkMode::Full => None,
         };
         launch.certificate = authority.as_ref().map(|authority| authority.certificate_pem().to_owned());
-        Ok(Some(Self { policy: Arc::new(launch.policy.clone()), authority }))
+        let upstream = take_proxy(&mut launch.env);
+        Ok(Some(Self { policy: Arc::new(launch.policy.clone()), authority, upstream }))
     }
 
     /// Opens the gate of the sandbox from which these descriptors came, in tasks of the current `LocalSet`.
@@ -53,8 +61,8 @@ impl Intent {
             resolv_conf: passed.read(Passed::ResolvConf).unwrap_or_default(),
             hosts: passed.read(Passed::Hosts).unwrap_or_default(),
             roots: passed.read(Passed::Roots),
-            upstream: None,
-            limits: super::limits::Limits::default(),
+            upstream: self.upstream,
+            limits: Limits::default(),
         };
         let refused = passed.remove(Passed::Refused);
         Gate::open(self.policy, Sockets { tcp, resolver, refused }, surroundings, self.authority)
@@ -65,6 +73,7 @@ impl Intent {
     /// # Errors
     /// As [`Intent::open`]; the thread could not be made.
     pub fn open_apart(self, passed: Descriptors) -> io::Result<Apart> {
+        super::raise_descriptors();
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
@@ -86,6 +95,20 @@ impl Intent {
     }
 }
 
+/// The host's proxy, as the environment names it, for HTTPS before HTTP. The variables go from the command's environment, for inside they lead
+/// nowhere; what names the gate's own endpoints stays.
+fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
+    let own = PROXY.to_string();
+    let text = |value: &ByteString| String::from_utf8_lossy(&value.0).into_owned();
+    let is = |name: &ByteString, word: &str| name.0.eq_ignore_ascii_case(word.as_bytes());
+    let found = |word: &str| env.iter().find(|(name, _)| is(name, word)).map(|(_, value)| text(value));
+    let direct = found("no_proxy").unwrap_or_default();
+    let upstream =
+        PROXIES.iter().filter_map(|word| found(word)).find_map(|value| Upstream::read(&value, &direct));
+    env.retain(|(name, value)| !PROXIES.iter().any(|word| is(name, word)) || text(value).contains(&own));
+    upstream
+}
+
 /// A gate with a thread of its own.
 #[derive(Debug)]
 pub struct Apart {
@@ -99,5 +122,26 @@ impl Apart {
     pub fn end(self) -> Vec<Denial> {
         let _ = self.stop.send(());
         self.thread.join().ok().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_of_the_environment_is_the_gates_and_no_programs() {
+        let mut env: Vec<(ByteString, ByteString)> = [
+            ("PATH", "/bin"),
+            ("HTTP_PROXY", "http://second:1"),
+            ("https_proxy", "http://first:2"),
+            ("ALL_PROXY", "socks5h://198.18.0.2:1080"),
+            ("no_proxy", "corp.example"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+        assert_eq!(take_proxy(&mut env), Upstream::read("http://first:2", "corp.example"));
+        let left: Vec<String> = env.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(left, ["PATH", "ALL_PROXY", "no_proxy"]);
     }
 }

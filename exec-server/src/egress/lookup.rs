@@ -5,7 +5,7 @@
 //! asked when it is. Caller: the resolver inside and what dials.
 
 pub mod config;
-mod exchange;
+pub mod exchange;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

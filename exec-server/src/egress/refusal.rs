@@ -138,6 +138,9 @@ pub enum Reason {
     /// Too many connections at once.
     #[error("more than {0} connections at once")]
     TooMany(usize),
+    /// Too many names with open connections at once.
+    #[error("open connections to {0} names at once")]
+    TooManyNames(usize),
     /// The upstream proxy refused.
     #[error("the upstream proxy answered {0}")]
     Upstream(u16),

@@ -6,16 +6,21 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::time::Duration;
 
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::Core;
 use super::refusal::Reason;
 
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// Bytes that one sandbox's slow sides may make wait; from there on so little is read at once that all of its connections together
+/// hold no more than some MiB besides.
+const MAX_HELD_BYTES: usize = 16 << 20;
+const CRAMPED_BYTES: usize = 4 << 10;
 
 /// Bytes after which others have their turn.
 const TURN_BYTES: usize = 1 << 20;
@@ -44,27 +49,29 @@ impl From<io::Error> for Broken {
 /// # Errors
 /// [`Broken`]; both sockets are then to be reset.
 pub(crate) async fn relay(
+    core: &Core,
     client: &TcpStream,
     server: &TcpStream,
-    idle: Duration,
     opening: impl Future<Output = Result<Vec<u8>, Reason>>,
 ) -> Result<(), Broken> {
     let last = Cell::new(Instant::now());
     let upwards = async {
         let first = opening.await.map_err(Broken::Refused)?;
         send(server, &first).await?;
-        pump(client, server, &last).await
+        pump(core, client, server, &last).await
     };
-    either_ends(async { tokio::try_join!(upwards, pump(server, client, &last)).map(drop) }, &last, idle).await
+    let both = async { tokio::try_join!(upwards, pump(core, server, client, &last)).map(drop) };
+    either_ends(core, both, &last).await
 }
 
-/// Runs `carrying`, as long as something passes within `idle`.
+/// Runs `carrying`, as long as something passes.
 pub(crate) async fn either_ends(
+    core: &Core,
     carrying: impl Future<Output = Result<(), Broken>>,
     last: &Cell<Instant>,
-    idle: Duration,
 ) -> Result<(), Broken> {
     tokio::pin!(carrying);
+    let idle = core.limits.idle;
     loop {
         let until = last.get() + idle;
         match timeout_at(until, &mut carrying).await {
@@ -76,11 +83,21 @@ pub(crate) async fn either_ends(
 }
 
 /// Carries one direction to its end, and passes the end on.
-pub(crate) async fn pump(from: &TcpStream, to: &TcpStream, last: &Cell<Instant>) -> Result<(), Broken> {
+pub(crate) async fn pump(
+    core: &Core,
+    from: &TcpStream,
+    to: &TcpStream,
+    last: &Cell<Instant>,
+) -> Result<(), Broken> {
     let mut turn = 0;
     loop {
         from.readable().await?;
-        let (count, rest) = match BUFFER.with_borrow_mut(|buffer| move_chunk(from, to, buffer)) {
+        let most = if core.held.get() < MAX_HELD_BYTES { CHUNK_BYTES } else { CRAMPED_BYTES };
+        let moved = BUFFER.with_borrow_mut(|buffer| match buffer.get_mut(..most) {
+            Some(buffer) => move_chunk(from, to, buffer),
+            None => Err(io::ErrorKind::OutOfMemory.into()),
+        });
+        let (count, rest) = match moved {
             Ok((0, _)) => break,
             Ok(moved) => moved,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -88,6 +105,7 @@ pub(crate) async fn pump(from: &TcpStream, to: &TcpStream, last: &Cell<Instant>)
         };
         last.set(Instant::now());
         if !rest.is_empty() {
+            let _held = Held::hold(&core.held, rest.len());
             send(to, &rest).await?;
             last.set(Instant::now());
         }
@@ -100,6 +118,22 @@ pub(crate) async fn pump(from: &TcpStream, to: &TcpStream, last: &Cell<Instant>)
     match rustix::net::shutdown(to, Shutdown::Write) {
         Ok(()) | Err(rustix::io::Errno::NOTCONN) => Ok(()),
         Err(_) => Err(Broken::Reset),
+    }
+}
+
+/// Bytes that are held, until they are not.
+struct Held<'a>(&'a Cell<usize>, usize);
+
+impl<'a> Held<'a> {
+    fn hold(all: &'a Cell<usize>, bytes: usize) -> Self {
+        all.set(all.get().saturating_add(bytes));
+        Self(all, bytes)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(self.1));
     }
 }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,6 +21,7 @@ use weir_protocol::policy::Host;
 use super::Core;
 use super::decision::resolvable;
 use super::lookup::{Family, LookupError};
+use super::names::MAX_NAMES;
 use super::refusal::{Attempt, Reason, Refusal};
 
 /// How long a program may keep an answer.
@@ -30,6 +32,16 @@ pub const MAX_QUESTION_BYTES: usize = 4096;
 
 /// Questions that are looked up at a time.
 const MAX_WAITING: usize = 256;
+
+/// The option that carries an extended error, and its codes (RFC 8914).
+const EXTENDED_ERROR: u16 = 15;
+const BLOCKED: u16 = 15;
+const NOT_SUPPORTED: u16 = 21;
+const NO_REACHABLE_AUTHORITY: u16 = 22;
+const NETWORK_ERROR: u16 = 23;
+
+/// Most bytes of the text of an extended error: an answer stays below what one datagram carries.
+const MAX_TEXT_BYTES: usize = 400;
 
 /// How long a connection may wait for its next question.
 const IDLE: Duration = Duration::from_secs(10);
@@ -50,6 +62,14 @@ pub enum Reading {
 pub struct Question {
     message: Message,
     query: Query,
+}
+
+impl Question {
+    /// The name that it is about.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.query.name
+    }
 }
 
 /// Reads what a program sent. Pure.
@@ -102,60 +122,98 @@ pub fn host(name: &Name) -> Option<Host> {
     }
 }
 
+/// What a question comes to.
+enum Outcome {
+    /// These addresses, perhaps none.
+    Addresses(Vec<IpAddr>),
+    /// An answer without addresses.
+    Code(ResponseCode),
+    /// As a code, with the reason for the record and for whoever reads extended errors.
+    Refused(ResponseCode, Refusal),
+}
+
 /// The answer to a question.
 async fn answer(core: &Core, question: &Question) -> Message {
     let Question { message, query } = question;
-    let refuse = |target, reason| {
-        core.refusals.record(Refusal { attempt: Attempt::Resolve, target, reason, origin: None });
-        reply(message, ResponseCode::NXDomain)
+    match outcome(core, query).await {
+        Outcome::Addresses(addresses) => {
+            let mut reply = reply(message, ResponseCode::NoError);
+            reply.add_answers(addresses.into_iter().map(|address| record(&query.name, address)));
+            reply
+        }
+        Outcome::Code(code) => reply(message, code),
+        Outcome::Refused(code, refusal) => {
+            let mut reply = reply(message, code);
+            if let Some(edns) = &mut reply.edns {
+                edns.options_mut().insert(extended(&refusal));
+            }
+            core.refusals.record(refusal);
+            reply
+        }
+    }
+}
+
+/// An extended error, whose text programs such as `dig` show (RFC 8914).
+fn extended(refusal: &Refusal) -> EdnsOption {
+    let code = match refusal.reason {
+        Reason::LookupTimeout => NO_REACHABLE_AUTHORITY,
+        Reason::LookupFailed | Reason::NoNameServer => NETWORK_ERROR,
+        Reason::RecordType => NOT_SUPPORTED,
+        _ => BLOCKED,
     };
-    let Some(Host::Name(name)) = host(&query.name) else {
-        return refuse(query.name.to_ascii(), Reason::BadName);
+    let mut text = format!("weir: {refusal}");
+    let end = (0..=MAX_TEXT_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or_default());
+    EdnsOption::Unknown(EXTENDED_ERROR, [&code.to_be_bytes(), text.as_bytes()].concat())
+}
+
+async fn outcome(core: &Core, query: &Query) -> Outcome {
+    let refuse = |code, target, reason| {
+        Outcome::Refused(code, Refusal { attempt: Attempt::Resolve, target, reason, origin: None })
     };
-    let host = Host::Name(name.clone());
-    let records = |addresses: Vec<IpAddr>| {
-        let mut reply = reply(message, ResponseCode::NoError);
-        reply.add_answers(addresses.into_iter().map(|address| record(&query.name, address)));
-        reply
+    let Some(host @ Host::Name(_)) = host(&query.name) else {
+        return refuse(ResponseCode::NXDomain, query.name.to_ascii(), Reason::BadName);
     };
     if host.is_loopback() {
-        return records(match query.query_type {
+        return Outcome::Addresses(match query.query_type {
             RecordType::A => vec![Ipv4Addr::LOCALHOST.into()],
             RecordType::AAAA => vec![Ipv6Addr::LOCALHOST.into()],
             _ => Vec::new(),
         });
     }
     if let Err(refusal) = resolvable(&core.policy, &host) {
-        core.refusals.record(refusal);
-        return reply(message, ResponseCode::NXDomain);
+        return Outcome::Refused(ResponseCode::NXDomain, refusal);
     }
-    let family = match query.query_type {
-        RecordType::A => Family::V4,
-        RecordType::AAAA => Family::V6,
-        RecordType::HTTPS | RecordType::SVCB => return records(Vec::new()),
-        _ => {
-            refuse(format!("{name} {}", query.query_type), Reason::RecordType);
-            return reply(message, ResponseCode::Refused);
-        }
-    };
+    match query.query_type {
+        RecordType::A => addresses(core, &host, Family::V4).await,
+        RecordType::AAAA => addresses(core, &host, Family::V6).await,
+        RecordType::HTTPS | RecordType::SVCB => Outcome::Addresses(Vec::new()),
+        kind => refuse(ResponseCode::Refused, format!("{host} {kind}"), Reason::RecordType),
+    }
+}
+
+/// The address that stands for a name, where it has one of the family outside.
+async fn addresses(core: &Core, host: &Host, family: Family) -> Outcome {
+    let name = host.to_string();
     // Where a proxy knows the names, it hears of them when they are connected to.
-    let upstream = core.upstream.as_ref().is_some_and(|upstream| upstream.serves(&host, DNS_PORT));
+    let upstream = core.upstream.as_ref().is_some_and(|upstream| upstream.serves(host, DNS_PORT));
     let found = if upstream { Ok(None) } else { core.lookup.addresses(&name, family).await.map(Some) };
+    let refuse = |target, reason| {
+        let refusal = Refusal { attempt: Attempt::Resolve, target, reason, origin: None };
+        Outcome::Refused(ResponseCode::ServFail, refusal)
+    };
     match found {
-        Ok(Some(found)) if found.addresses.is_empty() => records(Vec::new()),
+        Ok(Some(found)) if found.addresses.is_empty() => Outcome::Addresses(Vec::new()),
         Ok(_) => {
             let stands = core.names.borrow_mut().addresses(&name);
             match (stands, family) {
-                (Some((v4, _)), Family::V4) => records(vec![v4.into()]),
-                (Some((_, v6)), Family::V6) => records(vec![v6.into()]),
-                (None, _) => reply(message, ResponseCode::ServFail),
+                (Some((v4, _)), Family::V4) => Outcome::Addresses(vec![v4.into()]),
+                (Some((_, v6)), Family::V6) => Outcome::Addresses(vec![v6.into()]),
+                (None, _) => refuse(name, Reason::TooManyNames(MAX_NAMES)),
             }
         }
-        Err(LookupError::NoSuchName) => reply(message, ResponseCode::NXDomain),
-        Err(error) => {
-            refuse(name, error.into());
-            reply(message, ResponseCode::ServFail)
-        }
+        Err(LookupError::NoSuchName) => Outcome::Code(ResponseCode::NXDomain),
+        Err(error) => refuse(name, error.into()),
     }
 }
 

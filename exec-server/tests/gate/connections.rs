@@ -218,6 +218,35 @@ fn good_addresses_beside_bad_ones_and_dead_ones_are_used() {
 }
 
 #[test]
+fn an_address_that_does_not_answer_holds_nothing_up() {
+    run(async {
+        let inside = Inside::new(policy(RULES, &["127.0.0.1/32", "127.0.0.2/32"])).await;
+        // A queue that is full: the kernel drops what comes beyond it.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(1).unwrap();
+        let place = silent.local_addr().unwrap();
+        let patience = std::time::Duration::from_millis(100);
+        let mut queued = Vec::new();
+        while let Ok(connected) = tokio::time::timeout(patience, tokio::net::TcpStream::connect(place)).await
+        {
+            queued.push(connected.unwrap());
+        }
+        let listener = TcpListener::bind(("127.0.0.2", place.port())).await.unwrap();
+        inside.dns.addresses("a.example", &["127.0.0.1", "127.0.0.2"]);
+        let mut client = inside.connect_to("a.example", place.port()).await;
+        let served = async {
+            let (mut server, _) = listener.accept().await.unwrap();
+            server.write_all(b"here").await.unwrap();
+        };
+        let mut heard = [0; 4];
+        let both = async { tokio::join!(served, client.read_exact(&mut heard)).1 };
+        tokio::time::timeout(std::time::Duration::from_secs(10), both).await.unwrap().unwrap();
+        assert_eq!(&heard, b"here");
+    });
+}
+
+#[test]
 fn what_cannot_be_reached_is_told() {
     run(async {
         let inside = Inside::new(policy(RULES, LOOPBACK)).await;

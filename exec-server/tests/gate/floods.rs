@@ -219,3 +219,30 @@ fn closing_the_gate_ends_what_it_serves() {
         timeout(PATIENCE, gone).await.unwrap();
     });
 }
+
+#[test]
+fn many_connections_that_nobody_reads_hold_a_bounded_amount() {
+    run(async {
+        let inside = inside().await;
+        let (listener, port) = listener().await;
+        let address = inside.resolve("a.example").await.unwrap();
+        let mut all = Vec::new();
+        for _ in 0..200 {
+            let mut client = inside.connect((address, port)).await;
+            client.write_all(b"\x00").await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            all.push((client, server));
+        }
+        let chunk = vec![0; 1 << 20];
+        for (client, _) in &all {
+            // The kernel takes what fits; what the gate cannot pass on, it holds.
+            while let Ok(Ok(())) = timeout(Duration::from_millis(20), client.writable()).await {
+                if client.try_write(&chunk).is_err() {
+                    break;
+                }
+            }
+        }
+        let held = inside.gate.held_bytes();
+        assert!(held > 0 && held < 24 << 20, "{held}");
+    });
+}

@@ -1,6 +1,7 @@
 //! What the resolver inside tells, and what leaves the machine for it.
 
 use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weir_protocol::gate::{DNS_PORT, RESOLVER};
@@ -36,6 +37,13 @@ fn allowed_names_get_an_address_and_denied_names_none() {
                 "{name}"
             );
         }
+        let answer = inside.query("not.wide.example", RecordType::A).await;
+        let text = answer.edns.unwrap().option(EdnsCode::Unknown(15)).map(|option| match option {
+            EdnsOption::Unknown(_, bytes) => String::from_utf8_lossy(&bytes[2..]).into_owned(),
+            option => panic!("{option:?}"),
+        });
+        let expect = "weir: resolve not.wide.example: a rule denies it (not.wide.example (config.toml:3))";
+        assert_eq!(text.as_deref(), Some(expect));
         let mut names = inside.dns.names();
         names.dedup();
         assert_eq!(names, ["allowed.example", "a.b.wide.example"], "no other question left the machine");

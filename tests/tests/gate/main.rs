@@ -15,4 +15,6 @@ mod limited;
 mod peers;
 mod programs;
 mod registries;
+mod servers;
+mod talkers;
 mod wires;

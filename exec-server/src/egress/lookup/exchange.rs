@@ -30,7 +30,7 @@ const NEGATIVE: Duration = Duration::from_secs(5);
 
 /// What one answer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub enum Said {
     /// Addresses, perhaps none.
     Found(Found),
     /// The name is another name's, of which the answer does not tell.
@@ -44,7 +44,7 @@ pub(super) enum Said {
 }
 
 pub(super) async fn ask(servers: &Servers, name: &str, family: Family) -> Result<Found, LookupError> {
-    let mut name = Name::from_ascii(format!("{name}.")).map_err(|_| LookupError::NoSuchName)?;
+    let mut name = wire(name).ok_or(LookupError::NoSuchName)?;
     for _ in 0..MAX_ALIASES {
         match ask_all(servers, &name, family).await? {
             Said::Found(found) => return Ok(found),
@@ -73,7 +73,7 @@ async fn ask_all(servers: &Servers, name: &Name, family: Family) -> Result<Said,
 }
 
 async fn ask_one(server: SocketAddr, timeout: Duration, name: &Name, family: Family) -> io::Result<Said> {
-    let question = question(name, family);
+    let question = ask_for(name, family);
     let bytes = question.to_vec().map_err(io::Error::other)?;
     let until = Instant::now() + timeout;
     let said = timeout_at(until, over_udp(server, &question, &bytes)).await??;
@@ -83,7 +83,18 @@ async fn ask_one(server: SocketAddr, timeout: Duration, name: &Name, family: Fam
     timeout_at(until + timeout, over_tcp(server, &question, &bytes)).await?
 }
 
-fn question(name: &Name, family: Family) -> Message {
+/// The question for a name's addresses; `None` where no such name can be asked for. Pure.
+#[must_use]
+pub fn question(name: &str, family: Family) -> Option<Message> {
+    wire(name).map(|name| ask_for(&name, family))
+}
+
+/// A name, and nothing of a search list behind it.
+fn wire(name: &str) -> Option<Name> {
+    Name::from_ascii(format!("{name}.")).ok()
+}
+
+fn ask_for(name: &Name, family: Family) -> Message {
     let kind = if family == Family::V4 { RecordType::A } else { RecordType::AAAA };
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
@@ -106,7 +117,7 @@ async fn over_udp(server: SocketAddr, question: &Message, bytes: &[u8]) -> io::R
     loop {
         let count = socket.recv(&mut buffer).await?;
         // What is no answer to this question is somebody's guess.
-        if let Some(said) = read(question, buffer.get(..count).unwrap_or_default()) {
+        if let Some(said) = said(question, buffer.get(..count).unwrap_or_default()) {
             return Ok(said);
         }
     }
@@ -122,11 +133,12 @@ async fn over_tcp(server: SocketAddr, question: &Message, bytes: &[u8]) -> io::R
     }
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer).await?;
-    Ok(read(question, &answer).unwrap_or(Said::Failed))
+    Ok(said(question, &answer).unwrap_or(Said::Failed))
 }
 
-/// What an answer says; `None` where it is none to this question.
-pub(super) fn read(question: &Message, bytes: &[u8]) -> Option<Said> {
+/// What an answer says; `None` where it is none to this question. Pure.
+#[must_use]
+pub fn said(question: &Message, bytes: &[u8]) -> Option<Said> {
     let answer = Message::from_vec(bytes).ok()?;
     let (asked, echoed) = (question.queries.first()?, answer.queries.first()?);
     let same = answer.metadata.id == question.metadata.id

@@ -219,8 +219,8 @@ async fn forward(core: &Core, client: Client, server: &TcpStream, head: &[u8], m
             }
         }
     };
-    let both = async { tokio::try_join!(upwards, pump(server, &stream, &last)).map(drop) };
-    if either_ends(both, &last, core.limits.idle).await.is_err() {
+    let both = async { tokio::try_join!(upwards, pump(core, server, &stream, &last)).map(drop) };
+    if either_ends(core, both, &last).await.is_err() {
         let _ = stream.set_zero_linger();
         let _ = server.set_zero_linger();
     }
