@@ -20,6 +20,8 @@ use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
+use crate::egress::begin::{Apart, Intent};
+use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
 use crate::wire::{self, Read, Wire, WireError};
@@ -126,6 +128,10 @@ struct Session {
     /// Signals under way: the client's requests, and none for the server's own.
     signals: VecDeque<Option<u64>>,
     deadline: Option<Deadline>,
+    /// What the network gate of the command that is asked for decides by.
+    gated: Option<Intent>,
+    /// The gate of the command that runs.
+    gate: Option<Apart>,
     stage: Stage,
 }
 
@@ -157,7 +163,16 @@ enum Ready {
 
 impl Session {
     fn new(client: Wire, launcher: Wire) -> Self {
-        Self { client, launcher, asked: None, signals: VecDeque::new(), deadline: None, stage: Stage::Open }
+        Self {
+            client,
+            launcher,
+            asked: None,
+            signals: VecDeque::new(),
+            deadline: None,
+            gated: None,
+            gate: None,
+            stage: Stage::Open,
+        }
     }
 
     /// Serves until the command has ended, or the client or the launcher is gone.
@@ -238,7 +253,7 @@ impl Session {
             let message = "this server carries no streams; one that listens does".to_owned();
             return Err(Error { code: code::STATE, message });
         }
-        let startable = startable(start, None)?;
+        let mut startable = startable(start, None)?;
         let count = startable.launch.stdio.iter().filter(|source| **source == Source::Passed);
         let passed: Vec<OwnedFd> = count.map_while(|_| self.client.take_descriptor()).collect();
         let passed: Vec<BorrowedFd<'_>> = passed.iter().map(std::os::fd::AsFd::as_fd).collect();
@@ -247,6 +262,8 @@ impl Session {
             at: Instant::now() + Duration::from_millis(limit_ms),
             told: false,
         });
+        let refused = |error| Error { code: code::LAUNCH, message: format!("{error}") };
+        self.gated = Intent::of(&mut startable.launch).map_err(refused)?;
         self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
     }
 
@@ -273,8 +290,13 @@ impl Session {
 
     fn told(&mut self, told: Told) -> Result<(), WireError> {
         match told {
-            Told::Launched { pid, enforcement } => {
-                let terminal = self.launcher.take_descriptor();
+            Told::Launched { pid, enforcement, passed } => {
+                let passed = Descriptors::take(&passed, || self.launcher.take_descriptor());
+                let mut passed = passed.ok_or(WireError::Gone)?;
+                let terminal = passed.remove(Passed::Terminal);
+                if let Some(intent) = self.gated.take() {
+                    self.gate = Some(intent.open_apart(passed).map_err(WireError::Stream)?);
+                }
                 let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
                 let started = Started { id: ONLY, pid, enforcement };
                 let answer = response(self.asked.take(), Ok(serde_json::to_value(started)?));
@@ -316,8 +338,9 @@ impl Session {
         self.client.say(&response(Some(id), Ok(Value::Object(serde_json::Map::new()))), &[])
     }
 
-    fn exited(&self, ended: Ended) -> Exited {
-        let Ended { end, usage, denials, new_repositories } = ended;
+    fn exited(&mut self, ended: Ended) -> Exited {
+        let Ended { end, usage, mut denials, new_repositories } = ended;
+        denials.extend(self.gate.take().map(Apart::end).unwrap_or_default());
         let end = match self.deadline.filter(|deadline| deadline.told) {
             Some(deadline) => End::TimedOut { limit_ms: deadline.limit_ms },
             None => end,

@@ -14,7 +14,10 @@ mod attempt;
 #[cfg(target_os = "linux")]
 mod begin;
 #[cfg(target_os = "linux")]
+mod hostfile;
+#[cfg(target_os = "linux")]
 mod machine;
+pub mod passed;
 #[cfg(any(target_os = "macos", test))]
 mod program;
 #[cfg(target_os = "linux")]
@@ -22,6 +25,8 @@ mod record;
 #[cfg(target_os = "linux")]
 mod running;
 pub mod sys;
+#[cfg(target_os = "linux")]
+mod trust;
 pub(crate) mod user;
 
 #[cfg(target_os = "macos")]
@@ -40,6 +45,7 @@ use crate::answer::doctor;
 use crate::audit::Audit;
 #[cfg(target_os = "linux")]
 use crate::profile::standing::Standing;
+use passed::Passed;
 
 /// Where one of the command's standard descriptors comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +93,21 @@ pub struct Launch {
     /// What goes on in it.
     #[serde(default)]
     pub image: Image,
+    /// The certificate of the authority that inspects connections, as PEM, in limited mode.
+    #[serde(default)]
+    pub certificate: Option<String>,
 }
+
+impl Launch {
+    /// Whether every connection of the sandbox goes through the network gate. Calls on files make none.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        self.image == Image::Command && !self.policy.is_unrestricted() && self.policy.network().is_gated()
+    }
+}
+
+/// Most bytes of a certificate.
+pub const MAX_CERTIFICATE_BYTES: usize = 8 << 10;
 
 /// What a launcher is held to that serves a part which may not be believed.
 #[cfg(target_os = "linux")]
@@ -124,12 +144,14 @@ pub enum Order {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Told {
-    /// The command has been executed. The controlling side of its terminal travels along.
+    /// The command has been executed.
     Launched {
         /// The sandbox's first process.
         pid: i32,
         /// How the policy is enforced.
         enforcement: Enforcement,
+        /// The descriptors that travel along, in their order.
+        passed: Vec<Passed>,
     },
     /// The plan.
     Planned {

@@ -6,6 +6,8 @@ pub mod audit;
 #[cfg(target_os = "linux")]
 pub mod daemon;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
+pub mod egress;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod embedded;
 #[cfg(target_os = "linux")]
 mod files;

@@ -92,6 +92,7 @@ struct Server {
 pub(crate) fn run(setup: Setup) -> io::Result<ExitCode> {
     let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
     let contexts = Contexts::new(Store::open(&setup.store).map_err(io::Error::other)?);
+    crate::egress::raise_descriptors();
     confine(Part::Server, Some(setup.place.as_fd()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(serve(setup, nothing, contexts)))?;

@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod bytes;
 pub mod frame;
+pub mod gate;
 pub mod method;
 pub mod path;
 pub mod policy;

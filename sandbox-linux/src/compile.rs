@@ -10,6 +10,7 @@ pub mod refusal;
 
 mod bare;
 mod brokered;
+mod contents;
 mod devices;
 mod limits;
 #[cfg(test)]
@@ -21,11 +22,10 @@ use std::collections::BTreeMap;
 
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
-use weir_protocol::policy::{
-    Access, Degradation, Filesystem, KernelFeature, NetworkMode, Origin, PathRule, Policy,
-};
+use weir_protocol::policy::{Access, Degradation, Filesystem, KernelFeature, Origin, PathRule, Policy};
 
 use crate::doctor;
+use crate::gate::{Gate, Trust};
 use crate::host::{Arch, CAP_SETPCAP, Host, Way};
 use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan, Privilege};
 use crate::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
@@ -41,6 +41,8 @@ pub struct Facts<'a> {
     pub survey: &'a Survey,
     /// As whom the command will run.
     pub credentials: &'a Credentials,
+    /// What programs are to trust, in limited mode.
+    pub trust: Option<&'a Trust>,
 }
 
 /// Compiles a policy for one launch.
@@ -67,6 +69,8 @@ fn unrestricted(policy: &Policy, facts: &Facts<'_>) -> Plan {
         namespaces: Vec::new(),
         mounts: Vec::new(),
         loopback: Loopback::Untouched,
+        gate: None,
+        bundle: None,
         credentials: facts.credentials.clone(),
         privilege: Privilege::Held,
         confinement: None,
@@ -120,11 +124,11 @@ impl<'a> Compiler<'a> {
         let brokers_sockets = self.brokers_sockets();
         let needs = self.needs(network, brokers_sockets);
         self.check_unfiltered(&needs);
-        let (mounts, guards) = match self.way {
-            Way::Bare => (Vec::new(), bare::guards(self)),
+        let (mounts, guards, bundle) = match self.way {
+            Way::Bare => (Vec::new(), bare::guards(self), None),
             Way::Direct | Way::UserNamespace => {
                 let tree = tree::compile(self);
-                (tree.steps, tree.guards)
+                (tree.steps, tree.guards, tree.bundle)
             }
         };
         let landlock = landlock::compile(self, network);
@@ -140,6 +144,11 @@ impl<'a> Compiler<'a> {
         let brokered = brokered::compile(self, guards, brokers_sockets, arch?);
         let confinement = Confinement { arch: arch?, filter, landlock, brokered };
         let mut mechanisms = mechanisms(&namespaces, mounts.len(), &confinement);
+        let gate = self.policy.network().is_gated().then(|| Gate::new(self.inner_loopback()));
+        if gate.is_some() {
+            mechanisms
+                .push(Mechanism { name: "network-gate".to_owned(), detail: "every connection".to_owned() });
+        }
         if let Some(group) = &limits.group {
             mechanisms.push(Mechanism { name: "cgroup".to_owned(), detail: group.words() });
         }
@@ -148,6 +157,8 @@ impl<'a> Compiler<'a> {
             namespaces,
             mounts,
             loopback,
+            gate,
+            bundle,
             credentials: self.facts.credentials.clone(),
             privilege: self.privilege(),
             confinement: Some(confinement),
@@ -211,13 +222,9 @@ impl<'a> Compiler<'a> {
             }
             return Network::Private;
         }
-        if let Some(domains) = &rules.domains {
-            let rule =
-                domains.first().map_or_else(|| rules.enabled.origin.clone(), |rule| rule.origin.clone());
-            self.lacks.push(Lack::NetworkGate { what: "a list of domains", rule });
-        } else if rules.mode.value == NetworkMode::Limited {
-            self.lacks
-                .push(Lack::NetworkGate { what: "`mode = \"limited\"`", rule: rules.mode.origin.clone() });
+        if rules.is_gated() {
+            self.check_gate();
+            return Network::Private;
         }
         if self.facts.host.landlock.usable() < landlock::ABI_SCOPES {
             self.lacks.push(Lack::AbstractSockets { rule: rules.enabled.origin.clone() });
@@ -225,9 +232,30 @@ impl<'a> Compiler<'a> {
         Network::Host
     }
 
+    /// What leads everything to the gate must be there: nothing less holds rules for single hosts.
+    fn check_gate(&mut self) {
+        let found = self.facts.host.namespaces(self.way);
+        let fact = found.network.and(found.gate);
+        if fact.works() {
+            return;
+        }
+        let rules = self.policy.network();
+        let (what, rule) = match rules.domains.as_deref() {
+            Some([first, ..]) => ("a list of domains", &first.origin),
+            Some([]) => ("a list of domains", &rules.enabled.origin),
+            None => ("`mode = \"limited\"`", &rules.mode.origin),
+        };
+        self.lacks.push(Lack::NetworkGate { what, rule: rule.clone(), fact });
+    }
+
     fn loopback_is_own(&self) -> bool {
         let rules = self.policy.network();
         rules.loopback.value && !rules.enabled.value && self.way != Way::Bare
+    }
+
+    /// Behind the gate loopback is up, and whether it is the sandbox's own is the table's to say.
+    fn inner_loopback(&self) -> Loopback {
+        if self.policy.network().loopback.value { Loopback::Up } else { Loopback::Untouched }
     }
 
     fn namespaces(&self) -> Vec<Namespace> {
@@ -235,6 +263,7 @@ impl<'a> Compiler<'a> {
             return Vec::new();
         }
         let found = self.facts.host.namespaces(self.way);
+        let network = self.policy.network();
         let mut out = Vec::new();
         if self.way == Way::UserNamespace {
             out.push(Namespace::User);
@@ -244,7 +273,7 @@ impl<'a> Compiler<'a> {
             (Namespace::Ipc, found.ipc.works()),
             (Namespace::Uts, found.uts.works()),
             (Namespace::Cgroup, found.cgroup.works()),
-            (Namespace::Network, found.network.works() && !self.policy.network().enabled.value),
+            (Namespace::Network, found.network.works() && (!network.enabled.value || network.is_gated())),
         ];
         out.extend(rest.into_iter().filter(|(_, has)| *has).map(|(namespace, _)| namespace));
         out
@@ -329,3 +358,6 @@ fn mechanisms(namespaces: &[Namespace], mounts: usize, confinement: &Confinement
     out.push(named("no-new-privs", String::new()));
     out
 }
+
+#[cfg(test)]
+mod tests;

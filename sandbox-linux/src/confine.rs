@@ -2,7 +2,7 @@
 //!
 //! A user's command never passes through here; it is held by a plan. This is defence in depth for Weir's own processes, which
 //! have no privilege to begin with: whoever takes one over gains a process that can open nothing, start nothing and reach
-//! nobody but those whose sockets it already holds. [`filter`] and [`Wall::of`] are pure; [`enter`] restricts the calling
+//! nobody but those whose sockets it already holds and, as server part, whom anybody reaches by TCP and UDP. [`filter`] and [`Wall::of`] are pure; [`enter`] restricts the calling
 //! thread, so it is called while there is no other, and what it does is never undone.
 
 use std::io;
@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::bpf::{Action, Arch, Errno, Half, Program, ProgramError, SeccompData};
 use crate::compile::landlock::{
-    ABI_KNOWN, READ_DIR, READ_FILE, WRITE_FILE, known_fs, known_net, known_scopes,
+    ABI_KNOWN, CONNECT_TCP, READ_DIR, READ_FILE, WRITE_FILE, known_fs, known_net, known_scopes,
 };
 use crate::host::Host;
 use crate::seccomp::tree::{self, Range, X32_BIT};
@@ -20,7 +20,8 @@ use crate::sys::confine as sys;
 /// A part of Weir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// Carries bytes between sockets and pipes that it is given, and keeps them in files without a name.
+    /// Carries bytes between sockets and pipes that it is given, keeps them in files without a name, and makes the connections
+    /// that the network gate lets through.
     Server,
     /// Reads files, and answers on one socket.
     Resolver,
@@ -104,8 +105,12 @@ const OF_EVERY_PART: [&str; 58] = [
     "writev",
 ];
 
-/// Waiting for many, pipes for a command's streams, files without a name, and a store that is open already.
-const OF_THE_SERVER: [&str; 15] = [
+/// Waiting for many, pipes for a command's streams, files without a name, a store that is open already, and the network gate: what it
+/// accepts, and what it connects to.
+const OF_THE_SERVER: [&str; 20] = [
+    "accept4",
+    "bind",
+    "connect",
     "epoll_create1",
     "epoll_ctl",
     "epoll_pwait",
@@ -121,6 +126,8 @@ const OF_THE_SERVER: [&str; 15] = [
     "pipe2",
     "pwrite64",
     "pwritev",
+    "setsockopt",
+    "splice",
 ];
 
 /// Looking at files.
@@ -156,6 +163,7 @@ impl Part {
                 cases: REQUESTS.map(|request| case(1, u32::MAX, request)).into(),
                 otherwise: REFUSED,
             }),
+            ("socket", Self::Server) => Verdict::ByArguments(sockets()),
             ("openat", Self::Server) => allowed_where(2, O_TMPFILE, O_TMPFILE),
             ("openat", Self::Resolver) => allowed_where(2, O_CHANGES | O_TMPFILE, 0),
             ("open", Self::Resolver) => allowed_where(1, O_CHANGES | O_TMPFILE, 0),
@@ -167,9 +175,29 @@ impl Part {
     }
 }
 
+/// TCP and UDP, of both versions of the Internet's protocol: families, kinds and protocols of socket(2).
+fn sockets() -> Rule {
+    let (families, kind) = ([2, 10], 0xf);
+    let kinds = [[1, 0], [1, 6], [2, 0], [2, 17]];
+    let allowed =
+        families.into_iter().flat_map(|family| kinds.map(|[value, protocol]| [family, value, protocol]));
+    let cases = allowed.map(|[family, value, protocol]| Case {
+        when: vec![
+            condition(0, u32::MAX, family),
+            condition(1, kind, value),
+            condition(2, u32::MAX, protocol),
+        ],
+        then: Action::Allow,
+    });
+    Rule { cases: cases.collect(), otherwise: REFUSED }
+}
+
+const fn condition(argument: u8, mask: u32, value: u32) -> Condition {
+    Condition { offset: SeccompData::arg(argument, Half::Low), mask, value }
+}
+
 fn case(argument: u8, mask: u32, value: u32) -> Case {
-    let condition = Condition { offset: SeccompData::arg(argument, Half::Low), mask, value };
-    Case { when: vec![condition], then: Action::Allow }
+    Case { when: vec![condition(argument, mask, value)], then: Action::Allow }
 }
 
 fn allowed_where(argument: u8, mask: u32, value: u32) -> Verdict {
@@ -223,7 +251,7 @@ pub fn verdict(part: Part, arch: Arch, data: &SeccompData) -> Action {
 pub struct Wall {
     /// Rights on files that are refused where no rule grants them.
     pub handled_fs: u64,
-    /// Rights on TCP ports, of which none is granted.
+    /// Rights on TCP ports that are refused. The server part connects: it is the network gate.
     pub handled_net: u64,
     /// Abstract sockets and signals that stay inside.
     pub scoped: u64,
@@ -239,11 +267,11 @@ impl Wall {
             return None;
         }
         let abi = if abi < ABI_KNOWN { abi } else { ABI_KNOWN };
-        let (handled_fs, place) = match part {
-            Part::Server => (known_fs(abi), READ_FILE | WRITE_FILE),
-            Part::Resolver => (known_fs(abi) & !(READ_FILE | READ_DIR), 0),
+        let (handled_fs, handled_net, place) = match part {
+            Part::Server => (known_fs(abi), known_net(abi) & !CONNECT_TCP, READ_FILE | WRITE_FILE),
+            Part::Resolver => (known_fs(abi) & !(READ_FILE | READ_DIR), known_net(abi), 0),
         };
-        Some(Self { handled_fs, handled_net: known_net(abi), scoped: known_scopes(abi), place })
+        Some(Self { handled_fs, handled_net, scoped: known_scopes(abi), place })
     }
 }
 

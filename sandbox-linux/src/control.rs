@@ -5,6 +5,8 @@
 
 use weir_protocol::method::process::Receivers;
 
+use crate::gate::Socket;
+
 /// Bytes of an order.
 pub const ORDER_BYTES: usize = 8;
 
@@ -57,6 +59,8 @@ impl Order {
 pub enum Word {
     /// The controlling side of the sandbox's terminal travels with this packet.
     Terminal,
+    /// A socket of the gate travels with this packet.
+    Socket(Socket),
     /// An order was carried out.
     Done,
     /// The command was stopped by this signal.
@@ -103,6 +107,7 @@ impl Word {
             Self::Dropped(count) => (8, *count),
             Self::Done => (9, 0),
             Self::Background => (10, 0),
+            Self::Socket(socket) => (11, socket.number()),
         };
         let mut out = [0; WORD_HEADER_BYTES];
         out[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -127,6 +132,7 @@ impl Word {
             8 => Self::Dropped(value),
             9 => Self::Done,
             10 => Self::Background,
+            11 => Self::Socket(Socket::from_number(value)?),
             _ => return None,
         })
     }
@@ -154,7 +160,7 @@ mod tests {
             Word::Repository(vec![b'x'; 4096]),
             Word::Dropped(7),
         ];
-        for word in words {
+        for word in words.into_iter().chain(Socket::ALL.map(Word::Socket)) {
             assert_eq!(Word::from_bytes(&word.to_bytes()), Some(word));
         }
         assert_eq!(Order::from_bytes(&[0; 7]), None);

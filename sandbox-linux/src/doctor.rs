@@ -39,6 +39,7 @@ pub enum Feature {
     UtsNamespace,
     CgroupNamespace,
     NetworkNamespace,
+    NetworkGate,
     Overlay,
     MemoryLimit,
     ProcessLimit,
@@ -76,6 +77,7 @@ impl Feature {
             Self::UtsNamespace => "UTS namespace",
             Self::CgroupNamespace => "cgroup namespace",
             Self::NetworkNamespace => "network namespace",
+            Self::NetworkGate => "network gate",
             Self::Overlay => "overlay mounts",
             Self::MemoryLimit => "memory limit",
             Self::ProcessLimit => "process limit",
@@ -119,6 +121,9 @@ impl Feature {
             Self::UtsNamespace => "the command sees the machine's host name",
             Self::CgroupNamespace => "the command sees the machine's cgroup paths",
             Self::NetworkNamespace => "no loopback of its own and no network gate: network is all or nothing",
+            Self::NetworkGate => {
+                "no rules for single hosts, and no `mode = \"limited\"`: network is all or nothing"
+            }
             Self::Overlay => "no writable view over a read-only directory",
             Self::MemoryLimit => "memory is limited per process only",
             Self::ProcessLimit => "processes are limited per user only",

@@ -42,6 +42,8 @@ pub enum Step {
     UnshareUts,
     UnshareCgroup,
     UnshareNetwork,
+    GateLinks,
+    GateRules,
     MakePrivate,
     ForkInside,
     MountProc,
@@ -232,6 +234,8 @@ pub struct Namespaces {
     pub uts: Fact,
     pub cgroup: Fact,
     pub network: Fact,
+    /// In the network namespace all could be led to the network gate (routes, nf_tables).
+    pub gate: Fact,
     /// The mount tree could be made private.
     pub private: Fact,
     /// procfs of the new PID namespace.
@@ -261,6 +265,7 @@ impl Namespaces {
             uts: fact,
             cgroup: fact,
             network: fact,
+            gate: fact,
             private: fact,
             proc: fact,
             tmpfs: fact,

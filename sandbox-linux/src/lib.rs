@@ -7,6 +7,7 @@ pub mod compile;
 pub mod confine;
 pub mod control;
 pub mod doctor;
+pub mod gate;
 pub mod group;
 pub mod host;
 pub mod plan;

@@ -6,12 +6,15 @@
 mod group;
 mod listing;
 
+use std::sync::Arc;
+
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
 use weir_protocol::policy::Background;
 
 use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
+use crate::gate::Gate;
 use crate::host::{Arch, Way};
 
 pub use group::{Controller, Group, GroupLimit, Setting, Swap};
@@ -134,6 +137,13 @@ pub enum MountStep {
         mode: u32,
         /// Whether it belongs to the command's user.
         owned: Owned,
+    },
+    /// A file of the sandbox's own over what is there, read-only.
+    Content {
+        /// Where.
+        at: AbsPath,
+        /// What it holds.
+        bytes: Arc<[u8]>,
     },
     /// An empty file to mount on, in a file system that an earlier step made.
     File {
@@ -259,6 +269,10 @@ pub struct Plan {
     pub mounts: Vec<MountStep>,
     /// Whether to bring loopback up.
     pub loopback: Loopback,
+    /// The network that leads to the gate, where the policy has rules for single hosts.
+    pub gate: Option<Gate>,
+    /// Where the certificates are that programs are told to trust, in limited mode.
+    pub bundle: Option<AbsPath>,
     /// As whom the command runs.
     pub credentials: Credentials,
     /// What the first process gives away.

@@ -2,12 +2,14 @@
 //! nothing is opened; whatever can fail or allocate happens before the first process exists. Called by the launcher.
 
 use std::ffi::{CString, NulError};
+use std::sync::Arc;
 use weir_protocol::policy::Background;
 
 use weir_protocol::AbsPath;
 
 use crate::bpf::Insn;
 use crate::compile::landlock::{FILE_RIGHTS, SCOPE_SIGNAL};
+use crate::gate::Gate;
 use crate::plan::{
     Brokered, Credentials, Devices, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan,
     Privilege, Writable,
@@ -67,17 +69,41 @@ pub(crate) struct MountOp {
 /// What to do at the place.
 #[derive(Debug)]
 pub(crate) enum MountAct {
-    Tmpfs { mode: CString, owner: Option<[CString; 2]> },
-    Bind { attributes: u64 },
+    Tmpfs {
+        mode: CString,
+        owner: Option<[CString; 2]>,
+    },
+    Bind {
+        attributes: u64,
+    },
     MaskFile,
     MaskDirectory,
-    Proc { attributes: u64 },
+    Proc {
+        attributes: u64,
+    },
     ProcReadOnly,
     Terminals,
-    Directory { mode: u32, owned: bool },
+    Directory {
+        mode: u32,
+        owned: bool,
+    },
     File,
-    Link { target: CString },
+    /// A copy of one of [`Prepared::contents`].
+    Content {
+        source: usize,
+    },
+    Link {
+        target: CString,
+    },
     Seal,
+}
+
+/// A file that is made in the scaffold and shown in one place or several.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// Its name in the scaffold.
+    pub(crate) name: CString,
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 /// A Landlock ruleset, ready for system calls.
@@ -145,7 +171,9 @@ pub struct Prepared {
     pub(crate) maps: Option<[CString; 2]>,
     pub(crate) scaffold: CString,
     pub(crate) mounts: Vec<MountOp>,
+    pub(crate) contents: Vec<Content>,
     pub(crate) loopback: bool,
+    pub(crate) gate: Option<Gate>,
     pub(crate) own_name: bool,
     pub(crate) own_pids: bool,
     pub(crate) confined: bool,
@@ -195,12 +223,16 @@ impl Prepared {
             groups: plan.credentials.groups.clone(),
         });
         let owner = if becomes { Some(&plan.credentials) } else { None };
+        let mut contents = Vec::new();
+        let mounts = plan.mounts.iter().map(|step| mount(step, owner, &mut contents));
         Ok(Self {
             clone_flags: plan.namespaces.iter().fold(0, |flags, namespace| flags | flag(*namespace)),
             maps,
             scaffold: if plan.mounts.is_empty() { CString::default() } else { scaffold()? },
-            mounts: plan.mounts.iter().map(|step| mount(step, owner)).collect::<Result<_, _>>()?,
+            mounts: mounts.collect::<Result<_, _>>()?,
+            contents,
             loopback: plan.loopback == Loopback::Up,
+            gate: plan.gate.clone(),
             own_name: plan.namespaces.contains(&Namespace::Uts),
             own_pids: plan.namespaces.contains(&Namespace::Pid),
             confined: confinement.is_some(),
@@ -262,7 +294,11 @@ fn relative(path: &AbsPath) -> Result<CString, NulError> {
     CString::new(if path.is_root() { b"." } else { &bytes[1..] })
 }
 
-fn mount(step: &MountStep, owner: Option<&Credentials>) -> Result<MountOp, NulError> {
+fn mount(
+    step: &MountStep,
+    owner: Option<&Credentials>,
+    contents: &mut Vec<Content>,
+) -> Result<MountOp, NulError> {
     let proc = || AbsPath::parse("/proc").unwrap_or_else(|_| AbsPath::root());
     let (at, act) = match step {
         MountStep::Tmpfs { at, mode, owned } => {
@@ -289,6 +325,15 @@ fn mount(step: &MountStep, owner: Option<&Credentials>) -> Result<MountOp, NulEr
         MountStep::Directory { at, mode, owned } => {
             let owned = *owned == Owned::ByCommand && owner.is_some();
             (at.clone(), MountAct::Directory { mode: *mode, owned })
+        }
+        MountStep::Content { at, bytes } => {
+            let known = contents.iter().position(|content| content.bytes == *bytes);
+            let source = known.unwrap_or(contents.len());
+            if known.is_none() {
+                let name = CString::new(format!("content-{source}"))?;
+                contents.push(Content { name, bytes: Arc::clone(bytes) });
+            }
+            (at.clone(), MountAct::Content { source })
         }
         MountStep::File { at } => (at.clone(), MountAct::File),
         MountStep::Link { at, target } => {

@@ -23,6 +23,10 @@ pub enum Step {
     PivotIn,
     Loopback,
     HostName,
+    GateLinks,
+    GateRules,
+    GateSockets,
+    GateHandOver,
     Terminal,
     BoundingSet,
     SecureBits,
@@ -52,7 +56,7 @@ pub enum Step {
 }
 
 /// Every step, in order.
-pub const ALL: [Step; 39] = [
+pub const ALL: [Step; 43] = [
     Step::Clone,
     Step::Group,
     Step::Session,
@@ -66,6 +70,10 @@ pub const ALL: [Step; 39] = [
     Step::PivotIn,
     Step::Loopback,
     Step::HostName,
+    Step::GateLinks,
+    Step::GateRules,
+    Step::GateSockets,
+    Step::GateHandOver,
     Step::Terminal,
     Step::BoundingSet,
     Step::SecureBits,
@@ -111,6 +119,10 @@ impl Step {
             Self::Mount => "mount: build the file tree",
             Self::PivotIn => "pivot_root: enter the file tree",
             Self::Loopback => "ioctl: bring loopback up",
+            Self::GateLinks => "netlink: make every address lead to the network gate",
+            Self::GateRules => "netlink: make the network gate's table (nf_tables)",
+            Self::GateSockets => "bind: make the network gate's sockets",
+            Self::GateHandOver => "sendmsg: hand the network gate's sockets out",
             Self::HostName => "sethostname",
             Self::Terminal => "open ptmx: make a terminal of its own",
             Self::BoundingSet => "prctl: empty the capability bounding set",
@@ -149,12 +161,14 @@ impl Step {
 }
 
 /// Pairs that must not be swapped, with the reason.
-pub const ORDER: [(Step, Step, &str); 17] = [
+pub const ORDER: [(Step, Step, &str); 19] = [
     (Step::Group, Step::Fork, "what is started before would be under no limit"),
     (Step::UserMap, Step::PrivateMounts, "without ids, files made for the tree would belong to nobody"),
     (Step::PrivateMounts, Step::Scaffold, "a mount in a shared tree would appear on the host"),
     (Step::PivotAside, Step::Root, "a scaffold on top of a directory would hide what lies in it"),
     (Step::PivotIn, Step::LandlockRule, "rules hold for what the command sees, not for the host's tree"),
+    (Step::GateHandOver, Step::Capabilities, "the capability to make tables and routes goes"),
+    (Step::GateHandOver, Step::Seccomp, "the filter refuses sockets of netfilter"),
     (Step::Terminal, Step::Landlock, "opening the multiplexer needs no rule of the profile"),
     (Step::BoundingSet, Step::UserId, "the capability to empty it goes with the user id"),
     (Step::SecureBits, Step::UserId, "the capability to lock them goes with the user id"),

@@ -24,6 +24,7 @@ mod name;
 mod passage;
 mod place;
 mod repository;
+mod shown;
 mod sibling;
 mod walk;
 
@@ -33,6 +34,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
+
+use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
 
 pub use sibling::MAX_SIBLINGS;
 
@@ -101,6 +104,10 @@ pub struct Survey {
     pub closed: Vec<Match>,
     /// The symbolic links that make places have another name, with what they hold: a tree of the sandbox's own shows them too.
     pub passages: BTreeMap<AbsPath, Vec<u8>>,
+    /// Where files lie that a sandbox behind the network gate sees in place of the host's, as far as a link leads there.
+    pub leads: BTreeMap<AbsPath, AbsPath>,
+    /// What the host's hold.
+    pub held: BTreeMap<AbsPath, Vec<u8>>,
     /// The names in directories between a grant to read and something closed inside it; see [`Survey::list_siblings`].
     pub siblings: BTreeMap<AbsPath, Vec<Vec<u8>>>,
     /// How many entries of directories were looked at.
@@ -172,6 +179,11 @@ impl Survey {
         let protected = survey.protected(policy);
         let mut places = place::Places::from_found(std::mem::take(&mut survey.places));
         protected.iter().for_each(|rule| places.look(&rule.path));
+        if policy.network().is_gated() {
+            let names = NAME_FILES.into_iter().chain(BUNDLES).chain(KEY_STORES);
+            let shown = shown::look(names, &mut places);
+            (survey.leads, survey.held) = (shown.leads, shown.held);
+        }
         survey.places = places.into_found();
         survey.passages = passage::passages(&survey.places);
         Ok(survey)

@@ -47,6 +47,7 @@ struct Case {
     confinement: Confinement,
     size: Option<[u16; 2]>,
     user: Option<u32>,
+    gated: bool,
     argv: &'static [&'static str],
     cwd: &'static str,
     expect: Expect,
@@ -63,6 +64,7 @@ const SHELL: Case = Case {
     confinement: Confinement::Managed,
     size: None,
     user: None,
+    gated: false,
     argv: &["sh", "-c", "echo entered"],
     cwd: "/",
     expect: Expect::Said,
@@ -87,6 +89,10 @@ fn cases(way: Way) -> Vec<Case> {
         },
         Case { cwd: "/no/such", expect: Expect::Failed(step::Step::WorkingDirectory, libc::ENOENT), ..shell },
     ];
+    if way != Way::Bare {
+        cases.push(Case { gated: true, ..shell });
+        cases.push(Case { gated: true, size: Some([24, 80]), ..shell });
+    }
     if way == Way::Direct {
         cases.push(Case { user: Some(OTHER), ..shell });
         cases.push(Case { user: Some(OTHER), size: Some([24, 80]), ..shell });
@@ -133,6 +139,8 @@ fn policy(case: &Case, project: &AbsPath) -> Policy {
         ..FilesystemParts::default()
     });
     let loopback = Sourced { value: case.way != Way::Bare, origin: origin() };
+    let enabled = Sourced { value: case.gated, origin: origin() };
+    let domains = case.gated.then(Vec::new);
     let mut resources = Resources::default();
     resources.set(Resource::OpenFiles, Sourced { value: 100, origin: origin() });
     let given_up = [
@@ -146,7 +154,7 @@ fn policy(case: &Case, project: &AbsPath) -> Policy {
         profile: "test".to_owned(),
         confinement: Sourced { value: case.confinement, origin: origin() },
         filesystem,
-        network: Network::new(NetworkParts { loopback, ..NetworkParts::default() }),
+        network: Network::new(NetworkParts { enabled, domains, loopback, ..NetworkParts::default() }),
         resources,
         environment: Environment::default(),
         degradations: given_up.into_iter().map(|name| (name, origin())).collect::<BTreeMap<_, _>>(),
@@ -165,7 +173,7 @@ fn prepared(case: &Case, host: &Host, project: &AbsPath) -> Prepared {
     if case.way == Way::Bare {
         survey.list_siblings(&policy);
     }
-    let plan = compile(&policy, &Facts { host, survey: &survey, credentials: &credentials });
+    let plan = compile(&policy, &Facts { host, survey: &survey, credentials: &credentials, trust: None });
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let cwd = if case.cwd == PROJECT { project.clone() } else { AbsPath::parse(case.cwd).unwrap() };
     let argv = case.argv.iter().map(|word| word.as_bytes().to_vec()).collect();

@@ -81,9 +81,10 @@ pub struct Rule {
 }
 
 /// Every rule that judges each file by itself. The rules over the whole tree are in [`edges`] and [`hosts`].
-pub const RULES: [Rule; 11] = [
+pub const RULES: [Rule; 12] = [
     Rule { name: "pure-protocol", check: purity::check_protocol },
     Rule { name: "agent-spawns-nothing", check: purity::check_agent },
+    Rule { name: "http-client-half", check: purity::check_exec_server },
     Rule { name: "file-size", check: shape::check_size },
     Rule { name: "module-doc", check: shape::check_module_doc },
     Rule { name: "module-name", check: shape::check_names },

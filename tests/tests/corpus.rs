@@ -5,10 +5,18 @@ use std::path::PathBuf;
 
 #[path = "../../fuzz/src/deframer.rs"]
 mod deframer;
+#[path = "../../fuzz/src/dns.rs"]
+mod dns;
+#[path = "../../fuzz/src/limited.rs"]
+mod limited;
 #[path = "../../fuzz/src/merge.rs"]
 mod merge;
+#[path = "../../fuzz/src/opening.rs"]
+mod opening;
 #[path = "../../fuzz/src/profile.rs"]
 mod profile;
+#[path = "../../fuzz/src/proxy.rs"]
+mod proxy;
 #[path = "../../fuzz/src/request.rs"]
 mod request;
 #[path = "../../fuzz/src/resume.rs"]
@@ -61,4 +69,24 @@ fn request_corpus() {
 #[test]
 fn resume_corpus() {
     replay("resume", resume::run);
+}
+
+#[test]
+fn limited_corpus() {
+    replay("limited", limited::run);
+}
+
+#[test]
+fn dns_corpus() {
+    replay("dns", dns::run);
+}
+
+#[test]
+fn opening_corpus() {
+    replay("opening", opening::run);
+}
+
+#[test]
+fn proxy_corpus() {
+    replay("proxy", proxy::run);
 }

@@ -53,6 +53,7 @@ macro_rules! rules {
 rules! {
     pure_protocol: "pure-protocol",
     agent_spawns_nothing: "agent-spawns-nothing",
+    http_client_half: "http-client-half",
     file_size: "file-size",
     module_doc: "module-doc",
     module_name: "module-name",

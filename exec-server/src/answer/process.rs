@@ -64,6 +64,7 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
         user: start.user.clone(),
         standpoint: choice.standpoint,
         image: Image::Command,
+        certificate: None,
     };
     Ok(Startable { launch, limit_ms, limit_bytes, remarks })
 }

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use weir_protocol::method::process::Enforcement;
+use weir_sandbox_linux::gate::variables;
 use weir_sandbox_linux::group::Group;
+use weir_sandbox_linux::plan::Plan;
 use weir_sandbox_linux::prepare::{Command, Prepared};
 use weir_sandbox_linux::start::{NetworkAhead, Source, Wires, start};
 use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
@@ -28,7 +30,7 @@ pub(super) fn attempt(
     let started = Instant::now();
     let named = |failure| named(failure, launch, compiled);
     let prepared = match launch.image {
-        Image::Command => Prepared::new(&compiled.plan, &command(launch), &compiled.maker)?,
+        Image::Command => Prepared::new(&compiled.plan, &command(launch, &compiled.plan), &compiled.maker)?,
         Image::Files => Prepared::inside(&compiled.plan, worker::run, &compiled.maker)?,
     };
     let group = compiled.plan.group.as_ref().map(Group::make).transpose()?;
@@ -64,10 +66,14 @@ pub(super) fn attempt(
     })
 }
 
-fn command(launch: &Launch) -> Command {
+fn command(launch: &Launch, plan: &Plan) -> Command {
+    let mut env = launch.env.iter().map(|(name, value)| (name.0.clone(), value.0.clone())).collect();
+    if plan.gate.is_some() {
+        variables::adapt(&mut env, launch.policy.environment(), plan.bundle.as_ref());
+    }
     Command {
         argv: launch.argv.iter().map(|argument| argument.0.clone()).collect(),
-        env: launch.env.iter().map(|(name, value)| (name.0.clone(), value.0.clone())).collect(),
+        env,
         cwd: launch.cwd.clone(),
     }
 }

@@ -8,6 +8,7 @@ use nix::unistd::getgrouplist;
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
 use weir_sandbox_linux::compile::{Facts, compile};
+use weir_sandbox_linux::gate::Trust;
 use weir_sandbox_linux::host::{Host, Way};
 use weir_sandbox_linux::plan::{Credentials, Plan};
 use weir_sandbox_linux::prepare::PrepareError;
@@ -19,7 +20,7 @@ use super::attempt::attempt;
 use super::machine::{Basis, Machine};
 use super::running::Running;
 use super::user::user;
-use super::{Launch, Source, Told, is_directory};
+use super::{Launch, Source, Told, is_directory, trust};
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub(super) enum BeginError {
         "standard input, output or error is a directory; a command could walk out of the sandbox from it"
     )]
     Directory,
+    /// In limited mode something inspects connections.
+    #[error("{0}")]
+    Trust(#[from] trust::NoCertificate),
     /// Another user was asked for, by someone other than root.
     #[error("only root may run a command as another user")]
     NotRoot,
@@ -114,6 +118,7 @@ pub(super) struct Ground {
     maker: Credentials,
     credentials: Credentials,
     survey: Survey,
+    trust: Option<Trust>,
 }
 
 impl Ground {
@@ -124,15 +129,19 @@ impl Ground {
             None => maker.clone(),
             Some(name) => other(name, &maker)?,
         };
-        Ok(Self { maker, credentials, survey: Survey::take(&launch.policy)? })
+        Ok(Self { maker, credentials, survey: Survey::take(&launch.policy)?, trust: trust::of(launch)? })
     }
 
     pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
         if host.way() == Way::Bare {
             self.survey.list_siblings(&launch.policy);
         }
-        let facts = Facts { host, survey: &self.survey, credentials: &self.credentials };
-        Ok(Compiled { plan: compile(&launch.policy, &facts)?, maker: self.maker.clone() })
+        let facts =
+            Facts { host, survey: &self.survey, credentials: &self.credentials, trust: self.trust.as_ref() };
+        let mut plan = compile(&launch.policy, &facts)?;
+        // Nobody accepts there, and no call on files makes a connection.
+        plan.gate = plan.gate.filter(|_| launch.is_gated());
+        Ok(Compiled { plan, maker: self.maker.clone() })
     }
 }
 

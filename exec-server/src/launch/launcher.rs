@@ -13,7 +13,7 @@ use weir_sandbox_linux::start::NetworkAhead;
 use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::running::{Heard, Running};
-use super::{Bound, Ended, Launch, Order, Told, sys};
+use super::{Bound, Ended, Launch, Order, Told, hostfile, sys};
 use crate::answer::policy::around;
 use crate::profile::ceiling::Caller;
 use crate::wire::{self, Read, Wire, WireError};
@@ -207,7 +207,6 @@ impl Launcher {
         {
             return channel.say(&unrecorded(&error), &[]);
         }
-        let terminal = launch.size.is_some();
         match begin(&launch, machine, *server, network.take(), || channel.take_descriptor()) {
             Err(error) => {
                 // Nothing runs, whether this can be recorded or not.
@@ -215,15 +214,17 @@ impl Launcher {
                 channel.say(&error.told(), &[])
             }
             Ok((mut running, enforcement)) => {
-                self.recorded = Some((launch, running.pid(), enforcement.way.clone()));
-                if terminal {
-                    running.hear(RecvFlags::empty());
+                let mut descriptors = running.take_descriptors();
+                if launch.is_gated() {
+                    hostfile::add_all(&launch.policy, &mut descriptors);
                 }
-                let terminal = running.take_terminal();
-                let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
-                let told = Told::Launched { pid: running.pid(), enforcement };
+                self.recorded = Some((launch, running.pid(), enforcement.way.clone()));
+                let passed = descriptors.list().map(|(name, _)| name).collect();
+                let with: Vec<BorrowedFd<'_>> =
+                    descriptors.list().map(|(_, descriptor)| descriptor.as_fd()).collect();
+                let told = Told::Launched { pid: running.pid(), enforcement, passed };
                 self.running = Some(running);
-                self.channel.say(&told, &passed)
+                self.channel.say(&told, &with)
             }
         }
     }

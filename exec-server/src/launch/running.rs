@@ -12,9 +12,11 @@ use weir_protocol::method::process::{Denial, End, Receivers};
 use weir_protocol::policy::{Origin, Resource};
 use weir_protocol::{AbsPath, ByteString};
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
+use weir_sandbox_linux::gate::Socket;
 use weir_sandbox_linux::group::{Events, Group};
 use weir_sandbox_linux::start::{First, end_descendants};
 
+use super::passed::{Descriptors, Passed};
 use super::{Ended, Launch, sys};
 
 /// Most distinct refusals and repositories kept for the report.
@@ -29,6 +31,7 @@ pub(super) struct Running {
     denials: Vec<Denial>,
     repositories: Vec<ByteString>,
     terminal: Option<OwnedFd>,
+    sockets: Vec<(Socket, OwnedFd)>,
     /// What is held, to name the rule behind a refusal.
     launch: Rc<Launch>,
 }
@@ -72,8 +75,8 @@ pub(super) enum Heard {
 
 impl Running {
     pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>) -> Self {
-        let (denials, repositories) = (Vec::new(), Vec::new());
-        Self { parts, started, end: None, denials, repositories, terminal: None, launch }
+        let (denials, repositories, sockets) = (Vec::new(), Vec::new(), Vec::new());
+        Self { parts, started, end: None, denials, repositories, terminal: None, sockets, launch }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -90,14 +93,36 @@ impl Running {
         self.parts.control.as_fd()
     }
 
-    /// The controlling side of the sandbox's terminal, once, after it has been heard of.
-    pub(super) fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.terminal.take()
+    /// What came out of the sandbox before its command was executed: its terminal's controlling side, the gate's sockets.
+    pub(super) fn take_descriptors(&mut self) -> Descriptors {
+        while self.lacks_descriptors() && self.hear(RecvFlags::empty()) != Heard::End {}
+        let mut descriptors = Descriptors::default();
+        if let Some(terminal) = self.terminal.take() {
+            descriptors.add(Passed::Terminal, terminal);
+        }
+        for (socket, descriptor) in self.sockets.drain(..) {
+            let name = match socket {
+                Socket::TcpV4 => Passed::TcpV4,
+                Socket::TcpV6 => Passed::TcpV6,
+                Socket::Resolver => Passed::Resolver,
+                Socket::Log => Passed::Refused,
+            };
+            descriptors.add(name, descriptor);
+        }
+        descriptors
+    }
+
+    /// Of the gate's sockets the resolver's comes last.
+    fn lacks_descriptors(&self) -> bool {
+        let terminal = self.launch.size.is_some() && self.terminal.is_none();
+        let has_resolver = self.sockets.iter().any(|(socket, _)| *socket == Socket::Resolver);
+        terminal || self.launch.is_gated() && !has_resolver
     }
 
     /// Hears one packet.
     pub(super) fn hear(&mut self, flags: RecvFlags) -> Heard {
-        match self.receive(flags) {
+        let (word, descriptor) = self.receive(flags);
+        match word {
             Some(Word::Done) => return Heard::Done,
             Some(Word::Stopped(signal)) => return Heard::Stopped(signal),
             Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
@@ -118,13 +143,15 @@ impl Running {
             Some(Word::Repository(path)) if self.repositories.len() < MAX_RECORDS => {
                 self.repositories.push(ByteString(path));
             }
-            Some(Word::Repository(_) | Word::Dropped(_) | Word::Terminal) => {}
+            Some(Word::Terminal) => self.terminal = descriptor,
+            Some(Word::Socket(socket)) => self.sockets.extend(descriptor.map(|one| (socket, one))),
+            Some(Word::Repository(_) | Word::Dropped(_)) => {}
             None => return Heard::End,
         }
         Heard::Noted
     }
 
-    fn receive(&mut self, flags: RecvFlags) -> Option<Word> {
+    fn receive(&self, flags: RecvFlags) -> (Option<Word>, Option<OwnedFd>) {
         let mut bytes = [0; MAX_WORD_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -134,13 +161,14 @@ impl Running {
             &mut ancillary,
             flags | RecvFlags::CMSG_CLOEXEC,
         );
+        let mut passed = None;
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-                self.terminal = descriptors.next();
+                passed = descriptors.next();
             }
         }
-        let count = received.ok().map(|received| received.bytes).filter(|count| *count > 0)?;
-        Word::from_bytes(&bytes[..count])
+        let count = received.ok().map(|received| received.bytes).filter(|count| *count > 0);
+        (count.and_then(|count| Word::from_bytes(&bytes[..count])), passed)
     }
 
     /// What the limits of the whole tree did to it.
@@ -162,6 +190,7 @@ impl Running {
                 mechanism: "cgroup".to_owned(),
                 origin,
                 count: refused_processes,
+                reason: None,
             });
         }
     }
@@ -178,6 +207,7 @@ impl Running {
                 mechanism: "broker".to_owned(),
                 origin,
                 count: 1,
+                reason: None,
             });
         }
     }

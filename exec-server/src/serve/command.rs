@@ -25,6 +25,9 @@ use super::spill::Spill;
 use super::sys::watch;
 use super::wire::{Incoming, Wire};
 use crate::answer::process::Startable;
+use crate::egress::Gate;
+use crate::egress::begin::Intent;
+use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::{Ended, Launch, Order, Told};
 use crate::wire::WireError;
 
@@ -49,6 +52,8 @@ pub(super) struct Command {
     streams: [Option<Rc<Carried>>; 2],
     input: Option<Rc<Input>>,
     terminal: RefCell<Option<OwnedFd>>,
+    /// What it reaches of the network, where its policy has rules for single hosts.
+    gate: Option<Rc<Gate>>,
     /// For what the server ends it.
     ended_for: Cell<Option<End>>,
     /// How the command itself ended, where what it has started goes on.
@@ -157,17 +162,22 @@ pub(super) async fn start(
     passed: Vec<OwnedFd>,
 ) -> Result<(Rc<Command>, Option<OwnedFd>), Error> {
     let Circumstances { id, launcher, spill, nothing } = around;
-    let Startable { launch, limit_ms, limit_bytes, .. } = startable;
+    let Startable { mut launch, limit_ms, limit_bytes, .. } = startable;
     let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
+    let gated = Intent::of(&mut launch).map_err(failed)?;
     let (passed, mut ends) = connect(&start.stdio, passed, &nothing).map_err(failed)?;
     let with: Vec<BorrowedFd<'_>> = passed.iter().map(OwnedFd::as_fd).collect();
     let told = order(&launcher, &mut incoming, &Order::Launch(Box::new(launch)), &with).await?;
     // While this process holds the command's ends, no end of the streams would come.
     drop(passed);
-    let Told::Launched { pid, enforcement } = told else {
+    let Told::Launched { pid, enforcement, passed } = told else {
         return Err(failed("the launcher has said something else"));
     };
-    let mut terminal = incoming.take_descriptor();
+    // Where this fails the launcher's socket closes, and with it the sandbox ends.
+    let mut passed = Descriptors::take(&passed, || incoming.take_descriptor())
+        .ok_or_else(|| failed("a descriptor that the launcher named did not come"))?;
+    let mut terminal = passed.remove(Passed::Terminal);
+    let gate = gated.map(|intent| intent.open(passed)).transpose().map_err(failed)?;
     let (mut to_client, mut held) = (None, None);
     match (&start.stdio, terminal.take()) {
         (Stdio::Carried { .. }, Some(master)) => {
@@ -191,6 +201,7 @@ pub(super) async fn start(
             .map(|(stream, end)| end.is_some().then(|| Carried::new(stream, &start.output))),
         input: ends.input.is_some().then(Input::new),
         terminal: RefCell::new(held),
+        gate,
         ended_for: Cell::new(None),
         background: Cell::new(None),
         exited: watch::Sender::new(None),
@@ -250,7 +261,11 @@ impl Command {
         while !self.asked.borrow().is_empty() {
             self.signalled();
         }
-        let Ended { end, usage, denials, new_repositories } = ended;
+        let Ended { end, usage, mut denials, new_repositories } = ended;
+        if let Some(gate) = &self.gate {
+            denials.extend(gate.denials());
+            gate.close();
+        }
         let end = self.ended_for.get().unwrap_or(end);
         self.terminal.borrow_mut().take();
         let exited = Exited { id: self.id, end, usage, denials, new_repositories };

@@ -212,6 +212,7 @@ impl Sandbox {
             user: None,
             standpoint,
             image: Image::Files,
+            certificate: None,
         };
         let launcher = server.launcher().await?;
         let mut incoming = Incoming::default();

@@ -294,4 +294,7 @@ pub struct Denial {
     pub origin: Option<Origin>,
     /// How often.
     pub count: u64,
+    /// Why, for people, where the rule alone does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

@@ -149,6 +149,12 @@ impl Network {
         Self(parts)
     }
 
+    /// Whether single hosts or methods are decided about, so that every connection goes through the network gate.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        self.enabled.value && (self.domains.is_some() || self.mode.value == NetworkMode::Limited)
+    }
+
     /// The socket rule with most components that covers `path`.
     #[must_use]
     pub fn socket_rule(&self, path: &AbsPath) -> Option<&SocketRule> {

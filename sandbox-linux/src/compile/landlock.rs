@@ -42,6 +42,8 @@ pub const FILE_RIGHTS: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL
 
 /// Binding and connecting TCP sockets (ABI 4).
 const TCP: u64 = 0b11;
+/// Connecting alone.
+pub(crate) const CONNECT_TCP: u64 = 0b10;
 /// Abstract unix sockets and signals stay inside (ABI 6).
 const SCOPES: u64 = 0b11;
 /// Signals stay inside (ABI 6).

@@ -119,15 +119,18 @@ pub enum Lack {
         /// The rule.
         rule: Origin,
     },
-    /// The network gate is not built yet.
+    /// Rules for single hosts hold for every program, or the command does not run.
     #[error(
-        "{rule}: {what} needs the network gate, which this version does not have yet; it is never left unenforced"
+        "{rule}: {what} needs the network gate: a network namespace with a table of nf_tables, which this host does not give{}; it is never left unenforced",
+        reason(*.fact)
     )]
     NetworkGate {
         /// What was asked.
         what: &'static str,
         /// The rule.
         rule: Origin,
+        /// What the probe found.
+        fact: Fact,
     },
     /// A granted socket cannot be told from others.
     #[error(
@@ -237,6 +240,11 @@ fn list(lacks: &[Lack]) -> String {
 /// Which step failed, and how.
 fn failure(fact: Fact) -> String {
     Cause::of(fact).map(|cause| cause.to_string()).unwrap_or_default()
+}
+
+/// The same behind what it explains; nothing where it was not tried, for then something before it is missing.
+fn reason(fact: Fact) -> String {
+    if fact == Fact::Untried { String::new() } else { format!(" ({})", failure(fact)) }
 }
 
 /// Why there are no namespaces, where there are none.

@@ -10,7 +10,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, KernelFeature, Request, RuleRef, StandIn};
 
 use super::refusal::Lack;
-use super::{Compiler, devices};
+use super::{Compiler, contents, devices};
 use crate::broker::Guard;
 use crate::plan::{Devices, MountStep, Owned, Writable};
 use crate::survey::Kind;
@@ -70,6 +70,8 @@ enum Want {
 pub(super) struct Tree {
     pub(super) steps: Vec<MountStep>,
     pub(super) guards: Vec<Guard>,
+    /// Where the file of certificates is that shows the sandbox's own authority.
+    pub(super) bundle: Option<AbsPath>,
 }
 
 /// A tree in the making.
@@ -96,11 +98,12 @@ pub(super) fn compile(compiler: &mut Compiler<'_>) -> Tree {
     for (at, want) in wants {
         builder.place(&at, want);
     }
+    let bundle = contents::show(&mut builder);
     builder.links();
     builder.matches();
     let seals = std::mem::take(&mut builder.seals).into_iter().map(|at| MountStep::Seal { at });
     builder.steps.extend(seals);
-    Tree { steps: builder.steps, guards: builder.guards.into_list() }
+    Tree { steps: builder.steps, guards: builder.guards.into_list(), bundle }
 }
 
 /// Every place at which something is wanted, the root aside, from the top down.
@@ -162,11 +165,11 @@ impl Builder<'_, '_> {
     }
 
     /// What the tree shows at `at` so far.
-    fn view(&self, at: &AbsPath) -> View {
+    pub(super) fn view(&self, at: &AbsPath) -> View {
         at.ancestors().find_map(|path| self.views.get(path)).copied().unwrap_or(View::Empty)
     }
 
-    fn kind(&self, at: &AbsPath) -> Option<Kind> {
+    pub(super) fn kind(&self, at: &AbsPath) -> Option<Kind> {
         // Nobody need have written a rule for `/sys`, so nobody may have looked at it.
         let known = self.compiler.facts.survey.places.get(at).copied();
         known.or_else(|| (at.as_bytes() == b"/sys").then_some(Kind::Directory))
@@ -253,7 +256,7 @@ impl Builder<'_, '_> {
 
     /// Makes each directory between the nearest mount and `at` a mount of its own, where it can be written: the command
     /// could otherwise move one away with all that is mounted below it, and put its own in the place.
-    fn pin(&mut self, at: &AbsPath) {
+    pub(super) fn pin(&mut self, at: &AbsPath) {
         if self.view(at) != View::Host(Writable::Yes) {
             return;
         }

@@ -57,11 +57,8 @@ fn no_part_may_start_reach_or_change_anything() {
         "pidfd_send_signal",
         "socket",
         "socketpair",
-        "connect",
-        "bind",
         "listen",
         "accept",
-        "accept4",
         "unshare",
         "setns",
         "mount",
@@ -95,6 +92,32 @@ fn no_part_may_start_reach_or_change_anything() {
             assert!(matches!(found, Action::Errno(_)), "{part:?} {arch} {name}: {found:?}");
         }
         assert_eq!(verdict(part, arch, &data(arch, "read", [0; 6])), Action::Allow);
+    }
+}
+
+/// TCP and UDP of both versions are the server part's alone; no other family, no raw socket, no other protocol.
+#[test]
+fn only_the_server_part_makes_connections() {
+    let arch = Arch::X86_64;
+    let makes = |part, args| verdict(part, arch, &data(arch, "socket", args)) == Action::Allow;
+    let cases = [
+        ([2, 0o2_000_001, 0, 0, 0, 0], true),
+        ([10, 0o2_004_001, 6, 0, 0, 0], true),
+        ([2, 2, 17, 0, 0, 0], true),
+        ([2, 3, 0, 0, 0, 0], false),
+        ([2, 1, 132, 0, 0, 0], false),
+        ([2, 2, 1, 0, 0, 0], false),
+        ([1, 1, 0, 0, 0, 0], false),
+        ([16, 3, 0, 0, 0, 0], false),
+        ([17, 3, 0, 0, 0, 0], false),
+        ([40, 1, 0, 0, 0, 0], false),
+    ];
+    for (args, server) in cases {
+        assert_eq!([makes(Part::Server, args), makes(Part::Resolver, args)], [server, false], "{args:?}");
+    }
+    for name in ["connect", "bind", "accept4", "setsockopt"] {
+        let found = PARTS.map(|part| verdict(part, arch, &data(arch, name, [0; 6])));
+        assert_eq!(found, [Action::Allow, REFUSED], "{name}");
     }
 }
 
@@ -134,6 +157,8 @@ fn the_wall_grants_no_more_than_files_without_a_name() {
         assert_eq!(resolver.handled_fs | READ_FILE | READ_DIR, server.handled_fs);
         assert_eq!((resolver.place, resolver.handled_fs & READ_FILE), (0, 0));
         assert_eq!(server.scoped != 0, abi >= 6);
+        let ports = known_net(abi.min(ABI_KNOWN));
+        assert_eq!((resolver.handled_net, server.handled_net), (ports, ports & 1));
     }
 }
 

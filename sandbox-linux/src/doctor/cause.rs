@@ -42,6 +42,8 @@ pub enum Cause {
         /// Its name.
         name: &'static str,
     },
+    /// The kernel makes no table of netfilter that could lead connections to the gate.
+    NoNetfilter,
     /// Landlock was built, but is not in the list of security modules.
     LandlockOff,
     /// No filter for this processor.
@@ -127,6 +129,9 @@ impl fmt::Display for Cause {
             }
             Self::NotBuilt => f.write_str("this kernel was built without it"),
             Self::NoFileSystem { name } => write!(f, "the file system {name} is not loaded"),
+            Self::NoNetfilter => {
+                f.write_str("nf_tables with nat is not built into this kernel, or not loaded")
+            }
             Self::LandlockOff => f.write_str("Landlock is not among the security modules started at boot"),
             Self::UnknownArchitecture => f.write_str("neither x86-64 nor aarch64"),
             Self::Setting { name, value } => write!(f, "forbidden by {name} = {value}"),
@@ -274,6 +279,8 @@ const fn step(step: Step) -> &'static str {
         Step::UnshareUts => "making a UTS namespace",
         Step::UnshareCgroup => "making a cgroup namespace",
         Step::UnshareNetwork => "making a network namespace",
+        Step::GateLinks => "making every address of a network namespace lead to the network gate",
+        Step::GateRules => "making a table of nf_tables",
         Step::MakePrivate => "making mounts private",
         Step::MountProc => "mounting /proc",
         Step::MountTmpfs => "mounting a tmpfs",

@@ -22,7 +22,7 @@ pub(super) fn findings(host: &Host) -> Vec<Finding> {
         }
     };
     let set = decisive(host);
-    let pairs: [(Feature, Fact); 10] = [
+    let pairs: [(Feature, Fact); 11] = [
         (Feature::MountNamespace, set.mount.and(set.private)),
         (Feature::FileTree, set.detached.and(set.pivot)),
         (Feature::OwnProc, set.proc),
@@ -32,6 +32,7 @@ pub(super) fn findings(host: &Host) -> Vec<Finding> {
         (Feature::UtsNamespace, set.uts),
         (Feature::CgroupNamespace, set.cgroup),
         (Feature::NetworkNamespace, set.network),
+        (Feature::NetworkGate, set.network.and(set.gate)),
         (Feature::Overlay, set.overlay),
     ];
     let mut found = vec![user];
@@ -61,6 +62,11 @@ fn finding(host: &Host, feature: Feature, fact: Fact) -> Finding {
         Fact::Refused { at: Step::MountOverlay, errno: ENODEV } => {
             let remedies = [Remedy::Command("modprobe overlay"), Remedy::KernelOption(option(fact))];
             Finding::lacks(feature, Cause::NoFileSystem { name: "overlay" }, &remedies)
+        }
+        Fact::Refused { at: Step::GateRules, .. } if !host.identity.filtered => {
+            let remedies =
+                [Remedy::Command("modprobe -a nf_tables nft_chain_nat"), Remedy::KernelOption(option(fact))];
+            Finding::lacks(feature, Cause::NoNetfilter, &remedies)
         }
         Fact::Refused { at: Step::PivotRoot, errno: EINVAL } => {
             Finding::lacks(feature, Cause::RootIsNoMount, &[])
@@ -120,6 +126,7 @@ const fn option(fact: Fact) -> &'static str {
             Step::UnshareUts => "CONFIG_UTS_NS",
             Step::UnshareNetwork => "CONFIG_NET_NS",
             Step::UnshareCgroup => "CONFIG_CGROUPS",
+            Step::GateRules => "CONFIG_NF_TABLES_INET with CONFIG_NFT_NAT",
             Step::MountTmpfs => "CONFIG_TMPFS",
             Step::MountOverlay => "CONFIG_OVERLAY_FS",
             _ => "CONFIG_NAMESPACES",

@@ -7,6 +7,8 @@ use super::{
     Step, cgroup, status,
 };
 use crate::bpf::Action;
+use crate::gate::Gate;
+use crate::plan::Loopback;
 use crate::sys::probe::{self as sys, Act, Trial};
 
 pub(super) fn probe() -> Host {
@@ -169,15 +171,17 @@ const OVERLAY_IN_USER_NAMESPACE: &CStr =
     c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work,userxattr";
 
 /// Where each fact of [`Namespaces`] will stand.
-type Places = [Option<usize>; 15];
+type Places = [Option<usize>; 17];
 
 /// Adds every namespace and mount, all after `first` where it is given; answers where each fact will stand.
-fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr) -> Places {
+fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr, way: &'a Gate) -> Places {
     let mount = set.add(Step::UnshareMount, Act::Unshare(libc::CLONE_NEWNS), first);
     let ipc = set.add(Step::UnshareIpc, Act::Unshare(libc::CLONE_NEWIPC), first);
     let uts = set.add(Step::UnshareUts, Act::Unshare(libc::CLONE_NEWUTS), first);
     let cgroup = set.add(Step::UnshareCgroup, Act::Unshare(libc::CLONE_NEWCGROUP), first);
     let network = set.add(Step::UnshareNetwork, Act::Unshare(libc::CLONE_NEWNET), first);
+    let links = set.add(Step::GateLinks, Act::GateLinks(way), network);
+    let rules = set.add(Step::GateRules, Act::GateRules(way), links);
     let pid = set.add(Step::UnsharePid, Act::Unshare(libc::CLONE_NEWPID), first);
     let private = set.add(Step::MakePrivate, Act::MakePrivate(ROOT), mount);
     // The first process of the PID namespace goes on from here; procfs shows the namespace of who mounts it.
@@ -196,7 +200,7 @@ fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr) ->
     let [made, copied, changed, attached, pivot] = tree(set, tmpfs);
     [
         mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay, made, copied, changed,
-        attached, pivot,
+        attached, pivot, links, rules,
     ]
 }
 
@@ -229,15 +233,18 @@ fn collect(facts: &[Fact], places: Places) -> Namespaces {
         changed,
         attached,
         pivot,
+        links,
+        rules,
     ] = places.map(fact);
     let detached = made.and(copied).and(changed).and(attached);
-    Namespaces { mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay, detached, pivot }
+    let gate = links.and(rules);
+    Namespaces { mount, pid, ipc, uts, cgroup, network, gate, private, proc, tmpfs, overlay, detached, pivot }
 }
 
 /// The trials without a user namespace.
-fn direct<'a>() -> (Set<'a>, Places) {
+fn direct(gate: &Gate) -> (Set<'_>, Places) {
     let mut set = Set { trials: Vec::new() };
-    let places = namespaces(&mut set, None, OVERLAY);
+    let places = namespaces(&mut set, None, OVERLAY, gate);
     (set, places)
 }
 
@@ -245,7 +252,7 @@ fn direct<'a>() -> (Set<'a>, Places) {
 const USER_NAMESPACE_TRIALS: usize = 4;
 
 /// The trials in a user namespace.
-fn nested<'a>(uid_map: &'a CStr, gid_map: &'a CStr) -> (Set<'a>, Places) {
+fn nested<'a>(uid_map: &'a CStr, gid_map: &'a CStr, gate: &'a Gate) -> (Set<'a>, Places) {
     let mut set = Set { trials: Vec::new() };
     let user = set.add(Step::UnshareUser, Act::Unshare(libc::CLONE_NEWUSER), None);
     let deny = Act::Write { path: c"/proc/self/setgroups", text: b"deny" };
@@ -254,7 +261,7 @@ fn nested<'a>(uid_map: &'a CStr, gid_map: &'a CStr) -> (Set<'a>, Places) {
     let mapped = set.add(Step::WriteUidMap, uids, denied);
     let gids = Act::Write { path: c"/proc/self/gid_map", text: gid_map.to_bytes() };
     let ready = set.add(Step::WriteGidMap, gids, mapped);
-    let places = namespaces(&mut set, ready, OVERLAY_IN_USER_NAMESPACE);
+    let places = namespaces(&mut set, ready, OVERLAY_IN_USER_NAMESPACE, gate);
     (set, places)
 }
 
@@ -263,8 +270,9 @@ fn nested<'a>(uid_map: &'a CStr, gid_map: &'a CStr) -> (Set<'a>, Places) {
 fn ways(identity: &Identity) -> (Namespaces, Fact, Namespaces) {
     let map = |id: u32| CString::new(format!("{id} {id} 1\n")).unwrap_or_default();
     let (uid_map, gid_map) = (map(identity.uid), map(identity.gid));
-    let (nested, nested_places) = nested(&uid_map, &gid_map);
-    let (direct, direct_places) = direct();
+    let gate = Gate::new(Loopback::Untouched);
+    let (nested, nested_places) = nested(&uid_map, &gid_map, &gate);
+    let (direct, direct_places) = direct(&gate);
     let at_work = sys::start(&nested.trials);
     let direct = if identity.has(CAP_SYS_ADMIN) {
         collect(&sys::in_child(&direct.trials), direct_places)

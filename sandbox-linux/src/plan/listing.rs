@@ -5,6 +5,7 @@ use weir_protocol::policy::Background;
 
 use super::{Confinement, Devices, MountStep, Owned, Plan, Setting, Writable};
 use crate::compile::landlock;
+use crate::gate::Gate;
 use crate::seccomp;
 
 pub(super) fn render(plan: &Plan) -> String {
@@ -17,6 +18,9 @@ pub(super) fn render(plan: &Plan) -> String {
     let _ = writeln!(out, "loopback     {:?}", plan.loopback);
     if plan.background == Background::Keep {
         out.push_str("background   kept: the sandbox ends with its last process\n");
+    }
+    for words in plan.gate.iter().flat_map(Gate::words) {
+        let _ = writeln!(out, "gate         {words}");
     }
     for limit in &plan.limits {
         let _ = writeln!(out, "limit        {:?} {}", limit.kind, limit.value);
@@ -97,6 +101,7 @@ fn mount(step: &MountStep) -> String {
         MountStep::Directory { at, mode, owned } => {
             format!("directory    {at} mode {mode:04o}{}", own(*owned))
         }
+        MountStep::Content { at, bytes } => format!("content      {at}, {} bytes", bytes.len()),
         MountStep::File { at } => format!("file         {at}"),
         MountStep::Link { at, target } => {
             format!("link         {at} -> {}", String::from_utf8_lossy(target))

@@ -2,6 +2,7 @@
 //! of [`Step`]. No allocation, no formatting, no lock, no environment, no panic; a failure is one record over a pipe, and then
 //! the process ends, so that nothing is ever run less confined than was prepared. Called by [`super::first`] only.
 
+pub(super) mod gate;
 mod identity;
 mod landlock;
 pub(super) mod network;

@@ -128,6 +128,9 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
     }
     close_foreign(wires).at(Step::CloseDescriptors)?;
     enter::surroundings(prepared)?;
+    if let Some(gate) = &prepared.gate {
+        enter::gate::open(gate, wires.control)?;
+    }
     let terminal = match wires.size {
         Some(size) => Some(terminal::open(prepared, wires.control, size).at(Step::Terminal)?),
         None => None,

@@ -10,6 +10,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use super::abi::{check, owned};
+use crate::gate::Gate;
 use crate::host::{Fact, Step};
 
 pub(crate) use child::{in_child, start};
@@ -52,6 +53,10 @@ pub(crate) enum Act<'a> {
     SeccompFilter { flags: u64 },
     /// Restricts the child by an empty Landlock ruleset.
     LandlockRestrict,
+    /// Makes every address of this network namespace lead to the network gate.
+    GateLinks(&'a Gate),
+    /// Makes the gate's table.
+    GateRules(&'a Gate),
     /// Makes a process in the control group of this directory.
     CloneInto(&'a CStr),
     /// Forks; what follows is done by the new process.

@@ -185,6 +185,7 @@ impl Reader {
                 mechanism: MECHANISM.to_owned(),
                 origin: denial.origin(policy),
                 count: denial.count,
+                reason: None,
             });
         }
     }

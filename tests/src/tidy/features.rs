@@ -7,7 +7,8 @@ use super::{Finding, Source};
 
 /// Crate, dependency, features that it must not have, and why.
 const DENIED: [(&str, &str, &[&str], &str); 4] = [
-    ("weir-exec-server", "hyper", &["client", "full"], "the privileged side holds no HTTP client"),
+    // Its `client` speaks over a stream that it is given and connects to nothing; where it may be used is the rule `http-client-half`.
+    ("weir-exec-server", "hyper", &["full"], "the privileged side takes what it needs and no more"),
     (
         "weir-exec-server",
         "hyper-util",
@@ -46,7 +47,10 @@ mod tests {
     #[test]
     fn denied_features_are_found_in_the_product() {
         let cases = [
-            ("weir-exec-server", "hyper", Purpose::Product, &["client", "http1"][..], 1),
+            ("weir-exec-server", "hyper", Purpose::Product, &["client", "http1"][..], 0),
+            ("weir-exec-server", "hyper", Purpose::Product, &["full"], 1),
+            ("weir-exec-server", "hyper-util", Purpose::Product, &["client"], 1),
+            ("weir-exec-server", "hyper-util", Purpose::Product, &["tokio"], 0),
             ("weir-exec-server", "hyper", Purpose::Product, &["server"], 0),
             ("weir-exec-server", "hyper", Purpose::Development, &["client"], 0),
             ("weir-agent", "hyper", Purpose::Product, &["client"], 0),

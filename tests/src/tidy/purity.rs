@@ -1,4 +1,5 @@
-//! What the product code of a crate must not name: I/O in `protocol`, starting a process in `agent`. Callers: [`super::RULES`].
+//! What the product code of a crate must not name: I/O in `protocol`, starting a process in `agent`, a client of HTTP
+//! in `exec-server`. Callers: [`super::RULES`].
 
 use super::paths::{self, NamedPath};
 use super::tokens::{self, Scope, Token};
@@ -58,6 +59,16 @@ pub fn check_agent(source: &Source) -> Vec<Finding> {
     })
 }
 
+/// What `exec-server` names in one place only: the client's half of a conversation over HTTP.
+const ASKING: [&[&str]; 1] = [&["hyper", "client"]];
+
+/// `exec-server` asks nothing over HTTP.
+pub fn check_exec_server(source: &Source) -> Vec<Finding> {
+    product_tokens(source, "exec-server/src/", |tokens| {
+        named(source, tokens, &ASKING, &|path| format!("`{path}`: the privileged side is no HTTP client"))
+    })
+}
+
 fn product_tokens(source: &Source, below: &str, judge: impl Fn(&[Token]) -> Vec<Finding>) -> Vec<Finding> {
     if !source.is_rust() || !source.path.starts_with(below) {
         return Vec::new();
@@ -96,7 +107,7 @@ fn is_address(path: &NamedPath) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_agent, check_protocol};
+    use super::{check_agent, check_exec_server, check_protocol};
     use crate::tidy::check::lines;
 
     #[test]
@@ -145,5 +156,19 @@ mod tests {
             assert_eq!(lines(check_agent, "agent/src/a.rs", text), expect, "{text}");
         }
         assert_eq!(lines(check_agent, "exec-server/src/a.rs", "use std::process::Command;"), []);
+    }
+
+    #[test]
+    fn the_privileged_side_asks_nothing_over_http() {
+        let cases: [(&str, &[usize]); 4] = [
+            ("use hyper::client::conn::http1;", &[1]),
+            ("use hyper::{Request,\nclient::conn};", &[2]),
+            ("hyper::client::conn::http2::handshake(a)", &[1]),
+            ("use hyper::server::conn::http1; use other::client;", &[]),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(lines(check_exec_server, "exec-server/src/a.rs", text), expect, "{text}");
+        }
+        assert_eq!(lines(check_exec_server, "agent/src/a.rs", "use hyper::client;"), []);
     }
 }

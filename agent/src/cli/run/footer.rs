@@ -72,8 +72,8 @@ fn fold(denials: &[Denial]) -> Vec<(&Denial, u64)> {
     let mut places = BTreeMap::new();
     let mut folded: Vec<(&Denial, u64)> = Vec::new();
     for denial in denials {
-        let Denial { operation, target, mechanism, origin, count } = denial;
-        let place = *places.entry((operation, target, mechanism, origin)).or_insert(folded.len());
+        let Denial { operation, target, mechanism, origin, count, reason } = denial;
+        let place = *places.entry((operation, target, mechanism, origin, reason)).or_insert(folded.len());
         match folded.get_mut(place) {
             Some((_, sum)) => *sum = sum.saturating_add(*count),
             None => folded.push((denial, *count)),
@@ -83,13 +83,16 @@ fn fold(denials: &[Denial]) -> Vec<(&Denial, u64)> {
 }
 
 fn denial_line(denial: &Denial, count: u64) -> String {
-    let Denial { operation, target, mechanism, origin, .. } = denial;
+    let Denial { operation, target, mechanism, origin, reason, .. } = denial;
     let mut out = format!("{operation} {target}");
     if count > 1 {
         let _ = write!(out, ", {count} times");
     }
     let whence = origin.as_ref().map_or_else(|| "no rule grants it".to_owned(), |origin| origin.whence());
     let _ = write!(out, " ({mechanism}; {whence})");
+    if let Some(reason) = reason {
+        let _ = write!(out, ": {reason}");
+    }
     out
 }
 
@@ -111,6 +114,7 @@ mod tests {
             mechanism: "landlock".into(),
             origin,
             count,
+            reason: None,
         }
     }
 

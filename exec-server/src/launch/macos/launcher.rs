@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::begin::{begin, planned};
 use super::running::{Course, Running};
 use super::sys::{self, Queue, Seen};
+use crate::launch::passed::Passed;
 use crate::launch::{Launch, Order, Told};
 use crate::wire::{Read, Wire, WireError};
 
@@ -109,7 +110,8 @@ impl Launcher {
             Ok((mut running, enforcement)) => {
                 let terminal = running.take_terminal();
                 let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
-                let told = Told::Launched { pid: running.pid(), enforcement };
+                let names = terminal.iter().map(|_| Passed::Terminal).collect();
+                let told = Told::Launched { pid: running.pid(), enforcement, passed: names };
                 self.running = Some(running);
                 self.channel.say(&told, &passed)
             }

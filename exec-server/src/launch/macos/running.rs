@@ -174,6 +174,7 @@ impl Running {
                         mechanism: MEASURING.to_owned(),
                         origin: limit.map(|limit| limit.origin.clone()),
                         count: 1,
+                        reason: None,
                     });
                 }
             }

@@ -9,11 +9,11 @@ use std::ffi::CStr;
 
 use super::super::abi::*;
 use super::{At as _, Done, close};
-use crate::prepare::{MountAct, MountOp, Prepared};
+use crate::prepare::{Content, MountAct, MountOp, Prepared};
 use crate::step::Step;
 
 /// Descriptors at hand while building.
-struct Site {
+struct Site<'a> {
     /// The host's root.
     old: libc::c_int,
     /// The sandbox's root.
@@ -21,6 +21,8 @@ struct Site {
     /// The sources of masks.
     mask_file: libc::c_int,
     mask_directory: libc::c_int,
+    /// What lies in the scaffold to be shown.
+    contents: &'a [Content],
     /// To whom the command's own directories belong, where that is someone else.
     owner: Option<[u32; 2]>,
 }
@@ -40,8 +42,12 @@ pub(super) fn build(prepared: &Prepared) -> Done {
         new: -1,
         mask_file: mask_source(c"mask-file").at(Step::Scaffold)?,
         mask_directory: mask_source(c"mask-directory").at(Step::Scaffold)?,
+        contents: &prepared.contents,
         owner: prepared.become_user.as_ref().map(|user| [user.uid, user.gid]),
     };
+    for content in &prepared.contents {
+        write_new(&content.name, &content.bytes).at(Step::Scaffold)?;
+    }
     make_root(&site, root).at(Step::Root)?;
     site.new = open_root(c"/new").at(Step::Root)?;
     for (item, step) in rest.iter().enumerate() {
@@ -73,7 +79,7 @@ fn mask_source(name: &CStr) -> Result<libc::c_int, i32> {
     open_below(libc::AT_FDCWD, name)
 }
 
-fn make_root(site: &Site, step: &MountOp) -> Result<(), i32> {
+fn make_root(site: &Site<'_>, step: &MountOp) -> Result<(), i32> {
     let tree = match &step.act {
         MountAct::Tmpfs { mode, .. } => {
             file_system(c"tmpfs", &[(c"mode", mode)], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?
@@ -88,7 +94,7 @@ fn make_root(site: &Site, step: &MountOp) -> Result<(), i32> {
     attach(tree, open_root(c"/new")?)
 }
 
-fn take(site: &Site, step: &MountOp) -> Result<(), i32> {
+fn take(site: &Site<'_>, step: &MountOp) -> Result<(), i32> {
     match &step.act {
         MountAct::Bind { attributes } => bind(site, &step.at, *attributes),
         MountAct::MaskFile => mask(site, &step.at, site.mask_file),
@@ -111,6 +117,10 @@ fn take(site: &Site, step: &MountOp) -> Result<(), i32> {
                 None => Ok(()),
             }
         }
+        MountAct::Content { source } => {
+            let content = site.contents.get(*source).ok_or(libc::EINVAL)?;
+            show(site, &step.at, &content.name)
+        }
         MountAct::File => make_file(site.new, &step.at, 0o444),
         MountAct::Link { target } => {
             // SAFETY: both are C strings.
@@ -126,7 +136,7 @@ fn take(site: &Site, step: &MountOp) -> Result<(), i32> {
 }
 
 /// A place of the host in the same place of the tree. One that has vanished since it was looked at is left out.
-fn bind(site: &Site, at: &CStr, attributes: u64) -> Result<(), i32> {
+fn bind(site: &Site<'_>, at: &CStr, attributes: u64) -> Result<(), i32> {
     let source = match open_below(site.old, at) {
         Err(libc::ENOENT) => return Ok(()),
         source => source?,
@@ -139,7 +149,7 @@ fn bind(site: &Site, at: &CStr, attributes: u64) -> Result<(), i32> {
 }
 
 /// Covers a place; one that has vanished since it was looked at needs no cover.
-fn mask(site: &Site, at: &CStr, with: libc::c_int) -> Result<(), i32> {
+fn mask(site: &Site<'_>, at: &CStr, with: libc::c_int) -> Result<(), i32> {
     let place = match open_below(site.new, at) {
         Err(libc::ENOENT) => return Ok(()),
         place => place?,
@@ -148,7 +158,22 @@ fn mask(site: &Site, at: &CStr, with: libc::c_int) -> Result<(), i32> {
     attach(tree, place)
 }
 
-fn tmpfs(site: &Site, at: &CStr, mode: &CStr, owner: Option<&[std::ffi::CString; 2]>) -> Result<(), i32> {
+/// Covers a place with a file of the scaffold. One that has vanished since it was looked at is left alone: nothing of the host's is shown.
+fn show(site: &Site<'_>, at: &CStr, name: &CStr) -> Result<(), i32> {
+    let place = match open_below(site.new, at) {
+        Err(libc::ENOENT) => return Ok(()),
+        place => place?,
+    };
+    let source = open_below(libc::AT_FDCWD, name)?;
+    let tree = copy_tree(source, 0);
+    close(source);
+    let tree = tree?;
+    let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    set_attributes(tree, attributes, 0)?;
+    attach(tree, place)
+}
+
+fn tmpfs(site: &Site<'_>, at: &CStr, mode: &CStr, owner: Option<&[std::ffi::CString; 2]>) -> Result<(), i32> {
     let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     let tree = match owner {
         Some([uid, gid]) => {
@@ -160,7 +185,7 @@ fn tmpfs(site: &Site, at: &CStr, mode: &CStr, owner: Option<&[std::ffi::CString;
 }
 
 /// A part of the tree mounted on itself, read-only; nothing where this kernel does not have it.
-fn read_only_again(site: &Site, at: &CStr) -> Result<(), i32> {
+fn read_only_again(site: &Site<'_>, at: &CStr) -> Result<(), i32> {
     let place = match open_below(site.new, at) {
         Err(libc::ENOENT) => return Ok(()),
         place => place?,
@@ -175,7 +200,7 @@ fn read_only_again(site: &Site, at: &CStr) -> Result<(), i32> {
 }
 
 /// Makes the tree the root, and lets the host's go.
-fn enter(site: &Site) -> Result<(), i32> {
+fn enter(site: &Site<'_>) -> Result<(), i32> {
     // SAFETY: changes this process's working directory.
     check_int(unsafe { libc::fchdir(site.new) })?;
     pivot(c".", c".")?;
@@ -251,6 +276,23 @@ fn make_file(below: libc::c_int, at: &CStr, mode: u32) -> Result<(), i32> {
     let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC;
     // SAFETY: the path is a C string; the descriptor is closed at once.
     let file = check_int(unsafe { libc::openat(below, at.as_ptr(), flags, mode) })?;
+    close(file);
+    Ok(())
+}
+
+/// A new file in the scaffold with these bytes, to be read by everyone.
+fn write_new(name: &CStr, bytes: &[u8]) -> Result<(), i32> {
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC;
+    let mode: libc::c_uint = 0o444;
+    // SAFETY: the path is a C string; the descriptor is closed below.
+    let file = check_int(unsafe { libc::openat(libc::AT_FDCWD, name.as_ptr(), flags, mode) })?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        // SAFETY: the slice is valid for its length.
+        let written = unsafe { libc::write(file, rest.as_ptr().cast(), rest.len()) };
+        let written = usize::try_from(written).map_err(|_| errno())?;
+        rest = rest.get(written..).filter(|_| written > 0).ok_or(libc::EIO)?;
+    }
     close(file);
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::io::{PipeReader, PipeWriter, Read as _};
 use std::os::fd::AsRawFd as _;
 
 use super::super::abi::{CLONE_INTO_CGROUP, check, errno, install_filter, owned};
+use super::super::enter::gate;
 use super::super::process::{exit, reap};
 use super::{Act, Trial};
 use crate::bpf::{Action, Insn, Op};
@@ -166,6 +167,8 @@ fn perform(act: Act<'_>) -> i32 {
         Act::ChangeMount(at) => mounting::change(at),
         Act::AttachMount(at) => mounting::attach(at),
         Act::PivotRoot(at) => mounting::pivot(at),
+        Act::GateLinks(gate) => gate::links(gate).map(|()| 0),
+        Act::GateRules(gate) => gate::table(gate).map(|_| 0),
         Act::Fork => fork(),
         Act::CloneInto(group) => clone_into(group),
     };

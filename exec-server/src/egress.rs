@@ -1,0 +1,355 @@
+//! The network gate: what the programs of one sandbox reach, and nothing else.
+//!
+//! Sockets that were made inside a sandbox's network namespace are accepted here, in the unprivileged server part. A name that the
+//! policy allows has an address inside that stands for it; a connection to that address is decided about once more, by name and
+//! port, and then led to an address of the name that was checked just before it is connected to. No path is opened. Whatever is
+//! refused is recorded.
+//!
+//! Everything runs in tasks of one thread and ends with the [`Gate`].
+
+pub mod arrival;
+pub mod authority;
+pub mod begin;
+#[cfg(target_os = "linux")]
+mod datagrams;
+pub mod decision;
+pub mod dial;
+pub mod inspect;
+mod limited;
+pub mod limits;
+pub mod lookup;
+pub mod names;
+pub mod opening;
+mod own;
+pub mod proxy;
+pub mod refusal;
+mod relay;
+pub mod resolver;
+pub mod upstream;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use weir_protocol::Policy;
+use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
+use weir_protocol::method::process::Denial;
+use weir_protocol::policy::Host;
+
+pub(crate) use arrival::raise_descriptors;
+use authority::Authority;
+use decision::{Grant, decide};
+use inspect::{Inspector, Law};
+use limits::Limits;
+use lookup::Lookup;
+use names::{Names, is_synthetic};
+use refusal::{Attempt, Reason, Refusal, Refusals};
+use relay::Broken;
+use upstream::Upstream;
+
+/// Sockets that were made inside.
+#[derive(Debug)]
+pub struct Sockets {
+    /// Listening, one for each family.
+    pub tcp: Vec<OwnedFd>,
+    /// UDP, bound to the resolver's address.
+    pub resolver: OwnedFd,
+    /// On which the kernel tells what it refused inside, where it does.
+    pub refused: Option<OwnedFd>,
+}
+
+/// What the gate knows of the host.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The bytes of `resolv.conf`.
+    pub resolv_conf: Vec<u8>,
+    /// The bytes of `hosts`.
+    pub hosts: Vec<u8>,
+    /// Certificates that the host trusts, as PEM.
+    pub roots: Option<Vec<u8>>,
+    /// The host's proxy, where the profile lets it be used.
+    pub upstream: Option<Upstream>,
+    /// How much of everything there may be.
+    pub limits: Limits,
+}
+
+/// What all connections of one sandbox share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) names: RefCell<Names>,
+    pub(crate) lookup: Lookup,
+    pub(crate) refusals: Refusals,
+    pub(crate) inspector: Option<Inspector>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) limits: Limits,
+    /// Turns for connecting.
+    pub(crate) dialing: Semaphore,
+    open: Cell<usize>,
+    /// Bytes that wait for a side that does not read.
+    pub(crate) held: Cell<usize>,
+}
+
+/// The gate of one sandbox.
+#[derive(Debug)]
+pub struct Gate {
+    core: Rc<Core>,
+    tasks: RefCell<JoinSet<()>>,
+    #[cfg(target_os = "linux")]
+    log: RefCell<Option<Rc<datagrams::Log>>>,
+}
+
+impl Gate {
+    /// Serves these sockets from now on, in tasks of the current `LocalSet`.
+    ///
+    /// # Errors
+    /// The system's, where a socket is none.
+    pub fn open(
+        policy: Arc<Policy>,
+        sockets: Sockets,
+        surroundings: Surroundings,
+        authority: Option<Authority>,
+    ) -> io::Result<Rc<Self>> {
+        let gate = Self::without_sockets(policy, surroundings, authority)?;
+        let mut tasks = gate.tasks.borrow_mut();
+        for listener in sockets.tcp {
+            let listener = arrival::listener(listener)?;
+            tasks.spawn_local(arrival::accept_all(Rc::clone(&gate.core), listener));
+        }
+        let resolver = arrival::datagrams(sockets.resolver)?;
+        tasks.spawn_local(resolver::serve_udp(Rc::clone(&gate.core), resolver));
+        #[cfg(target_os = "linux")]
+        if let Some(log) = sockets.refused {
+            let log = Rc::new(datagrams::Log::new(log)?);
+            tasks.spawn_local(Rc::clone(&log).record_all(Rc::clone(&gate.core)));
+            gate.log.replace(Some(log));
+        }
+        drop(tasks);
+        Ok(gate)
+    }
+
+    /// A gate to which connections are brought by [`Gate::serve`] alone. Limited mode takes an authority and the host's roots.
+    ///
+    /// # Errors
+    /// When the host's roots cannot be used.
+    pub fn without_sockets(
+        policy: Arc<Policy>,
+        surroundings: Surroundings,
+        authority: Option<Authority>,
+    ) -> io::Result<Rc<Self>> {
+        let Surroundings { resolv_conf, hosts, roots, upstream, limits, .. } = surroundings;
+        let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
+        let inspector = authority.map(|authority| {
+            Inspector::new(Law::of(&policy), authority, roots.as_deref().unwrap_or_default())
+        });
+        let core = Core {
+            policy,
+            inspector: inspector
+                .transpose()
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+            names: RefCell::default(),
+            lookup: Lookup::new(&resolv_conf, &hosts),
+            refusals: Refusals::default(),
+            // The profile has the last word.
+            upstream: upstream.filter(|_| policy_uses_upstream),
+            dialing: Semaphore::new(limits.dialing),
+            limits,
+            open: Cell::new(0),
+            held: Cell::new(0),
+        };
+        Ok(Rc::new(Self {
+            core: Rc::new(core),
+            tasks: RefCell::default(),
+            #[cfg(target_os = "linux")]
+            log: RefCell::default(),
+        }))
+    }
+
+    /// Serves one connection that was meant for `destination`, to its end.
+    pub async fn serve(&self, stream: TcpStream, destination: SocketAddr) {
+        Rc::clone(&self.core).serve(stream, destination).await;
+    }
+
+    /// What was refused so far, the same taken together.
+    #[must_use]
+    pub fn denials(&self) -> Vec<Denial> {
+        #[cfg(target_os = "linux")]
+        self.log.borrow().iter().for_each(|log| log.record_waiting(&self.core));
+        self.core.refusals.denials()
+    }
+
+    /// How many names have an address inside.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.core.names.borrow().len()
+    }
+
+    /// Bytes that wait for sides that do not read.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.core.held.get()
+    }
+
+    /// Ends every task and every connection.
+    pub fn close(&self) {
+        self.tasks.borrow_mut().abort_all();
+    }
+}
+
+/// A program's connection, and what was read of it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) read: Vec<u8>,
+}
+
+impl Core {
+    pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, destination: SocketAddr) {
+        let Some(_open) = Open::count(&self) else {
+            let target = decision::target(&Host::Address(destination.ip()), destination.port());
+            let reason = Reason::TooMany(self.limits.connections);
+            return self.refuse(&stream, Refusal { attempt: Attempt::Connect, target, reason, origin: None });
+        };
+        let place = |address: Ipv4Addr, port| destination == SocketAddr::from((address, port));
+        if place(RESOLVER, DNS_PORT) {
+            resolver::serve_tcp(&self, stream).await;
+        } else if place(PROXY, HTTP_PORT) {
+            proxy::http::serve(&self, stream).await;
+        } else if place(PROXY, SOCKS_PORT) {
+            proxy::socks::serve(&self, stream).await;
+        } else {
+            let client = Client { stream, read: Vec::new() };
+            match self.grant(&Host::Address(destination.ip()), destination.port()) {
+                Ok(grant) if grant.limited => {
+                    let _held = Held::hold(&self.names, &grant);
+                    self.pass_limited(client, grant.clone()).await;
+                }
+                Ok(grant) => self.pass(client, &grant).await,
+                Err(refusal) => self.refuse(&client.stream, refusal),
+            }
+        }
+    }
+
+    /// What a connection to this host is granted. An address that stands for a name is that name.
+    pub(crate) fn grant(&self, host: &Host, port: u16) -> Result<Grant, Refusal> {
+        let Host::Address(address) = host else { return decide(&self.policy, host, port) };
+        let address = address.to_canonical();
+        if !is_synthetic(address) {
+            return decide(&self.policy, &Host::Address(address), port);
+        }
+        let name = self.names.borrow_mut().name(address);
+        if let Some(name) = name {
+            return decide(&self.policy, &Host::Name(name.to_string()), port);
+        }
+        let target = decision::target(&Host::Address(address), port);
+        let own = [RESOLVER, PROXY].map(IpAddr::from).contains(&address);
+        let reason = if own { Reason::NoSuchPort } else { Reason::Stale };
+        Err(Refusal { attempt: Attempt::Connect, target, reason, origin: None })
+    }
+
+    /// Records a refusal and resets the program's connection, so that it knows at once.
+    pub(crate) fn refuse(&self, client: &TcpStream, refusal: Refusal) {
+        let _ = client.set_zero_linger();
+        self.refusals.record(refusal);
+    }
+
+    /// Carries a connection that was granted, to its end. The server is connected to while the client's first bytes are heard, so that
+    /// a server that speaks first is heard as well; nothing of the client goes out before it is judged.
+    async fn pass(&self, client: Client, grant: &Grant) {
+        let Client { stream, read } = client;
+        let _held = Held::hold(&self.names, grant);
+        let outcome = async {
+            let mut opening = pin!(opening::hear(&stream, read, self, grant));
+            let mut dialing = pin!(self.connect(grant));
+            let (server, first) = tokio::select! {
+                biased;
+                first = &mut opening => { let first = first?; (dialing.await?, Some(first)) }
+                server = &mut dialing => (server?, None),
+            };
+            let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
+            self.carry(&stream, &server, opening).await
+        };
+        if let Err(reason) = outcome.await {
+            self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
+        }
+    }
+
+    /// Connects to what was granted.
+    pub(crate) async fn connect(&self, grant: &Grant) -> Result<TcpStream, Reason> {
+        dial::dial(self, grant).await
+    }
+
+    /// As [`Core::pass`], behind a server that is connected to.
+    pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
+        let Client { stream, read } = client;
+        let opening = opening::hear(&stream, read, self, grant);
+        if let Err(reason) = self.carry(&stream, &server, opening).await {
+            self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
+        }
+    }
+
+    /// Relays; what breaks on the way resets both sides and is nobody's refusal.
+    async fn carry(
+        &self,
+        client: &TcpStream,
+        server: &TcpStream,
+        opening: impl Future<Output = Result<Vec<u8>, Reason>>,
+    ) -> Result<(), Reason> {
+        // What is read goes on at once: waiting to fill a segment is the programs' own choice.
+        let _ = client.set_nodelay(true);
+        let _ = server.set_nodelay(true);
+        let Err(broken) = relay::relay(self, client, server, opening).await else { return Ok(()) };
+        let _ = server.set_zero_linger();
+        let _ = client.set_zero_linger();
+        match broken {
+            Broken::Refused(reason) => Err(reason),
+            Broken::Reset => Ok(()),
+        }
+    }
+}
+
+/// One connection, counted however it ends.
+struct Open<'a>(&'a Core);
+
+impl<'a> Open<'a> {
+    fn count(core: &'a Core) -> Option<Self> {
+        let open = core.open.get();
+        (open < core.limits.connections).then(|| {
+            core.open.set(open + 1);
+            Self(core)
+        })
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+    }
+}
+
+/// Keeps the addresses of a name while a connection to it is open.
+pub(crate) struct Held<'a>(&'a RefCell<Names>, &'a Grant);
+
+impl<'a> Held<'a> {
+    pub(crate) fn hold(names: &'a RefCell<Names>, grant: &'a Grant) -> Self {
+        if let Host::Name(name) = &grant.host {
+            names.borrow_mut().begin(name);
+        }
+        Self(names, grant)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Host::Name(name) = &self.1.host {
+            self.0.borrow_mut().end(name);
+        }
+    }
+}

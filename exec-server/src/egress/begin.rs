@@ -1,0 +1,147 @@
+//! From what a launch passes to an open gate.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+use weir_protocol::gate::PROXY;
+use weir_protocol::method::process::Denial;
+use weir_protocol::policy::NetworkMode;
+use weir_protocol::{ByteString, Policy};
+
+use super::authority::{Authority, AuthorityError};
+use super::limits::Limits;
+use super::upstream::Upstream;
+use super::{Gate, Sockets, Surroundings};
+use crate::launch::Launch;
+use crate::launch::passed::{Descriptors, Passed};
+
+/// Variables that name a proxy, those that are asked first at the front (curl(1), "ENVIRONMENT").
+const PROXIES: [&str; 3] = ["https_proxy", "http_proxy", "all_proxy"];
+
+/// What the gate of a sandbox that is asked for decides by.
+#[derive(Debug)]
+pub struct Intent {
+    policy: Arc<Policy>,
+    authority: Option<Authority>,
+    upstream: Option<Upstream>,
+}
+
+impl Intent {
+    /// What the launch needs; nothing where it has no gate. In limited mode an authority is made, whose certificate travels with the launch.
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    pub fn of(launch: &mut Launch) -> Result<Option<Self>, AuthorityError> {
+        if !launch.is_gated() {
+            return Ok(None);
+        }
+        let authority = match launch.policy.network().mode.value {
+            NetworkMode::Limited => Some(Authority::new()?),
+            NetworkMode::Full => None,
+        };
+        launch.certificate = authority.as_ref().map(|authority| authority.certificate_pem().to_owned());
+        let upstream = take_proxy(&mut launch.env);
+        Ok(Some(Self { policy: Arc::new(launch.policy.clone()), authority, upstream }))
+    }
+
+    /// Opens the gate of the sandbox from which these descriptors came, in tasks of the current `LocalSet`.
+    ///
+    /// # Errors
+    /// A socket has not come, or is none; the host's authorities cannot be used. Then nothing inside reaches anything.
+    pub fn open(self, mut passed: Descriptors) -> io::Result<Rc<Gate>> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "a socket of the network gate did not come");
+        let tcp = [passed.remove(Passed::TcpV4).ok_or_else(missing)?];
+        let tcp = tcp.into_iter().chain(passed.remove(Passed::TcpV6)).collect();
+        let resolver = passed.remove(Passed::Resolver).ok_or_else(missing)?;
+        let surroundings = Surroundings {
+            resolv_conf: passed.read(Passed::ResolvConf).unwrap_or_default(),
+            hosts: passed.read(Passed::Hosts).unwrap_or_default(),
+            roots: passed.read(Passed::Roots),
+            upstream: self.upstream,
+            limits: Limits::default(),
+        };
+        let refused = passed.remove(Passed::Refused);
+        Gate::open(self.policy, Sockets { tcp, resolver, refused }, surroundings, self.authority)
+    }
+
+    /// Opens it in a thread of its own, for a server part that has nothing else to wait for many.
+    ///
+    /// # Errors
+    /// As [`Intent::open`]; the thread could not be made.
+    pub fn open_apart(self, passed: Descriptors) -> io::Result<Apart> {
+        super::raise_descriptors();
+        let (stop, stopped) = oneshot::channel();
+        let (tell, told) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(LocalSet::new().run_until(async {
+                let gate = self.open(passed)?;
+                let _ = tell.send(());
+                let _ = stopped.await;
+                Ok(gate.denials())
+            }))
+        })?;
+        match told.blocking_recv() {
+            Ok(()) => Ok(Apart { stop, thread }),
+            // What kept it from opening is what the thread ended with.
+            Err(_) => {
+                Err(thread.join().ok().and_then(Result::err).unwrap_or_else(|| io::Error::other("it ended")))
+            }
+        }
+    }
+}
+
+/// The host's proxy, as the environment names it, for HTTPS before HTTP. The variables go from the command's environment, for inside they lead
+/// nowhere; what names the gate's own endpoints stays.
+fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
+    let own = PROXY.to_string();
+    let text = |value: &ByteString| String::from_utf8_lossy(&value.0).into_owned();
+    let is = |name: &ByteString, word: &str| name.0.eq_ignore_ascii_case(word.as_bytes());
+    let found = |word: &str| env.iter().find(|(name, _)| is(name, word)).map(|(_, value)| text(value));
+    let direct = found("no_proxy").unwrap_or_default();
+    let upstream =
+        PROXIES.iter().filter_map(|word| found(word)).find_map(|value| Upstream::read(&value, &direct));
+    env.retain(|(name, value)| !PROXIES.iter().any(|word| is(name, word)) || text(value).contains(&own));
+    upstream
+}
+
+/// A gate with a thread of its own.
+#[derive(Debug)]
+pub struct Apart {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<io::Result<Vec<Denial>>>,
+}
+
+impl Apart {
+    /// Ends it; what it refused.
+    #[must_use]
+    pub fn end(self) -> Vec<Denial> {
+        let _ = self.stop.send(());
+        self.thread.join().ok().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_of_the_environment_is_the_gates_and_no_programs() {
+        let mut env: Vec<(ByteString, ByteString)> = [
+            ("PATH", "/bin"),
+            ("HTTP_PROXY", "http://second:1"),
+            ("https_proxy", "http://first:2"),
+            ("ALL_PROXY", "socks5h://198.18.0.2:1080"),
+            ("no_proxy", "corp.example"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+        assert_eq!(take_proxy(&mut env), Upstream::read("http://first:2", "corp.example"));
+        let left: Vec<String> = env.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(left, ["PATH", "ALL_PROXY", "no_proxy"]);
+    }
+}

@@ -1,0 +1,315 @@
+//! Connections to allowed names: where they lead, what may be said first, how they end.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::world::{Inside, LOOPBACK, Says, client_hello, echo, echo_at, policy, run, say};
+
+const RULES: &[(&str, bool)] = &[("a.example", true), ("*.wide.example", true), ("bad.wide.example", false)];
+
+/// The one refusal there is: its target and reason.
+fn refusal(inside: &Inside) -> (String, String) {
+    let mut refused = inside.refused();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let (operation, target, reason) = refused.remove(0);
+    assert_eq!(operation, "connect");
+    (target, reason)
+}
+
+#[test]
+fn bytes_are_carried_both_ways_to_where_the_name_leads() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let server = echo("hello ").await;
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        assert_eq!(say(&mut client, "\x00world").await.unwrap(), b"hello \x00world");
+        let v6 = echo_at("::1".parse().unwrap(), "six ").await;
+        inside.dns.addresses("b.wide.example", &["::1"]);
+        let address = inside.resolve6("b.wide.example").await.unwrap();
+        let mut client = inside.connect((address, v6.port())).await;
+        assert_eq!(say(&mut client, "\x01!").await.unwrap(), b"six \x01!");
+        assert_eq!(inside.refused(), []);
+    });
+}
+
+#[test]
+fn a_server_that_speaks_first_is_heard_while_the_client_waits() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let server = echo("SSH-2.0-test\r\n").await;
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        let mut greeting = [0; 14];
+        client.read_exact(&mut greeting).await.unwrap();
+        assert_eq!(&greeting, b"SSH-2.0-test\r\n");
+        assert_eq!(say(&mut client, "SSH-2.0-me\r\n").await.unwrap(), b"SSH-2.0-me\r\n");
+        // Having waited is no way around: what is said then is judged as well.
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        client.read_exact(&mut greeting).await.unwrap();
+        let heard = say(&mut client, client_hello(&["evil.example"], 600)).await;
+        assert_eq!(heard.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn tls_and_http_must_name_the_host() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let server = echo("").await;
+        for name in ["a.example", "b.wide.example"] {
+            inside.dns.addresses(name, &["127.0.0.1"]);
+        }
+        let get = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+        let good: Vec<Vec<u8>> = vec![
+            client_hello(&["a.example"], 600),
+            client_hello(&["A.EXAMPLE"], 7),
+            client_hello(&["a.example"], 1),
+            client_hello(&[], 600),
+            get("a.example"),
+            get("A.example.:8080"),
+            b"GET / HTTP/1.0\r\n\r\n".to_vec(),
+            b"EHLO x\r\n".to_vec(),
+            b"GET key\r\n".to_vec(),
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            b"\x00\x00\x00\x08\x04\xd2\x16\x2f".to_vec(),
+            b"no newline".to_vec(),
+        ];
+        for word in good {
+            let mut client = inside.connect_to("a.example", server.port()).await;
+            assert_eq!(say(&mut client, &word).await.unwrap(), word, "{}", word.escape_ascii());
+        }
+        assert_eq!(inside.refused(), []);
+        let absolute = b"GET http://evil.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec();
+        let bad: Vec<Vec<u8>> = vec![
+            client_hello(&["evil.example"], 600),
+            client_hello(&["b.wide.example"], 600),
+            client_hello(&["a.example", "evil.example"], 600),
+            client_hello(&["evil.example"], 1),
+            client_hello(&["127.0.0.1"], 600),
+            client_hello(&["a.example"], 600)[..40].to_vec(),
+            b"\x16\x03\x01\x00\x00".to_vec(),
+            get("evil.example"),
+            get("a.example\r\nHost: evil.example"),
+            get("a.example@evil.example"),
+            [b"\r\n\n".to_vec(), get("evil.example")].concat(),
+            b"get\t/ http/1.1\nhost: evil.example\n\n".to_vec(),
+            b"GET / HTTP/1.1\r\nHost : evil.example\r\n\r\n".to_vec(),
+            b"GET / HTTP/1.1\r\nHost:\r\n evil.example\r\n\r\n".to_vec(),
+            b"GET / HTTP/1.1\r\nHost: evil.example".to_vec(),
+            absolute,
+        ];
+        for word in bad {
+            let mut client = inside.connect_to("a.example", server.port()).await;
+            let heard = say(&mut client, &word).await;
+            assert_eq!(
+                heard.map_err(|error| error.kind()),
+                Err(ErrorKind::ConnectionReset),
+                "{}",
+                word.escape_ascii()
+            );
+        }
+        assert!(inside.refused().iter().any(|(_, target, reason)| {
+            *target == format!("a.example:{}", server.port())
+                && reason == "TLS for the server name evil.example, which is not the name that was resolved"
+        }));
+    });
+}
+
+#[test]
+fn heads_that_come_byte_by_byte_or_never_end() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let server = echo("").await;
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let hello = client_hello(&["a.example"], 600);
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        client.set_nodelay(true).unwrap();
+        for byte in &hello {
+            client.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(say(&mut client, "").await.unwrap(), hello);
+        let endless = [vec![b'G'; 3], b" /".to_vec(), vec![b'x'; 70_000]].concat();
+        for word in [endless, [&b"GET / HTTP/1.1\r\nX: "[..], &[b'y'; 70_000]].concat()] {
+            let mut client = inside.connect_to("a.example", server.port()).await;
+            assert!(say(&mut client, &word).await.is_err());
+        }
+        assert_eq!(refusal(&inside).1, "a broken HTTP request");
+    });
+}
+
+#[test]
+fn a_name_that_leads_astray_is_refused_at_connect_time() {
+    let cases = [
+        ("10.0.0.1", "private"),
+        ("127.0.0.3", "loopback"),
+        ("169.254.1.1", "link-local"),
+        ("169.254.169.254", "cloud metadata"),
+        ("100.64.0.1", "shared (carrier NAT)"),
+        ("224.0.0.1", "multicast"),
+        ("0.0.0.0", "unspecified"),
+        ("198.18.0.1", "reserved"),
+        ("::ffff:10.0.0.1", "private"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("64:ff9b::a00:1", "private"),
+        ("64:ff9b::7f00:1", "loopback"),
+        ("2002:7f00:1::", "loopback"),
+        ("fd00::1", "private"),
+        ("fe80::1", "link-local"),
+        ("::", "unspecified"),
+        ("ff02::1", "multicast"),
+        ("fd00:ec2::254", "cloud metadata"),
+    ];
+    run(async {
+        for (address, class) in cases {
+            let inside = Inside::new(policy(RULES, &[])).await;
+            inside.dns.addresses("a.example", &[address]);
+            let destination: SocketAddr = if address.contains(':') {
+                (inside.resolve6("a.example").await.unwrap(), 443).into()
+            } else {
+                (inside.resolve("a.example").await.unwrap(), 443).into()
+            };
+            let mut client = inside.connect(destination).await;
+            assert!(say(&mut client, "x").await.is_err(), "{address}");
+            let (target, reason) = refusal(&inside);
+            assert_eq!(target, "a.example:443");
+            assert!(reason.contains(&format!("a {class} address")), "{address}: {reason}");
+        }
+    });
+}
+
+#[test]
+fn rebinding_between_question_and_connection_changes_nothing() {
+    run(async {
+        let inside = Inside::new(policy(RULES, &["127.0.0.2/32"])).await;
+        let server = echo("private ").await;
+        let allowed = echo_at("127.0.0.2".parse().unwrap(), "allowed ").await;
+        inside
+            .dns
+            .set("a.example", Says::Rebinds("127.0.0.2".parse().unwrap(), "127.0.0.1".parse().unwrap()));
+        let address = inside.resolve("a.example").await.unwrap();
+        let mut client = inside.connect((address, allowed.port())).await;
+        assert_eq!(say(&mut client, "\x00").await.unwrap(), b"allowed \x00");
+        // The answer's time is over: the name leads elsewhere now.
+        tokio::time::timeout(std::time::Duration::from_millis(1100), std::future::pending::<()>())
+            .await
+            .unwrap_err();
+        let mut client = inside.connect((address, server.port())).await;
+        assert!(say(&mut client, "\x00").await.is_err());
+        assert!(refusal(&inside).1.contains("leads to 127.0.0.1, a loopback address"));
+    });
+}
+
+#[test]
+fn good_addresses_beside_bad_ones_and_dead_ones_are_used() {
+    run(async {
+        let inside = Inside::new(policy(RULES, &["127.0.0.2/32", "::1/128"])).await;
+        let server = echo_at("127.0.0.2".parse().unwrap(), "here ").await;
+        // ::1 has no such server, 10.0.0.1 and 127.0.0.1 are refused, the last one is the right one.
+        inside.dns.addresses("a.example", &["10.0.0.1", "::1", "127.0.0.1", "127.0.0.2"]);
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        assert_eq!(say(&mut client, "\x00").await.unwrap(), b"here \x00");
+        assert_eq!(inside.refused(), []);
+    });
+}
+
+#[test]
+fn an_address_that_does_not_answer_holds_nothing_up() {
+    run(async {
+        let inside = Inside::new(policy(RULES, &["127.0.0.1/32", "127.0.0.2/32"])).await;
+        // A queue that is full: the kernel drops what comes beyond it.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(1).unwrap();
+        let place = silent.local_addr().unwrap();
+        let patience = std::time::Duration::from_millis(100);
+        let mut queued = Vec::new();
+        while let Ok(connected) = tokio::time::timeout(patience, tokio::net::TcpStream::connect(place)).await
+        {
+            queued.push(connected.unwrap());
+        }
+        let listener = TcpListener::bind(("127.0.0.2", place.port())).await.unwrap();
+        inside.dns.addresses("a.example", &["127.0.0.1", "127.0.0.2"]);
+        let mut client = inside.connect_to("a.example", place.port()).await;
+        let served = async {
+            let (mut server, _) = listener.accept().await.unwrap();
+            server.write_all(b"here").await.unwrap();
+        };
+        let mut heard = [0; 4];
+        let both = async { tokio::join!(served, client.read_exact(&mut heard)).1 };
+        tokio::time::timeout(std::time::Duration::from_secs(10), both).await.unwrap().unwrap();
+        assert_eq!(&heard, b"here");
+    });
+}
+
+#[test]
+fn what_cannot_be_reached_is_told() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let mut client = inside.connect_to("a.example", free).await;
+        assert_eq!(say(&mut client, "x").await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(
+            refusal(&inside),
+            (format!("a.example:{free}"), "could not connect: connection refused".to_owned())
+        );
+    });
+}
+
+#[test]
+fn ports_and_strange_addresses_are_refused() {
+    run(async {
+        let rules = &[("a.example:443", true), ("10.0.0.5:5432", true), ("*.x.example", true)];
+        let inside = Inside::new(policy(rules, &[])).await;
+        inside.dns.addresses("a.example", &["192.0.2.1"]);
+        let name = inside.resolve("a.example").await.unwrap();
+        let cases: [(SocketAddr, &str); 8] = [
+            ((name, 80).into(), "a.example:80: allowed, but not on this port"),
+            (
+                "198.18.200.1:443".parse().unwrap(),
+                "198.18.200.1:443: the address stands for no name: look the name up again",
+            ),
+            ("198.18.0.2:9".parse().unwrap(), "198.18.0.2:9: nothing listens on this port of the gate"),
+            ("10.0.0.5:22".parse().unwrap(), "10.0.0.5:22: allowed, but not on this port"),
+            ("10.0.0.6:5432".parse().unwrap(), "10.0.0.6:5432: no rule allows it"),
+            ("1.1.1.1:443".parse().unwrap(), "1.1.1.1:443: no rule allows it"),
+            (
+                "127.0.0.1:22".parse().unwrap(),
+                "127.0.0.1:22: the sandbox's own loopback is not reached through the gate: connect without a proxy",
+            ),
+            (
+                "[2001:2::9]:1".parse().unwrap(),
+                "[2001:2::9]:1: the address stands for no name: look the name up again",
+            ),
+        ];
+        for (destination, _) in &cases {
+            let mut client = inside.connect(*destination).await;
+            assert_eq!(
+                say(&mut client, "x").await.unwrap_err().kind(),
+                ErrorKind::ConnectionReset,
+                "{destination}"
+            );
+        }
+        let told: Vec<_> =
+            inside.refused().into_iter().map(|(_, target, reason)| format!("{target}: {reason}")).collect();
+        assert_eq!(told, cases.map(|(_, expect)| expect));
+    });
+}
+
+#[test]
+fn limited_mode_is_refused_where_nothing_can_keep_it() {
+    run(async {
+        let limited = super::world::policy_with(RULES, LOOPBACK, weir_protocol::policy::NetworkMode::Limited);
+        let inside = Inside::new(limited).await;
+        let server = echo("").await;
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        assert!(say(&mut client, "x").await.is_err());
+        assert_eq!(refusal(&inside).1, "`mode = \"limited\"` cannot be kept here");
+    });
+}

@@ -1,0 +1,68 @@
+use weir_protocol::policy::{DomainRule, Network, NetworkMode, NetworkParts, Policy, PolicyParts, Sourced};
+
+use super::literal::{bare, planned, policy};
+use super::refusal::Lack;
+use super::*;
+use crate::doctor::tests::{full, refused, user};
+use crate::host::{Fact, Step};
+
+/// A policy with these network rules.
+fn gated(parts: NetworkParts) -> Policy {
+    let enabled = Sourced { value: true, origin: Origin::implied("a test") };
+    let network = Network::new(NetworkParts { enabled, ..parts });
+    let literal = policy(&[], None, &[]);
+    let parts = PolicyParts { network, ..PolicyParts::from(literal) };
+    parts.into()
+}
+
+fn domains(list: &[DomainRule]) -> NetworkParts {
+    NetworkParts { domains: Some(list.to_vec()), ..NetworkParts::default() }
+}
+
+fn limited() -> NetworkParts {
+    let mode = Sourced { value: NetworkMode::Limited, origin: Origin::implied("a test") };
+    NetworkParts { mode, ..NetworkParts::default() }
+}
+
+#[test]
+fn rules_for_hosts_take_a_network_of_their_own() {
+    for host in [full(), user()] {
+        for parts in [domains(&[]), limited()] {
+            let plan = planned(&gated(parts), &host).unwrap_or_else(|refusal| panic!("{refusal}"));
+            assert!(plan.namespaces.contains(&Namespace::Network));
+            assert_eq!(plan.gate, Some(Gate::new(Loopback::Untouched)));
+            assert_eq!(plan.loopback, Loopback::Untouched);
+            assert!(plan.listing().contains("all tcp to 198.18.0.3:65535"), "{}", plan.listing());
+        }
+        let whole = planned(&gated(NetworkParts::default()), &host);
+        let whole = whole.unwrap_or_else(|refusal| panic!("{refusal}"));
+        assert_eq!((whole.gate, whole.namespaces.contains(&Namespace::Network)), (None, false));
+    }
+}
+
+/// Without what leads everything to the gate nothing runs, and nothing can be given up for it.
+#[test]
+fn without_the_gate_rules_for_hosts_are_refused_by_name() {
+    let mut tables = full();
+    tables.direct.gate = refused(Step::GateRules, libc::EOPNOTSUPP);
+    let mut network = user();
+    network.nested.network = refused(Step::UnshareNetwork, libc::EPERM);
+    let refused_by = [
+        (tables, Fact::Refused { at: Step::GateRules, errno: libc::EOPNOTSUPP }),
+        (network, Fact::Refused { at: Step::UnshareNetwork, errno: libc::EPERM }),
+        (bare(), Fact::Untried),
+    ];
+    for (host, found) in refused_by {
+        for parts in [domains(&[]), limited()] {
+            let refusal = planned(&gated(parts), &host).err().map(|refusal| refusal.to_string());
+            let refusal = refusal.unwrap_or_default();
+            assert!(refusal.contains("needs the network gate"), "{found:?}: {refusal}");
+            assert!(!refusal.contains("network-gate"), "{found:?}: {refusal}");
+        }
+        let refusal = planned(&gated(domains(&[])), &host).err();
+        let lacks = refusal.map(|refusal| refusal.lacks).unwrap_or_default();
+        let told = |lack: &Lack| matches!(lack, Lack::NetworkGate { fact, .. } if *fact == found);
+        assert!(lacks.iter().any(told), "{found:?}: {lacks:?}");
+        assert!(lacks.iter().all(|lack| !told(lack) || lack.degradation().is_none()));
+    }
+}
