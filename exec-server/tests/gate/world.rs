@@ -63,6 +63,7 @@ pub(crate) fn policy_with(domains: &[(&str, bool)], private: &[&str], mode: Netw
         environment: Environment::default(),
         degradations: std::collections::BTreeMap::default(),
         kernel: std::collections::BTreeMap::default(),
+        background: weir_protocol::policy::background_ends(),
     })
 }
 
