@@ -63,10 +63,9 @@ pub(crate) async fn accept_all(core: Rc<Core>, listener: TcpListener) {
 }
 
 async fn one(core: Rc<Core>, stream: TcpStream) {
-    match destination(&stream) {
-        Ok(destination) => core.serve(stream, destination).await,
-        // The program has gone already.
-        Err(_) => {}
+    // Where there is none, the program has gone already.
+    if let Ok(destination) = destination(&stream) {
+        core.serve(stream, destination).await;
     }
 }
 
