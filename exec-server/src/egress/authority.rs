@@ -241,6 +241,37 @@ mod tests {
         }
     }
 
+    /// As Python from 3.13 on asks for it, and other verifiers that go by the letter of RFC 5280.
+    #[test]
+    fn the_strictest_verifier_accepts_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let [ours, other] = [(); 2].map(|()| Authority::new().unwrap());
+        let leaf = ours.leaf(&host("a.example")).unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let leaf = file("leaf.der", &leaf.cert[0]);
+        for (authority, expect) in [(&ours, true), (&other, false)] {
+            let trusted = file("trusted.pem", authority.certificate_pem().as_bytes());
+            let mut command = std::process::Command::new("openssl");
+            command.args([
+                "verify",
+                "-x509_strict",
+                "-purpose",
+                "sslserver",
+                "-verify_hostname",
+                "a.example",
+            ]);
+            let Ok(output) = command.arg("-CAfile").arg(trusted).arg(&leaf).output() else {
+                return weir_tests::skip("authority::strict", "there is no openssl");
+            };
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), expect, "{told}");
+        }
+    }
+
     #[test]
     fn what_is_printed_for_debugging_holds_no_key() {
         assert_eq!(format!("{:?}", Authority::new().unwrap()), "Authority { .. }");

@@ -9,6 +9,8 @@ use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
+use super::peers::SILENT;
+
 /// How long an answer may be kept, in seconds.
 const TTL: u32 = 5;
 
@@ -33,6 +35,9 @@ fn answer(bytes: &[u8], zone: &[(&str, Vec<IpAddr>)], asked: &Asked) -> Option<V
     let query = message.queries.first()?.clone();
     let name = query.name.to_ascii().to_lowercase().trim_end_matches('.').to_owned();
     asked.lock().ok()?.push(name.clone());
+    if name == SILENT {
+        return None;
+    }
     let mut reply = Message::response(message.metadata.id, message.metadata.op_code);
     reply.add_query(query.clone());
     match zone.iter().find(|(known, _)| *known == name) {

@@ -10,8 +10,11 @@
 )]
 
 mod dns;
+mod inside;
 mod limited;
 mod peers;
 mod programs;
 mod registries;
+mod servers;
+mod talkers;
 mod wires;

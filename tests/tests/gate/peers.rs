@@ -43,6 +43,9 @@ pub(crate) const UNTRUSTED: &str = "untrusted.example";
 /// A name that leads to a private address.
 pub(crate) const INNER: &str = "inner.example";
 
+/// A name about which the DNS server says nothing.
+pub(crate) const SILENT: &str = "silent.example";
+
 /// A port on which somebody speaks who is no HTTP server, and speaks first.
 pub(crate) const GREETING_PORT: u16 = 2525;
 
@@ -179,6 +182,9 @@ impl Servers {
         let line = format!("{:?} {} {scheme} {host} {path}", request.version(), request.method());
         self.heard.lock().unwrap().push(line.clone());
         let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
+        if let Some(count) = path.strip_prefix("/bytes/").and_then(|count| count.parse().ok()) {
+            return Ok(Response::new(Full::from(vec![b'x'; count])));
+        }
         let (status, body) = match path.strip_prefix("/files/") {
             Some(name) => {
                 self.file(name).map_or((StatusCode::NOT_FOUND, Vec::new()), |body| (StatusCode::OK, body))

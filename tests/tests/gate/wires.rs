@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use weir_tests::sandbox::way::USER;
 use weir_tests::sandbox::{Run, Way, World, finish, programs};
 
 use super::peers::Peers;
@@ -59,7 +60,7 @@ impl Drop for Holder {
 /// A host with its peers, and a world of a command on it.
 pub(crate) struct Wires {
     host: Holder,
-    _far: Holder,
+    far: Holder,
     pub(crate) peers: Peers,
     pub(crate) world: World,
 }
@@ -88,12 +89,16 @@ impl Wires {
         far.run(&format!("ip address add {PRIVATE}/24 dev far"));
         host.run(&format!("ip route add default via {PEERS}"));
         let peers = Peers::start(File::open(format!("/proc/{}/ns/net", far.id())).unwrap());
-        let wires = Self { host, _far: far, peers, world };
+        let wires = Self { host, far, peers, world };
         wires.show(
             "/etc/resolv.conf",
             format!("nameserver {PEERS}\noptions timeout:1 attempts:2\n").as_bytes(),
         );
         wires.show("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n");
+        let user = format!("tester:x:{USER}:{USER}::{}:/bin/sh\n", wires.world.at("home").display());
+        let passwd = [&fs::read("/etc/passwd").unwrap_or_default()[..], user.as_bytes()].concat();
+        wires.show("/etc/passwd", &passwd);
+        wires.far.run(&format!("mount --bind {} /etc/passwd", wires.world.at("host/passwd").display()));
         let roots = "/etc/ssl/certs/ca-certificates.crt";
         let mut bundle = fs::read(roots).unwrap_or_default();
         bundle.extend_from_slice(wires.peers.authority().as_bytes());
@@ -106,6 +111,13 @@ impl Wires {
         let name = format!("host/{}", Path::new(path).file_name().unwrap().to_string_lossy());
         let file = self.world.file(name, content);
         self.host.run(&format!("mount --bind {} {path}", file.display()));
+    }
+
+    /// A command where the peers are, as root.
+    pub(crate) fn far(&self) -> Command {
+        let mut command = self.far.enter();
+        command.stdin(Stdio::null());
+        command
     }
 
     /// A command on "the host", as the world's user, in `work`.
