@@ -17,9 +17,7 @@ use super::refusal::Reason;
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Bytes that one sandbox's slow sides may make wait; from there on so little is read at once that all of its connections together
-/// hold no more than some MiB besides.
-const MAX_HELD_BYTES: usize = 16 << 20;
+/// Bytes that are read at once where too much waits already.
 const CRAMPED_BYTES: usize = 4 << 10;
 
 /// Bytes after which others have their turn.
@@ -92,7 +90,7 @@ pub(crate) async fn pump(
     let mut turn = 0;
     loop {
         from.readable().await?;
-        let most = if core.held.get() < MAX_HELD_BYTES { CHUNK_BYTES } else { CRAMPED_BYTES };
+        let most = if core.held.get() < core.limits.held_bytes { CHUNK_BYTES } else { CRAMPED_BYTES };
         let moved = BUFFER.with_borrow_mut(|buffer| match buffer.get_mut(..most) {
             Some(buffer) => move_chunk(from, to, buffer),
             None => Err(io::ErrorKind::OutOfMemory.into()),

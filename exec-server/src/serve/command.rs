@@ -235,7 +235,12 @@ impl Command {
             match told {
                 Told::Signalled => self.signalled(),
                 Told::Stopped { signal } => self.tell(&Event::Stopped { id: self.id, signal }),
-                Told::Ended(ended) => return self.finish(*ended),
+                Told::Ended(ended) => {
+                    if let Some(gate) = &self.gate {
+                        gate.settle().await;
+                    }
+                    return self.finish(*ended);
+                }
                 Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
                     break;
                 }

@@ -55,7 +55,7 @@ pub fn content(name: &str, own: &[u8]) -> Vec<u8> {
 /// The one resolver; the host's domains stay searched. The last such line counts.
 fn resolv_conf(own: &str) -> String {
     let searches = |line: &&str| matches!(line.split_whitespace().next(), Some("search" | "domain"));
-    let search = own.lines().filter(searches).next_back().filter(|line| line.len() <= MAX_SEARCH_BYTES);
+    let search = own.lines().rfind(searches).filter(|line| line.len() <= MAX_SEARCH_BYTES);
     let search = search.map(|line| format!("{}\n", line.trim())).unwrap_or_default();
     format!("nameserver {RESOLVER}\n{search}")
 }

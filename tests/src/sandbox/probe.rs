@@ -60,6 +60,18 @@ impl Act {
         self.inside(Expect::Works)
     }
 
+    /// What is expected of it without Weir.
+    #[must_use]
+    pub const fn expected_outside(&self) -> &Expect {
+        &self.outside
+    }
+
+    /// What is expected of it inside.
+    #[must_use]
+    pub const fn expected_inside(&self) -> &Expect {
+        &self.inside
+    }
+
     /// What it answers inside.
     #[must_use]
     pub fn inside(mut self, inside: Expect) -> Self {
@@ -104,15 +116,18 @@ impl World {
     pub fn check(&self, prepare: impl Fn(&Self), acts: &[Act]) {
         self.clear();
         prepare(self);
-        let mut wrong =
-            self.compare("outside", &self.outside(self.probe_words(acts)), acts, |act| &act.outside);
+        let outside = self.outside(self.probe_words(acts));
+        let mut wrong = self.compare("outside", &outside, acts, Act::expected_outside);
         self.clear();
         prepare(self);
-        wrong.extend(self.compare("inside", &self.run(self.probe_words(acts)), acts, |act| &act.inside));
+        let inside = self.run(self.probe_words(acts));
+        wrong.extend(self.compare("inside", &inside, acts, Act::expected_inside));
         assert!(wrong.is_empty(), "{:?}:\n{}", self.way(), wrong.join("\n"));
     }
 
-    fn compare(
+    /// Every answer in a run that is not the expected one, in words.
+    #[must_use]
+    pub fn compare(
         &self,
         place: &str,
         run: &super::Run,

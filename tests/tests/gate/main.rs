@@ -10,6 +10,7 @@
 )]
 
 mod dns;
+mod inside;
 mod limited;
 mod peers;
 mod programs;

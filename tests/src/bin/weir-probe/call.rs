@@ -40,7 +40,7 @@ pub(crate) fn path(text: &CString) -> Argument {
 
 /// The name of an error.
 pub(crate) fn name(errno: i32) -> String {
-    const NAMES: [(i32, &str); 34] = [
+    const NAMES: [(i32, &str); 35] = [
         (libc::EPERM, "EPERM"),
         (libc::ENOENT, "ENOENT"),
         (libc::ESRCH, "ESRCH"),
@@ -72,6 +72,7 @@ pub(crate) fn name(errno: i32) -> String {
         (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
         (libc::ENETUNREACH, "ENETUNREACH"),
         (libc::ECONNREFUSED, "ECONNREFUSED"),
+        (libc::ECONNRESET, "ECONNRESET"),
         (libc::EHOSTUNREACH, "EHOSTUNREACH"),
         (libc::ENOKEY, "ENOKEY"),
         (libc::ESTALE, "ESTALE"),

@@ -16,7 +16,14 @@ pub(crate) fn attempt(verb: &str, words: &[OsString]) -> Option<Answer> {
     Some(match verb {
         "socket" => done(three(words).and_then(|arguments| call(libc::SYS_socket, arguments))),
         "tcp" => tcp(words),
+        "tcp-name" => tcp_name(words),
         "tcp-self" => tcp_self(words),
+        "tcp-bind" => socket_address(words).and_then(|at| Ok(TcpListener::bind(at).map(|_| String::new())?)),
+        "udp-bind" => {
+            socket_address(words).and_then(|at| Ok(std::net::UdpSocket::bind(at).map(|_| String::new())?))
+        }
+        "udp-self" => udp_self(words),
+        "send" => send(words),
         "udp" => udp(words),
         "unix" => word(words, 0).and_then(|at| greet(UnixStream::connect(at)?)),
         "abstract" => abstract_address(words).and_then(|at| greet(UnixStream::connect_addr(&at)?)),
@@ -62,6 +69,45 @@ fn tcp(words: &[OsString]) -> Answer {
     let mut found = String::new();
     TcpStream::connect(socket_address(words)?)?.read_to_string(&mut found)?;
     Ok(found)
+}
+
+/// `tcp-name HOST:PORT`: the same where the name leads.
+fn tcp_name(words: &[OsString]) -> Answer {
+    let mut found = String::new();
+    TcpStream::connect(word(words, 0)?.to_str().unwrap_or_default())?.read_to_string(&mut found)?;
+    Ok(found)
+}
+
+/// `send FAMILY TYPE PROTOCOL HEX`: sends the bytes to the kernel, or whoever the socket is connected to, and answers what its error says
+/// (`struct nlmsgerr` behind a header of 16 bytes).
+fn send(words: &[OsString]) -> Answer {
+    let socket = call(libc::SYS_socket, three(words)?)?;
+    let text = word(words, 3)?.to_str().unwrap_or_default().as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default();
+    let bytes: Vec<u8> = text
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .filter_map(|[high, low]| u8::try_from(digit(*high) * 16 + digit(*low)).ok())
+        .collect();
+    call(
+        libc::SYS_sendto,
+        [socket, address(bytes.as_slice()), i64::try_from(bytes.len()).unwrap_or(0), 0, 0, 0],
+    )?;
+    let mut room = [0_u8; 64];
+    call(libc::SYS_recvfrom, [socket, address_mut(&mut room), 64, 0, 0, 0])?;
+    match i32::from_ne_bytes([room[16], room[17], room[18], room[19]]) {
+        0 => Ok(String::new()),
+        error => Err(Error::Kernel(-error)),
+    }
+}
+
+/// `udp-self ADDRESS`: a datagram to a socket of this process.
+fn udp_self(words: &[OsString]) -> Answer {
+    let receiver = std::net::UdpSocket::bind(socket_address(words)?)?;
+    std::net::UdpSocket::bind(socket_address(words)?)?.send_to(b"x", receiver.local_addr()?)?;
+    receiver.recv(&mut [0])?;
+    Ok(String::new())
 }
 
 fn socket_address(words: &[OsString]) -> Result<SocketAddr, Error> {
