@@ -69,10 +69,9 @@ pub(crate) fn forsaken(listener: &std::net::TcpListener) -> impl Iterator<Item =
 }
 
 async fn one(core: Rc<Core>, stream: TcpStream) {
-    match destination(&stream, stream.local_addr()) {
-        Ok(destination) => core.serve(stream, destination).await,
-        // The program has gone already.
-        Err(_) => {}
+    // Where there is none, the program has gone already.
+    if let Ok(destination) = destination(&stream, stream.local_addr()) {
+        core.serve(stream, destination).await;
     }
 }
 
