@@ -95,13 +95,20 @@ pub(crate) struct Core {
     open: Cell<usize>,
     /// Bytes that wait for a side that does not read.
     pub(crate) held: Cell<usize>,
+    /// Pipes through which much is carried.
+    pub(crate) pipes: Cell<usize>,
 }
+
+/// Turns that tasks get at the end: those that have accepted a connection have decided about it by then.
+const LAST_TURNS: usize = 8;
 
 /// The gate of one sandbox.
 #[derive(Debug)]
 pub struct Gate {
     core: Rc<Core>,
     tasks: RefCell<JoinSet<()>>,
+    /// The same sockets as the tasks accept on.
+    listeners: RefCell<Vec<std::net::TcpListener>>,
     #[cfg(target_os = "linux")]
     log: RefCell<Option<Rc<datagrams::Log>>>,
 }
@@ -120,6 +127,7 @@ impl Gate {
         let gate = Self::without_sockets(policy, surroundings, authority)?;
         let mut tasks = gate.tasks.borrow_mut();
         for listener in sockets.tcp {
+            gate.listeners.borrow_mut().push(listener.try_clone()?.into());
             let listener = arrival::listener(listener)?;
             tasks.spawn_local(arrival::accept_all(Rc::clone(&gate.core), listener));
         }
@@ -163,10 +171,12 @@ impl Gate {
             limits,
             open: Cell::new(0),
             held: Cell::new(0),
+            pipes: Cell::new(0),
         };
         Ok(Rc::new(Self {
             core: Rc::new(core),
             tasks: RefCell::default(),
+            listeners: RefCell::default(),
             #[cfg(target_os = "linux")]
             log: RefCell::default(),
         }))
@@ -183,6 +193,23 @@ impl Gate {
         #[cfg(target_os = "linux")]
         self.log.borrow().iter().for_each(|log| log.record_waiting(&self.core));
         self.core.refusals.denials()
+    }
+
+    /// Records what the programs of a sandbox that has ended tried last: connections that were made and not yet decided about.
+    pub async fn settle(&self) {
+        for _ in 0..LAST_TURNS {
+            tokio::task::yield_now().await;
+        }
+        for listener in self.listeners.borrow().iter() {
+            for place in arrival::forsaken(listener) {
+                let own = [IpAddr::from(RESOLVER), PROXY.into()].contains(&place.ip());
+                if let (false, Err(refusal)) =
+                    (own, self.core.grant(&Host::Address(place.ip()), place.port()))
+                {
+                    self.core.refusals.record(refusal);
+                }
+            }
+        }
     }
 
     /// How many names have an address inside.

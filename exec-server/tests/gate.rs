@@ -12,6 +12,8 @@ mod connections;
 mod floods;
 #[path = "gate/laws.rs"]
 mod laws;
+#[path = "gate/limited.rs"]
+mod limited;
 #[path = "gate/mutations.rs"]
 mod mutations;
 #[path = "gate/names.rs"]

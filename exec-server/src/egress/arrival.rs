@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -55,27 +55,39 @@ pub(crate) async fn accept_all(core: Rc<Core>, listener: TcpListener) {
         tokio::select! {
             arrived = listener.accept() => match arrived {
                 Ok((stream, _)) => { connections.spawn_local(one(Rc::clone(&core), stream)); }
-                Err(_) => { let _ = timeout(REST, connections.join_next()).await; }
+                Err(_) => { let _ = timeout(REST, one_less(&mut connections)).await; }
             },
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
+/// Waits until a connection has ended; for ever where there is none.
+async fn one_less(connections: &mut JoinSet<()>) {
+    if connections.join_next().await.is_none() {
+        std::future::pending().await
+    }
+}
+
+/// Where the connections were to go that wait here and that nobody will serve.
+pub(crate) fn forsaken(listener: &std::net::TcpListener) -> impl Iterator<Item = SocketAddr> {
+    std::iter::from_fn(|| listener.accept().ok())
+        .filter_map(|(stream, _)| destination(&stream, stream.local_addr()).ok())
+}
+
 async fn one(core: Rc<Core>, stream: TcpStream) {
-    match destination(&stream) {
-        Ok(destination) => core.serve(stream, destination).await,
-        // The program has gone already.
-        Err(_) => {}
+    // Where there is none, the program has gone already.
+    if let Ok(destination) = destination(&stream, stream.local_addr()) {
+        core.serve(stream, destination).await;
     }
 }
 
 /// Where a connection was meant to go before it was redirected (netfilter's `SO_ORIGINAL_DST`).
 #[cfg(target_os = "linux")]
-fn destination(stream: &TcpStream) -> io::Result<SocketAddr> {
+fn destination(stream: impl AsFd, local: io::Result<SocketAddr>) -> io::Result<SocketAddr> {
     use rustix::net::sockopt::{ip_original_dst, ipv6_original_dst};
 
-    let local = stream.local_addr()?;
+    let local = local?;
     let original = if local.is_ipv4() {
         ip_original_dst(stream).map(SocketAddr::V4)
     } else {
@@ -86,6 +98,6 @@ fn destination(stream: &TcpStream) -> io::Result<SocketAddr> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn destination(stream: &TcpStream) -> io::Result<SocketAddr> {
-    stream.local_addr()
+fn destination(_stream: impl AsFd, local: io::Result<SocketAddr>) -> io::Result<SocketAddr> {
+    local
 }

@@ -82,6 +82,7 @@ impl Intent {
                 let gate = self.open(passed)?;
                 let _ = tell.send(());
                 let _ = stopped.await;
+                gate.settle().await;
                 Ok(gate.denials())
             }))
         })?;

@@ -21,6 +21,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 
@@ -54,11 +55,18 @@ const MAX_HEADERS: usize = 200;
 /// Most requests at once on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 100;
 
-/// Most bytes on the way that the other side has not taken, for a stream of HTTP/2 and for a connection.
+/// Most bytes of answers that a server sends ahead, for a stream of HTTP/2 and for a connection.
 const WINDOW_BYTES: u32 = 1024 * 1024;
 
+/// Most bytes of bodies that a client sends ahead, likewise. They are thrown away.
+const CLIENT_WINDOW_BYTES: u32 = 64 * 1024;
+
 /// Most bytes of answers kept for one stream of HTTP/2 while the client does not take them.
-const KEPT_ANSWER_BYTES: usize = 256 * 1024;
+const KEPT_ANSWER_BYTES: usize = 16 * 1024;
+
+/// Connections that are inspected at a time. Each may hold some 3 MiB where a client takes no answers: a window, and what is kept for each
+/// stream.
+pub const MAX_CONNECTIONS: usize = 512;
 
 /// How long a client may take for the head of a request, and may keep a connection without one.
 const HEAD_TIME: Duration = Duration::from_secs(60);
@@ -84,6 +92,7 @@ pub struct Inspector {
     authority: Authority,
     tls: Tls,
     law: Law,
+    turns: Semaphore,
 }
 
 impl Inspector {
@@ -92,7 +101,13 @@ impl Inspector {
     /// # Errors
     /// [`RootsError`] when there is none among them.
     pub fn new(law: Law, authority: Authority, roots_pem: &[u8]) -> Result<Self, RootsError> {
-        Ok(Self { authority, tls: Tls::new(roots_pem)?, law })
+        Ok(Self { authority, tls: Tls::new(roots_pem)?, law, turns: Semaphore::new(MAX_CONNECTIONS) })
+    }
+
+    /// One of [`MAX_CONNECTIONS`], for as long as it is held; nothing where all are taken.
+    #[must_use]
+    pub fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.try_acquire().ok()
     }
 
     /// Serves one connection until either side ends it. Must run within a `LocalSet`; whatever it starts ends with the future.
@@ -209,7 +224,8 @@ impl Connection<'_> {
                 let mut builder = http2::Builder::new(self.tasks.clone());
                 builder.timer(TokioTimer::new()).auto_date_header(false);
                 builder.max_header_list_size(HEAD_LIST_BYTES).max_concurrent_streams(MAX_STREAMS);
-                builder.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
+                builder.initial_stream_window_size(CLIENT_WINDOW_BYTES);
+                builder.initial_connection_window_size(CLIENT_WINDOW_BYTES);
                 builder.max_send_buf_size(KEPT_ANSWER_BYTES);
                 builder.serve_connection(io, service).await
             }

@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -12,15 +11,12 @@ use tokio::time::timeout;
 
 use super::decision::Grant;
 use super::dial;
-use super::inspect::{Dial, Refused, Target, Wire};
+use super::inspect::{Dial, MAX_CONNECTIONS, Refused, Target, Why, Wire};
 use super::refusal::{Attempt, Reason, Refusal};
 use super::{Client, Core};
 
 /// The first byte of TLS: a record of the handshake (RFC 8446, 5.1). No method of HTTP begins with it.
 const TLS_HANDSHAKE: u8 = 22;
-
-/// How long a client may take for its first byte. A protocol in which the server speaks first cannot pass anyway.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
 
 /// The way to a granted host.
 struct Granted {
@@ -50,12 +46,14 @@ impl Core {
             self.refusals.record(grant.refuse(Attempt::Connect, reason));
         };
         let Some(inspector) = &self.inspector else { return refuse(Reason::NoInspection) };
+        let Some(_turn) = inspector.turn() else { return refuse(Reason::TooMany(MAX_CONNECTIONS)) };
         let first = match read.first() {
             Some(first) => *first,
-            None => match timeout(FIRST_BYTE, first_byte(&stream)).await {
+            // A protocol in which the server speaks first cannot pass anyway.
+            None => match timeout(self.limits.opening, first_byte(&stream)).await {
                 Ok(Ok(Some(first))) => first,
                 Ok(Ok(None) | Err(_)) => return,
-                Err(_) => return refuse(Reason::OpeningTimeout),
+                Err(_) => return refuse(Reason::Limited(Why::Silent)),
             },
         };
         let wire = if first == TLS_HANDSHAKE { Wire::Tls } else { Wire::Plain };

@@ -242,7 +242,12 @@ impl Command {
                     self.background.set(Some(end));
                     self.tell(&Event::Background { id: self.id, end });
                 }
-                Told::Ended(ended) => return self.finish(*ended),
+                Told::Ended(ended) => {
+                    if let Some(gate) = &self.gate {
+                        gate.settle().await;
+                    }
+                    return self.finish(*ended);
+                }
                 Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
                     break;
                 }

@@ -13,6 +13,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{LocalSet, spawn_local};
+use weir_exec_server::egress::authority::Authority;
 use weir_exec_server::egress::{Gate, Sockets, Surroundings};
 use weir_protocol::Policy;
 use weir_protocol::method::process::Denial;
@@ -234,7 +235,8 @@ impl Inside {
         let mut surroundings = Surroundings { resolv_conf: conf.into_bytes(), ..Surroundings::default() };
         change(&mut surroundings);
         let sockets = Sockets { tcp: Vec::new(), resolver: resolver.into(), refused: None };
-        let gate = Gate::open(Arc::new(policy), sockets, surroundings, None).unwrap();
+        let authority = surroundings.roots.is_some().then(|| Authority::new().unwrap());
+        let gate = Gate::open(Arc::new(policy), sockets, surroundings, authority).unwrap();
         Self { gate, dns, resolver: address }
     }
 

@@ -1,3 +1,5 @@
+//! Rules for hosts: what they take, and that nothing less runs.
+
 use weir_protocol::policy::{DomainRule, Network, NetworkMode, NetworkParts, Policy, PolicyParts, Sourced};
 
 use super::literal::{bare, planned, policy};

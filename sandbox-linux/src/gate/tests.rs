@@ -1,3 +1,5 @@
+//! Messages as bytes, and what the sockets are called.
+
 use super::*;
 use netlink::HEADER_BYTES;
 

@@ -7,6 +7,7 @@ mod bounded;
 mod client;
 mod confined;
 mod forged;
+mod gate;
 mod place;
 mod reload;
 mod stop;

@@ -90,9 +90,12 @@ pub enum Why {
     /// A request that names its host not at all, twice, or in a way that nobody can read.
     #[error("a broken HTTP request: {0}")]
     Broken(&'static str),
-    /// Bytes that are no HTTP, and none came.
+    /// Bytes that are no HTTP.
     #[error("`mode = \"limited\"` allows HTTP alone, and this is something else")]
     NotHttp,
+    /// No bytes at all.
+    #[error("`mode = \"limited\"` allows HTTP alone, in which the client speaks first, and this one waits")]
+    Silent,
     /// The program refused the certificate that was made for it.
     #[error("the program does not trust the certificate that Weir made for inspecting the connection: {0}")]
     NotTrusted(String),
@@ -103,7 +106,7 @@ impl Why {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Broken(_) | Self::NotHttp => StatusCode::BAD_REQUEST,
+            Self::Broken(_) | Self::NotHttp | Self::Silent => StatusCode::BAD_REQUEST,
             _ => StatusCode::FORBIDDEN,
         }
     }

@@ -1,0 +1,99 @@
+//! The network gate in the part that reads clients: confined, it makes the connections that a profile allows, and no other.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+
+use serde_json::Value;
+use weir_tests::skip;
+
+use super::client::{Outcome, start};
+use super::place::{ALICE, Place, Server};
+
+/// An address of this machine that is not loopback.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().map(|own| own.ip()).filter(|own| !own.is_loopback())
+}
+
+/// A server there that hears a line and answers with what it heard.
+fn echo(at: IpAddr) -> SocketAddr {
+    let listener = TcpListener::bind((at, 0)).unwrap();
+    let bound = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            let _ = stream.read_line(&mut line);
+            let body = format!("heard {}\n", line.trim());
+            let head =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _ = stream.get_mut().write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    bound
+}
+
+fn run(place: &Place, server: &Server, script: &str) -> Outcome {
+    server.client(ALICE).run(&start(&place.world(ALICE), &["bash", "-c", script]))
+}
+
+/// What was refused, and by which mechanism.
+fn refused(outcome: &Outcome) -> Vec<String> {
+    let denials = outcome.exited["denials"].as_array().cloned().unwrap_or_default();
+    let word = |denial: &Value, key: &str| denial[key].as_str().unwrap_or_default().to_owned();
+    denials
+        .iter()
+        .map(|denial| ["operation", "target", "mechanism"].map(|key| word(denial, key)).join(" "))
+        .collect()
+}
+
+/// Asks `to` for something and prints the last line of the answer.
+fn ask(to: SocketAddr, method: &str) -> String {
+    format!(
+        "exec 3<>/dev/tcp/{}/{} && printf '{method} / HTTP/1.1\\r\\nHost: {to}\\r\\nConnection: close\\r\\n\\r\\n' >&3 && tail -1 <&3",
+        to.ip(),
+        to.port()
+    )
+}
+
+#[test]
+fn a_confined_server_part_connects_as_the_profile_says() {
+    let Some(own) = own_address() else {
+        return skip("service::gate", "this machine has no address but loopback");
+    };
+    let (place, to) = (Place::new(), echo(own));
+    let allowed = format!("domains = {{ \"{to}\" = \"allow\" }}\nallow_private = [\"{own}/32\"]");
+    place.profile(ALICE, &format!("[permissions.test.network]\nenabled = true\n{allowed}"));
+    let server = place.serve(&[]);
+    let found = run(&place, &server, &ask(to, "POST"));
+    assert_eq!(
+        String::from_utf8_lossy(&found.output),
+        "heard POST / HTTP/1.1\n",
+        "{found:?} {}",
+        place.log()
+    );
+    assert_eq!(refused(&found), Vec::<String>::new());
+    // Nothing is waited for: what was tried last is told all the same.
+    let other = "exec 3<>/dev/tcp/203.0.113.5/443; echo x > /dev/udp/203.0.113.5/443";
+    let found = run(&place, &server, other);
+    let expect = ["connect 203.0.113.5:443 network-gate", "send 203.0.113.5:443 network-gate"];
+    assert_eq!(refused(&found), expect, "{found:?}");
+}
+
+#[test]
+fn limited_mode_holds_there_as_well() {
+    let Some(own) = own_address() else {
+        return skip("service::gate_limited", "this machine has no address but loopback");
+    };
+    let (place, to) = (Place::new(), echo(own));
+    let rules =
+        format!("domains = {{ \"{to}\" = \"allow\" }}\nallow_private = [\"{own}/32\"]\nmode = \"limited\"");
+    place.profile(ALICE, &format!("[permissions.test.network]\nenabled = true\n{rules}"));
+    let server = place.serve(&[]);
+    let found = run(&place, &server, &ask(to, "GET"));
+    assert!(String::from_utf8_lossy(&found.output).contains("heard GET"), "{found:?} {}", place.log());
+    let found = run(&place, &server, &ask(to, "DELETE"));
+    assert!(!String::from_utf8_lossy(&found.output).contains("heard"), "{found:?}");
+    assert!(refused(&found).iter().any(|one| one.contains("request") && one.contains("DELETE")), "{found:?}");
+}
