@@ -55,10 +55,17 @@ pub(crate) async fn accept_all(core: Rc<Core>, listener: TcpListener) {
         tokio::select! {
             arrived = listener.accept() => match arrived {
                 Ok((stream, _)) => { connections.spawn_local(one(Rc::clone(&core), stream)); }
-                Err(_) => { let _ = timeout(REST, connections.join_next()).await; }
+                Err(_) => { let _ = timeout(REST, one_less(&mut connections)).await; }
             },
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+/// Waits until a connection has ended; for ever where there is none.
+async fn one_less(connections: &mut JoinSet<()>) {
+    if connections.join_next().await.is_none() {
+        std::future::pending().await
     }
 }
 

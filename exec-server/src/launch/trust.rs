@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use weir_sandbox_linux::gate::Trust;
+use weir_sandbox_linux::gate::files::KEY_STORES;
 
 use super::passed::MAX_FILE_BYTES;
 use super::{Launch, MAX_CERTIFICATE_BYTES, hostfile};
@@ -29,7 +30,10 @@ pub(super) fn of(launch: &Launch) -> Result<Option<Trust>, NoCertificate> {
     let (Some(Ok(_)), None) = (found.next(), found.next()) else { return Err(NoCertificate) };
     let roots = roots();
     let bundle = [roots.as_slice(), b"\n", certificate.as_bytes()].concat();
-    let key_store = java_key_store(&roots, certificate, SystemTime::now());
+    // Reading every certificate takes longer than all else here, and only a host with Java has a place for the result.
+    let has_java = KEY_STORES.iter().any(|path| std::path::Path::new(path).exists());
+    let key_store =
+        if has_java { java_key_store(&roots, certificate, SystemTime::now()) } else { Vec::new() };
     Ok(Some(Trust { bundle: bundle.into(), key_store: key_store.into() }))
 }
 

@@ -66,7 +66,7 @@ mod tests {
         let names = [name("resolv.conf"), name("dangling"), name("missing"), name("run")];
         let mut places = Places::default();
         let shown = look(names.iter().map(String::as_str), &mut places);
-        let path = |text: &str| AbsPath::parse(&name(text)).unwrap();
+        let path = |text: &str| AbsPath::parse(name(text)).unwrap();
         assert_eq!(shown.leads, [(path("resolv.conf"), path("run/stub"))].into());
         assert_eq!(read(&path("run/stub")).unwrap(), b"nameserver 10.0.0.1\n");
         assert_eq!(read(&path("run")).unwrap(), b"");
