@@ -95,6 +95,8 @@ pub(crate) struct Core {
     open: Cell<usize>,
     /// Bytes that wait for a side that does not read.
     pub(crate) held: Cell<usize>,
+    /// Pipes through which much is carried.
+    pub(crate) pipes: Cell<usize>,
 }
 
 /// Turns that tasks get at the end: those that have accepted a connection have decided about it by then.
@@ -169,6 +171,7 @@ impl Gate {
             limits,
             open: Cell::new(0),
             held: Cell::new(0),
+            pipes: Cell::new(0),
         };
         Ok(Rc::new(Self {
             core: Rc::new(core),

@@ -3,6 +3,9 @@
 //! What is read goes out before more is read, so a side that does not read slows the other down. The end of one direction is passed
 //! on and the other goes on (half-close). One buffer serves all connections of the thread; a connection that waits holds none.
 
+#[cfg(target_os = "linux")]
+mod splice;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
@@ -19,6 +22,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// Bytes that are read at once where too much waits already.
 const CRAMPED_BYTES: usize = 4 << 10;
+
+/// Bytes that one direction carries before it counts as one that carries much.
+const BULK_BYTES: usize = 4 << 20;
 
 /// Bytes after which others have their turn.
 const TURN_BYTES: usize = 1 << 20;
@@ -87,8 +93,14 @@ pub(crate) async fn pump(
     to: &TcpStream,
     last: &Cell<Instant>,
 ) -> Result<(), Broken> {
-    let mut turn = 0;
+    let (mut turn, mut copied) = (0, 0);
     loop {
+        if copied >= BULK_BYTES {
+            copied = 0;
+            if in_bulk(core, from, to, last).await? {
+                break;
+            }
+        }
         from.readable().await?;
         let most = if core.held.get() < core.limits.held_bytes { CHUNK_BYTES } else { CRAMPED_BYTES };
         let moved = BUFFER.with_borrow_mut(|buffer| match buffer.get_mut(..most) {
@@ -108,15 +120,40 @@ pub(crate) async fn pump(
             last.set(Instant::now());
         }
         turn += count;
+        copied += count;
         if turn >= TURN_BYTES {
             turn = 0;
             tokio::task::yield_now().await;
         }
     }
+    pass_end(to)
+}
+
+/// Tells a side that the other has nothing more to say.
+fn pass_end(to: &TcpStream) -> Result<(), Broken> {
     match rustix::net::shutdown(to, Shutdown::Write) {
         Ok(()) | Err(rustix::io::Errno::NOTCONN) => Ok(()),
         Err(_) => Err(Broken::Reset),
     }
+}
+
+/// Carries what is left without copying it, where that can be done; whether it could.
+#[cfg(target_os = "linux")]
+async fn in_bulk(
+    core: &Core,
+    from: &TcpStream,
+    to: &TcpStream,
+    last: &Cell<Instant>,
+) -> Result<bool, Broken> {
+    match splice::Pipe::take(&core.pipes) {
+        Some(pipe) => Ok(pipe.carry(from, to, last).await? == splice::Ended::Whole),
+        None => Ok(false),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn in_bulk(_: &Core, _: &TcpStream, _: &TcpStream, _: &Cell<Instant>) -> Result<bool, Broken> {
+    Ok(false)
 }
 
 /// Bytes that are held, until they are not.

@@ -245,3 +245,26 @@ fn connections_that_nobody_reads_hold_a_bounded_amount_together() {
         timeout(PATIENCE, freed).await.unwrap();
     });
 }
+
+#[test]
+fn much_is_carried_unchanged_both_ways_at_once() {
+    /// More than what is copied before the kernel carries by itself, and no multiple of any buffer.
+    const BYTES: usize = (24 << 20) + 4321;
+    run(async {
+        let inside = inside().await;
+        let server = echo("").await;
+        let word: Vec<u8> = (0..BYTES).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        let (mut from, mut to) = client.split();
+        let mut heard = Vec::new();
+        let both = async {
+            let says = async {
+                to.write_all(&word).await?;
+                to.shutdown().await
+            };
+            tokio::try_join!(says, from.read_to_end(&mut heard)).unwrap()
+        };
+        timeout(PATIENCE, both).await.unwrap();
+        assert!(heard == word, "{} of {BYTES} bytes came back", heard.len());
+    });
+}
