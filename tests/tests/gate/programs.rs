@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use weir_tests::sandbox::{PATH, Run, finish};
+use weir_tests::sandbox::{PATH, Run, finish, programs};
 
 use super::peers::{GREETING_PORT, INNER, SIX, UNTRUSTED};
 use super::wires::{PEERS, Wires};
@@ -227,5 +227,34 @@ fn an_empty_list_allows_none_and_datagrams_go_nowhere() {
         );
         assert!(refused.stderr.contains("weir: denied: send 11.22.33.2:53"), "{}", refused.stderr);
         assert_eq!(wires.peers.asked(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn what_policy_explain_says_is_what_the_gate_does() {
+    Wires::each("explain", |wires| {
+        let rules = "domains = [{ pattern = \"allowed.example:443\", allow = true }, { pattern = \"**.git.example\", allow = true }, \
+                     { pattern = \"ssh.example\", allow = true }, { pattern = \"ssh.example:80\", allow = false }]";
+        wires.profile(rules);
+        let weir = programs().weir.to_string_lossy();
+        let (mut reached, mut refused) = (0, 0);
+        for host in ["allowed.example", "git.example", "ssh.example", "db.example", SIX, PEERS] {
+            for (scheme, port) in [("http", 80), ("https", 443)] {
+                let said = wires.outside(&[
+                    &weir,
+                    "policy",
+                    "explain",
+                    "--json",
+                    "--host",
+                    &format!("{host}:{port}"),
+                ]);
+                let said: serde_json::Value = serde_json::from_str(&said.text()).unwrap();
+                let allowed = said["explanation"]["allowed"].as_bool().unwrap();
+                let run = wires.run(&["curl", "-sSk", "--max-time", "20", &format!("{scheme}://{host}/")]);
+                assert_eq!(run.code == 0, allowed, "{host}:{port} {said}: {}", run.stderr);
+                *(if allowed { &mut reached } else { &mut refused }) += 1;
+            }
+        }
+        assert_eq!((reached, refused), (4, 8));
     });
 }
