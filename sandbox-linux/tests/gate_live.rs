@@ -60,6 +60,7 @@ fn policy(loopback: bool) -> Policy {
         environment: Environment::default(),
         degradations: BTreeMap::new(),
         kernel: BTreeMap::new(),
+        background: weir_protocol::policy::background_ends(),
     }
     .into()
 }
