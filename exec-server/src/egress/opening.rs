@@ -2,7 +2,7 @@
 //!
 //! Bytes are held back until they tell what they are: TLS, whose server name is compared; HTTP/1, whose host is compared; or
 //! anything else, which is passed on as it is. Nothing is passed on because time has gone by. The reading is pure
-//! ([`Opening`]); [`hear`] feeds it. HTTP/2 without TLS (`PRI *`) names its hosts inside and is passed on.
+//! ([`Opening`]); `hear` feeds it. HTTP/2 without TLS (`PRI *`) names its hosts inside and is passed on.
 
 pub mod http;
 pub mod tls;
