@@ -269,7 +269,8 @@ fn profile(root: &Path, way: Way) -> String {
     format!(
         "[permissions.fault]\ndegrade = [{degrade}]\n[permissions.fault.filesystem]\n\
          \"{root}/project\" = {{ \".\" = \"write\", \"closed\" = \"none\" }}\n\
-         [permissions.without-landlock]\nextends = \"fault\"\ndegrade = [\"no-landlock\"]\n"
+         [permissions.without-landlock]\nextends = \"fault\"\ndegrade = [\"no-landlock\"]\n\
+         [permissions.gated]\nextends = \"fault\"\n[permissions.gated.network]\nenabled = true\ndomains = []\n"
     )
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Fault {
     pub(crate) expect: Expect,
 }
 
-/// The profile of all faults but those of [`GIVEN_UP`].
+/// The profile of all faults but those of [`GIVEN_UP`] and [`GATED`].
 pub(crate) const PROFILE: &str = "fault";
 
 /// The same in every way. A call without `when` fails whenever it is made.
@@ -99,6 +99,16 @@ const GIVEN_UP: [(&str, Expect); 3] = [
     ("landlock_add_rule:error=EPERM", Expect::Fails("landlock_add_rule")),
 ];
 
+/// With mounts, under a profile with rules for hosts: what leads everything to the network gate.
+const GATED: [(&str, Expect); 6] = [
+    ("socket:error=EMFILE", Expect::Fails("network gate")),
+    ("sendto:error=EPERM", Expect::Fails("network gate")),
+    ("recvfrom:error=EIO", Expect::Fails("network gate")),
+    ("setsockopt:error=EPERM", Expect::Fails("bind: make the network gate's sockets")),
+    ("bind:error=EADDRINUSE", Expect::Fails("bind: make the network gate's sockets")),
+    ("listen:error=EADDRINUSE", Expect::Fails("bind: make the network gate's sockets")),
+];
+
 /// Without mounts Landlock holds everything, and there is no way around it.
 const BARE: [(&str, Expect); 6] = [
     ("landlock_create_ruleset:error=EPERM", Expect::Fails("Landlock")),
@@ -148,6 +158,8 @@ pub(crate) fn faults(way: Way) -> Vec<Fault> {
             ..plain(inject, *expect)
         };
         faults.extend(GIVEN_UP.iter().map(given_up));
+        let gated = |(inject, expect): &(&str, Expect)| Fault { profile: "gated", ..plain(inject, *expect) };
+        faults.extend(GATED.iter().map(gated));
         // In a user namespace one call goes before: the maps are written by a process that can be dumped.
         let first = bounding_set_calls() + usize::from(way == Way::User);
         let step = |(at, step): (usize, &&'static str)| {

@@ -47,7 +47,7 @@ pub(in crate::sys) fn links(gate: &Gate) -> Result<(), i32> {
 }
 
 /// The table, and the socket on which is told what it refuses, where the kernel has that.
-pub(in crate::sys) fn table(gate: &Gate) -> Result<Option<libc::c_int>, i32> {
+fn table(gate: &Gate) -> Result<Option<libc::c_int>, i32> {
     let socket = netlink(gate.rules.protocol)?;
     let log = netlink(gate.log.protocol)?;
     if exchange(log, &gate.log).is_ok() && exchange(socket, &gate.rules_logged).is_ok() {
@@ -58,6 +58,11 @@ pub(in crate::sys) fn table(gate: &Gate) -> Result<Option<libc::c_int>, i32> {
     let done = exchange(socket, &gate.rules);
     close(socket);
     done.map(|()| None)
+}
+
+/// The table alone, with nothing left open.
+pub(in crate::sys) fn try_table(gate: &Gate) -> Result<(), i32> {
+    table(gate).map(|log| log.into_iter().for_each(close))
 }
 
 fn netlink(protocol: Protocol) -> Result<libc::c_int, i32> {
@@ -112,7 +117,7 @@ fn answer(bytes: &[u8]) -> Result<&[u8], i32> {
 }
 
 /// Listens where the table leads connections of version 4.
-pub(in crate::sys) fn listener_v4() -> Result<libc::c_int, i32> {
+fn listener_v4() -> Result<libc::c_int, i32> {
     let socket = internet(libc::AF_INET, libc::SOCK_STREAM)?;
     bind_v4(socket, LISTENER_V4)?;
     listen(socket)

@@ -168,7 +168,7 @@ fn perform(act: Act<'_>) -> i32 {
         Act::AttachMount(at) => mounting::attach(at),
         Act::PivotRoot(at) => mounting::pivot(at),
         Act::GateLinks(gate) => gate::links(gate).map(|()| 0),
-        Act::GateRules(gate) => gate::table(gate).map(|_| 0),
+        Act::GateRules(gate) => gate::try_table(gate).map(|()| 0),
         Act::Fork => fork(),
         Act::CloneInto(group) => clone_into(group),
     };
