@@ -100,9 +100,14 @@ pub(crate) struct Dns {
 
 impl Dns {
     pub(crate) async fn start() -> Rc<Self> {
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // A port that is free for one protocol may be taken for the other.
+        let (tcp, udp) = loop {
+            let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+                break (tcp, udp);
+            }
+        };
         let address = tcp.local_addr().unwrap();
-        let udp = UdpSocket::bind(address).await.unwrap();
         let dns = Rc::new(Self {
             address,
             zone: RefCell::default(),
