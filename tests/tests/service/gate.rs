@@ -38,14 +38,14 @@ fn run(place: &Place, server: &Server, script: &str) -> Outcome {
     server.client(ALICE).run(&start(&place.world(ALICE), &["bash", "-c", script]))
 }
 
-/// What was refused, and by which mechanism.
+/// What was refused, and by which mechanism, sorted: the two of them are heard of in different ways.
 fn refused(outcome: &Outcome) -> Vec<String> {
     let denials = outcome.exited["denials"].as_array().cloned().unwrap_or_default();
     let word = |denial: &Value, key: &str| denial[key].as_str().unwrap_or_default().to_owned();
-    denials
-        .iter()
-        .map(|denial| ["operation", "target", "mechanism"].map(|key| word(denial, key)).join(" "))
-        .collect()
+    let words = |denial| ["operation", "target", "mechanism"].map(|key| word(denial, key)).join(" ");
+    let mut refused: Vec<String> = denials.iter().map(words).collect();
+    refused.sort();
+    refused
 }
 
 /// Asks `to` for something and prints the last line of the answer.
