@@ -96,6 +96,7 @@ pub(crate) struct Core {
     /// Bytes that wait for a side that does not read.
     pub(crate) held: Cell<usize>,
     /// Pipes through which much is carried.
+    #[cfg(target_os = "linux")]
     pub(crate) pipes: Cell<usize>,
 }
 
@@ -171,6 +172,7 @@ impl Gate {
             limits,
             open: Cell::new(0),
             held: Cell::new(0),
+            #[cfg(target_os = "linux")]
             pipes: Cell::new(0),
         };
         Ok(Rc::new(Self {
