@@ -8,20 +8,24 @@
 
 #[path = "enter_guard/allocator.rs"]
 mod allocator;
+#[path = "support/control.rs"]
+mod control;
+#[path = "support/policy.rs"]
+mod policy_of_rules;
 #[path = "support/skip.rs"]
 mod skip;
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 
+use control::control;
 use skip::skip;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{
-    Access, Confinement, Degradation, Environment, Filesystem, FilesystemParts, Network, NetworkParts,
-    Origin, PathRule, Policy, PolicyParts, PrivateDirectory, Resource, Resources, Sourced, StandIn,
+    Access, Confinement, Degradation, Filesystem, FilesystemParts, Network, NetworkParts, Origin, PathRule,
+    Policy, PolicyParts, PrivateDirectory, Resource, Resources, Sourced, StandIn,
 };
 use weir_sandbox_linux::compile::landlock::ABI_TRUNCATE;
 use weir_sandbox_linux::compile::{Facts, compile};
@@ -151,15 +155,12 @@ fn policy(case: &Case, project: &AbsPath) -> Policy {
         Degradation::NoCarveOut,
     ];
     PolicyParts {
-        profile: "test".to_owned(),
         confinement: Sourced { value: case.confinement, origin: origin() },
         filesystem,
         network: Network::new(NetworkParts { enabled, domains, loopback, ..NetworkParts::default() }),
         resources,
-        environment: Environment::default(),
-        degradations: given_up.into_iter().map(|name| (name, origin())).collect::<BTreeMap<_, _>>(),
-        kernel: BTreeMap::new(),
-        background: weir_protocol::policy::background_ends(),
+        degradations: given_up.into_iter().map(|name| (name, origin())).collect(),
+        ..policy_of_rules::of_rules(&[], []).into()
     }
     .into()
 }
@@ -179,17 +180,6 @@ fn prepared(case: &Case, host: &Host, project: &AbsPath) -> Prepared {
     let argv = case.argv.iter().map(|word| word.as_bytes().to_vec()).collect();
     let env = vec![(b"PATH".to_vec(), b"/nowhere:/usr/bin:/bin".to_vec())];
     Prepared::new(&plan, &Command { argv, env, cwd }, &maker).unwrap()
-}
-
-fn control() -> (OwnedFd, OwnedFd) {
-    let mut pair = [-1; 2];
-    // SAFETY: the kernel writes two descriptors.
-    let made = unsafe {
-        libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, pair.as_mut_ptr())
-    };
-    assert_eq!(made, 0);
-    // SAFETY: just made, and known to nothing else.
-    (unsafe { OwnedFd::from_raw_fd(pair[0]) }, unsafe { OwnedFd::from_raw_fd(pair[1]) })
 }
 
 /// Makes one sandbox and answers what it said, and the failure.

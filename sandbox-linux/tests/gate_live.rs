@@ -3,6 +3,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its support as well")]
 
+#[path = "support/control.rs"]
+mod control;
+#[path = "support/policy.rs"]
+mod policy;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -11,12 +15,10 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
+use control::control;
 use skip::skip;
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{
-    Access, Confinement, Environment, Filesystem, FilesystemParts, Network, NetworkParts, Origin, PathRule,
-    Policy, PolicyParts, Resources, Sourced,
-};
+use weir_protocol::policy::{Access, Network, NetworkParts, Origin, Policy, PolicyParts, Sourced};
 use weir_sandbox_linux::compile::{Facts, compile};
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Word};
 use weir_sandbox_linux::gate::Socket;
@@ -36,44 +38,16 @@ struct Run {
 }
 
 fn policy(loopback: bool) -> Policy {
-    let origin = || Origin::implied("a test");
-    let rule = |path: &str, access| PathRule {
-        path: AbsPath::parse(path).unwrap(),
-        access,
-        origin: origin(),
-        via: None,
-        overruled: Vec::new(),
-    };
-    let rules = vec![rule("/", Access::Read), rule("/dev/null", Access::Write)];
-    let sourced = |value| Sourced { value, origin: origin() };
-    PolicyParts {
-        profile: "test".to_owned(),
-        confinement: Sourced { value: Confinement::Managed, origin: origin() },
-        filesystem: Filesystem::new(FilesystemParts { rules, ..FilesystemParts::default() }),
-        network: Network::new(NetworkParts {
-            enabled: sourced(true),
-            domains: Some(Vec::new()),
-            loopback: sourced(loopback),
-            ..NetworkParts::default()
-        }),
-        resources: Resources::default(),
-        environment: Environment::default(),
-        degradations: BTreeMap::new(),
-        kernel: BTreeMap::new(),
-        background: weir_protocol::policy::background_ends(),
-    }
-    .into()
-}
-
-fn control() -> (OwnedFd, OwnedFd) {
-    let mut pair = [-1; 2];
-    // SAFETY: the kernel writes two descriptors.
-    let made = unsafe {
-        libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, pair.as_mut_ptr())
-    };
-    assert_eq!(made, 0);
-    // SAFETY: just made, and known to nothing else.
-    (unsafe { OwnedFd::from_raw_fd(pair[0]) }, unsafe { OwnedFd::from_raw_fd(pair[1]) })
+    let path = |text| AbsPath::parse(text).unwrap();
+    let sourced = |value| Sourced { value, origin: Origin::implied("a test") };
+    let rules = [(&path("/"), Access::Read), (&path("/dev/null"), Access::Write)];
+    let network = Network::new(NetworkParts {
+        enabled: sourced(true),
+        domains: Some(Vec::new()),
+        loopback: sourced(loopback),
+        ..NetworkParts::default()
+    });
+    PolicyParts { network, ..policy::of_rules(&rules, []).into() }.into()
 }
 
 /// One word from inside and the descriptor that came with it.

@@ -1,11 +1,9 @@
 //! The gate's connections in limited mode: plain or TLS is told by the first byte, and the rest is [`Inspector`]'s.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt as _, join};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -65,7 +63,10 @@ impl Core {
             let reason = Reason::Limited(why);
             core.refusals.record(Refusal { attempt: Attempt::Request, target, reason, origin });
         };
-        inspector.serve(Replayed { read, stream }, target, dial, record).await;
+        let (reader, writer) = stream.into_split();
+        // What was read already comes first.
+        let client = join(std::io::Cursor::new(read).chain(reader), writer);
+        inspector.serve(client, target, dial, record).await;
     }
 }
 
@@ -73,52 +74,4 @@ async fn first_byte(client: &TcpStream) -> io::Result<Option<u8>> {
     let mut first = [0];
     let count = client.peek(&mut first).await?;
     Ok((count > 0).then_some(first[0]))
-}
-
-/// A stream of which something was read already.
-struct Replayed {
-    read: Vec<u8>,
-    stream: TcpStream,
-}
-
-impl AsyncRead for Replayed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let count = self.read.len().min(buffer.remaining());
-        buffer.put_slice(&self.read[..count]);
-        self.read.drain(..count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Replayed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

@@ -2,20 +2,11 @@
 
 use std::fs;
 
+use weir_tests::sandbox::kin::family;
+
 /// Kilobytes of a process and everything that descends from it (proc_pid_smaps_rollup(5), `Pss`).
 pub(super) fn of_tree(root: i32) -> u64 {
-    let mut all = vec![root];
-    let mut at = 0;
-    while let Some(parent) = all.get(at) {
-        let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        let lines = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-        let children: Vec<i32> = lines
-            .flat_map(|line| line.split_whitespace().flat_map(str::parse).collect::<Vec<i32>>())
-            .collect();
-        all.extend(children);
-        at += 1;
-    }
-    all.into_iter().filter_map(of_one).sum()
+    family(root).into_iter().filter_map(|process| of_one(process.pid)).sum()
 }
 
 fn of_one(pid: i32) -> Option<u64> {
