@@ -7,6 +7,8 @@ mod policy;
 mod run;
 mod server;
 mod standpoint;
+mod table;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -70,6 +72,7 @@ Examples:
   weir policy explain --path ~/.ssh/id_ed25519 --access read
   weir policy explain --profile team --host registry.example.org:443
   weir policy diff :read-only :workspace
+  weir threads list
   weir doctor
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.
@@ -102,6 +105,9 @@ enum Command {
     /// Look at permission profiles: check, show, explain, compare
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Look at conversations that are kept, name them, put them away, delete them
+    #[command(subcommand)]
+    Threads(Box<threads::ThreadsCommand>),
     /// Try what this machine can enforce, and say what is missing and how to get it
     #[command(
         after_help = "Examples:\n  weir doctor\n  weir doctor --json\n\nExit codes: 0 commands can be confined here, 1 they cannot."
@@ -170,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Wait(options) => server::wait(&options),
         Command::Rm(options) => server::rm(&options),
         Command::Policy(command) => policy::run(command),
+        Command::Threads(command) => threads::run(&command),
         Command::Doctor { json } => doctor(json),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
