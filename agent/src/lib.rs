@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod executor;
 pub mod item;
 pub mod link;
 pub mod run;

@@ -85,7 +85,7 @@ fn refusal(error: SessionError) -> i64 {
 
 #[test]
 fn files_are_written_read_searched_and_patched_under_a_context() {
-    let Some(mut opened) = Opened::new("agent::files") else { return };
+    let Some(mut opened) = Opened::new("run::files") else { return };
     // More than one frame, and as much as one reading brings.
     let content: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8 | 0x80).collect();
     let path = opened.at("project/data");
@@ -116,7 +116,7 @@ fn files_are_written_read_searched_and_patched_under_a_context() {
 
 #[test]
 fn what_the_profile_closes_is_refused_and_the_session_goes_on() {
-    let Some(mut opened) = Opened::new("agent::files_refused") else { return };
+    let Some(mut opened) = Opened::new("run::files_refused") else { return };
     std::fs::create_dir_all(opened.place.path("home/.ssh")).unwrap();
     opened.place.write("home/.ssh/id_ed25519", "secret");
     opened.place.write("project/open", "open");
@@ -131,7 +131,7 @@ fn what_the_profile_closes_is_refused_and_the_session_goes_on() {
 
 #[test]
 fn calls_that_are_begun_are_answered_each_under_its_number() {
-    let Some(mut opened) = Opened::new("agent::files_begun") else { return };
+    let Some(mut opened) = Opened::new("run::files_begun") else { return };
     let names = ["one", "two", "three"];
     for name in names {
         opened.place.write(&format!("project/{name}"), name);

@@ -123,8 +123,8 @@ impl Link {
         let client = concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned();
         let welcome: Welcome = self.call(Call::Hello(Hello { versions: vec![VERSION], client }))?;
         if welcome.version != VERSION {
-            return Err(serde::de::Error::custom(format!("it chose version {}", welcome.version)))
-                .map_err(LinkError::Answer);
+            let other = serde::de::Error::custom(format!("it chose version {}", welcome.version));
+            return Err(LinkError::Answer(other));
         }
         Ok(())
     }
