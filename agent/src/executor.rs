@@ -11,7 +11,6 @@ use std::io::PipeWriter;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
-use weir_protocol::method::output::{Attach, Role};
 use weir_protocol::method::process::{ProcessId, Start};
 use weir_protocol::method::{Asks, Call, Error, context, file, policy};
 
@@ -143,20 +142,7 @@ impl Executor {
         let (events, received) = mpsc::channel(running::EVENTS);
         self.order(Order::Start { start: Box::new(start), events, reply }).await?;
         let (id, enforcement) = answer.await.map_err(|_| ExecutorError::Gone)??;
-        Ok(Running::new(self.clone(), id, Some(enforcement), received))
-    }
-
-    /// Follows a command that runs, or that has ended and is kept, from these offsets on.
-    ///
-    /// # Errors
-    /// [`ExecutorError`].
-    pub async fn attach(&self, id: ProcessId, from: [u64; 2], role: Role) -> Result<Running, ExecutorError> {
-        let (reply, answer) = oneshot::channel();
-        let (events, received) = mpsc::channel(running::EVENTS);
-        let attach = Attach { id, from, credit: 0, role };
-        self.order(Order::Attach { attach, events, reply }).await?;
-        answer.await.map_err(|_| ExecutorError::Gone)??;
-        Ok(Running::new(self.clone(), id, None, received))
+        Ok(Running::new(self.clone(), id, enforcement, received))
     }
 
     async fn order(&self, order: Order) -> Result<(), ExecutorError> {

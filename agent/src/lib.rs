@@ -9,3 +9,4 @@ pub mod item;
 pub mod link;
 pub mod run;
 pub mod thread;
+pub mod tool;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use weir_protocol::frame::Stream;
 use weir_protocol::method::Call;
-use weir_protocol::method::output::{Attach, Kill};
+use weir_protocol::method::output::Kill;
 use weir_protocol::method::process::{Enforcement, ProcessId, Start};
 
 use super::ExecutorError;
@@ -36,8 +36,6 @@ pub(super) enum Order {
     Call { call: Box<Call>, reply: Reply<(Value, Vec<u8>)> },
     /// Start a command and follow it.
     Start { start: Box<Start>, events: Events, reply: Reply<(ProcessId, Enforcement)> },
-    /// Follow a command that is there.
-    Attach { attach: Attach, events: Events, reply: Reply<()> },
     /// Send to a command's standard input.
     Write { id: ProcessId, bytes: Vec<u8>, reply: Reply<usize> },
     /// End a command's standard input.
@@ -119,14 +117,6 @@ impl Driver {
                     self.readers.insert(started.id, events);
                 }
                 let _ = reply.send(started.map(|started| (started.id, started.enforcement)));
-            }
-            Order::Attach { attach, events, reply } => {
-                let Attach { id, from, role, .. } = attach;
-                let attached = self.session.attach(id, from, role).map_err(ExecutorError::from);
-                if attached.is_ok() {
-                    self.readers.insert(id, events);
-                }
-                let _ = reply.send(attached.map(drop));
             }
             Order::Write { id, bytes, reply } => {
                 let _ = reply.send(self.session.write(id, &bytes).map_err(ExecutorError::from));

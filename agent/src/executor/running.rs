@@ -12,12 +12,12 @@ use crate::link::Happened;
 /// Events of one command that wait for its reader; behind them the session holds what the credit allows.
 pub(super) const EVENTS: usize = 32;
 
-/// A command, followed to its last byte. Dropping it ends the command, unless [`Self::leave`] was called.
+/// A command, followed to its last byte. Dropping it ends the command.
 #[derive(Debug)]
 pub struct Running {
     executor: Executor,
     id: ProcessId,
-    enforcement: Option<Enforcement>,
+    enforcement: Enforcement,
     events: mpsc::Receiver<Result<Happened, ExecutorError>>,
     /// What the last event brought, which the caller has dealt with when it asks for the next.
     owed: Option<(weir_protocol::frame::Stream, usize)>,
@@ -28,7 +28,7 @@ impl Running {
     pub(super) fn new(
         executor: Executor,
         id: ProcessId,
-        enforcement: Option<Enforcement>,
+        enforcement: Enforcement,
         events: mpsc::Receiver<Result<Happened, ExecutorError>>,
     ) -> Self {
         Self { executor, id, enforcement, events, owed: None, is_over: false }
@@ -40,10 +40,10 @@ impl Running {
         self.id
     }
 
-    /// How the profile is enforced; none for a command that was attached to.
+    /// How the profile is enforced.
     #[must_use]
-    pub const fn enforcement(&self) -> Option<&Enforcement> {
-        self.enforcement.as_ref()
+    pub const fn enforcement(&self) -> &Enforcement {
+        &self.enforcement
     }
 
     /// Whether its last event has been taken.
@@ -126,11 +126,6 @@ impl Running {
     /// [`ExecutorError`].
     pub async fn kill(&self, grace_ms: u64) -> Result<(), ExecutorError> {
         self.executor.answer(Call::ProcessKill(Kill { id: self.id, grace_ms })).await.map(drop)
-    }
-
-    /// Follows it no more and lets it go on.
-    pub fn leave(mut self) {
-        self.is_over = true;
     }
 }
 
