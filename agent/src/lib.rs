@@ -5,7 +5,9 @@
 
 pub mod approval;
 pub mod cli;
+pub mod executor;
 pub mod item;
 pub mod link;
 pub mod run;
 pub mod thread;
+pub mod tool;
