@@ -275,6 +275,7 @@ fn start(options: &RunOptions, stdio: Stdio) -> Result<Start, StandpointError> {
         user: options.user.clone(),
         output: Output::default(),
         under: None,
+        asking: None,
     })
 }
 
