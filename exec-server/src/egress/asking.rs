@@ -198,6 +198,7 @@ impl Core {
     /// Whether a name that no rule allows gets an address all the same, for a connection to it is asked about.
     pub(super) fn may_ask_for(&self, host: &Host) -> bool {
         let may_ask = |questions: &Questions| questions.count.get() < questions.asks.bounds.most;
-        self.questions.as_ref().is_some_and(may_ask) && is_open(&self.policy(), host, super::decision::NO_PORT)
+        self.questions.as_ref().is_some_and(may_ask)
+            && is_open(&self.policy(), host, super::decision::NO_PORT)
     }
 }

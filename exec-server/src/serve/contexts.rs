@@ -144,15 +144,11 @@ impl Contexts {
         // What could never be used is not given.
         let of = lease.scope.clone();
         let start = match &of {
-            Scope::Command { argv } => {
-                Use { argv, turn: None, now_ms: issued_ms, used }
-            }
+            Scope::Command { argv } => Use { argv, turn: None, now_ms: issued_ms, used },
             Scope::Turn { thread, turn } => {
                 Use { argv: &[], turn: Some((thread, turn)), now_ms: issued_ms, used }
             }
-            Scope::Context => {
-                Use { argv: &[], turn: None, now_ms: issued_ms, used }
-            }
+            Scope::Context => Use { argv: &[], turn: None, now_ms: issued_ms, used },
         };
         lease.policy_for(&base, &start).map_err(|error| refused(&error))?;
         Ok(Leased { lease: self.store.lease(id, &lease)?, expires_ms })
