@@ -172,6 +172,7 @@ impl Attendance<'_> {
             {
                 return Ok(Ended { started: started.clone(), exited });
             }
+            self.ask()?;
             let found = self.wait().map_err(RunError::Wait)?;
             if found.signals {
                 for signal in self.signals.take() {
@@ -186,7 +187,6 @@ impl Attendance<'_> {
             {
                 self.answer(answer)?;
             }
-            self.ask()?;
             if let Some(relay) = self.relay.as_mut().filter(|_| !self.prompt.has_terminal()) {
                 relay.turn(found.relay);
             }

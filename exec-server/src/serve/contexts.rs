@@ -383,6 +383,14 @@ pub(crate) mod tests {
         let none = start(under(Some(77), None), &["ls"]);
         assert_eq!(policy_for(&none).unwrap_err().code, code::NO_CONTEXT);
         assert!(escalate(Scope::Command { argv: vec![] }, u64::MAX).is_err());
+        let whole = contexts.lease(Escalate {
+            id: opened.id,
+            grants: vec![Grant::Path { path: path("/c"), access: Access::Write }],
+            scope: Scope::Context,
+            for_ms: 1,
+            reason: String::new(),
+        });
+        assert_eq!(whole.unwrap_err().code, code::LEASE, "hosts alone");
         // A narrower context is another base.
         contexts.narrow(opened.id, policy(&[]), Vec::new()).unwrap();
         let late = start(under(Some(of_turn.lease), Some("1")), &["ls"]);
