@@ -50,6 +50,8 @@ pub enum Action {
     Start,
     /// A command is not.
     Refuse,
+    /// A question about a host is answered: granted or denied.
+    Answer,
     /// A sandbox has ended, or could not be made.
     End,
     /// The requirements were read again.
@@ -60,8 +62,16 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Admit, Self::TurnAway, Self::Start, Self::Refuse, Self::End, Self::Reload, Self::Stop];
+    pub const ALL: [Self; 8] = [
+        Self::Admit,
+        Self::TurnAway,
+        Self::Start,
+        Self::Refuse,
+        Self::Answer,
+        Self::End,
+        Self::Reload,
+        Self::Stop,
+    ];
 
     /// Its name in a record.
     #[must_use]
@@ -71,6 +81,7 @@ impl Action {
             Self::TurnAway => "turn-away",
             Self::Start => "start",
             Self::Refuse => "refuse",
+            Self::Answer => "answer",
             Self::End => "end",
             Self::Reload => "reload",
             Self::Stop => "stop",

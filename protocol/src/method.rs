@@ -3,6 +3,7 @@
 pub mod context;
 pub mod error;
 pub mod file;
+pub mod network;
 pub mod output;
 pub mod policy;
 pub mod process;
@@ -88,6 +89,9 @@ pub enum Call {
     /// Forgets a command that has ended, and what it wrote.
     #[serde(rename = "process/forget")]
     ProcessForget(output::Of),
+    /// Answers a question about a host that a program of the caller's command tries to reach.
+    #[serde(rename = "network/answer")]
+    NetworkAnswer(network::Answer),
     /// Reads a part of a file.
     #[serde(rename = "file/read")]
     FileRead(Box<file::Within<file::Read>>),

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 use weir_protocol::ByteString;
+use weir_protocol::method::network::Asking;
 use weir_protocol::method::output::{Keep, Output, WhenLeft};
 use weir_protocol::method::process::{End, Start, Stdio};
 use weir_protocol::method::{Error, code};
@@ -23,6 +24,9 @@ use super::{Exit, Overrides, Place, output};
 use crate::link::{Link, LinkError, Session, SessionError, Which, find, reach};
 use crate::run::{self, RunError, Tty, Wiring};
 use report::{Report, ReportError};
+
+/// How long a person has, and how often a person is asked: more than anybody reads.
+const ASKING: Asking = Asking { answer_ms: 120_000, most: 64 };
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,6 +87,9 @@ pub(super) struct RunOptions {
     /// Run as another user; only root may
     #[arg(long, value_name = "NAME|UID", value_hint = clap::ValueHint::Username)]
     user: Option<String>,
+    /// Ask at the terminal about each host that no rule covers, and wait two minutes for a key; without a terminal it stays refused
+    #[arg(long, conflicts_with = "detach")]
+    ask: bool,
     /// Use the exec-server that listens at PATH, or none but one for this command alone
     #[arg(long, value_name = "PATH|none", value_hint = clap::ValueHint::FilePath)]
     server: Option<Which>,
@@ -275,6 +282,7 @@ fn start(options: &RunOptions, stdio: Stdio) -> Result<Start, StandpointError> {
         user: options.user.clone(),
         output: Output::default(),
         under: None,
+        asking: (options.ask && run::can_ask()).then_some(ASKING),
     })
 }
 

@@ -169,6 +169,13 @@ impl Store {
         Ok(Some((serde_json::from_str(&lease)?, used)))
     }
 
+    /// All leases of this context.
+    pub(super) fn leases(&self, context: ContextId) -> Result<Vec<Lease>, StoreError> {
+        let mut all = self.0.prepare("SELECT lease FROM leases WHERE context = ?1 ORDER BY id")?;
+        let rows = all.query_map(params![key(context)], |row| row.get::<_, String>(0))?;
+        rows.map(|row| Ok(serde_json::from_str(&row?)?)).collect()
+    }
+
     /// Counts one use, before it is made.
     pub(super) fn use_lease(&self, id: LeaseId) -> Result<(), StoreError> {
         self.0.execute("UPDATE leases SET used = used + 1 WHERE id = ?1", params![key(id)])?;
