@@ -14,7 +14,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::path::{MAX_COMPONENT_BYTES, MAX_PATH_BYTES};
 use weir_protocol::policy::{Access, Filesystem, Policy};
 
-use super::automaton::{Outcome, Patterns, State};
+use crate::pattern::{Outcome, Patterns, State};
 use super::grants::{Grants, Standing};
 use super::links::{Targets, Trust, trust};
 use super::{Kind, MAX_ENTRIES, MAX_MATCHES, MAX_WAITING, Match, Survey, SurveyError};
@@ -104,7 +104,7 @@ struct At<'a> {
 struct Walk<'p> {
     filesystem: &'p Filesystem,
     grants: Grants,
-    patterns: Patterns<'p>,
+    patterns: Patterns,
     targets: Targets,
     pass: Pass,
     frames: Vec<Frame>,

@@ -184,6 +184,18 @@ pub(super) fn symlink(target: &CStr, dir: BorrowedFd<'_>, name: &CStr) -> Kernel
     done(unsafe { libc::symlinkat(target.as_ptr(), dir.as_raw_fd(), name.as_ptr()) })
 }
 
+/// unlinkat(2); `flags` are `AT_REMOVEDIR` or 0.
+pub(super) fn remove(dir: BorrowedFd<'_>, name: &CStr, flags: u32) -> Kernel<()> {
+    // SAFETY: the name is a C string.
+    done(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags.cast_signed()) })
+}
+
+/// ftruncate(2).
+pub(super) fn truncate(file: BorrowedFd<'_>, length: i64) -> Kernel<()> {
+    // SAFETY: no pointer.
+    done(unsafe { libc::ftruncate(file.as_raw_fd(), length) })
+}
+
 /// linkat(2).
 pub(super) fn link(
     from: BorrowedFd<'_>,

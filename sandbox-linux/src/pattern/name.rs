@@ -102,7 +102,7 @@ mod tests {
     use weir_protocol::policy::Glob;
     use weir_protocol::policy::glob::Component;
 
-    use super::super::tests::{denied_by, policy};
+    use crate::survey::tests::{denied_by, policy};
     use super::*;
 
     fn pattern() -> impl Strategy<Value = String> {
