@@ -102,7 +102,8 @@ fn of_call(traps: &Traps, name: &str) -> Verdict {
         "bind" if traps.unix_connect => Verdict::Always(Action::Notify),
         name if traps.is_naming() && NAMES.contains(&name) => Verdict::Always(Action::Notify),
         name if traps.opens && CHANGES.contains(&name) => Verdict::Always(Action::Notify),
-        "open" | "openat" if traps.opens => Verdict::Always(Action::Notify),
+        "open" if traps.opens => opening_more_than_a_place(1),
+        "openat" if traps.opens => opening_more_than_a_place(2),
         "open" if traps.names => opening(1),
         "openat" if traps.names => opening(2),
         // Their arguments lie in memory, where a filter cannot look.
@@ -129,6 +130,11 @@ fn by_arguments(cases: Vec<Case>) -> Verdict {
 /// open(2) and openat(2), `flags` being argument `index`: `O_PATH` voids `O_CREAT`.
 fn opening(index: u8) -> Verdict {
     by_arguments(vec![Case { when: vec![low(index, O_CREAT | O_PATH, O_CREAT)], then: Action::Notify }])
+}
+
+/// Opening with `O_PATH` reads nothing, and whatever is done with the place that needs more is a call that is trapped.
+fn opening_more_than_a_place(index: u8) -> Verdict {
+    by_arguments(vec![Case { when: vec![low(index, O_PATH, 0)], then: Action::Notify }])
 }
 
 fn naming_requests() -> Verdict {

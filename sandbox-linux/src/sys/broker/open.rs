@@ -40,12 +40,8 @@ const KNOWN: u32 = (libc::O_ACCMODE
     | libc::O_NOFOLLOW
     | libc::O_NOATIME
     | libc::O_CLOEXEC
-    | libc::O_PATH
     | libc::O_TMPFILE)
     .cast_unsigned();
-/// `O_PATH` voids all others but these (open(2)).
-const BESIDE_PATH: u32 =
-    (libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC).cast_unsigned();
 /// `O_LARGEFILE` of the kernel, which openat(2) adds on 64-bit machines and the C library hides.
 #[cfg(target_arch = "x86_64")]
 const LARGE_FILE: u32 = 0o100_000;
@@ -56,7 +52,6 @@ const CREATE: u32 = libc::O_CREAT.cast_unsigned();
 const EXCLUSIVE: u32 = libc::O_EXCL.cast_unsigned();
 const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
 const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
-const PATH: u32 = libc::O_PATH.cast_unsigned();
 const DIRECTORY: u32 = libc::O_DIRECTORY.cast_unsigned();
 const TRUNCATE: u32 = libc::O_TRUNC.cast_unsigned();
 /// `O_TMPFILE` without the `O_DIRECTORY` that belongs to it.
@@ -82,7 +77,6 @@ pub(super) struct How {
 
 impl How {
     fn new(flags: u32, mode: u32) -> Self {
-        let flags = if flags & PATH == 0 { flags } else { flags & BESIDE_PATH };
         let known = (flags & KNOWN & !CLOEXEC) | LARGE_FILE;
         Self { flags: known, cloexec: flags & CLOEXEC, mode: mode & MODE }
     }
@@ -183,13 +177,7 @@ impl Broker {
         how: How,
     ) -> Kernel<Answer> {
         self.judge_file(call, place.as_fd(), how.operation())?;
-        if !how.has(PATH) {
-            return self.reopen(call, tracee, place.as_fd(), how);
-        }
-        if how.has(DIRECTORY) && kind(&call::stat(place.as_fd())?) != libc::S_IFDIR {
-            return Err(libc::ENOTDIR);
-        }
-        Ok(how.answer(place))
+        self.reopen(call, tracee, place.as_fd(), how)
     }
 
     /// Makes the file in one step, when its name is of no interest and no link is on the way.
