@@ -10,11 +10,16 @@
 //! holds it to; it only ever refuses, so that what lets something in stays with mounts and Landlock.
 
 mod alias;
+mod file;
 mod judge;
 
+use std::collections::BTreeSet;
+
+use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Filesystem, Origin, PathRule};
 
 pub use alias::{Alias, MAX_ALIASES, aliases};
+pub use file::{FileId, Files};
 pub use judge::{Judge, Refused};
 
 /// What a [`Judge`] is made of: data of a plan.
@@ -24,8 +29,8 @@ pub struct LiveRules {
     pub filesystem: Filesystem,
     /// Places that can be reached under a second path.
     pub aliases: Vec<Alias>,
-    /// Files that were closed at start, whatever their further names: device and inode.
-    pub closed_files: Vec<(u64, u64)>,
+    /// Files that were closed at start, whatever their further names.
+    pub closed_files: Vec<FileId>,
 }
 
 impl LiveRules {
@@ -34,6 +39,15 @@ impl LiveRules {
     pub fn words(&self) -> String {
         let places = carved_out(&self.filesystem, Access::None).count();
         format!("{} patterns, {places} places", self.filesystem.globs().len())
+    }
+
+    /// The directories and files at or below which something closed can lie.
+    pub(crate) fn places(&self) -> Vec<Vec<u8>> {
+        let bases = self.filesystem.globs().iter().map(|rule| rule.pattern.base());
+        let closed = carved_out(&self.filesystem, Access::None).map(|rule| rule.path.clone());
+        let all: BTreeSet<AbsPath> = bases.chain(closed).collect();
+        let topmost = |path: &&AbsPath| !all.iter().any(|above| above != *path && path.starts_with(above));
+        all.iter().filter(topmost).map(|path| path.as_bytes().to_vec()).collect()
     }
 }
 
@@ -57,6 +71,6 @@ fn is_carved_out(filesystem: &Filesystem, rule: &PathRule) -> bool {
 }
 
 /// The rules that are closed in this sense, of one access.
-fn carved_out(filesystem: &Filesystem, access: Access) -> impl Iterator<Item = &PathRule> {
+pub(crate) fn carved_out(filesystem: &Filesystem, access: Access) -> impl Iterator<Item = &PathRule> {
     filesystem.rules().iter().filter(move |rule| rule.access == access && is_carved_out(filesystem, rule))
 }

@@ -17,6 +17,7 @@
 //!
 //! The tree may change while it is walked, and after: a survey is a snapshot.
 
+mod closed;
 mod grants;
 mod links;
 mod passage;
@@ -34,7 +35,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
 
 use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
-use crate::live::{self, Alias, Judge};
+use crate::live::{self, Alias, FileId, Judge};
 
 pub use sibling::MAX_SIBLINGS;
 
@@ -111,8 +112,8 @@ pub struct Survey {
     pub siblings: BTreeMap<AbsPath, Vec<Vec<u8>>>,
     /// Places that are mounted twice and closed under one of their paths.
     pub aliases: Vec<Alias>,
-    /// Closed files: device and inode.
-    pub closed_files: Vec<(u64, u64)>,
+    /// The files among what is closed, as far as they can be seen.
+    pub closed_files: Vec<FileId>,
     /// How many entries of directories were looked at.
     pub looked_at: u64,
 }
@@ -198,6 +199,7 @@ impl Survey {
         survey.places = places.into_found();
         survey.passages = passage::passages(&survey.places);
         survey.aliases = mounted_twice(policy)?;
+        closed::add(&mut survey.closed_files, policy.filesystem());
         Ok(survey)
     }
 }

@@ -9,6 +9,7 @@ mod delegate;
 mod directory;
 mod guarded;
 mod handover;
+mod links;
 mod listener;
 mod live;
 mod naming;

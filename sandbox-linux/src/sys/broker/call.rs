@@ -1,9 +1,10 @@
 //! System calls by descriptor and name, each a typed function that answers the kernel's error number.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::super::abi::{check, errno, owned};
+use crate::live::FileId;
 
 /// A result, or the kernel's positive error number.
 pub(super) type Kernel<T> = Result<T, i32>;
@@ -94,6 +95,33 @@ pub(super) fn birth_ns(fd: BorrowedFd<'_>) -> Option<i128> {
     let result = unsafe { libc::statx(fd.as_raw_fd(), path, flags, libc::STATX_BTIME, place) };
     (result == 0 && found.stx_mask & libc::STATX_BTIME != 0)
         .then(|| i128::from(found.stx_btime.tv_sec) * 1_000_000_000 + i128::from(found.stx_btime.tv_nsec))
+}
+
+/// What tells a file from all others.
+pub(super) fn file_id(fd: BorrowedFd<'_>, stat: &libc::stat) -> FileId {
+    let birth_ns = birth_ns(fd).and_then(|birth| i64::try_from(birth).ok());
+    FileId { device: stat.st_dev, inode: stat.st_ino, birth_ns }
+}
+
+/// A queue of what happens to directories (inotify_init1(2)), which is never waited for.
+pub(super) fn inotify() -> Kernel<OwnedFd> {
+    // SAFETY: makes a descriptor.
+    owned(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }.into())
+}
+
+/// Watches an open directory (inotify_add_watch(2)); answers its number in the events.
+pub(super) fn watch(queue: BorrowedFd<'_>, directory: BorrowedFd<'_>, told: u32) -> Kernel<i32> {
+    let path = CString::new(format!("/proc/self/fd/{}", directory.as_raw_fd())).map_err(|_| libc::EINVAL)?;
+    // SAFETY: the path is a C string.
+    let number = unsafe { libc::inotify_add_watch(queue.as_raw_fd(), path.as_ptr(), told) };
+    check(number.into()).map(|_| number)
+}
+
+/// read(2).
+pub(super) fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> Kernel<usize> {
+    // SAFETY: `into` is valid for its length.
+    let read = unsafe { libc::read(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len()) };
+    usize::try_from(read).map_err(|_| errno())
 }
 
 /// The clock that file systems stamp with, in nanoseconds since the epoch.

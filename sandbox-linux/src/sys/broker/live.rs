@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::rc::Rc;
 
 use weir_protocol::policy::Operation;
 
@@ -10,6 +11,7 @@ use super::super::walk::{self, FileType};
 use super::Broker;
 use super::call::{self, Kernel};
 use super::directory::{Place, kind};
+use super::links::Links;
 use super::listener::Notification;
 use super::naming::Existing;
 use super::resolve::NO_LINKS;
@@ -28,11 +30,12 @@ const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
 #[derive(Debug)]
 pub(super) struct Live {
     judge: Judge,
+    links: Links,
 }
 
 impl Live {
     pub(super) fn new(rules: &LiveRules) -> Self {
-        Self { judge: Judge::new(rules) }
+        Self { judge: Judge::new(rules), links: Links::new(rules) }
     }
 }
 
@@ -115,7 +118,19 @@ impl Broker {
         if self.live.is_none() {
             return Ok(());
         }
-        self.judge_path(call, &call::path_of(file, None), operation)
+        let path = call::path_of(file, None);
+        self.judge_path(call, &path, operation)?;
+        let stat = call::stat(file)?;
+        if stat.st_nlink < 2 || kind(&stat) != libc::S_IFREG {
+            return Ok(());
+        }
+        let world = Rc::clone(&self.world);
+        let Some(Live { judge, links }) = &mut self.live else { return Ok(()) };
+        if !links.contains(judge, world.root(), call::file_id(file, &stat))? {
+            return Ok(());
+        }
+        self.queue.push(Event::FileRefused { path, pid: call.pid });
+        Err(libc::EACCES)
     }
 
     fn judge_path(&mut self, call: &Notification, path: &[u8], operation: Operation) -> Kernel<()> {

@@ -25,6 +25,9 @@ const PROC_ROOT: libc::ino_t = 1;
 /// How deep below its top a directory of a procfs can lie: `PID/task/TID/net/…`.
 const MAX_PROC_DEPTH: u32 = 16;
 
+/// Files of a process that the kernel lets everyone read and that tell everyone the same.
+const OPEN_TO_ALL: [&[u8]; 4] = [b"cgroup", b"cmdline", b"comm", b"status"];
+
 const DIRECTORY: u32 = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned();
 const PATH: u32 = (libc::O_PATH | libc::O_CLOEXEC).cast_unsigned();
 
@@ -319,8 +322,14 @@ impl World {
     ) -> Kernel<Directory<'a>> {
         let name = CString::new(component).map_err(|_| libc::EINVAL)?;
         let on_proc = call::is_proc(at.as_fd());
-        if let Some(process) = self.process_entry(tracee, at.as_fd(), component)? {
-            return call::open_path(self.proc(), &process, libc::O_DIRECTORY).map(Directory::Held);
+        match self.process_entry(tracee, at.as_fd(), component) {
+            Ok(Some(process)) => {
+                return call::open_path(self.proc(), &process, libc::O_DIRECTORY).map(Directory::Held);
+            }
+            Ok(None) => {}
+            // What everyone may read of the broker.
+            Err(libc::EACCES) if ahead.len() == 1 && ahead.iter().all(|last| OPEN_TO_ALL.contains(&last.as_slice())) => {}
+            Err(errno) => return Err(errno),
         }
         let found = call::open_path(at.as_fd(), &name, libc::O_NOFOLLOW)?;
         match kind(&call::stat(found.as_fd())?) {
