@@ -186,8 +186,8 @@ mod tests {
     use weir_protocol::AbsPath;
     use weir_protocol::policy::Origin;
 
-    use crate::survey::tests::{denied_by, policy};
     use super::*;
+    use crate::survey::tests::{denied_by, policy};
 
     fn rules(patterns: &[&str]) -> Vec<GlobRule> {
         let rule = |text: &&str| GlobRule {

@@ -209,10 +209,8 @@ fn mounted_twice(policy: &Policy) -> Result<Vec<Alias>, SurveyError> {
     let filesystem = policy.filesystem();
     let Some(rule) = live::first_rule(filesystem) else { return Ok(Vec::new()) };
     let path = AbsPath::parse("/proc/self/mountinfo").unwrap_or_else(|_| AbsPath::root());
-    let table = std::fs::read(path.as_path()).map_err(|error| SurveyError::Exhausted {
-        path,
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
-    })?;
+    let table = std::fs::read(path.as_path())
+        .map_err(|error| SurveyError::Exhausted { path, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
     let mut judge = Judge::of(filesystem);
     live::aliases(&table, |path| judge.reaches(path.as_bytes()))
         .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })

@@ -35,7 +35,9 @@ pub(super) fn compile(
         }
         // Nothing gives it up: where the profile does so there are no such rules here.
         let rule = compiler.live_rule();
-        compiler.lacks.extend(rule.filter(|_| live.is_some()).map(|rule| Lack::Live { rule, fact: listener }));
+        compiler
+            .lacks
+            .extend(rule.filter(|_| live.is_some()).map(|rule| Lack::Live { rule, fact: listener }));
         return None;
     }
     let nested = compiler.policy.kernel().get(&KernelFeature::NestedUserNamespaces);

@@ -41,7 +41,8 @@ pub fn aliases(table: &[u8], mut is_of_interest: impl FnMut(&AbsPath) -> bool) -
     let mounts: Vec<Mount> = table.split(|byte| *byte == b'\n').filter_map(mount).collect();
     let mut found = BTreeSet::new();
     for (index, one) in mounts.iter().enumerate() {
-        let others = mounts.iter().enumerate().filter(|(at, other)| *at != index && other.device == one.device);
+        let others =
+            mounts.iter().enumerate().filter(|(at, other)| *at != index && other.device == one.device);
         for (_, other) in others {
             let Some(alias) = between(one, other).filter(|alias| alias.from != alias.to) else { continue };
             if is_of_interest(&alias.to) {
@@ -78,7 +79,8 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, behind)) = rest.split_first() {
-        let digits = behind.get(..3).filter(|_| byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits =
+            behind.get(..3).filter(|_| byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(plain) => {
                 out.push(plain);

@@ -33,7 +33,9 @@ pub(super) fn add(files: &mut Vec<FileId>, filesystem: &Filesystem) {
         let mut waiting = vec![top];
         while let Some(path) = waiting.pop() {
             match walk::open_whole(&path, Opening::Listing) {
-                Ok(directory) => list(files, directory.as_fd(), &path, &mut buffer, (&mut left, &mut waiting)),
+                Ok(directory) => {
+                    list(files, directory.as_fd(), &path, &mut buffer, (&mut left, &mut waiting))
+                }
                 // A file, by its path.
                 Err(libc::ENOTDIR) => {
                     if let Ok(root) = walk::open_root(Opening::Lookup) {

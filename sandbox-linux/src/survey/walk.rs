@@ -14,11 +14,11 @@ use weir_protocol::AbsPath;
 use weir_protocol::path::{MAX_COMPONENT_BYTES, MAX_PATH_BYTES};
 use weir_protocol::policy::{Access, Filesystem, Policy};
 
-use crate::pattern::{Outcome, Patterns, State};
 use super::closed;
 use super::grants::{Grants, Standing};
 use super::links::{Targets, Trust, trust};
 use super::{Kind, MAX_ENTRIES, MAX_MATCHES, MAX_WAITING, Match, Survey, SurveyError};
+use crate::pattern::{Outcome, Patterns, State};
 use crate::sys::walk::{self, Entry, FileType, Opening, Status};
 
 /// Most directories held open at one time; those above are opened again when the walk returns to them.

@@ -107,12 +107,14 @@ fn status_at(parent: libc::c_int, name: &CStr) -> Result<Status, i32> {
 pub(crate) fn identity(parent: BorrowedFd<'_>, name: &CStr) -> Result<FileId, i32> {
     // SAFETY: all bytes zero is a valid `struct statx`.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
-    let (flags, wanted, place) = (libc::AT_SYMLINK_NOFOLLOW, libc::STATX_INO | libc::STATX_BTIME, &raw mut found);
+    let (flags, wanted, place) =
+        (libc::AT_SYMLINK_NOFOLLOW, libc::STATX_INO | libc::STATX_BTIME, &raw mut found);
     // SAFETY: the name ends with NUL, and the kernel writes one `struct statx` at the pointer.
     let done = unsafe { libc::statx(parent.as_raw_fd(), name.as_ptr(), flags, wanted, place) };
     check(libc::c_long::from(done))?;
     let birth = found.stx_btime;
-    let birth_ns = birth.tv_sec.checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(birth.tv_nsec.into()));
+    let birth_ns =
+        birth.tv_sec.checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(birth.tv_nsec.into()));
     Ok(FileId {
         device: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
         inode: found.stx_ino,

@@ -7,8 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
 
 use weir_sandbox_linux::bpf::{Arch, Insn, Program};
-use weir_sandbox_linux::live::LiveRules;
 use weir_sandbox_linux::broker::{self, Broker, Event, Events, Guard, Roots, SocketRules, Traps, Wait};
+use weir_sandbox_linux::live::LiveRules;
 
 #[cfg(target_arch = "x86_64")]
 const HERE: Arch = Arch::X86_64;
@@ -81,7 +81,8 @@ pub(crate) fn start(mut command: Command, rules: Rules) -> (Child, Broker) {
     // As init is.
     // SAFETY: sets a property of this process.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
-    let broker = Broker::new(handover, rules.guards, rules.sockets, Roots::Same, rules.live.as_ref()).unwrap();
+    let broker =
+        Broker::new(handover, rules.guards, rules.sockets, Roots::Same, rules.live.as_ref()).unwrap();
     (child, broker)
 }
 

@@ -183,13 +183,7 @@ fn what_the_bare_way_cannot_hold_is_refused_by_name() {
         assert_eq!(run.code, REFUSED, "{}", run.stderr);
         // Live rules hold what is closed wholly.
         assert!(!run.stderr.contains("secret.txt"), "{}", run.stderr);
-        for part in [
-            "work/sealed",
-            "config.toml:",
-            "mount namespace",
-            "no-carve-out",
-            "shared-processes",
-        ] {
+        for part in ["work/sealed", "config.toml:", "mount namespace", "no-carve-out", "shared-processes"] {
             assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
         }
         assert!(!world.at("work/ran").exists());

@@ -55,8 +55,9 @@ int main(int argc, char **argv) {
     clock_gettime(CLOCK_MONOTONIC, &from);
     long attempts = 0, opened = 0, leaked = 0;
     do {
-        const char *path = paths[attempts++ % 6];
-        int fd = attempts % 4 ? syscall(SYS_openat, AT_FDCWD, path, O_RDONLY) : open(path, O_RDWR | O_CREAT, 0644);
+        int which = attempts++ % 6, makes = which < 4 && attempts % 5 == 0;
+        const char *path = paths[which];
+        int fd = !makes ? syscall(SYS_openat, AT_FDCWD, path, O_RDONLY) : open(path, O_RDWR | O_CREAT, 0644);
         if (fd >= 0) {
             char text[8] = {0};
             ssize_t got = read(fd, text, 6);

@@ -11,9 +11,17 @@ use crate::inside::{Inside, RULES};
 fn world(way: Way) -> World {
     let world = World::new(way);
     world.profile(RULES, "");
-    for path in
-        ["plain", "kept.env", "secret.txt", "private/key", "pub/key", "one", "two", "linked", "deep/a/b/c/d/plain"]
-    {
+    for path in [
+        "plain",
+        "kept.env",
+        "secret.txt",
+        "private/key",
+        "pub/key",
+        "one",
+        "two",
+        "linked",
+        "deep/a/b/c/d/plain",
+    ] {
         world.file(format!("work/{path}"), "content");
     }
     world
@@ -57,7 +65,13 @@ fn what_the_host_makes_is_closed_at_any_depth() {
                 |world| {
                     world.file("work/late.env", "content");
                 },
-                &["late.env", "./late.env", "\"$PWD/late.env\"", "/proc/self/cwd/late.env", "pub/../late.env"],
+                &[
+                    "late.env",
+                    "./late.env",
+                    "\"$PWD/late.env\"",
+                    "/proc/self/cwd/late.env",
+                    "pub/../late.env",
+                ],
             ),
             (
                 |world| {
@@ -209,7 +223,8 @@ fn what_is_mounted_elsewhere_is_closed_there() {
         world.file("work/plain-file", "content");
         world.directory("work/elsewhere");
         world.directory("work/open");
-        let mounts = "mount --bind private elsewhere && mount --bind kept.env plain-file && mount --bind pub open";
+        let mounts =
+            "mount --bind private elsewhere && mount --bind kept.env plain-file && mount --bind pub open";
         let mut outside = world.command("unshare");
         let all = "cat elsewhere/key plain-file open/key";
         outside.args(["--mount", "sh", "-c", &format!("{mounts} && {all}")]);

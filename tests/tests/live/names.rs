@@ -7,7 +7,7 @@ use crate::inside::{Inside, RULES};
 fn world(way: Way) -> World {
     let world = World::new(way);
     world.profile(RULES, "");
-    for path in ["plain", "two", "three", "dir/file", "away/a/plain"] {
+    for path in ["plain", "two", "three", "free", "dir/file", "away/a/plain"] {
         world.file(format!("work/{path}"), "content");
     }
     world
@@ -33,7 +33,9 @@ fn no_closed_name_comes_into_being() {
         ] {
             inside.is_refused(&world, line);
         }
-        assert!(inside.does("echo x > made && mkdir made.d && mv made made.d && ln two two.b && rm two.b"));
+        assert!(
+            inside.does("echo x > made && mkdir made.d && mv made made.d && ln free free.b && rm free.b")
+        );
         inside.end();
     });
 }

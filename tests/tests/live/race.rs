@@ -1,22 +1,22 @@
 //! Paths that change while they are looked at, from several threads and from the host.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
-use weir_tests::sandbox::{Run, Way, World, finish};
+use weir_tests::sandbox::{Way, World, finish};
 
 use crate::inside::RULES;
 
 /// How long each race lasts.
 const SECONDS: &str = "4";
 
-/// Attempts, reads of the open file, reads of the closed one.
-fn numbers(run: &Run) -> [u64; 3] {
-    let text = run.text();
-    let mut words = text.split_whitespace().map(|word| word.parse().unwrap());
-    [words.next().unwrap(), words.next().unwrap(), words.next().unwrap()]
+fn line(output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line.trim().to_owned()
 }
 
-/// Races in a world whose closed files come into being after the start.
+/// Races in a world whose closed files come into being after the start: attempts, reads of the open file, reads of the closed one.
 fn race(world: &World) -> [u64; 3] {
     world.file("work/flip.c", include_str!("flip.c"));
     let mut compiler = world.command("cc");
@@ -26,14 +26,19 @@ fn race(world: &World) -> [u64; 3] {
     world.file("work/d/ok.txt", "opened");
     // The shell waits for the files that are closed only from then on.
     world.file("work/hidden", "closed");
-    let script = format!("until test -e go; do :; done; exec ./flip {SECONDS}");
-    let mut command: Command = world.weir(["--quiet"]);
-    command.args(["sh", "-c", &script]).stdout(std::process::Stdio::piped());
-    let child = command.spawn().unwrap();
+    let script = format!("echo started; until test -e go; do :; done; exec ./flip {SECONDS}");
+    let mut command = world.weir(["--quiet"]);
+    command.args(["sh", "-c", &script]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(line(&mut output), "started");
     world.file("work/d/no.env", "closed");
     std::fs::rename(world.at("work/hidden"), world.at("work/no.env")).unwrap();
     world.file("work/go", "");
-    numbers(&child.wait_with_output().unwrap().into())
+    let told = line(&mut output);
+    assert!(child.wait().unwrap().success());
+    let mut numbers = told.split(' ').map(|word| word.parse().unwrap());
+    std::array::from_fn(|_| numbers.next().unwrap())
 }
 
 #[test]

@@ -7,14 +7,20 @@ use crate::inside::RULES;
 /// A script, and what it says.
 const WORK: [(&str, &str); 5] = [
     (
-        "git init -q . && git add plain && git -c user.name=a -c user.email=a@b commit -qm one && echo x >> plain && \
-         git status --short && git log --oneline | wc -l",
+        "git init -q r && cp plain r && mkdir r/src && cp src/main.rs r/src && cd r && git add plain && git -c user.name=a -c user.email=a@b commit -qm one && echo x >> plain && \
+         git status --short && git log --oneline | wc -l | tr -d ' '",
         "M plain\n?? src/\n1",
     ),
     ("printf 'int main(void) { return 7; }' > m.c && cc m.c -o m && { ./m; echo $?; }", "7"),
     ("python3 -c 'import json, sqlite3, os; print(len(os.listdir(\"src\")))'", "1"),
-    ("mkdir -p t/u && echo x > t/u/f && cp -r t v && tar cf t.tar t && rm -r t && tar xf t.tar && cat t/u/f v/u/f", "x\nx"),
-    ("exec 3<> ff; echo a >&3; cat < /dev/null; cat /proc/self/comm; ls /dev/fd/ | head -1; echo b > /dev/stderr", "cat\n0"),
+    (
+        "mkdir -p t/u && echo x > t/u/f && cp -r t v && tar cf t.tar t && rm -r t && tar xf t.tar && cat t/u/f v/u/f",
+        "x\nx",
+    ),
+    (
+        "exec 3<> ff; echo a >&3; cat < /dev/null; cat /proc/self/comm; ls /dev/fd/ | head -1; (echo b > /dev/stdout) | cat",
+        "cat\n0\nb",
+    ),
 ];
 
 #[test]
@@ -34,7 +40,12 @@ fn programs_work_as_without() {
             world.file("work/src/main.rs", "fn main() {}\n");
             let mut inside = world.weir(["--quiet"]);
             let inside = finish(inside.args(["bash", "-c", script]).env("TMPDIR", world.at("home")));
-            assert_eq!((inside.code, inside.text().as_str()), (0, expect), "{way:?}: {script}: {}", inside.stderr);
+            assert_eq!(
+                (inside.code, inside.text().as_str()),
+                (0, expect),
+                "{way:?}: {script}: {}",
+                inside.stderr
+            );
         }
     });
 }

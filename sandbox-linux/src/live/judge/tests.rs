@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Access, FilesystemParts, Filesystem, Operation, PrivateDirectory, Request, RuleRef, StandIn};
+use weir_protocol::policy::{
+    Access, Filesystem, FilesystemParts, Operation, PrivateDirectory, Request, RuleRef, StandIn,
+};
 
 use super::super::{Alias, LiveRules, first_rule};
 use super::*;
@@ -115,7 +117,9 @@ fn a_second_mount_is_closed_like_the_first() {
     let aliases = vec![alias("/m", "/w/secret"), alias("/w/plain", "/w/a.env"), alias("/n", "/w")];
     let mut judge =
         Judge::new(&LiveRules { filesystem: policy.filesystem().clone(), aliases, closed_files: Vec::new() });
-    for (asked, closed) in [("/m", true), ("/m/x", true), ("/w/plain", true), ("/n/x", false), ("/n/d/b.env", true)] {
+    for (asked, closed) in
+        [("/m", true), ("/m/x", true), ("/w/plain", true), ("/n/x", false), ("/n/d/b.env", true)]
+    {
         assert_eq!(judge.judge(asked.as_bytes(), Operation::Read).is_some(), closed, "{asked}");
     }
 }

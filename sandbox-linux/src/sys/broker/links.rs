@@ -22,7 +22,8 @@ const TOLD: u32 = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_MOVED_FROM | li
 const KERNEL_TREES: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
 /// Bytes of entries, and of events, read at once.
 const ROOM: usize = 32 << 10;
-const LISTING: u32 = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC).cast_unsigned();
+const LISTING: u32 =
+    (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC).cast_unsigned();
 
 /// The files that are closed under one of their names.
 #[derive(Debug)]
@@ -48,12 +49,7 @@ impl Links {
     }
 
     /// Whether a file is closed under any name that it has now.
-    pub(super) fn contains(
-        &mut self,
-        judge: &mut Judge,
-        root: BorrowedFd<'_>,
-        file: FileId,
-    ) -> Kernel<bool> {
+    pub(super) fn contains(&mut self, judge: &mut Judge, root: BorrowedFd<'_>, file: FileId) -> Kernel<bool> {
         if self.closed.contains(file) {
             return Ok(true);
         }
@@ -95,7 +91,9 @@ impl Links {
             if is_kernels || !is_closed && !judge.reaches(&path) {
                 continue;
             }
-            let Ok(name) = CString::new(path.strip_prefix(b"/").filter(|path| !path.is_empty()).unwrap_or(b".")) else {
+            let Ok(name) =
+                CString::new(path.strip_prefix(b"/").filter(|path| !path.is_empty()).unwrap_or(b"."))
+            else {
                 continue;
             };
             match call::openat2(root, &name, LISTING, 0, NO_LINKS) {
@@ -142,7 +140,10 @@ impl Links {
         }
         while let Ok(filled @ 1..) = walk::read_entries(directory, buffer) {
             for entry in walk::entries(buffer.get(..filled).unwrap_or_default()) {
-                let matters = !matches!(entry.file_type, FileType::Symlink | FileType::Fifo | FileType::Socket | FileType::Device);
+                let matters = !matches!(
+                    entry.file_type,
+                    FileType::Symlink | FileType::Fifo | FileType::Socket | FileType::Device
+                );
                 if matters {
                     waiting.push(joined(path, entry.name.to_bytes()));
                 }

@@ -82,12 +82,7 @@ impl Broker {
     }
 
     /// Judges one direction of a move: neither name may be closed, and a directory takes nothing closed out of its pattern's reach.
-    pub(super) fn judge_move(
-        &mut self,
-        call: &Notification,
-        from: &Place<'_>,
-        to: &Place<'_>,
-    ) -> Kernel<()> {
+    pub(super) fn judge_move(&mut self, call: &Notification, from: &Place<'_>, to: &Place<'_>) -> Kernel<()> {
         let (Some(live), Ok(stat)) = (&mut self.live, from.stat()) else { return Ok(()) };
         let path = |place: &Place<'_>| call::path_of(place.parent(), place.name());
         let (old, new) = (path(from), path(to));

@@ -140,7 +140,11 @@ impl World {
         trail: &mut Trail,
     ) -> Kernel<OwnedFd> {
         // Behind a slash a link is followed, and what is there must be a directory.
-        let whole = if path.to_bytes().ends_with(b"/") { [path.to_bytes(), b"."].concat() } else { path.to_bytes().to_vec() };
+        let whole = if path.to_bytes().ends_with(b"/") {
+            [path.to_bytes(), b"."].concat()
+        } else {
+            path.to_bytes().to_vec()
+        };
         let whole = CString::new(whole).map_err(|_| libc::EINVAL)?;
         let located = self.locate(tracee, named.dir, &whole)?;
         let flags = if last == Last::Followed { PATH } else { PATH | NOFOLLOW };
@@ -328,7 +332,8 @@ impl World {
             }
             Ok(None) => {}
             // What everyone may read of the broker.
-            Err(libc::EACCES) if ahead.len() == 1 && ahead.iter().all(|last| OPEN_TO_ALL.contains(&last.as_slice())) => {}
+            Err(libc::EACCES)
+                if ahead.len() == 1 && ahead.iter().all(|last| OPEN_TO_ALL.contains(&last.as_slice())) => {}
             Err(errno) => return Err(errno),
         }
         let found = call::open_path(at.as_fd(), &name, libc::O_NOFOLLOW)?;
