@@ -18,6 +18,13 @@ pub enum Event {
         /// The calling thread, as init sees it.
         pid: u32,
     },
+    /// A file that live rules close was asked for and refused.
+    FileRefused {
+        /// The whole path inside the sandbox.
+        path: Vec<u8>,
+        /// The calling thread, as init sees it.
+        pid: u32,
+    },
     /// A unix socket was refused.
     SocketRefused {
         /// Its path inside the sandbox; for an abstract one the name with its leading NUL.

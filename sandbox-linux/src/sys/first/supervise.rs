@@ -121,7 +121,7 @@ fn pass_on(control: libc::c_int, charge: &mut Charge) {
         tell(
             control,
             &match event {
-                Event::NameRefused { path, .. } => Word::RefusedName(path),
+                Event::NameRefused { path, .. } | Event::FileRefused { path, .. } => Word::RefusedName(path),
                 Event::SocketRefused { path, .. } => Word::RefusedSocket(path),
                 Event::Repository { path } => Word::Repository(path),
             },
