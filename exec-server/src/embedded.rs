@@ -17,10 +17,12 @@ use weir_protocol::method::process::{
     End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
+use weir_protocol::policy::Resources;
 
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
 use crate::egress::begin::{Apart, Intent};
+use crate::ended::exited;
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
@@ -132,6 +134,8 @@ struct Session {
     gated: Option<Intent>,
     /// The gate of the command that runs.
     gate: Option<Apart>,
+    /// What its profile limits.
+    limits: Resources,
     stage: Stage,
 }
 
@@ -171,6 +175,7 @@ impl Session {
             deadline: None,
             gated: None,
             gate: None,
+            limits: Resources::default(),
             stage: Stage::Open,
         }
     }
@@ -263,6 +268,7 @@ impl Session {
             told: false,
         });
         let refused = |error| Error { code: code::LAUNCH, message: format!("{error}") };
+        self.limits = startable.launch.policy.resources().clone();
         self.gated = Intent::of(&mut startable.launch).map_err(refused)?;
         self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
     }
@@ -339,13 +345,10 @@ impl Session {
     }
 
     fn exited(&mut self, ended: Ended) -> Exited {
-        let Ended { end, usage, mut denials, new_repositories } = ended;
-        denials.extend(self.gate.take().map(Apart::end).unwrap_or_default());
-        let end = match self.deadline.filter(|deadline| deadline.told) {
-            Some(deadline) => End::TimedOut { limit_ms: deadline.limit_ms },
-            None => end,
-        };
-        Exited { id: ONLY, end, usage, denials, new_repositories }
+        let refused = self.gate.take().map(Apart::end);
+        let deadline = self.deadline.filter(|deadline| deadline.told);
+        let end = deadline.map(|deadline| End::TimedOut { limit_ms: deadline.limit_ms });
+        exited(ONLY, ended, end, refused, &self.limits)
     }
 
     fn event(&self, event: Event) -> Result<(), WireError> {

@@ -14,10 +14,12 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use weir_protocol::ByteString;
 use weir_protocol::audit::since_1970_ms;
+use weir_protocol::denial::Sight;
 use weir_protocol::frame::{Frame, Stream};
 use weir_protocol::method::output::{Account, Closed, Listed, Output};
 use weir_protocol::method::process::{End, Enforcement, Event, Exited, Planned, Receivers, Start, Stdio};
 use weir_protocol::method::{Error, code};
+use weir_protocol::policy::Resources;
 
 use super::carried::{Carried, Input};
 use super::outbox::Outbox;
@@ -26,6 +28,7 @@ use super::sys::watch;
 use super::wire::{Incoming, Wire};
 use crate::answer::process::Startable;
 use crate::egress::Gate;
+use crate::ended::exited;
 use crate::egress::begin::Intent;
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::{Ended, Launch, Order, Told};
@@ -54,6 +57,8 @@ pub(super) struct Command {
     terminal: RefCell<Option<OwnedFd>>,
     /// What it reaches of the network, where its policy has rules for single hosts.
     gate: Option<Rc<Gate>>,
+    /// What its profile limits.
+    limits: Resources,
     /// For what the server ends it.
     ended_for: Cell<Option<End>>,
     /// How the command itself ended, where what it has started goes on.
@@ -164,6 +169,7 @@ pub(super) async fn start(
     let Circumstances { id, launcher, spill, nothing } = around;
     let Startable { mut launch, limit_ms, limit_bytes, .. } = startable;
     let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
+    let limits = launch.policy.resources().clone();
     let gated = Intent::of(&mut launch).map_err(failed)?;
     let (passed, mut ends) = connect(&start.stdio, passed, &nothing).map_err(failed)?;
     let with: Vec<BorrowedFd<'_>> = passed.iter().map(OwnedFd::as_fd).collect();
@@ -202,6 +208,7 @@ pub(super) async fn start(
         input: ends.input.is_some().then(Input::new),
         terminal: RefCell::new(held),
         gate,
+        limits,
         ended_for: Cell::new(None),
         background: Cell::new(None),
         exited: watch::Sender::new(None),
@@ -245,6 +252,9 @@ impl Command {
                 Told::Ended(ended) => {
                     if let Some(gate) = &self.gate {
                         gate.settle().await;
+                        // The launcher records it, and goes.
+                        let (refused, _) = gate.denials().into_parts();
+                        let _ = self.launcher.say(&Order::Refused(refused), &[]).await;
                     }
                     return self.finish(*ended);
                 }
@@ -258,6 +268,7 @@ impl Command {
             end: End::Cancelled,
             usage: weir_protocol::method::process::Usage::default(),
             denials: Vec::new(),
+            sight: Sight::default(),
             new_repositories: Vec::new(),
         });
     }
@@ -266,14 +277,10 @@ impl Command {
         while !self.asked.borrow().is_empty() {
             self.signalled();
         }
-        let Ended { end, usage, mut denials, new_repositories } = ended;
-        if let Some(gate) = &self.gate {
-            denials.extend(gate.denials());
-            gate.close();
-        }
-        let end = self.ended_for.get().unwrap_or(end);
+        let refused = self.gate.as_ref().map(|gate| gate.denials());
+        self.gate.iter().for_each(|gate| gate.close());
         self.terminal.borrow_mut().take();
-        let exited = Exited { id: self.id, end, usage, denials, new_repositories };
+        let exited = exited(self.id, ended, self.ended_for.get(), refused, &self.limits);
         self.exited.send_replace(Some(exited));
     }
 

@@ -121,8 +121,9 @@ fn pass_on(control: libc::c_int, charge: &mut Charge) {
         tell(
             control,
             &match event {
-                Event::NameRefused { path, .. } => Word::RefusedName(path),
-                Event::SocketRefused { path, .. } => Word::RefusedSocket(path),
+                Event::NameRefused { path, pid, .. } => Word::RefusedName { pid, path },
+                Event::SocketRefused { path, pid } => Word::RefusedSocket { pid, path },
+                Event::Failed { act, how, path, pid } => Word::Failed { act, how, pid, path },
                 Event::Repository { path } => Word::Repository(path),
             },
         );
