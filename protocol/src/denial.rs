@@ -7,6 +7,7 @@
 
 mod join;
 mod ledger;
+mod run;
 mod sight;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::policy::{Operation, Origin};
 
 pub use join::Observed;
 pub use ledger::{Ledger, MAX_DENIALS, MAX_DENIAL_BYTES, MAX_TARGET_BYTES};
+pub use run::{MAX_RUN_BYTES, MAX_WORDS_BYTES, Run};
 pub use sight::{Missing, Sight, Source};
 
 /// Something that was refused.
@@ -189,6 +191,21 @@ impl Act {
             | Self::Control => Operation::Write,
             _ => return None,
         })
+    }
+
+    /// Whether it takes a grant on the directory, where that has none: what does not exist yet cannot be granted.
+    #[must_use]
+    pub const fn needs_directory(self) -> bool {
+        matches!(
+            self,
+            Self::Create
+                | Self::MakeDirectory
+                | Self::MakeLink
+                | Self::MakeNode
+                | Self::Remove
+                | Self::RemoveDirectory
+                | Self::Move
+        )
     }
 }
 

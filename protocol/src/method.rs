@@ -1,6 +1,7 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
 pub mod context;
+pub mod denial;
 pub mod error;
 pub mod file;
 pub mod output;
@@ -86,6 +87,9 @@ pub enum Call {
     /// Forgets a command that has ended, and what it wrote.
     #[serde(rename = "process/forget")]
     ProcessForget(output::Of),
+    /// Lists what was refused in runs that are over.
+    #[serde(rename = "denial/list")]
+    DenialList(denial::Asked),
     /// Reads a part of a file.
     #[serde(rename = "file/read")]
     FileRead(Box<file::Within<file::Read>>),

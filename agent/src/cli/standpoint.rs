@@ -41,10 +41,8 @@ impl Place {
             .map_err(|source| StandpointError::Directory { path: ".".into(), source })?;
         let cwd = directory(&here.join(self.directory.as_deref().unwrap_or("")))?;
         let roots = self.project_root.iter().map(|root| directory(&cwd.as_path().join(root)));
-        let absolute =
-            |name: &str| std::env::var_os(name).and_then(|value| AbsPath::from_host(Path::new(&value)));
         let home = absolute("HOME").ok_or(StandpointError::NoHome)?;
-        let below_home = home.join(".weir").unwrap_or_else(|_| home.clone());
+        let below_home = home.join(BELOW_HOME).unwrap_or_else(|_| home.clone());
         Ok(Standpoint {
             project_roots: roots.collect::<Result<_, _>>()?,
             weir_home: absolute("WEIR_HOME").unwrap_or(below_home),
@@ -68,6 +66,19 @@ impl Place {
             deny: overrides.deny.clone(),
         })
     }
+}
+
+/// Weir's directory where nothing else is said.
+const BELOW_HOME: &str = ".weir";
+
+/// Weir's directory; nothing where there is neither it nor a home.
+pub(super) fn weir_home() -> Option<PathBuf> {
+    let below_home = || Some(absolute("HOME")?.as_path().join(BELOW_HOME));
+    absolute("WEIR_HOME").map(|own| own.as_path().to_owned()).or_else(below_home)
+}
+
+fn absolute(name: &str) -> Option<AbsPath> {
+    std::env::var_os(name).and_then(|value| AbsPath::from_host(Path::new(&value)))
 }
 
 /// The final name of an existing directory.

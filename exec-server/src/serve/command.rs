@@ -13,15 +13,17 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use weir_protocol::ByteString;
-use weir_protocol::audit::since_1970_ms;
-use weir_protocol::denial::Sight;
+use weir_protocol::audit::{since_1970_ms, time};
+use weir_protocol::denial::{Run, Sight};
 use weir_protocol::frame::{Frame, Stream};
+use weir_protocol::method::context::ContextId;
 use weir_protocol::method::output::{Account, Closed, Listed, Output};
 use weir_protocol::method::process::{End, Enforcement, Event, Exited, Planned, Receivers, Start, Stdio};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::Resources;
 
 use super::carried::{Carried, Input};
+use super::contexts::Contexts;
 use super::outbox::Outbox;
 use super::spill::Spill;
 use super::sys::watch;
@@ -59,6 +61,10 @@ pub(super) struct Command {
     gate: Option<Rc<Gate>>,
     /// What its profile limits.
     limits: Resources,
+    /// Where its denials are kept.
+    contexts: Rc<Contexts>,
+    /// Under which context it runs.
+    context: Option<ContextId>,
     /// For what the server ends it.
     ended_for: Cell<Option<End>>,
     /// How the command itself ended, where what it has started goes on.
@@ -156,6 +162,8 @@ pub(super) struct Circumstances {
     pub(super) spill: Rc<Spill>,
     /// What is read where there is no input.
     pub(super) nothing: Rc<OwnedFd>,
+    /// Where denials are kept.
+    pub(super) contexts: Rc<Contexts>,
 }
 
 /// Starts a command; what it needs to go on runs as tasks of this thread. The descriptor is a terminal's controlling side, where
@@ -166,7 +174,7 @@ pub(super) async fn start(
     start: &Start,
     passed: Vec<OwnedFd>,
 ) -> Result<(Rc<Command>, Option<OwnedFd>), Error> {
-    let Circumstances { id, launcher, spill, nothing } = around;
+    let Circumstances { id, launcher, spill, nothing, contexts } = around;
     let Startable { mut launch, limit_ms, limit_bytes, .. } = startable;
     let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
     let limits = launch.policy.resources().clone();
@@ -209,6 +217,8 @@ pub(super) async fn start(
         terminal: RefCell::new(held),
         gate,
         limits,
+        contexts,
+        context: start.under.as_ref().map(|under| under.context),
         ended_for: Cell::new(None),
         background: Cell::new(None),
         exited: watch::Sender::new(None),
@@ -281,6 +291,9 @@ impl Command {
         self.gate.iter().for_each(|gate| gate.close());
         self.terminal.borrow_mut().take();
         let exited = exited(self.id, ended, self.ended_for.get(), refused, &self.limits);
+        let what = (self.argv.as_slice(), self.enforcement.profile.as_str(), self.enforcement.digest);
+        let now = time(since_1970_ms(SystemTime::now()));
+        Run::of(&exited, what, self.context, now).iter().for_each(|run| self.contexts.keep(run));
         self.exited.send_replace(Some(exited));
     }
 

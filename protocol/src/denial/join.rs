@@ -64,11 +64,32 @@ impl Observed {
     fn word(&self, policy: &Policy) -> Word {
         let path = AbsPath::parse(&self.target.0).ok();
         match (self.operation, self.operation.access(), path) {
-            (_, Some(operation), Some(path)) => of_path(policy, &path, operation),
+            (_, Some(operation), Some(path)) => {
+                let above = self.directory(policy, &path, operation);
+                of_path(policy, above.as_ref().unwrap_or(&path), operation)
+            }
             (Act::Connect, _, Some(path)) => of_request(policy, &Request::UnixSocket { path: &path }),
             (Act::Connect | Act::Resolve | Act::Send, _, None) => self.of_address(policy),
             _ => Word::Silent,
         }
+    }
+
+    /// The directory, where that is what a rule would have to grant: what does not exist yet cannot be granted. Landlock names the
+    /// directory by itself, and Seatbelt goes by names.
+    fn directory(&self, policy: &Policy, path: &AbsPath, operation: Operation) -> Option<AbsPath> {
+        let verdict = policy.verdict(&Request::Path { path, operation });
+        let is_own = match verdict.rule {
+            RuleRef::Glob(_) => true,
+            RuleRef::Path(rule) => rule.path == *path,
+            _ => false,
+        };
+        let by_directory = self.mechanism == Mechanism::Broker && self.operation.needs_directory();
+        if verdict.allowed || is_own || !by_directory {
+            return None;
+        }
+        let above = path.parent()?;
+        let request = Request::Path { path: &above, operation };
+        (!policy.verdict(&request).allowed).then_some(above)
     }
 
     fn of_address(&self, policy: &Policy) -> Word {
