@@ -1,11 +1,14 @@
 //! The command line.
 
 mod audit;
+mod denial;
+mod denials;
 mod explain;
 mod output;
 mod policy;
 mod run;
 mod server;
+mod since;
 mod standpoint;
 mod table;
 mod threads;
@@ -73,6 +76,7 @@ Examples:
   weir policy explain --profile team --host registry.example.org:443
   weir policy diff :read-only :workspace
   weir threads list
+  weir denials --last
   weir doctor
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.
@@ -117,6 +121,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what was refused in runs that are over, by which rule, and what would allow it
+    Denials(denials::DenialsOptions),
     /// Read what a server for several users has decided
     Audit(audit::AuditOptions),
     /// Print the completion script for a shell
@@ -178,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Threads(command) => threads::run(&command),
         Command::Doctor { json } => doctor(json),
+        Command::Denials(options) => denials::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
             let mut script = Vec::new();

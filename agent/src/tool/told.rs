@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use weir_protocol::method::process::{Denial, End};
+use weir_protocol::denial::Denial;
+use weir_protocol::method::process::End;
 
 use super::job::Job;
 
