@@ -4,5 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod item;
 pub mod link;
 pub mod run;
+pub mod thread;
