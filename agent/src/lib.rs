@@ -6,5 +6,6 @@
 pub mod cli;
 pub mod item;
 pub mod link;
+pub mod model;
 pub mod run;
 pub mod thread;
