@@ -3,6 +3,7 @@
 //! Nothing here decides what is allowed and nothing here starts a command: it asks.
 #![forbid(unsafe_code)]
 
+pub mod approval;
 pub mod cli;
 pub mod item;
 pub mod link;

@@ -1,4 +1,4 @@
-//! Names of threads and turns: UUIDs of version 7, so that their order is that of their making.
+//! Names of threads, turns and items: UUIDs of version 7, so that their order is that of their making.
 
 use std::fmt;
 use std::str::FromStr;
@@ -55,6 +55,11 @@ id! {
 id! {
     /// Names a turn.
     TurnId
+}
+
+id! {
+    /// Names an item.
+    ItemId
 }
 
 #[cfg(test)]
