@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::item::{Item, Usage};
+use crate::tool::ToolSchema;
 
 pub use config::{ConfigError, Providers};
 pub use error::ModelError;
@@ -77,17 +78,6 @@ pub struct Prompt<'a> {
     pub effort: Option<Effort>,
     /// What requests of one conversation have in common, for the provider's cache.
     pub cache_key: &'a str,
-}
-
-/// A tool, as a model is told of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ToolSchema {
-    /// Its name: letters, digits, `_` and `-`, 64 at most.
-    pub name: String,
-    /// What it does and when to use it.
-    pub description: String,
-    /// Its arguments: JSON Schema of an object.
-    pub parameters: Value,
 }
 
 /// How much a model is to reason. Providers that know other words are told the nearest.

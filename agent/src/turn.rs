@@ -17,13 +17,14 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::item::{CallId, Item, ToolOutcome, Usage};
-use crate::model::{Effort, Prompt, Provider, ToolSchema};
+use crate::model::{Effort, Prompt, Provider};
 use crate::thread::{
     Counted, ItemId, Record, Said, Settings, Thread, ThreadError, TurnEnded, TurnId, TurnStarted, TurnStatus,
 };
-use machine::{Act, Answer, Happened, Machine};
+use crate::tool::{self, Observer, ToolSchema};
+use machine::{Act, Happened, Machine};
 
-pub use seen::{Progress, Seen, Watch};
+pub use seen::{Seen, Watch};
 
 /// Words that wait for a turn; a person does not type faster than a turn hears.
 pub const WORDS: usize = 16;
@@ -33,12 +34,25 @@ pub trait Tools {
     /// What a model is told of them.
     fn schemas(&self) -> Vec<ToolSchema>;
 
+    /// A turn begins.
+    fn begin(&self, turn: TurnId);
+
     /// Carries out one call; several at once. Dropping the future ends what it has started.
-    fn call<'a>(
-        &'a self,
-        call: &'a Call,
-        progress: &'a dyn Fn(Progress<'_>),
-    ) -> LocalBoxFuture<'a, ToolOutcome>;
+    fn call<'a>(&'a self, call: &'a Call, observer: Observer<'a>) -> LocalBoxFuture<'a, ToolOutcome>;
+}
+
+impl Tools for tool::Tools {
+    fn schemas(&self) -> Vec<ToolSchema> {
+        self.schemas()
+    }
+
+    fn begin(&self, turn: TurnId) {
+        self.begin_turn(turn);
+    }
+
+    fn call<'a>(&'a self, call: &'a Call, observer: Observer<'a>) -> LocalBoxFuture<'a, ToolOutcome> {
+        Box::pin(self.call(&call.id, &call.tool, &call.arguments, observer))
+    }
 }
 
 /// A call, as the model wrote it.
@@ -169,6 +183,7 @@ impl Turn<'_> {
     ) -> Result<Ended, ThreadError> {
         let id = TurnId::new();
         conversation.thread.append(Record::TurnStarted(TurnStarted { turn: id, settings }))?;
+        self.tools.begin(id);
         self.watch.see(Seen::TurnStarted { turn: id });
         let schemas = self.tools.schemas();
         let usage = Usage::default();

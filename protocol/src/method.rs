@@ -7,11 +7,13 @@ pub mod output;
 pub mod policy;
 pub mod process;
 pub mod server;
+mod typed;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use error::{Error, code};
+pub use typed::Asks;
 
 /// The version that every message states.
 pub const JSON_RPC: &str = "2.0";

@@ -41,6 +41,9 @@ pub enum ModelError {
     /// The answer ended before it was complete.
     #[error("the answer ended before it was complete")]
     CutShort,
+    /// A conversation that is too long was to be summarized.
+    #[error("the conversation is too long, and the model wrote no summary of it")]
+    NoSummary,
     /// The key was not taken.
     #[error("the provider did not take the key ({status}): {message}")]
     Key {
@@ -181,6 +184,7 @@ impl ModelError {
             | Self::Unknown { .. }
             | Self::Refused { .. }
             | Self::ContextOverflow { .. }
+            | Self::NoSummary
             | Self::NotAnApi { .. }
             | Self::Elsewhere { .. }
             | Self::Secret(_)

@@ -7,10 +7,10 @@ use futures_util::{StreamExt, stream};
 use weir_protocol::method::process::{End, ProcessId};
 
 use super::machine::{Happened, Machine};
-use super::{Call, Progress, Running, Seen, Tools, interrupted};
+use super::{Call, Running, Seen, Tools, interrupted};
 use crate::item::{CommandStatus, Did, Item, ToolOutcome};
-use crate::model::ToolSchema;
 use crate::thread::{ItemId, ThreadError};
+use crate::tool::{Observer, Progress, ToolSchema};
 
 /// Calls that are carried out at once; further ones wait.
 const AT_ONCE: usize = 16;
@@ -27,14 +27,14 @@ struct Begun {
 }
 
 impl Begun {
-    fn note(&self, progress: Progress<'_>) {
+    fn note(&self, progress: &Progress<'_>) {
         match progress {
             Progress::Started { process, argv } => {
-                *self.command.borrow_mut() = Some((process, argv.to_vec()));
+                *self.command.borrow_mut() = Some((*process, argv.to_vec()));
             }
             Progress::Output(bytes) => {
                 let mut tail = self.tail.borrow_mut();
-                tail.extend(bytes);
+                tail.extend(*bytes);
                 let surplus = tail.len().saturating_sub(TAIL_BYTES_MAX);
                 tail.drain(..surplus);
             }
@@ -72,7 +72,7 @@ impl Running<'_> {
             let schemas = &schemas;
             async move {
                 let progress = |progress: Progress<'_>| {
-                    begun.note(progress);
+                    begun.note(&progress);
                     turn.watch.see(Seen::CallProgress { id: begun.id, progress });
                 };
                 (at, carry_out(turn.tools, schemas, &begun.call, &progress).await)
@@ -117,10 +117,10 @@ async fn carry_out(
     tools: &dyn Tools,
     schemas: &[ToolSchema],
     call: &Call,
-    progress: &dyn Fn(Progress<'_>),
+    observer: Observer<'_>,
 ) -> ToolOutcome {
     if !schemas.iter().any(|schema| schema.name == call.tool) {
-        let names: Vec<_> = schemas.iter().map(|schema| &*schema.name).collect();
+        let names: Vec<_> = schemas.iter().map(|schema| schema.name).collect();
         return ToolOutcome::failed(format!(
             "There is no tool {:?}. There are: {}.",
             call.tool,
@@ -132,5 +132,5 @@ async fn carry_out(
             "The arguments are no JSON object ({error}). Nothing was done; call again with arguments that are."
         ));
     }
-    tools.call(call, progress).await
+    tools.call(call, observer).await
 }

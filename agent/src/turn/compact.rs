@@ -45,27 +45,32 @@ pub(super) async fn summary(
             }
             Err(error) => return Err(error),
             Ok(Answer { items, usage, .. }) => {
-                return Ok(Summary { text: text(&items, prompt.items), usage });
+                let text = text(&items, prompt.items).ok_or(ModelError::NoSummary)?;
+                return Ok(Summary { text, usage });
             }
         }
     }
-    Err(ModelError::CutShort)
+    Err(ModelError::NoSummary)
 }
 
-fn text(answer: &[Item], before: &[Item]) -> String {
+/// The summary with the person's last message; none where the model wrote nothing.
+fn text(answer: &[Item], before: &[Item]) -> Option<String> {
     let said = answer.iter().filter_map(|item| match item {
         Item::AgentMessage { text } => Some(text.as_str()),
         _ => None,
     });
     let summary = said.collect::<Vec<_>>().join("\n\n");
+    if summary.trim().is_empty() {
+        return None;
+    }
     let last = before.iter().rev().find_map(|item| match item {
         Item::UserMessage { text } => Some(text.chars().take(LAST_CHARS_MAX).collect::<String>()),
         _ => None,
     });
-    match last {
+    Some(match last {
         Some(last) => format!("{summary}\n\n{LAST}\n\n{last}"),
         None => summary,
-    }
+    })
 }
 
 /// Lets through what is not of the answer itself.

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use weir_protocol::method::process::ProcessId;
-
 use super::{Call, Ended};
 use crate::item::{Item, ToolOutcome, Usage};
 use crate::model::ModelError;
 use crate::thread::{ItemId, TurnId};
+use crate::tool::Progress;
 
 /// Who sees a turn. Hears things in the order in which they happen, after they are certain: only deltas can turn out to be
 /// void ([`Seen::Again`]).
@@ -81,18 +80,4 @@ pub enum Seen<'a> {
         /// How.
         ended: &'a Ended,
     },
-}
-
-/// What happens while a call is carried out.
-#[derive(Debug, Clone, Copy)]
-pub enum Progress<'a> {
-    /// A command has started.
-    Started {
-        /// Its number at the exec-server.
-        process: ProcessId,
-        /// Its words.
-        argv: &'a [String],
-    },
-    /// It wrote this.
-    Output(&'a [u8]),
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::telling::{Told, Who, messages, object, pieces};
-use super::super::{Effort, Prompt, ToolSchema};
+use super::super::{Effort, Prompt};
+use crate::tool::ToolSchema;
 
 /// The most that a model may write where nothing says otherwise, in tokens: what all models of the last generations allow.
 pub(super) const OUTPUT_TOKENS: u32 = 32_000;

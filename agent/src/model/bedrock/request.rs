@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::Prompt;
 use super::super::telling::{Told, Who, messages, object, pieces};
-use super::super::{Prompt, ToolSchema};
+use crate::tool::ToolSchema;
 
 /// The name of the tool that stands for an answer by a schema.
 const ANSWER: &str =

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::Prompt;
 use super::super::telling::{Told, Who, messages, pieces};
-use super::super::{Prompt, ToolSchema};
+use crate::tool::ToolSchema;
 
 /// The body of a request. Nothing that strict servers do not know stands in it unless it was asked for.
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {

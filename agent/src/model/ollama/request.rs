@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::telling::{Told, Who, messages, object, pieces};
-use super::super::{Effort, Prompt, ToolSchema};
+use super::super::{Effort, Prompt};
+use crate::tool::ToolSchema;
 
 /// The body of a request.
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::telling::{Told, pieces};
-use super::super::{Effort, Prompt, ToolSchema};
+use super::super::{Effort, Prompt};
+use crate::tool::ToolSchema;
 
 /// Separates a namespace from a tool's name; a name has none.
 pub(super) const NAMESPACE: char = '/';
