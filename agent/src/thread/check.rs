@@ -61,11 +61,12 @@ impl Store {
                     }
                 }
             }
-            let (history, bound) = match History::of(index, id) {
-                Ok(history) => (true, history.bound(index)?.is_some()),
-                Err(ThreadError::HistoryLost { .. }) => (false, false),
-                Err(error) => return Err(error),
+            let whole = History::of(index, id)?;
+            let bound = match whole.bound(index) {
+                Err(ThreadError::HistoryLost { .. }) => false,
+                bound => bound?.is_some(),
             };
+            let history = whole.lost.is_none();
             Ok(Checked { thread: id, path, records, foreign, damage, history, bound })
         })
     }

@@ -20,50 +20,61 @@ pub(super) struct Segment {
     pub(super) turns: Range<u64>,
 }
 
-/// Where files and turns of a thread lie, the oldest first.
+/// Where files and turns of a thread lie.
 #[derive(Debug)]
-pub(super) struct History(pub(super) Vec<Segment>);
+pub(super) struct History {
+    thread: ThreadId,
+    /// The oldest first.
+    pub(super) segments: Vec<Segment>,
+    /// Whose file should come before them, and is gone or too short.
+    pub(super) lost: Option<ThreadId>,
+}
 
 impl History {
-    /// Looks through the chain of forks.
-    ///
-    /// # Errors
-    /// [`ThreadError::HistoryLost`] where a file that belongs to it is gone or too short.
+    /// Looks through the chain of forks, as far as it goes.
     pub(super) fn of(index: &Index, id: ThreadId) -> Result<Self, ThreadError> {
-        let known = index.current(id)?;
-        let mut segments = Self::before(index, id, known.meta.base)?.0;
+        let known = index.sought(id)?;
+        let mut history = Self::before(index, id, known.meta.base)?;
         let turns = known.turns_before()..known.turns_before() + known.turns;
-        segments.push(Segment { end: known.position.offset, turns, known });
-        Ok(Self(segments))
+        history.segments.push(Segment { end: known.position.offset, turns, known });
+        Ok(history)
     }
 
     /// What lies before a thread's own records.
     pub(super) fn before(index: &Index, thread: ThreadId, base: Option<Base>) -> Result<Self, ThreadError> {
-        let mut segments = Vec::new();
+        let mut history = Self { thread, segments: Vec::new(), lost: None };
         let mut next = base;
         while let Some(base) = next {
-            let lost = || ThreadError::HistoryLost { thread, lost: base.thread };
-            let below = match index.current(base.thread) {
-                Err(ThreadError::NotFound { .. }) => return Err(lost()),
-                below => below?,
+            let below = match index.sought(base.thread) {
+                Err(ThreadError::NotFound { .. }) => None,
+                below => Some(below?),
             };
-            if below.position.offset < base.offset || base.turns < below.turns_before() {
-                return Err(lost());
-            }
+            let whole =
+                |below: &Known| below.position.offset >= base.offset && base.turns >= below.turns_before();
+            let Some(below) = below.filter(whole) else {
+                history.lost = Some(base.thread);
+                break;
+            };
             next = below.meta.base;
             let turns = below.turns_before()..base.turns;
-            segments.push(Segment { end: base.offset, turns, known: below });
-            if segments.len() > MAX_FORKS {
+            history.segments.push(Segment { end: base.offset, turns, known: below });
+            if history.segments.len() > MAX_FORKS {
                 return Err(ThreadError::TooManyForks { thread });
             }
         }
-        segments.reverse();
-        Ok(Self(segments))
+        history.segments.reverse();
+        Ok(history)
+    }
+
+    /// # Errors
+    /// [`ThreadError::HistoryLost`] where something that is needed lies before what is there.
+    fn needs_all(&self) -> Result<(), ThreadError> {
+        self.lost.map_or(Ok(()), |lost| Err(ThreadError::HistoryLost { thread: self.thread, lost }))
     }
 
     /// How many turns there are.
     pub(super) fn turns(&self) -> u64 {
-        self.0.last().map_or(0, |segment| segment.turns.end)
+        self.segments.last().map_or(0, |segment| segment.turns.end)
     }
 
     /// The turns of a range of numbers, with the file that each lies in.
@@ -73,7 +84,10 @@ impl History {
         wanted: &Range<u64>,
     ) -> Result<Vec<(&'h Segment, TurnRow)>, ThreadError> {
         let mut rows = Vec::new();
-        for segment in &self.0 {
+        if self.segments.first().is_none_or(|first| wanted.start < first.turns.start) {
+            self.needs_all()?;
+        }
+        for segment in &self.segments {
             let first = segment.known.turns_before();
             let (from, to) = (wanted.start.max(segment.turns.start), wanted.end.min(segment.turns.end));
             if from < to {
@@ -88,8 +102,11 @@ impl History {
     pub(super) fn items(&self, index: &Index) -> Result<Vec<Item>, ThreadError> {
         let mut items = Vec::new();
         let begin = self.last_mark(index, Mark::Compaction)?;
+        if begin.is_none() {
+            self.needs_all()?;
+        }
         let (first, mut from) = begin.map_or((0, 0), |(segment, place)| (segment, place.start));
-        for segment in self.0.get(first..).unwrap_or_default() {
+        for segment in self.segments.get(first..).unwrap_or_default() {
             let entries = segment.entries(index, from..segment.end)?;
             items.extend(entries.into_iter().filter_map(|entry| match entry.record {
                 Some(Record::Item(said)) => Some(said.item),
@@ -102,8 +119,10 @@ impl History {
 
     /// The policy that binds the thread.
     pub(super) fn bound(&self, index: &Index) -> Result<Option<Bound>, ThreadError> {
-        let Some((segment, place)) = self.last_mark(index, Mark::Bound)? else { return Ok(None) };
-        let Some(segment) = self.0.get(segment) else { return Ok(None) };
+        let Some((segment, place)) = self.last_mark(index, Mark::Bound)? else {
+            return self.needs_all().map(|()| None);
+        };
+        let Some(segment) = self.segments.get(segment) else { return Ok(None) };
         let found = segment.entries(index, place)?.into_iter().find_map(|entry| match entry.record {
             Some(Record::Bound(bound)) => Some(*bound),
             _ => None,
@@ -113,7 +132,7 @@ impl History {
 
     /// The last record of a kind, with its segment.
     fn last_mark(&self, index: &Index, kind: Mark) -> Result<Option<(usize, Range<u64>)>, ThreadError> {
-        for (number, segment) in self.0.iter().enumerate().rev() {
+        for (number, segment) in self.segments.iter().enumerate().rev() {
             if let Some(place) = index.last_mark(segment.known.id, kind, segment.end)? {
                 return Ok(Some((number, place)));
             }

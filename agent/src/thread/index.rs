@@ -242,6 +242,17 @@ impl Index {
         current.ok_or_else(|| ThreadError::NotFound { what: id.to_string() })
     }
 
+    /// A thread, which may have come without the index.
+    pub(super) fn sought(&self, id: ThreadId) -> Result<Known, ThreadError> {
+        match self.current(id) {
+            Err(ThreadError::NotFound { .. }) if self.db.is_autocommit() => {
+                self.discover()?;
+                self.current(id)
+            }
+            found => found,
+        }
+    }
+
     /// Threads whose id begins so, or that have this name.
     pub(super) fn meant(&self, prefix: &str, name: &str, limit: u32) -> Result<Vec<ThreadId>, ThreadError> {
         let query = "SELECT id FROM threads WHERE shelf != ?1 AND (substr(id, 1, length(?2)) = ?2 OR name = ?3) \

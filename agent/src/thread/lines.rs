@@ -26,7 +26,7 @@ pub(super) struct Position {
 #[derive(Debug)]
 pub(super) enum Found {
     /// A record, and where it lies.
-    Entry(Entry, Range<u64>),
+    Entry(Box<Entry>, Range<u64>),
     /// Something else. A record that is out of order is told first and found then.
     Damage(Damage),
 }
@@ -37,7 +37,7 @@ pub(super) struct Walk {
     line: Vec<u8>,
     at: Position,
     /// A record whose order was told and which itself comes next.
-    held: Option<(Entry, Range<u64>)>,
+    held: Option<(Box<Entry>, Range<u64>)>,
 }
 
 /// One line.
@@ -78,7 +78,7 @@ impl Walk {
             return damage(at, Wrong::TooLong { bytes: piece.bytes });
         }
         let entry = match record::read(&self.line) {
-            Ok(entry) => entry,
+            Ok(entry) => Box::new(entry),
             Err(error) => return damage(at, Wrong::NotARecord { reason: error.to_string() }),
         };
         let (expected, found) = (at.next, entry.ordinal);
@@ -131,7 +131,7 @@ pub(super) fn entries(file: File, range: Range<u64>) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     while let Some(found) = walk.next()? {
         if let Found::Entry(entry, _) = found {
-            entries.push(entry);
+            entries.push(*entry);
         }
     }
     if !entries.is_sorted_by_key(|entry| entry.ordinal) {

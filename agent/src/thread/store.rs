@@ -434,15 +434,9 @@ impl Store {
     }
 }
 
-/// A thread that was not deleted, which may have come without the index.
+/// A thread that was not deleted.
 pub(super) fn located(index: &Index, id: ThreadId) -> Result<Known, ThreadError> {
-    let found = match index.current(id) {
-        Err(ThreadError::NotFound { .. }) => {
-            index.discover()?;
-            index.current(id)?
-        }
-        found => found?,
-    };
+    let found = index.sought(id)?;
     match found.shelf() {
         Some(Shelf::Live | Shelf::Archived) => Ok(found),
         Some(Shelf::Retained) | None => Err(ThreadError::NotFound { what: id.to_string() }),
@@ -457,7 +451,7 @@ fn last_turn<'h>(index: &Index, history: &'h History) -> Result<Option<(&'h Segm
 /// The place in a file up to which a fork goes.
 fn base_of(index: &Index, history: &History, known: &Known, at: ForkPoint) -> Result<Base, ThreadError> {
     let of = |turn| -> Result<(&Segment, TurnRow), ThreadError> {
-        for segment in history.0.iter().rev() {
+        for segment in history.segments.iter().rev() {
             let row = index.turn(segment.known.id, turn)?;
             if let Some(row) = row.filter(|row| segment.known.turns_before() + row.n < segment.turns.end) {
                 return Ok((segment, row));

@@ -238,7 +238,7 @@ fn first_record(mut walk: Walk) -> std::io::Result<Result<(Entry, u64), String>>
                     Some(Record::Meta(meta)) => meta.base.map_or(0, |base| base.ordinal),
                     _ => 0,
                 };
-                Ok((entry, base))
+                Ok((*entry, base))
             }
         });
     }
