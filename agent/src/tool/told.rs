@@ -49,7 +49,7 @@ fn output(out: &mut String, job: &Job) {
 }
 
 /// How a command ended, as a sentence.
-pub(super) fn ended(end: End) -> String {
+pub(crate) fn ended(end: End) -> String {
     match end {
         End::Exited { code } => format!("Exited with code {code}"),
         End::Signalled { signal } => format!("Ended by signal {signal}"),

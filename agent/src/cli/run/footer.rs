@@ -10,6 +10,7 @@ use weir_protocol::ByteString;
 use weir_protocol::method::process::{Degraded, Denial};
 
 use super::super::{Exit, output};
+use crate::refusal;
 use crate::run::Ended;
 
 /// Most lines of one kind; the report holds all.
@@ -47,7 +48,7 @@ impl Paint {
 
 fn text(degraded: &[Degraded], denials: &[Denial], repositories: &[ByteString], paint: Paint) -> String {
     let degraded = degraded.iter().map(|one| format!("{} ({})", one.lost, one.origin.whence()));
-    let denied = fold(denials).into_iter().map(|(denial, count)| denial_line(denial, count));
+    let denied = fold(denials).into_iter().map(|(denial, count)| refusal::line(denial, count));
     let new = repositories.iter().map(|directory| {
         format!("{directory}; git on the host runs its hooks and reads its configuration: look at them first")
     });
@@ -80,20 +81,6 @@ fn fold(denials: &[Denial]) -> Vec<(&Denial, u64)> {
         }
     }
     folded
-}
-
-fn denial_line(denial: &Denial, count: u64) -> String {
-    let Denial { operation, target, mechanism, origin, reason, .. } = denial;
-    let mut out = format!("{operation} {target}");
-    if count > 1 {
-        let _ = write!(out, ", {count} times");
-    }
-    let whence = origin.as_ref().map_or_else(|| "no rule grants it".to_owned(), |origin| origin.whence());
-    let _ = write!(out, " ({mechanism}; {whence})");
-    if let Some(reason) = reason {
-        let _ = write!(out, ": {reason}");
-    }
-    out
 }
 
 #[cfg(test)]
