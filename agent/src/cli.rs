@@ -1,9 +1,10 @@
 //! The command line.
 
 mod audit;
-mod denial;
 mod denials;
+mod exec;
 mod explain;
+mod models;
 mod output;
 mod policy;
 mod run;
@@ -25,7 +26,8 @@ use crate::link::Link;
 pub enum Exit {
     /// 0: done; for `policy diff`: no difference.
     Success,
-    /// 1: the answer is no: `policy explain --exit-code` denied, `policy diff` found differences.
+    /// 1: the answer is no: `policy explain --exit-code` denied, `policy diff` found differences, a turn of `exec` failed, a
+    /// provider did not answer.
     No,
     /// 2: bad input: a file, an option or a question that cannot be used. `run` uses it for options alone.
     BadInput,
@@ -69,6 +71,7 @@ Examples:
   weir run -- cargo test
   weir run --profile :isolated --timeout 5m make
   weir run --detach -- make -j4
+  weir exec 'why does the test fail? mend it'
   weir ps
   weir policy check .weir/config.toml
   weir policy show :workspace
@@ -94,6 +97,10 @@ struct Cli {
 enum Command {
     /// Run a command under a permission profile that the kernel enforces
     Run(Box<run::RunOptions>),
+    /// Let a model do a task, under a permission profile, without a person at the screen
+    Exec(Box<exec::ExecOptions>),
+    /// List the models of a provider that the configured key may use
+    Models(models::ModelsOptions),
     /// List the commands that a running exec-server keeps
     Ps(server::PsOptions),
     /// Print what a command has written
@@ -175,6 +182,8 @@ struct Overrides {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(options) => run::run(*options),
+        Command::Exec(options) => exec::run(*options),
+        Command::Models(options) => models::run(&options),
         Command::Ps(options) => server::ps(&options),
         Command::Logs(options) => server::logs(&options),
         Command::Attach(options) => server::attach(&options),

@@ -28,6 +28,7 @@ use crate::item::{CallId, ToolOutcome};
 use crate::thread::TurnId;
 use job::Job;
 
+pub(crate) use told::ended;
 pub use workplace::{Place, Workplace, session};
 
 /// What a model is told about a tool.

@@ -15,7 +15,8 @@ use weir_protocol::method::denial::{Asked, Refused};
 use super::run::end_word;
 use super::since::{NoTime, since};
 use super::standpoint::weir_home;
-use super::{Exit, denial, output};
+use super::{Exit, output};
+use crate::denial;
 use crate::link::{LinkError, Which, find};
 
 pub(super) use kept::{KeptError, keep};

@@ -155,7 +155,7 @@ impl Failure {
 }
 
 impl Exit {
-    fn signalled(signal: i32) -> Self {
+    pub(super) fn signalled(signal: i32) -> Self {
         u8::try_from(signal)
             .ok()
             .and_then(|signal| signal.checked_add(128))

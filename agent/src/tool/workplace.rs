@@ -53,8 +53,15 @@ impl Workplace {
     /// # Errors
     /// [`ExecutorError::Refused`] with both digests and the differing rules where the profile allows more than what binds the thread.
     pub async fn open(session: Session, place: Place) -> Result<Self, ExecutorError> {
+        Self::at(Executor::begin(session)?, place).await
+    }
+
+    /// The same, at a server that is spoken to already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn at(executor: Executor, place: Place) -> Result<Self, ExecutorError> {
         let Place { choice, thread, environment, outputs } = place;
-        let executor = Executor::begin(session)?;
         let standpoint = choice.standpoint.clone();
         let opened = executor.open(choice, Some(thread.to_string())).await?;
         let mut workplace = Self { executor, opened, standpoint, environment, shell: SHELLS[1], outputs };
