@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod demo;
 mod denials;
 mod exec;
 mod explain;
@@ -68,6 +69,7 @@ impl From<Exit> for ExitCode {
 
 const EXAMPLES: &str = "\
 Examples:
+  weir demo
   weir run -- cargo test
   weir run --profile :isolated --timeout 5m make
   weir run --detach -- make -j4
@@ -130,6 +132,8 @@ enum Command {
     },
     /// Show what was refused in runs that are over, by which rule, and what would allow it
     Denials(denials::DenialsOptions),
+    /// Show what Weir is for: a recorded session on a small project, really carried out
+    Demo(demo::DemoOptions),
     /// Read what a server for several users has decided
     Audit(audit::AuditOptions),
     /// Print the completion script for a shell
@@ -194,6 +198,7 @@ pub fn main() -> ExitCode {
         Command::Threads(command) => threads::run(&command),
         Command::Doctor { json } => doctor(json),
         Command::Denials(options) => denials::run(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
             let mut script = Vec::new();

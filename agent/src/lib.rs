@@ -6,6 +6,7 @@
 pub mod approval;
 pub mod cli;
 pub mod configuration;
+pub mod demo;
 mod denial;
 pub mod exec;
 pub mod executor;
