@@ -10,7 +10,9 @@ mod instructions;
 
 use std::time::Instant;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use crate::approval::Approval;
@@ -18,6 +20,7 @@ use crate::executor::ExecutorError;
 use crate::item::Item;
 use crate::link::{LinkError, Which};
 use crate::model::{Effort, Provider};
+use crate::run::signals::Signals;
 use crate::thread::{Settings, ThreadError, ThreadId, TurnStatus};
 use crate::turn::{Asked, Ended, Seen, Turn, WORDS, Watch, Word};
 use serde_json::Value;
@@ -150,6 +153,7 @@ impl Exec<'_> {
             tokio::select! {
                 ended = &mut running => break ended?,
                 number = interrupts.next() => {
+                    let number = number.map_err(ExecError::Signals)?;
                     // The first ends the turn; whoever says it again does not wait.
                     if signal.replace(number).is_some() || say.try_send(Word::Interrupt).is_err() {
                         return Err(ExecError::GivenUp { signal: number });
@@ -197,21 +201,23 @@ impl<S: Watch> Watch for Last<S> {
 }
 
 /// Signals that end a turn.
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
+const INTERRUPTS: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
+
+struct Interrupts(AsyncFd<Signals>);
 
 impl Interrupts {
     fn new() -> Result<Self, std::io::Error> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        AsyncFd::with_interest(Signals::heed_of(&INTERRUPTS)?, Interest::READABLE).map(Self)
     }
 
-    async fn next(&mut self) -> i32 {
-        let number = |kind: SignalKind| kind.as_raw_value();
-        tokio::select! {
-            _ = self.interrupt.recv() => number(SignalKind::interrupt()),
-            _ = self.terminate.recv() => number(SignalKind::terminate()),
+    /// The next one.
+    async fn next(&mut self) -> Result<i32, std::io::Error> {
+        loop {
+            let mut ready = self.0.readable_mut().await?;
+            if let Some(signal) = ready.get_inner_mut().take().first() {
+                return Ok(*signal);
+            }
+            ready.clear_ready();
         }
     }
 }

@@ -8,7 +8,7 @@ mod attached;
 mod detach;
 mod job;
 mod relay;
-mod signals;
+pub(crate) mod signals;
 mod terminal;
 mod wiring;
 
