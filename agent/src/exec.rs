@@ -7,12 +7,10 @@ mod begin;
 pub mod events;
 pub mod human;
 mod instructions;
+mod interrupts;
 
 use std::time::Instant;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use crate::approval::Approval;
@@ -20,12 +18,13 @@ use crate::executor::ExecutorError;
 use crate::item::Item;
 use crate::link::{LinkError, Which};
 use crate::model::{Effort, Provider};
-use crate::run::signals::Signals;
 use crate::thread::{Settings, ThreadError, ThreadId, TurnStatus};
 use crate::turn::{Asked, Ended, Seen, Turn, WORDS, Watch, Word};
 use serde_json::Value;
 use weir_protocol::method::context::Wider;
 use weir_protocol::method::policy::Choice;
+
+use interrupts::Interrupts;
 
 pub use begin::{Begun, Continued, Kept};
 
@@ -197,28 +196,6 @@ impl<S: Watch> Watch for Last<S> {
             *self.message.borrow_mut() = Some(text.clone());
         }
         self.show.see(seen);
-    }
-}
-
-/// Signals that end a turn.
-const INTERRUPTS: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
-
-struct Interrupts(AsyncFd<Signals>);
-
-impl Interrupts {
-    fn new() -> Result<Self, std::io::Error> {
-        AsyncFd::with_interest(Signals::heed_of(&INTERRUPTS)?, Interest::READABLE).map(Self)
-    }
-
-    /// The next one.
-    async fn next(&mut self) -> Result<i32, std::io::Error> {
-        loop {
-            let mut ready = self.0.readable_mut().await?;
-            if let Some(signal) = ready.get_inner_mut().take().first() {
-                return Ok(*signal);
-            }
-            ready.clear_ready();
-        }
     }
 }
 

@@ -1,11 +1,10 @@
-//! Signals as something to poll: those that are passed on to a command, or those that end a turn.
+//! The signals that are passed on to the command, as something to poll.
 //!
 //! A signal that was ignored when this program started stays ignored, so that `nohup weir run` and a shell's background jobs
-//! mean what they mean without Weir. Nothing is blocked, and handlers end at execve(2): no process inherits
-//! anything of this. Callers: [`run`](super::run), `weir exec`.
+//! mean what they mean without Weir. Nothing is blocked, and handlers end at execve(2): no process inherits anything of this. Only [`run`](super::run) calls this.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH};
@@ -16,24 +15,19 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 const PASSED_ON: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGTSTP, SIGCONT, SIGWINCH];
 
 /// Signals as they arrive.
-pub(crate) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
+pub(super) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
 
 impl Signals {
-    /// Receives the signals that are passed on from now on.
+    /// Receives the signals from now on.
     pub(super) fn heed() -> io::Result<Self> {
-        Self::heed_of(&PASSED_ON)
-    }
-
-    /// Receives these signals from now on.
-    pub(crate) fn heed_of(signals: &[i32]) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
-        let heeded = signals.iter().copied().filter(|signal| ignored & bit(*signal) == 0);
+        let heeded = PASSED_ON.into_iter().filter(|signal| ignored & bit(*signal) == 0);
         SignalDelivery::with_pipe(read, write, SignalOnly, heeded).map(Self)
     }
 
     /// Those that have arrived since the last time, each once.
-    pub(crate) fn take(&mut self) -> Vec<i32> {
+    pub(super) fn take(&mut self) -> Vec<i32> {
         self.0.pending().collect()
     }
 }
@@ -44,10 +38,9 @@ impl AsFd for Signals {
     }
 }
 
-impl AsRawFd for Signals {
-    fn as_raw_fd(&self) -> RawFd {
-        self.as_fd().as_raw_fd()
-    }
+/// Whether a signal was ignored when this program started.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) & bit(signal) != 0
 }
 
 fn bit(signal: i32) -> u64 {
