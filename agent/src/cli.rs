@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod denials;
 mod exec;
 mod explain;
 mod models;
@@ -8,7 +9,10 @@ mod output;
 mod policy;
 mod run;
 mod server;
+mod since;
 mod standpoint;
+mod table;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -74,6 +78,8 @@ Examples:
   weir policy explain --path ~/.ssh/id_ed25519 --access read
   weir policy explain --profile team --host registry.example.org:443
   weir policy diff :read-only :workspace
+  weir threads list
+  weir denials --last
   weir doctor
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.
@@ -110,6 +116,9 @@ enum Command {
     /// Look at permission profiles: check, show, explain, compare
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Look at conversations that are kept, name them, put them away, delete them
+    #[command(subcommand)]
+    Threads(Box<threads::ThreadsCommand>),
     /// Try what this machine can enforce, and say what is missing and how to get it
     #[command(
         after_help = "Examples:\n  weir doctor\n  weir doctor --json\n\nExit codes: 0 commands can be confined here, 1 they cannot."
@@ -119,6 +128,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what was refused in runs that are over, by which rule, and what would allow it
+    Denials(denials::DenialsOptions),
     /// Read what a server for several users has decided
     Audit(audit::AuditOptions),
     /// Print the completion script for a shell
@@ -180,7 +191,9 @@ pub fn main() -> ExitCode {
         Command::Wait(options) => server::wait(&options),
         Command::Rm(options) => server::rm(&options),
         Command::Policy(command) => policy::run(command),
+        Command::Threads(command) => threads::run(&command),
         Command::Doctor { json } => doctor(json),
+        Command::Denials(options) => denials::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
             let mut script = Vec::new();

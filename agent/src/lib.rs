@@ -6,12 +6,12 @@
 pub mod approval;
 pub mod cli;
 pub mod configuration;
+mod denial;
 pub mod exec;
 pub mod executor;
 pub mod item;
 pub mod link;
 pub mod model;
-mod refusal;
 pub mod run;
 pub mod thread;
 pub mod tool;

@@ -8,8 +8,8 @@ use std::io::Write;
 
 use super::events::command_line;
 use super::{Begun, Clock, Show};
+use crate::denial;
 use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Item, Step, StepStatus, ToolOutcome, Usage};
-use crate::refusal;
 use crate::thread::TurnStatus;
 use crate::tool::{self, Progress};
 use crate::turn::{Call, Ended, Seen, Watch};
@@ -129,7 +129,7 @@ impl<W: Write> State<W> {
                 lines.get(from..).unwrap_or_default().iter().for_each(|line| self.line(&format!("  {line}")));
                 self.line(&format!("  {}", ended(status)));
                 for denial in denials {
-                    self.line(&format!("  refused: {}", refusal::line(denial, denial.count)));
+                    self.line(&format!("  refused: {}", denial::what(denial)));
                 }
             }
             Did::Files { changes } => {

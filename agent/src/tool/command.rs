@@ -180,6 +180,7 @@ impl Tools {
             user: None,
             output: Output::default(),
             under: Some(self.under()),
+            asking: None,
         })
     }
 
