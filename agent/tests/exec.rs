@@ -54,7 +54,8 @@ impl Exec {
     fn events(&self, arguments: &[&str]) -> (Vec<Value>, i32) {
         let output = self.run(&[&["--json"], arguments].concat());
         let lines = text(&output.stdout);
-        let events = lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
+        let events =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
         (events.collect(), output.status.code().unwrap_or_else(|| panic!("{}", text(&output.stderr))))
     }
 }
@@ -90,7 +91,10 @@ fn every_wire_runs_a_command_and_says_what_came_of_it() {
         assert!(item["command"].as_str().unwrap().contains("echo out-"), "{wire}: {item}");
         assert_eq!(events[5]["item"]["text"], "It ended with 3.", "{wire}");
         let usage = &events[6]["usage"];
-        assert!(usage["input_tokens"].as_u64() > Some(0) && usage["output_tokens"].as_u64() > Some(0), "{wire}: {usage}");
+        assert!(
+            usage["input_tokens"].as_u64() > Some(0) && usage["output_tokens"].as_u64() > Some(0),
+            "{wire}: {usage}"
+        );
         assert_eq!(usage["reasoning_output_tokens"], 0, "{wire}");
     }
 }
@@ -104,8 +108,13 @@ fn faults_are_outlived() {
             let kinds = kinds(&events);
             assert_eq!(code, 0, "{wire} {prompt}: {events:#?}");
             assert_eq!(kinds.last().unwrap(), "turn.completed", "{wire} {prompt}");
-            let messages: Vec<_> = events.iter().filter(|event| event["item"]["type"] == "agent_message").collect();
-            assert_eq!(messages.len(), 1, "nothing of the first attempt is kept: {wire} {prompt}: {messages:?}");
+            let messages: Vec<_> =
+                events.iter().filter(|event| event["item"]["type"] == "agent_message").collect();
+            assert_eq!(
+                messages.len(),
+                1,
+                "nothing of the first attempt is kept: {wire} {prompt}: {messages:?}"
+            );
         }
     }
 }
@@ -131,7 +140,12 @@ fn what_cannot_be_is_told_to_whom_it_concerns() {
         (&["--provider", "openai", "hello"], "OPENAI_API_KEY"),
     ];
     for (arguments, expect) in cases {
-        let output = exec.command(arguments).env_remove("OPENAI_API_KEY").env_remove("CODEX_API_KEY").output().unwrap();
+        let output = exec
+            .command(arguments)
+            .env_remove("OPENAI_API_KEY")
+            .env_remove("CODEX_API_KEY")
+            .output()
+            .unwrap();
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
         assert!(told.contains(expect), "{arguments:?}: {told}");
@@ -173,10 +187,13 @@ fn people_see_the_message_and_programs_get_it_alone() {
     let output = exec.run(&["run it"]);
     assert_eq!(text(&output.stdout), "It ended with 3.\n");
     let told = text(&output.stderr);
-    for part in ["profile :workspace", "I run it.", "$ /bin/bash -c 'echo out-", "out-42", "code 3", "tokens: "] {
+    for part in
+        ["profile :workspace", "I run it.", "$ /bin/bash -c 'echo out-", "out-42", "code 3", "tokens: "]
+    {
         assert!(told.contains(part), "{part}: {told}");
     }
-    let mut piped = exec.command(&["--stdin", "hello"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut piped =
+        exec.command(&["--stdin", "hello"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     piped.stdin.take().unwrap().write_all(b"more").unwrap();
     assert_eq!(text(&piped.wait_with_output().unwrap().stdout), "Hello there.\n");
 }
@@ -186,7 +203,8 @@ fn no_key_is_seen_by_a_command_or_kept() {
     let Some(exec) = Exec::new("keys") else { return };
     let (events, code) = exec.events(&["show the environment"]);
     assert_eq!(code, 0);
-    let shown = events.iter().find(|event| event["type"] == "item.completed" && event["item"]["exit_code"] == 0);
+    let shown =
+        events.iter().find(|event| event["type"] == "item.completed" && event["item"]["exit_code"] == 0);
     let output = shown.unwrap()["item"]["aggregated_output"].as_str().unwrap();
     assert!(output.contains("HOME=") && !output.contains("sk-secret"), "{output}");
     let kept = Command::new("grep").args(["-r", "sk-secret"]).arg(exec.place.path("home")).output().unwrap();

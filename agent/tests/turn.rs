@@ -233,7 +233,10 @@ impl Run {
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (ended, took) = runtime.block_on(async {
             let begin = tokio::time::Instant::now();
-            (turn.run(&mut conversation, settings, "go".to_owned(), &mut words).await.unwrap(), begin.elapsed())
+            (
+                turn.run(&mut conversation, settings, "go".to_owned(), &mut words).await.unwrap(),
+                begin.elapsed(),
+            )
         });
         // What is kept is what the model is told.
         assert_eq!(conversation.thread().items().unwrap(), conversation.items());
@@ -293,7 +296,12 @@ fn calls_of_one_answer_are_carried_out_at_once() {
 #[test]
 fn what_cannot_be_carried_out_goes_back_to_the_model() {
     let wrong = vec![calls("a", "fly", "{}"), calls("b", "echo", "{\"x\":"), calls("c", "echo", "[1]")];
-    let outcome = Run::new([Does::Says(wrong), Does::Says(vec![calls("d", "echo", "{}")]), Does::Says(vec![says("ok")])]).go();
+    let outcome = Run::new([
+        Does::Says(wrong),
+        Does::Says(vec![calls("d", "echo", "{}")]),
+        Does::Says(vec![says("ok")]),
+    ])
+    .go();
     let told = results(&outcome.items);
     let of = |id: &str| told.iter().find(|(call, _)| call == id).unwrap().1.clone();
     assert!(of("a").contains("no tool \"fly\"") && of("a").contains("meet, hang, echo"), "{}", of("a"));
@@ -340,7 +348,10 @@ fn a_word_is_heard_before_the_model_is_asked_again() {
 fn a_model_that_breaks_off_is_asked_again_and_nothing_of_it_is_kept() {
     let script = [
         Does::BreaksOff("half"),
-        Does::Fails(ModelError::Throttled { message: "wait".to_owned(), after: Some(Duration::from_secs(20)) }),
+        Does::Fails(ModelError::Throttled {
+            message: "wait".to_owned(),
+            after: Some(Duration::from_secs(20)),
+        }),
         Does::Says(vec![says("whole")]),
     ];
     let outcome = Run::new(script).go();
@@ -353,7 +364,11 @@ fn a_model_that_breaks_off_is_asked_again_and_nothing_of_it_is_kept() {
     assert_eq!(outcome.items, [user("go")], "the thread can go on");
     let refused = ModelError::Key { status: 401, message: "no such key".to_owned() };
     let outcome = Run::new([Does::Fails(refused)]).go();
-    assert!(failed(&outcome.ended).contains("did not take the key (401): no such key"), "{:?}", outcome.ended);
+    assert!(
+        failed(&outcome.ended).contains("did not take the key (401): no such key"),
+        "{:?}",
+        outcome.ended
+    );
     assert_eq!(outcome.told.len(), 1);
 }
 

@@ -23,7 +23,15 @@ fn fetch() -> Option<PathBuf> {
     // Tests run as processes: each fetches for itself, and the first that is done is the one.
     let own = tempfile::tempdir_in(root).ok()?;
     let fetched = Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=optional", "--fetch-retries=0", "--prefix"])
+        .args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--omit=optional",
+            "--fetch-retries=0",
+            "--prefix",
+        ])
         .arg(own.path())
         .args(PACKAGES)
         .stdout(Stdio::null())
