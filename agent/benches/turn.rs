@@ -29,7 +29,7 @@ use weir_agent::model::config::Surroundings;
 use weir_agent::model::{Provider, Providers};
 use weir_agent::thread::{Keeping, Settings, TurnId, TurnStatus};
 use weir_agent::tool::{Observer, ToolSchema};
-use weir_agent::turn::{Asked, Call, Conversation, Seen, Tools, Turn, Watch, WORDS};
+use weir_agent::turn::{Asked, Call, Conversation, Seen, Tools, Turn, WORDS, Watch};
 
 /// Turns that are measured, after some that are not.
 const TURNS: usize = 200;
@@ -71,8 +71,11 @@ fn event(value: &serde_json::Value) -> String {
 
 fn answers(count: usize) -> Vec<Answer> {
     let usage = json!({ "input_tokens": 1000, "output_tokens": 50, "output_tokens_details": { "reasoning_tokens": 30 } });
-    let completed = event(&json!({ "type": "response.completed", "response": { "id": "r", "usage": usage } }));
-    let done = |item: serde_json::Value| event(&json!({ "type": "response.output_item.done", "output_index": 0, "item": item }));
+    let completed =
+        event(&json!({ "type": "response.completed", "response": { "id": "r", "usage": usage } }));
+    let done = |item: serde_json::Value| {
+        event(&json!({ "type": "response.output_item.done", "output_index": 0, "item": item }))
+    };
     let both = |number: usize| {
         let call = json!({ "type": "function_call", "call_id": format!("c{number}"), "name": "nothing", "arguments": "{}" });
         let said = json!({ "type": "message", "content": [{ "type": "output_text", "text": "done" }] });

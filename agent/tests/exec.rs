@@ -33,7 +33,7 @@ impl Exec {
             let url = &mock.url;
             tables.push_str(&format!(
                 "[model_providers.{wire}]\nbase_url = \"{url}{path}\"\nwire_api = \"{wire}\"\nenv_key = \"MODEL_KEY\"\n\
-                 aws = {{ region = \"eu-west-1\" }}\n"
+                 aws = {{ region = \"eu-west-1\" }}\nenv_http_headers = {{ X-Test-Id = \"TEST_ID\" }}\n"
             ));
         }
         place.write("home/.weir/config.toml", &tables);
@@ -52,12 +52,14 @@ impl Exec {
 
     /// Events of a run with `--json`, and its exit code.
     fn events(&self, arguments: &[&str]) -> (Vec<Value>, i32) {
-        let output = self.run(&[&["--json"], arguments].concat());
-        let lines = text(&output.stdout);
-        let events =
-            lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
-        (events.collect(), output.status.code().unwrap_or_else(|| panic!("{}", text(&output.stderr))))
+        read(&self.run(&[&["--json"], arguments].concat()))
     }
+}
+
+fn read(output: &Output) -> (Vec<Value>, i32) {
+    let lines = text(&output.stdout);
+    let events = lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
+    (events.collect(), output.status.code().unwrap_or_else(|| panic!("{}", text(&output.stderr))))
 }
 
 fn kinds(events: &[Value]) -> Vec<String> {
@@ -104,8 +106,15 @@ fn faults_are_outlived() {
     let Some(exec) = Exec::new("faults") else { return };
     for prompt in ["limited once", "garbled once", "cut once", "dropped once", "cut in the middle"] {
         for wire in ["responses", "anthropic", "bedrock"] {
-            let (events, code) = exec.events(&["--provider", wire, prompt]);
+            let id = format!("{wire}-{prompt}").replace(' ', "-");
+            let output =
+                exec.command(&["--json", "--provider", wire, prompt]).env("TEST_ID", id).output().unwrap();
+            let (events, code) = read(&output);
             let kinds = kinds(&events);
+            assert!(
+                text(&output.stdout).contains("asked again"),
+                "{wire} {prompt}: there was no fault: {events:#?}"
+            );
             assert_eq!(code, 0, "{wire} {prompt}: {events:#?}");
             assert_eq!(kinds.last().unwrap(), "turn.completed", "{wire} {prompt}");
             let messages: Vec<_> =
@@ -236,6 +245,8 @@ fn a_signal_ends_the_command_and_completes_its_item() {
 fn the_official_client_drives_it() {
     let Some(exec) = Exec::new("sdk") else { return };
     let Some(script) = package::script("sdk", "sdk.mjs") else { return };
+    // The client says all that is to be known.
+    exec.place.write("home/.weir/config.toml", "");
     let output = exec
         .place
         .command("node")

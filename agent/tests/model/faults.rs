@@ -52,7 +52,9 @@ fn an_answer_that_breaks_off_is_none() {
     let begin = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{}}\n\n";
     assert!(matches!(fails(Answer::Short(begin.into()), ""), ModelError::Disconnected { .. }));
     assert!(matches!(fails(Answer::stream(begin), ""), ModelError::CutShort));
-    assert!(matches!(fails(Answer::Nothing, ""), ModelError::Disconnected { .. }));
+    let in_query = format!("query_params = {{ api-key = \"{KEY}\" }}");
+    assert!(matches!(fails(Answer::Nothing, &in_query), ModelError::Disconnected { .. }));
+    assert!(matches!(fails(Answer::Short(begin.into()), &in_query), ModelError::Disconnected { .. }));
     assert!(matches!(fails(Answer::stream("data: {oops\n\n"), ""), ModelError::Malformed { .. }));
     for (wire, piece) in
         [("chat", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"), ("ollama", "{}\n")]
