@@ -3,6 +3,7 @@
 //! Opens a thread with the policy that binds it, runs a [`Turn`], and projects what is seen of it on events ([`events`]) or on
 //! text for people ([`human`]). Decides nothing about what is allowed. Caller: the command line.
 
+mod answering;
 mod begin;
 pub mod events;
 pub mod human;
@@ -13,7 +14,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::approval::Approval;
+use crate::approval::Approvals;
 use crate::executor::ExecutorError;
 use crate::item::Item;
 use crate::link::{LinkError, Which};
@@ -26,6 +27,7 @@ use weir_protocol::method::policy::Choice;
 
 use interrupts::Interrupts;
 
+pub use answering::Answering;
 pub use begin::{Begun, Continued, Kept};
 
 /// Why there was no turn.
@@ -90,8 +92,10 @@ pub struct Exec<'a> {
     pub output_schema: Option<Value>,
     /// Tokens above which the conversation is summarized.
     pub compact_above: Option<u64>,
-    /// When the person would be asked.
-    pub approval: Approval,
+    /// When the person is asked.
+    pub approvals: Approvals,
+    /// Who answers.
+    pub answering: Answering,
     /// Variables that no command is to see.
     pub secret_variables: Vec<String>,
     /// What is asked.
@@ -122,7 +126,8 @@ impl Exec<'_> {
     /// Where it could not begin, or the thread could not be kept. A turn that failed is in [`Done`].
     pub async fn run(self, show: &dyn Show) -> Result<Done, ExecError> {
         let mut interrupts = Interrupts::new().map_err(ExecError::Signals)?;
-        let begun = begin::begin(&self).await?;
+        let (say, mut words) = mpsc::channel(WORDS);
+        let begun = begin::begin(&self, self.answering.approver(say.clone())).await?;
         show.thread(&begun, self.provider.id());
         let Begun { mut conversation, tools, model, .. } = begun;
         let opened = tools.workplace().opened();
@@ -131,7 +136,7 @@ impl Exec<'_> {
             model: model.clone(),
             provider: self.provider.id().to_owned(),
             effort: self.effort.map(|effort| effort.word().to_owned()),
-            approval: self.approval,
+            approval: self.approvals.policy,
             digest: opened.digest,
         };
         let instructions = instructions::text(&self.choice.standpoint.cwd, opened);
@@ -142,7 +147,6 @@ impl Exec<'_> {
             output_schema: self.output_schema.as_ref(),
             compact_above: self.compact_above,
         };
-        let (say, mut words) = mpsc::channel(WORDS);
         let turn = Turn { provider: self.provider, tools: &tools, watch: show, asked };
         let thread = conversation.thread().id();
         let running = turn.run(&mut conversation, settings, self.prompt, &mut words);

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::standpoint::StandpointError;
 use super::{Exit, Overrides, Place, output};
-use crate::approval::Approval;
+use crate::approval::{Approval, ApprovalError, Approvals};
 use crate::configuration::{Configuration, ConfigurationError};
 use crate::exec::events::Events;
 use crate::exec::human::Human;
-use crate::exec::{Continued, Done, Exec, ExecError, Kept, Last, Show};
+use crate::exec::{Answering, Continued, Done, Exec, ExecError, Kept, Last, Show};
 use crate::link::Which;
 use crate::model::config::Surroundings;
 use crate::thread::{ThreadError, TurnStatus};
@@ -30,7 +30,8 @@ Examples:
   weir exec --config model_provider=ollama --model qwen3 'say hello'
 
 The last message goes to standard output, all else to standard error; with --json events go to standard output (docs/AGENT.md).
-Nobody is asked: what would need an approval is refused, and the model is told.
+What needs an approval is asked at the terminal. With --json, and where there is no terminal, nobody is asked: it is refused, and the model
+is told.
 
 Exit codes:
   0      the turn is complete
@@ -200,6 +201,8 @@ enum Failure {
     #[error("cannot begin: {0}")]
     Runtime(std::io::Error),
     #[error("{0}")]
+    Approvals(#[from] ApprovalError),
+    #[error("{0}")]
     Exec(#[from] ExecError),
 }
 
@@ -274,7 +277,8 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
     if model.is_none() && continued == Continued::New {
         return Err(Failure::NoModel);
     }
-    let approval = how.approval.map(Approval::from);
+    let approval = how.approval.map(Approval::from).or(configuration.approval()?);
+    let approvals = Approvals::read(&home)?.with_policy(approval);
     let exec = Exec {
         which: how.server.clone().unwrap_or(Which::Found),
         choice,
@@ -286,7 +290,8 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
         effort: configuration.effort()?,
         output_schema: how.output_schema.as_deref().map(schema).transpose()?,
         compact_above: configuration.compact_above()?,
-        approval: approval.or(configuration.approval()?).unwrap_or_default(),
+        approvals,
+        answering: if how.json { Answering::Nobody } else { Answering::Terminal },
         secret_variables: providers.secret_variables(),
         prompt,
     };

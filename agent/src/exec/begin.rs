@@ -4,6 +4,7 @@
 //! policies themselves, and again by the server, which may have forgotten the thread.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use weir_protocol::ByteString;
 use weir_protocol::Policy;
@@ -11,6 +12,7 @@ use weir_protocol::method::context::Wider;
 use weir_protocol::method::policy::{Choice, Shown};
 
 use super::{Exec, ExecError};
+use crate::approval::Approver;
 use crate::executor::Executor;
 use crate::thread::{Bound, ForkPoint, Keeping, NewThread, Record, Source, Store, Thread};
 use crate::tool::{self, Place, Tools, Workplace};
@@ -52,7 +54,7 @@ pub struct Begun {
 }
 
 /// Opens thread and context.
-pub(super) async fn begin(exec: &Exec<'_>) -> Result<Begun, ExecError> {
+pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result<Begun, ExecError> {
     let store = Store::open(exec.home);
     let executor = Executor::begin(tool::session(&exec.which)?)?;
     let mut choice = exec.choice.clone();
@@ -80,7 +82,7 @@ pub(super) async fn begin(exec: &Exec<'_>) -> Result<Begun, ExecError> {
         })?,
     };
     let mut remarks: Vec<_> = thread.damage().iter().map(ToString::to_string).collect();
-    let tools = tools(exec, executor, choice, &thread).await?;
+    let tools = tools(exec, (executor, approver), choice, &thread).await?;
     if tools.workplace().opened().digest != bound.digest {
         return Err(ExecError::Changed);
     }
@@ -133,7 +135,7 @@ fn rebind(thread: &mut Thread, asked: &Bound) -> Result<(), ExecError> {
 
 async fn tools(
     exec: &Exec<'_>,
-    executor: Executor,
+    (executor, approver): (Executor, Rc<dyn Approver>),
     choice: Choice,
     thread: &Thread,
 ) -> Result<Tools, ExecError> {
@@ -149,7 +151,8 @@ async fn tools(
         Some(_) => Some(directory(exec.home.join(OUTPUTS).join(thread.id().to_string()))?),
         None => None,
     };
-    let place = Place { choice, thread: thread.id(), environment, outputs };
+    let approvals = exec.approvals.clone();
+    let place = Place { choice, thread: thread.id(), environment, outputs, approvals, approver };
     Ok(Tools::new(Workplace::at(executor, place).await?))
 }
 
