@@ -150,6 +150,10 @@ impl Configuration {
     /// # Errors
     /// Where it is no such word.
     pub fn approval(&self) -> Result<Option<Approval>, ConfigurationError> {
+        // A word of other programs for what is asked when a command fails; here that is a request.
+        if self.table.get("approval_policy").and_then(Value::as_str) == Some("on-failure") {
+            return Ok(Some(Approval::OnRequest));
+        }
         self.word("approval_policy", "untrusted, on-request, never or granular")
     }
 

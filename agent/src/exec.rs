@@ -8,10 +8,10 @@ mod begin;
 pub mod events;
 pub mod human;
 mod instructions;
+mod interrupts;
 
 use std::time::Instant;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::approval::Approvals;
@@ -24,6 +24,8 @@ use crate::turn::{Asked, Ended, Seen, Turn, WORDS, Watch, Word};
 use serde_json::Value;
 use weir_protocol::method::context::Wider;
 use weir_protocol::method::policy::Choice;
+
+use interrupts::Interrupts;
 
 pub use answering::Answering;
 pub use begin::{Begun, Continued, Kept};
@@ -154,6 +156,7 @@ impl Exec<'_> {
             tokio::select! {
                 ended = &mut running => break ended?,
                 number = interrupts.next() => {
+                    let number = number.map_err(ExecError::Signals)?;
                     // The first ends the turn; whoever says it again does not wait.
                     if signal.replace(number).is_some() || say.try_send(Word::Interrupt).is_err() {
                         return Err(ExecError::GivenUp { signal: number });
@@ -197,26 +200,6 @@ impl<S: Watch> Watch for Last<S> {
             *self.message.borrow_mut() = Some(text.clone());
         }
         self.show.see(seen);
-    }
-}
-
-/// Signals that end a turn.
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    fn new() -> Result<Self, std::io::Error> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) -> i32 {
-        let number = |kind: SignalKind| kind.as_raw_value();
-        tokio::select! {
-            _ = self.interrupt.recv() => number(SignalKind::interrupt()),
-            _ = self.terminate.recv() => number(SignalKind::terminate()),
-        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::item::{Item, Usage};
 use crate::tool::ToolSchema;
 
 pub use config::{ConfigError, Providers};
-pub use error::ModelError;
+pub use error::{Again, FrameError, ModelError};
 pub use replay::{Recorded, Replay, ReplayError};
 pub use retry::{Backoff, Came, Retries};
 

@@ -9,7 +9,7 @@ mod detach;
 mod job;
 mod prompt;
 mod relay;
-mod signals;
+pub(crate) mod signals;
 mod terminal;
 mod wiring;
 

@@ -128,6 +128,9 @@ struct How {
     /// Of other programs, and without a meaning here: no repository is needed
     #[arg(long, hide = true, global = true)]
     skip_git_repo_check: bool,
+    /// Of other programs, and without a meaning here: who began the thread
+    #[arg(long, hide = true, value_name = "WORD", global = true)]
+    thread_source: Option<String>,
     /// Of other programs: images are not taken
     #[arg(long, short = 'i', hide = true, value_name = "FILE", global = true)]
     image: Vec<PathBuf>,

@@ -139,7 +139,10 @@ impl Http {
 
     fn request(&self, builder: reqwest::RequestBuilder) -> Result<Request, ModelError> {
         let builder = if self.query.is_empty() { builder } else { builder.query(&self.query) };
-        builder.headers(self.headers.clone()).build().map_err(|source| ModelError::Request { source })
+        builder
+            .headers(self.headers.clone())
+            .build()
+            .map_err(|source| ModelError::Request { source: bare(source) })
     }
 
     /// Sends a request and returns the whole answer, as JSON.
@@ -165,7 +168,7 @@ impl Http {
     async fn send(&self, request: Request) -> Result<Response, ModelError> {
         let sent = self.in_time(self.client.execute(request)).await?;
         let response = sent.map_err(|source| match source.is_connect() {
-            true => ModelError::Unreachable { host: self.host(), source },
+            true => ModelError::Unreachable { host: self.host(), source: bare(source) },
             false => self.broke(source),
         })?;
         let kind = answer::Kind::of(&response, self.host());
@@ -196,7 +199,7 @@ impl Http {
             async move {
                 match tokio::time::timeout(idle, response.chunk()).await {
                     Err(_) => Err(ModelError::Idle { host, after: idle }),
-                    Ok(Err(source)) => Err(ModelError::Disconnected { host, source }),
+                    Ok(Err(source)) => Err(ModelError::Disconnected { host, source: bare(source) }),
                     Ok(Ok(chunk)) => Ok(chunk.map(|chunk| (chunk, response))),
                 }
             }
@@ -210,8 +213,13 @@ impl Http {
     }
 
     fn broke(&self, source: reqwest::Error) -> ModelError {
-        ModelError::Disconnected { host: self.host(), source }
+        ModelError::Disconnected { host: self.host(), source: bare(source) }
     }
+}
+
+/// An error without the address, which may have a key among its parameters.
+fn bare(error: reqwest::Error) -> reqwest::Error {
+    error.without_url()
 }
 
 /// A client that trusts what the host trusts, and asks a proxy for nothing on this machine.

@@ -99,6 +99,12 @@ impl MessagesReader {
         }))
     }
 
+    /// Blocks that nobody declared complete: the last one of an answer that reached its limit.
+    fn rest(&mut self) -> Vec<Event> {
+        let places: Vec<_> = self.blocks.keys().copied().collect();
+        places.into_iter().filter_map(|place| self.complete(place)).collect()
+    }
+
     fn count(&mut self, usage: Option<&Value>) {
         let Some(usage) = usage.filter(|usage| usage.is_object()) else { return };
         let number = |place: &str| usage.pointer(place).and_then(Value::as_u64);
@@ -142,7 +148,11 @@ impl Reader for MessagesReader {
                 };
                 Vec::new()
             }
-            "message_stop" => vec![Event::Usage(self.usage), Event::Done { stop: self.stop }],
+            "message_stop" => {
+                let mut events = self.rest();
+                events.extend([Event::Usage(self.usage), Event::Done { stop: self.stop }]);
+                events
+            }
             "error" => return Err(failure_of(&piece)),
             _ => Vec::new(),
         })
