@@ -211,7 +211,7 @@ impl Launcher {
             Order::Refused(denials) => {
                 let _ = self.record_refused(&denials, By::ServerPart);
                 self.awaits_refused = false;
-                Ok(())
+                self.channel.say(&Told::Recorded, &[])
             }
             Order::End => {
                 self.running.iter().for_each(Running::end);

@@ -264,13 +264,17 @@ impl Command {
                         gate.settle().await;
                         // The launcher records it, and goes.
                         let (refused, _) = gate.denials().into_parts();
-                        let _ = self.launcher.say(&Order::Refused(refused), &[]).await;
+                        if self.launcher.say(&Order::Refused(refused), &[]).await.is_ok() {
+                            let _ = hear(&self.launcher, &mut incoming).await;
+                        }
                     }
                     return self.finish(*ended);
                 }
-                Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
-                    break;
-                }
+                Told::Launched { .. }
+                | Told::Planned { .. }
+                | Told::Examined(_)
+                | Told::Refused { .. }
+                | Told::Recorded => break,
             }
         }
         // A launcher that is gone has taken the sandbox with it.
