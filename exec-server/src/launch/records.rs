@@ -140,7 +140,7 @@ impl Watch {
         };
         let source =
             |mechanism, of: &str, missing| Source { mechanism, of: of.to_owned(), missing };
-        let files = "what Landlock refuses: files, ports, signals";
+        let files = "what Landlock refuses: files, ports, sockets without a path";
         // These records are made whether auditing is on or off.
         let calls = "system calls that the filter refuses, of processes that still run when that is heard";
         sight.sources.push(source(Mechanism::Landlock, files, self.missing.or(off)));

@@ -106,9 +106,7 @@ impl Refusals {
                 (Act::Call, Mechanism::Seccomp, ByteString::from(name), Some(reason.to_owned()))
             }
             (blocker, object) => {
-                // The first process acts for others, and tells what it was refused by itself, with the whole name.
-                let own = process.as_ref().is_some_and(|one| one.pid == self.first.unsigned_abs());
-                let blocker = blocker.filter(|_| !own)?;
+                let blocker = blocker?;
                 let target = match object {
                     Object::Path(path) => ByteString(path),
                     Object::Address(address) => ByteString::from(address.as_str()),
