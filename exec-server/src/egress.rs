@@ -39,8 +39,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
-use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
 use weir_protocol::denial::Ledger;
+use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
 use weir_protocol::policy::Host;
 
 pub(crate) use arrival::raise_descriptors;

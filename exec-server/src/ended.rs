@@ -24,7 +24,9 @@ pub(crate) fn exited(
         let (refused, left_out) = gate.into_parts();
         denials.extend(refused);
         sight.left_out = sight.left_out.saturating_add(left_out);
-        sight.sources.push(Source::present(Mechanism::NetworkGate, "names, connections, requests, datagrams"));
+        sight
+            .sources
+            .push(Source::present(Mechanism::NetworkGate, "names, connections, requests, datagrams"));
     }
     denials.extend(beyond(end, limits));
     Exited { id, end, usage, denials, sight, new_repositories }
@@ -75,12 +77,15 @@ mod tests {
     fn a_limit_that_ended_the_command_is_told_with_its_rule() {
         let mut limits = Resources::default();
         limits.set(Resource::WallTime, Sourced { value: 500, origin: Origin::implied("by the profile") });
-        let told = |end| beyond(end, &limits).map(|denial| (denial.target.to_string(), denial.origin.is_some()));
+        let told =
+            |end| beyond(end, &limits).map(|denial| (denial.target.to_string(), denial.origin.is_some()));
         assert_eq!(told(End::TimedOut { limit_ms: 500 }), Some(("wall_time".to_owned(), true)));
         assert_eq!(told(End::TimedOut { limit_ms: 100 }), Some(("wall_time".to_owned(), false)));
         assert_eq!(told(End::Memory { limit_bytes: 1 }), Some(("memory".to_owned(), false)));
         assert_eq!(told(End::Output { limit_bytes: 1 }), Some(("output".to_owned(), false)));
-        for end in [End::Exited { code: 137 }, End::Signalled { signal: 9 }, End::Cancelled, End::ServerStopping] {
+        for end in
+            [End::Exited { code: 137 }, End::Signalled { signal: 9 }, End::Cancelled, End::ServerStopping]
+        {
             assert_eq!(told(end), None);
         }
     }

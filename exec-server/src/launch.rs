@@ -39,8 +39,8 @@ pub use macos::launcher;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
-use weir_protocol::method::policy::Standpoint;
 use weir_protocol::denial::{Denial, Sight};
+use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{End, Enforcement, Receivers, Usage};
 use weir_protocol::method::{Examined, code};
 use weir_protocol::{AbsPath, ByteString, Policy};

@@ -202,7 +202,9 @@ impl Record {
                 place.file = cut(&place.file, MAX_DENIAL_TEXT_BYTES);
             }
         }
-        for name in denial.process.iter_mut().flat_map(|process| [&mut process.exe, &mut process.command]).flatten() {
+        for name in
+            denial.process.iter_mut().flat_map(|process| [&mut process.exe, &mut process.command]).flatten()
+        {
             name.0.truncate(MAX_DENIAL_TEXT_BYTES);
         }
         (denial.edit, denial.option) = (None, None);
@@ -318,8 +320,11 @@ mod tests {
             option: None,
             reason: Some(odd.clone()),
         };
-        let mut record = Record::new(time(0), (u32::MAX, u32::MAX), Action::Deny, By::ServerPart)
-            .about(&odd, record_digest(), &denial);
+        let mut record = Record::new(time(0), (u32::MAX, u32::MAX), Action::Deny, By::ServerPart).about(
+            &odd,
+            record_digest(),
+            &denial,
+        );
         record.pid = Some(i32::MIN);
         let line = String::from_utf8(record.line().unwrap()).unwrap();
         assert_eq!(Record::read(&line), Some(record.clone()));

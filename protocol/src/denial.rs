@@ -19,7 +19,7 @@ use crate::policy::explain::Edit;
 use crate::policy::{Operation, Origin};
 
 pub use join::Observed;
-pub use ledger::{Ledger, MAX_DENIALS, MAX_DENIAL_BYTES, MAX_TARGET_BYTES};
+pub use ledger::{Ledger, MAX_DENIAL_BYTES, MAX_DENIALS, MAX_TARGET_BYTES};
 pub use run::{MAX_RUN_BYTES, MAX_WORDS_BYTES, Run};
 pub use sight::{Missing, Sight, Source};
 

@@ -57,7 +57,9 @@ enum DenialsError {
 pub(super) fn run(options: &DenialsOptions) -> Exit {
     match asked(options) {
         Ok(refused) if options.json => output::json(&refused),
-        Ok(refused) if refused.runs.is_empty() => output::message("nothing was refused, as far as is kept", Exit::Success),
+        Ok(refused) if refused.runs.is_empty() => {
+            output::message("nothing was refused, as far as is kept", Exit::Success)
+        }
         Ok(refused) => output::text(&refused.runs.iter().map(text).collect::<Vec<_>>().join("\n")),
         Err(error @ DenialsError::Since(_)) => output::message(&format!("error: {error}"), Exit::BadInput),
         Err(error) => output::message(&format!("weir: {error}"), Exit::Failed),
@@ -86,7 +88,8 @@ fn asked(options: &DenialsOptions) -> Result<Refused, DenialsError> {
 
 fn text(run: &Run) -> String {
     let argv: Vec<String> = run.argv.iter().map(ToString::to_string).collect();
-    let mut out = format!("{}  {}, {}: {}\n", run.time, run.profile, end_word(run.end), argv.join(" ").escape_debug());
+    let mut out =
+        format!("{}  {}, {}: {}\n", run.time, run.profile, end_word(run.end), argv.join(" ").escape_debug());
     for one in &run.denials {
         let _ = writeln!(out, "  {}", denial::what(one));
         if let Some(process) = &one.process {

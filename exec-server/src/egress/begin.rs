@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
-use weir_protocol::gate::PROXY;
 use weir_protocol::denial::Ledger;
+use weir_protocol::gate::PROXY;
 use weir_protocol::policy::NetworkMode;
 use weir_protocol::{ByteString, Policy};
 

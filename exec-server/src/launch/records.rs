@@ -138,8 +138,7 @@ impl Watch {
             None if !self.has_refused => Some(Missing::AuditUnknown),
             _ => None,
         };
-        let source =
-            |mechanism, of: &str, missing| Source { mechanism, of: of.to_owned(), missing };
+        let source = |mechanism, of: &str, missing| Source { mechanism, of: of.to_owned(), missing };
         let files = "what Landlock refuses: files, ports, sockets without a path";
         // These records are made whether auditing is on or off.
         let calls = "system calls that the filter refuses, of processes that still run when that is heard";

@@ -3,7 +3,9 @@
 use std::time::SystemTime;
 
 use weir_protocol::audit::{since_1970_ms, time};
-use weir_protocol::denial::{Act, Denial, Ledger, Mechanism, Missing, Numbered, Observed, Process, Sight, Source};
+use weir_protocol::denial::{
+    Act, Denial, Ledger, Mechanism, Missing, Numbered, Observed, Process, Sight, Source,
+};
 use weir_protocol::policy::{Operation, Request};
 use weir_protocol::{AbsPath, ByteString, Policy};
 use weir_sandbox_linux::audit::{Object, Refused};
@@ -49,7 +51,13 @@ impl Refusals {
     }
 
     /// A call that failed. It is a denial where the policy refuses it, and where something is absent, where the host has it.
-    pub(super) fn failed(&mut self, policy: &Policy, (operation, how): (Act, Failure), pid: u32, path: Vec<u8>) {
+    pub(super) fn failed(
+        &mut self,
+        policy: &Policy,
+        (operation, how): (Act, Failure),
+        pid: u32,
+        path: Vec<u8>,
+    ) {
         if how == Failure::Absent && !is_hidden(policy, &path) {
             return;
         }
@@ -83,7 +91,8 @@ impl Refusals {
 
     fn events(&mut self, policy: &Policy, events: Vec<Vec<Refused>>) {
         for event in events {
-            let observed: Vec<Observed> = event.into_iter().filter_map(|refused| self.record(refused)).collect();
+            let observed: Vec<Observed> =
+                event.into_iter().filter_map(|refused| self.record(refused)).collect();
             let joined: Vec<Denial> = observed.iter().cloned().filter_map(|one| one.joined(policy)).collect();
             if joined.is_empty() {
                 // The kernel refused it, whatever the policy says.
@@ -211,6 +220,9 @@ mod tests {
             let call = weir_sandbox_linux::seccomp::by_name(name).unwrap();
             told_call(Arch::X86_64, u32::from(call.number(Arch::X86_64).unwrap())).is_some()
         };
-        assert_eq!(["ptrace", "mount", "unshare", "clone3", "socket"].map(told), [true, true, true, false, false]);
+        assert_eq!(
+            ["ptrace", "mount", "unshare", "clone3", "socket"].map(told),
+            [true, true, true, false, false]
+        );
     }
 }

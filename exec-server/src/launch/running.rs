@@ -17,8 +17,8 @@ use weir_sandbox_linux::gate::Socket;
 use weir_sandbox_linux::group::{Events, Group};
 use weir_sandbox_linux::start::{First, end_descendants};
 
-use super::passed::{Descriptors, Passed};
 use super::begin::Compiled;
+use super::passed::{Descriptors, Passed};
 use super::records::{Records, Watch};
 use super::refused::Refusals;
 use super::{Ended, Launch, sys};

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use weir_protocol::audit::since_1970_ms;
-use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
 use weir_protocol::denial::Run;
+use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
 use weir_protocol::method::denial::{Asked, Refused};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::Digest;

@@ -125,7 +125,7 @@ fn of_path(policy: &Policy, path: &AbsPath, operation: Operation) -> Word {
         _ => false,
     };
     let name = if operation.needs() == Access::Write { "--write" } else { "--read" };
-    let option = (!is_firm)
-        .then(|| RunOption { name: name.to_owned(), value: ByteString(path.as_bytes().to_vec()) });
+    let option =
+        (!is_firm).then(|| RunOption { name: name.to_owned(), value: ByteString(path.as_bytes().to_vec()) });
     Word::Refused(Box::new(policy.explain(&request)), option)
 }

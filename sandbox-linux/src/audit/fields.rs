@@ -100,7 +100,8 @@ fn decoded(digits: &[u8]) -> Option<Vec<u8>> {
     if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
-    let pair = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let pair =
+        |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
     digits.chunks(2).map(pair).collect()
 }
 
@@ -140,7 +141,14 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_none() {
-        for text in ["", "audit", "audit(1.2:3", "audit(x.2:3): a=b", "audit(1:3): ", "audit(99999999999999999.1:1): "] {
+        for text in [
+            "",
+            "audit",
+            "audit(1.2:3",
+            "audit(x.2:3): a=b",
+            "audit(1:3): ",
+            "audit(99999999999999999.1:1): ",
+        ] {
             assert_eq!(Fields::read(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Fields::read(b"audit(1.002:3): ").unwrap().word("a"), None);

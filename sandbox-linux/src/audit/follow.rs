@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use weir_protocol::denial::{Numbered, Process};
 use weir_protocol::ByteString;
+use weir_protocol::denial::{Numbered, Process};
 
 use super::{Blocker, END_OF_EVENT, Fields, LANDLOCK_ACCESS, LANDLOCK_DOMAIN, SECCOMP, SYSCALL, Stamp};
 
@@ -88,7 +88,8 @@ impl Follower {
                 Vec::new()
             }
             SYSCALL => {
-                if let Some(open) = self.open.iter_mut().find(|open| open.stamp.serial == fields.stamp.serial) {
+                if let Some(open) = self.open.iter_mut().find(|open| open.stamp.serial == fields.stamp.serial)
+                {
                     open.process = process(&fields);
                 }
                 Vec::new()
@@ -114,7 +115,9 @@ impl Follower {
 
     fn access(&mut self, fields: &Fields<'_>) -> Vec<Vec<Refused>> {
         let blocker = fields.word("blockers").and_then(Blocker::strongest);
-        let (Some(domain), Some(blocker)) = (fields.hexadecimal("domain"), blocker) else { return Vec::new() };
+        let (Some(domain), Some(blocker)) = (fields.hexadecimal("domain"), blocker) else {
+            return Vec::new();
+        };
         let access = (domain, blocker, object(fields));
         if let Some(open) = self.open.iter_mut().find(|open| open.stamp == fields.stamp) {
             if open.accesses.len() < MAX_ACCESSES {
@@ -129,7 +132,8 @@ impl Follower {
 
     fn domain(&mut self, fields: &Fields<'_>) {
         let is_new = fields.word("status") == Some("allocated");
-        let (Some(domain), Some(pid), true) = (fields.hexadecimal("domain"), fields.number("pid"), is_new) else {
+        let (Some(domain), Some(pid), true) = (fields.hexadecimal("domain"), fields.number("pid"), is_new)
+        else {
             return;
         };
         if self.mark == Some(pid) {

@@ -261,9 +261,8 @@ mod tests {
 
     #[test]
     fn status_records_and_errors_are_told_apart() {
-        let status = |enabled, locked, lost| {
-            Received::Status(Status { enabled, locked, has_daemon: false, lost })
-        };
+        let status =
+            |enabled, locked, lost| Received::Status(Status { enabled, locked, has_daemon: false, lost });
         let refused = message(ERROR, 0, &(-libc::EPERM).to_ne_bytes());
         let record = message(1423, 0, b"audit(1.0:1): x=y");
         let cases = [

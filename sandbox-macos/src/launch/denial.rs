@@ -98,7 +98,8 @@ impl Denial {
         let linked = linked.map(|path| ByteString(path.as_bytes().to_vec()));
         let names = [Some(ByteString::from(self.subject.as_str())), linked].into_iter().flatten();
         let joined = names.map(|name| self.observed(name, time)).find_map(|observed| observed.joined(policy));
-        let known = joined.unwrap_or_else(|| self.observed(self.subject.as_str().into(), time).certain(policy));
+        let known =
+            joined.unwrap_or_else(|| self.observed(self.subject.as_str().into(), time).certain(policy));
         Told { count: self.count, ..known }
     }
 
@@ -159,7 +160,9 @@ impl Reader {
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.begun);
                 if !std::mem::take(&mut self.skips) {
-                    read_line(&line, &self.tag).iter().for_each(|denial| self.found.add(denial.told(policy, time)));
+                    read_line(&line, &self.tag)
+                        .iter()
+                        .for_each(|denial| self.found.add(denial.told(policy, time)));
                 }
             }
         }

@@ -37,7 +37,9 @@ pub(crate) struct Case {
 
 /// What every case finds.
 pub(crate) fn prepare(world: &World) {
-    for path in ["work/own", "data/seen", "data/old/file", "data/shut/hidden", "other/secret", "other/old/file"] {
+    for path in
+        ["work/own", "data/seen", "data/old/file", "data/shut/hidden", "other/secret", "other/old/file"]
+    {
         world.file(path, "content");
     }
     for path in ["data/empty", "other/empty"] {
@@ -109,7 +111,8 @@ pub(crate) fn check_by(weir: &Runner, world: &World, profile: &str, case: &Case,
     assert_eq!(found.is_some(), expected.is_some(), "{denial:?}");
     assert!(found.zip(expected).is_none_or(|(line, text)| line.contains(&text)), "{denial:?}");
     assert!(!denial.time.is_empty() && denial.process.is_some(), "{denial:?}");
-    let option: Vec<String> = denial.option.iter().flat_map(|one| [one.name.clone(), one.value.to_string()]).collect();
+    let option: Vec<String> =
+        denial.option.iter().flat_map(|one| [one.name.clone(), one.value.to_string()]).collect();
     let expected: Vec<String> = case.option.iter().map(|word| world.expand(word)).collect();
     assert_eq!(option, expected, "{denial:?}");
     afresh();
@@ -162,7 +165,12 @@ fn edited(weir: &Runner, world: &World, case: &Case, denial: &Denial) {
     assert!(!excess.is_empty() && excess.iter().all(|one| is_it(&one.subject)), "{case:?}: {excess:?}");
     assert_eq!(before.excess_over(&after), [], "{case:?}: the edit took something away");
     let (run, exited) = reported_by(weir, world, &[], case.act);
-    assert!(run.text().starts_with("ok"), "{case:?} edited by {:?}: {run:?} {:?}", denial.edit, exited.denials);
+    assert!(
+        run.text().starts_with("ok"),
+        "{case:?} edited by {:?}: {run:?} {:?}",
+        denial.edit,
+        exited.denials
+    );
 }
 
 /// The policy in force.

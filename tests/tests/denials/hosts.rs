@@ -18,7 +18,10 @@ const GATED: [Way; 2] = [Way::Root, Way::User];
 fn own_name() -> Option<String> {
     let hosts = fs::read_to_string("/etc/hosts").ok()?;
     let lines = hosts.lines().filter(|line| line.starts_with("127."));
-    lines.flat_map(|line| line.split_whitespace().skip(1)).find(|name| !name.contains("localhost")).map(ToOwned::to_owned)
+    lines
+        .flat_map(|line| line.split_whitespace().skip(1))
+        .find(|name| !name.contains("localhost"))
+        .map(ToOwned::to_owned)
 }
 
 fn one(exited: &Exited, operation: &str, target: &str) -> Denial {

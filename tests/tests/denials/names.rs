@@ -20,7 +20,13 @@ const READABLE: [Case; 9] = [
 ];
 
 const fn case(act: &'static [&'static str], told: (&'static str, &'static str)) -> Case {
-    Case { act, told, rule: Some("\"{w}/data\" = \"read\""), option: &["--write", "{w}/data"], opens: "{w}/data" }
+    Case {
+        act,
+        told,
+        rule: Some("\"{w}/data\" = \"read\""),
+        option: &["--write", "{w}/data"],
+        opens: "{w}/data",
+    }
 }
 
 /// The same below, where the directory is another.

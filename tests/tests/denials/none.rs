@@ -34,8 +34,11 @@ const FAILING: [&str; 22] = [
 fn what_fails_by_itself_is_no_denial() {
     Way::each("denials::none", |way| {
         let world = World::new(way);
-        let profile =
-            if way == Way::Bare { PROFILE.replace("\"{w}/data/shut\" = \"none\"\n", "") } else { PROFILE.to_owned() };
+        let profile = if way == Way::Bare {
+            PROFILE.replace("\"{w}/data/shut\" = \"none\"\n", "")
+        } else {
+            PROFILE.to_owned()
+        };
         world.profile(&profile, "");
         prepare(&world);
         world.file("work/full/file", "");

@@ -133,8 +133,20 @@ const CASES: [Case; 12] = [
         &["--write", "{w}/data"],
         "{w}/data",
     ),
-    case(&["rmdir", "{w}/other/empty"], ("remove-directory", "{w}/other"), None, &["--write", "{w}/other"], "{w}/other"),
-    case(&["unlink", "{w}/other/secret"], ("remove", "{w}/other"), None, &["--write", "{w}/other"], "{w}/other"),
+    case(
+        &["rmdir", "{w}/other/empty"],
+        ("remove-directory", "{w}/other"),
+        None,
+        &["--write", "{w}/other"],
+        "{w}/other",
+    ),
+    case(
+        &["unlink", "{w}/other/secret"],
+        ("remove", "{w}/other"),
+        None,
+        &["--write", "{w}/other"],
+        "{w}/other",
+    ),
 ];
 
 #[test]

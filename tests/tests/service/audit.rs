@@ -90,9 +90,13 @@ fn denials_of_a_command_are_recorded_and_kept() {
     assert_eq!(kept["runs"][0]["argv"], json!(["mkdir", "/usr/new"]));
     let later = client.ask("denial/list", &json!({"since": "2999"})).unwrap();
     assert_eq!(later["runs"], json!([]));
-    let denied: Vec<Value> = records(&server).into_iter().filter(|record| record["action"] == "deny").collect();
+    let denied: Vec<Value> =
+        records(&server).into_iter().filter(|record| record["action"] == "deny").collect();
     assert_eq!(denied.len(), 1, "{denied:?}");
-    assert_eq!((&denied[0]["by"], &denied[0]["denial"]["operation"]), (&json!("launcher"), &json!("make-directory")));
+    assert_eq!(
+        (&denied[0]["by"], &denied[0]["denial"]["operation"]),
+        (&json!("launcher"), &json!("make-directory"))
+    );
     let (_, text) = audit(&["--action", "deny"], &server.state().join("audit.jsonl"));
     assert!(text.contains("make-directory /usr/new (broker; "), "{text}");
 }

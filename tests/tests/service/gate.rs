@@ -93,7 +93,10 @@ fn recorded(server: &Server, own: IpAddr) {
     let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let denied: Vec<Value> = records.filter(|record| record["action"] == "deny").collect();
     assert_eq!(denied.len(), 2, "{text}");
-    assert!(denied.iter().all(|record| record["by"] == "server-part" && record["profile"] == "test"), "{text}");
+    assert!(
+        denied.iter().all(|record| record["by"] == "server-part" && record["profile"] == "test"),
+        "{text}"
+    );
     assert_eq!(denied[0]["denial"]["mechanism"], "network-gate", "{text}");
 }
 

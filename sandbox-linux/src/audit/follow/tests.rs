@@ -35,7 +35,11 @@ fn told(records: &[(u16, String)]) -> Vec<(Act, Object, Option<u32>)> {
         records.iter().flat_map(|(kind, text)| follower.take(*kind, text.as_bytes())).collect();
     found.extend(follower.finish());
     let one = |refused: Refused| {
-        (refused.blocker.map_or(Act::Call, |found| found.act), refused.object, refused.process.map(|one| one.pid))
+        (
+            refused.blocker.map_or(Act::Call, |found| found.act),
+            refused.object,
+            refused.process.map(|one| one.pid),
+        )
     };
     found.into_iter().flatten().map(one).collect()
 }
@@ -48,21 +52,28 @@ const PASSWD: &str = "blockers=fs.read_file path=\"/etc/passwd\" dev=\"vda\" ino
 
 #[test]
 fn an_access_is_joined_to_its_domain_and_its_caller() {
-    let records =
-        [access(1, "1b", PASSWD), domain(1, "1b", MAKER), syscall(1, 27_257, "\"cat\""), end(1)];
+    let records = [access(1, "1b", PASSWD), domain(1, "1b", MAKER), syscall(1, 27_257, "\"cat\""), end(1)];
     assert_eq!(told(&records), [(Act::Read, path("/etc/passwd"), Some(27_257))]);
     let mut follower = Follower::new(MAKER);
     let found: Vec<_> =
         records.iter().flat_map(|(kind, text)| follower.take(*kind, text.as_bytes())).flatten().collect();
     let process = found[0].process.as_ref().unwrap();
-    assert_eq!((process.command.as_ref().unwrap().to_string().as_str(), process.numbered), ("cat", Numbered::ByHost));
+    assert_eq!(
+        (process.command.as_ref().unwrap().to_string().as_str(), process.numbered),
+        ("cat", Numbered::ByHost)
+    );
     assert_eq!(found[0].since_1970_ms, 1_795_935_194_479);
 }
 
 #[test]
 fn order_does_not_count() {
-    let records =
-        [access(1, "1b", PASSWD), domain(1, "1b", MAKER), syscall(1, 5, "\"cat\""), access(2, "1b", PASSWD), syscall(2, 6, "63617420")];
+    let records = [
+        access(1, "1b", PASSWD),
+        domain(1, "1b", MAKER),
+        syscall(1, 5, "\"cat\""),
+        access(2, "1b", PASSWD),
+        syscall(2, 6, "63617420"),
+    ];
     for turn in 0..records.len() {
         let mut turned = records.clone();
         turned.rotate_left(turn);

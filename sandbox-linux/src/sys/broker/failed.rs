@@ -7,10 +7,10 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use weir_protocol::denial::Act;
 
+use super::Broker;
 use super::call::{self, Kernel};
 use super::listener::Notification;
 use super::tracee::Tracee;
-use super::Broker;
 use crate::broker::{Event, Failure, Named, Request};
 
 impl Broker {
