@@ -57,6 +57,7 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
         | Call::ProcessList
         | Call::ProcessAttach(_)
         | Call::ProcessForget(_)
+        | Call::NetworkAnswer(_)
         | Call::FileRead(_)
         | Call::FileWrite(_)
         | Call::FilePatch(_)

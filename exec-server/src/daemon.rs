@@ -181,6 +181,11 @@ fn hide() -> io::Result<()> {
 }
 
 fn options(words: Words) -> Result<Options, DaemonError> {
+    let server_user = server_user(words.server_user.as_deref())?;
+    options_with(words, server_user)
+}
+
+fn options_with(words: Words, server_user: Option<(u32, u32)>) -> Result<Options, DaemonError> {
     let state = words.state.map_or_else(state, Ok)?;
     let audit = words.audit.unwrap_or_else(|| state.join(FILE_NAME));
     Ok(Options {
@@ -190,7 +195,7 @@ fn options(words: Words) -> Result<Options, DaemonError> {
         },
         idle_exit: words.idle_exit.map(Duration::from_secs),
         stop_after: Duration::from_secs(words.stop_after.unwrap_or(STOP_AFTER_SECONDS)),
-        server_user: server_user(words.server_user)?,
+        server_user,
         audit: (audit != Path::new(NO_AUDIT)).then_some(audit),
         state,
         kernel_audit: words.kernel_audit,
@@ -198,17 +203,17 @@ fn options(words: Words) -> Result<Options, DaemonError> {
 }
 
 /// Only root can become another.
-fn server_user(name: Option<String>) -> Result<Option<(u32, u32)>, DaemonError> {
+fn server_user(name: Option<&str>) -> Result<Option<(u32, u32)>, DaemonError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let name = name.unwrap_or_else(|| SERVER_USER.to_owned());
-    match User::from_name(&name).ok().flatten() {
+    let name = name.unwrap_or(SERVER_USER);
+    match User::from_name(name).ok().flatten() {
         Some(user) if user.uid.is_root() => {
             Err(DaemonError::Argument("the server parts must not be root".to_owned()))
         }
         Some(user) => Ok(Some((user.uid.as_raw(), user.gid.as_raw()))),
-        None => Err(DaemonError::NoUser(name)),
+        None => Err(DaemonError::NoUser(name.to_owned())),
     }
 }
 

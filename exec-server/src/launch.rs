@@ -13,6 +13,7 @@ pub mod macos;
 mod attempt;
 #[cfg(target_os = "linux")]
 mod begin;
+mod granting;
 #[cfg(target_os = "linux")]
 mod hostfile;
 #[cfg(target_os = "linux")]
@@ -40,9 +41,11 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::denial::{Denial, Sight};
+use weir_protocol::method::network::Decision;
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{End, Enforcement, Receivers, Usage};
 use weir_protocol::method::{Examined, code};
+use weir_protocol::policy::DomainPattern;
 use weir_protocol::{AbsPath, ByteString, Policy};
 
 use crate::answer::doctor;
@@ -143,10 +146,29 @@ pub enum Order {
         /// To whom.
         to: Receivers,
     },
+    /// Weighs a host that no rule of the running command's policy covers.
+    Weigh {
+        /// The host and its port.
+        pattern: DomainPattern,
+        /// How far it is.
+        stage: Stage,
+    },
     /// Ends the sandbox at once.
     End,
     /// What the network gate refused, for the record; once, after the end, where there is a gate.
     Refused(Vec<Denial>),
+}
+
+/// How far the question about a host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It is to be put to the client, where the ceiling lets it be granted.
+    Question,
+    /// The client has answered; a grant takes effect after the launcher's word.
+    Answer(Decision),
+    /// Nobody has answered in time.
+    Silence,
 }
 
 /// What the launcher tells.
@@ -177,6 +199,11 @@ pub enum Told {
         code: i64,
         /// For people.
         message: String,
+    },
+    /// What [`Order::Weigh`] asks for, in order.
+    Weighed {
+        /// Why the host must not be granted.
+        above: Option<String>,
     },
     /// A signal was sent, or there was nobody left to get it.
     Signalled,

@@ -28,7 +28,7 @@ Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio [OPTIONS] | --answ
     delivered, and a second SIGTERM ends everything at once. A service manager hears of it all (Type=notify).
 
   --stdio     serve whoever is at the other end of standard input and output, as in `ssh HOST weir-exec-server --stdio`: by the server
-              that runs, or else by one for this connection alone (OPTIONS as above)
+              that runs, or else by one for this connection alone (OPTIONS as above; --alone, as the first, for that in any case)
   --answer    answer questions about policies on standard input and output, and run nothing
   --embedded  serve one client on the socket that is standard input, and run its command
   --version   print the version

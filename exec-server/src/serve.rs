@@ -12,6 +12,7 @@ mod files;
 pub mod journal;
 mod outbox;
 mod post;
+mod questions;
 pub(crate) mod resolver;
 mod spill;
 mod store;

@@ -57,6 +57,8 @@ pub enum Action {
     Start,
     /// A command is not.
     Refuse,
+    /// A question about a host is answered: granted or denied.
+    Answer,
     /// Something was refused to a command.
     Deny,
     /// A sandbox has ended, or could not be made.
@@ -69,11 +71,12 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Admit,
         Self::TurnAway,
         Self::Start,
         Self::Refuse,
+        Self::Answer,
         Self::Deny,
         Self::End,
         Self::Reload,
@@ -88,6 +91,7 @@ impl Action {
             Self::TurnAway => "turn-away",
             Self::Start => "start",
             Self::Refuse => "refuse",
+            Self::Answer => "answer",
             Self::Deny => "deny",
             Self::End => "end",
             Self::Reload => "reload",

@@ -48,7 +48,7 @@ pub use socket::{SocketGrant, SocketRules};
 pub(crate) use event::Queue;
 pub(crate) use guard::{NameIndex, on_the_way};
 pub(crate) use path::{MAX_PATH, Split};
-pub(crate) use request::{Forms, Named, Request};
+pub(crate) use request::{AT_REMOVEDIR, Forms, Named, Request};
 
 /// Whether callers inside may have another root directory than the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -87,7 +87,7 @@ pub enum Word {
         /// The path.
         path: Vec<u8>,
     },
-    /// The kernel refused a call that the first process performed.
+    /// A call that the first process was to perform failed, by the kernel or by a live rule.
     Failed {
         /// What was tried.
         act: Act,
@@ -168,18 +168,24 @@ impl Word {
     }
 }
 
-/// The first kind of [`Word::Failed`]: one for each act, and one more for each where something was absent.
+/// The first kind of [`Word::Failed`]: one for each act and each way to fail.
 const FAILED: u32 = 100;
+const WAYS: u32 = 3;
 
 fn failed(act: Act, how: Failure) -> u32 {
     let at = Act::ALL.iter().position(|other| *other == act).and_then(|at| u32::try_from(at).ok());
-    FAILED + 2 * at.unwrap_or(0) + u32::from(how == Failure::Absent)
+    let how = match how {
+        Failure::Refused => 0,
+        Failure::Absent => 1,
+        Failure::Closed => 2,
+    };
+    FAILED + WAYS * at.unwrap_or(0) + how
 }
 
 fn failure(kind: u32) -> Option<(Act, Failure)> {
     let number = kind.checked_sub(FAILED)?;
-    let act = Act::ALL.get(usize::try_from(number / 2).ok()?)?;
-    Some((*act, if number % 2 == 0 { Failure::Refused } else { Failure::Absent }))
+    let act = Act::ALL.get(usize::try_from(number / WAYS).ok()?)?;
+    Some((*act, *Failure::ALL.get(usize::try_from(number % WAYS).ok()?)?))
 }
 
 #[cfg(test)]
@@ -205,8 +211,7 @@ mod tests {
             Word::Dropped(7),
         ];
         let failed = Act::ALL.iter().flat_map(|act| {
-            let how = [Failure::Refused, Failure::Absent];
-            how.map(|how| Word::Failed { act: *act, how, pid: 3, path: b"/a".to_vec() })
+            Failure::ALL.map(|how| Word::Failed { act: *act, how, pid: 3, path: b"/a".to_vec() })
         });
         for word in words.into_iter().chain(Socket::ALL.map(Word::Socket)).chain(failed) {
             assert_eq!(Word::from_bytes(&word.to_bytes()), Some(word));

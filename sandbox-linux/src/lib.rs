@@ -11,6 +11,8 @@ pub mod doctor;
 pub mod gate;
 pub mod group;
 pub mod host;
+pub mod live;
+mod pattern;
 pub mod plan;
 pub mod prepare;
 pub mod seccomp;

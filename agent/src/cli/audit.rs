@@ -11,7 +11,8 @@ use weir_protocol::audit::{Action, FILE_NAME, KEPT_FILES, MAX_LINE_BYTES, Record
 use weir_protocol::method::process::End;
 
 use super::since::{NoTime, since};
-use super::{Exit, denial, output};
+use super::{Exit, output};
+use crate::denial;
 
 /// Where users have names (passwd(5)).
 const PASSWD: &str = "/etc/passwd";

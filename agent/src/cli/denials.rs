@@ -15,7 +15,8 @@ use weir_protocol::method::denial::{Asked, Refused};
 use super::run::end_word;
 use super::since::{NoTime, since};
 use super::standpoint::weir_home;
-use super::{Exit, denial, output};
+use super::{Exit, output};
+use crate::denial;
 use crate::link::{LinkError, Which, find};
 
 pub(super) use kept::{KeptError, keep};
@@ -74,10 +75,10 @@ fn asked(options: &DenialsOptions) -> Result<Refused, DenialsError> {
         None => Vec::new(),
     };
     if asked.context.is_none()
-        && let Some(home) = weir_home()
+        && let Ok(home) = weir_home()
     {
         let wanted = |run: &Run| asked.since.as_ref().is_none_or(|since| run.time >= *since);
-        runs.extend(kept::read(&home)?.into_iter().filter(wanted));
+        runs.extend(kept::read(home.as_path())?.into_iter().filter(wanted));
     }
     runs.sort_by(|one, other| one.time.cmp(&other.time));
     if options.last {

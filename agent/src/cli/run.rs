@@ -16,6 +16,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 use weir_protocol::audit::{since_1970_ms, time};
 use weir_protocol::denial::Run;
+use weir_protocol::method::network::Asking;
 use weir_protocol::method::output::{Keep, Output, WhenLeft};
 use weir_protocol::method::process::{End, Start, Stdio};
 use weir_protocol::method::{Error, code};
@@ -27,6 +28,9 @@ use super::{Exit, Overrides, Place, output};
 use crate::link::{Link, LinkError, Session, SessionError, Which, find, reach};
 use crate::run::{self, Ended, RunError, Tty, Wiring};
 use report::{Report, ReportError};
+
+/// How long a person has, and how often a person is asked: more than anybody reads.
+const ASKING: Asking = Asking { answer_ms: 120_000, most: 64 };
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,6 +91,9 @@ pub(super) struct RunOptions {
     /// Run as another user; only root may
     #[arg(long, value_name = "NAME|UID", value_hint = clap::ValueHint::Username)]
     user: Option<String>,
+    /// Ask at the terminal about each host that no rule covers, and wait two minutes for a key; without a terminal it stays refused
+    #[arg(long, conflicts_with = "detach")]
+    ask: bool,
     /// Use the exec-server that listens at PATH, or none but one for this command alone
     #[arg(long, value_name = "PATH|none", value_hint = clap::ValueHint::FilePath)]
     server: Option<Which>,
@@ -148,7 +155,7 @@ impl Failure {
 }
 
 impl Exit {
-    fn signalled(signal: i32) -> Self {
+    pub(super) fn signalled(signal: i32) -> Self {
         u8::try_from(signal)
             .ok()
             .and_then(|signal| signal.checked_add(128))
@@ -308,6 +315,7 @@ fn start(options: &RunOptions, stdio: Stdio) -> Result<Start, StandpointError> {
         user: options.user.clone(),
         output: Output::default(),
         under: None,
+        asking: (options.ask && run::can_ask()).then_some(ASKING),
     })
 }
 

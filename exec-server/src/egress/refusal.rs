@@ -54,6 +54,15 @@ pub enum Reason {
     /// No rule allows the host.
     #[error("no rule allows it")]
     NotAllowed,
+    /// The client was asked, and denied it.
+    #[error("no rule allows it, and it was denied when asked about")]
+    AnsweredNo,
+    /// The client was asked, and did not answer in time.
+    #[error("no rule allows it, and nobody answered the question in time")]
+    NotAnswered,
+    /// The client may not grant it.
+    #[error("no rule allows it, and the ceiling lets nobody grant it: {0}")]
+    AboveCeiling(String),
     /// The host is allowed on other ports.
     #[error("allowed, but not on this port")]
     OtherPort,

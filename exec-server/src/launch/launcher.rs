@@ -10,15 +10,17 @@ use rustix::process::Signal;
 use weir_protocol::audit::By;
 use weir_protocol::denial::Denial;
 use weir_protocol::method::code;
+use weir_protocol::policy::DomainPattern;
 use weir_sandbox_linux::start::NetworkAhead;
 
 use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::records::Records;
 use super::running::{Heard, Running};
-use super::{Bound, Ended, Launch, Order, Told, hostfile, sys};
+use super::{Bound, Ended, Launch, Order, Stage, Told, granting, hostfile, sys};
 use crate::answer::policy::around;
 use crate::profile::ceiling::Caller;
+use crate::profile::standing::Standing;
 use crate::wire::{self, Read, Wire, WireError};
 
 /// Serves the server part until it is gone or its one command has ended; ends what runs then.
@@ -204,12 +206,26 @@ impl Launcher {
                 // A sandbox that has ended needs no signal; the request is answered all the same.
                 if sent { Ok(()) } else { self.channel.say(&Told::Signalled, &[]) }
             }
+            Order::Weigh { pattern, stage } => {
+                self.channel.say(&Told::Weighed { above: self.weigh(&pattern, stage) }, &[])
+            }
             // There is nothing to tell before the end.
             Order::Refused(_) => Ok(()),
             Order::End => {
                 self.running.iter().for_each(Running::end);
                 Ok(())
             }
+        }
+    }
+
+    /// Why this host must not be granted to the running command; what comes of a question is recorded first.
+    fn weigh(&self, pattern: &DomainPattern, stage: Stage) -> Option<String> {
+        let Some((launch, ..)) = &self.recorded else { return Some("no command runs".to_owned()) };
+        let Some(bound) = &self.bound else { return granting::above(launch, pattern, &Standing::read()) };
+        let above = granting::above(launch, pattern, &bound.ceiling);
+        match bound.answered(launch, pattern, stage, above.as_deref()) {
+            Err(error) => Some(format!("the audit record could not be written: {error}")),
+            Ok(()) => above,
         }
     }
 
@@ -294,6 +310,9 @@ impl Launcher {
                     Order::Refused(denials) => {
                         let _ = self.record_refused(&denials, By::ServerPart);
                         return self.channel.say(&Told::Recorded, &[]);
+                    }
+                    Order::Weigh { pattern, stage } => {
+                        self.channel.say(&Told::Weighed { above: self.weigh(&pattern, stage) }, &[])?;
                     }
                     // Nobody is left to get it.
                     Order::Signal { .. } => self.channel.say(&Told::Signalled, &[])?,

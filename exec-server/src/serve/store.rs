@@ -182,6 +182,13 @@ impl Store {
         Ok(Some((serde_json::from_str(&lease)?, used)))
     }
 
+    /// All leases of this context.
+    pub(super) fn leases(&self, context: ContextId) -> Result<Vec<Lease>, StoreError> {
+        let mut all = self.0.prepare("SELECT lease FROM leases WHERE context = ?1 ORDER BY id")?;
+        let rows = all.query_map(params![key(context)], |row| row.get::<_, String>(0))?;
+        rows.map(|row| Ok(serde_json::from_str(&row?)?)).collect()
+    }
+
     /// Keeps the denials of a run, and forgets the oldest beyond the bound.
     pub(super) fn keep(&self, run: &Run) -> Result<(), StoreError> {
         let text = serde_json::to_string(run)?;

@@ -22,6 +22,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::context::Under;
+use super::network::{Asking, Question};
 use super::output::{Closed, Gap, Output};
 use super::policy::Choice;
 use crate::bytes::ByteString;
@@ -61,6 +62,9 @@ pub struct Start {
     /// A context, whose policy holds; of [`Self::choice`] only where the caller stands counts then.
     #[serde(default)]
     pub under: Option<Under>,
+    /// Whether the client answers questions about hosts that no rule covers; otherwise they are refused.
+    #[serde(default)]
+    pub asking: Option<Asking>,
 }
 
 /// Where a command's input and output go.
@@ -197,6 +201,9 @@ pub enum Event {
         /// How the command itself ended.
         end: End,
     },
+    /// A program tries to reach a host that no rule covers, and waits for the client's word.
+    #[serde(rename = "network/question")]
+    Question(Box<Question>),
     /// It has ended, and everything it started with it. Once, and the last event where the server carries no stream.
     #[serde(rename = "process/exited")]
     Exited(Box<Exited>),

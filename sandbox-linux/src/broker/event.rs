@@ -20,6 +20,15 @@ pub enum Event {
         /// The calling thread, as init sees it.
         pid: u32,
     },
+    /// A file that live rules close was asked for and refused.
+    FileRefused {
+        /// What was tried.
+        act: Act,
+        /// The whole path inside the sandbox.
+        path: Vec<u8>,
+        /// The calling thread, as init sees it.
+        pid: u32,
+    },
     /// A unix socket was refused.
     SocketRefused {
         /// Its path inside the sandbox; for an abstract one the name with its leading NUL.
@@ -52,6 +61,13 @@ pub enum Failure {
     Refused,
     /// Something on the way is not there.
     Absent,
+    /// A rule that holds for files that appear later closes it: init refused it itself.
+    Closed,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Refused, Self::Absent, Self::Closed];
 }
 
 /// What was drained.

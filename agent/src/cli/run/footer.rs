@@ -9,7 +9,8 @@ use weir_protocol::ByteString;
 use weir_protocol::denial::{Denial, Sight};
 use weir_protocol::method::process::Degraded;
 
-use super::super::{Exit, denial, output};
+use super::super::{Exit, output};
+use crate::denial;
 use crate::run::Ended;
 
 /// Most lines of one kind; the report holds all.

@@ -1,6 +1,5 @@
 //! `weir ps`: the commands that a server keeps.
 
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use clap::Args;
@@ -43,25 +42,7 @@ const HEAD: [&str; 6] = ["ID", "PROFILE", "AGE", "STATE", "WRITTEN", "COMMAND"];
 
 /// The command comes last, however long it is.
 fn table(commands: &[Listed], now_ms: u64) -> String {
-    let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned))
-        .chain(commands.iter().map(|listed| row(listed, now_ms)))
-        .collect();
-    let mut widths = [0; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            let _ = write!(line, "{cell:<width$}  ");
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
+    super::super::table::table(HEAD, commands.iter().map(|listed| row(listed, now_ms)))
 }
 
 fn row(listed: &Listed, now_ms: u64) -> [String; 6] {

@@ -39,13 +39,13 @@ impl Broker {
         let text = tracee.path(named.path)?;
         let world = &self.world;
         if act == Act::Create
-            && let Ok(found) = world.look(tracee, named, &text)
+            && let Ok(found) = world.look(tracee, named, &text, &mut world.trail())
         {
             return Ok((Act::Write, call::path_of(found.as_fd(), None)));
         }
         let located = world.locate(tracee, named.dir, &text)?;
         let lexical = below(located.base.as_fd(), located.path.to_bytes());
-        match world.place(tracee, located) {
+        match world.place(tracee, located, &mut world.trail()) {
             Ok(place) => Ok((act, call::path_of(place.parent(), place.name()))),
             Err(_) => Ok((act, lexical)),
         }
@@ -66,6 +66,11 @@ fn acts(request: &Request) -> [Option<(Act, Named)>; 2] {
         Request::Symlink { at, .. } => [Some((Act::MakeLink, at)), None],
         Request::Link { to, .. } => [Some((Act::Move, to)), None],
         Request::Rename { from, to, .. } => [Some((Act::Remove, from)), Some((Act::Move, to))],
+        Request::Truncate { path, .. } => [Some((Act::Truncate, Named { dir: libc::AT_FDCWD, path })), None],
+        Request::Remove { at, flags } if flags & libc::AT_REMOVEDIR.cast_unsigned() != 0 => {
+            [Some((Act::RemoveDirectory, at)), None]
+        }
+        Request::Remove { at, .. } => [Some((Act::Remove, at)), None],
         Request::Connect { .. } | Request::Bind { .. } => [None, None],
     }
 }

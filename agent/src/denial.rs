@@ -6,7 +6,7 @@ use weir_protocol::ByteString;
 use weir_protocol::denial::{Denial, RunOption, Sight};
 
 /// What was refused, by what and by which rule.
-pub(super) fn what(denial: &Denial) -> String {
+pub(crate) fn what(denial: &Denial) -> String {
     let Denial { operation, target, mechanism, origin, reason, count, .. } = denial;
     let mut out = format!("{operation} {target}");
     if *count > 1 {
@@ -21,13 +21,13 @@ pub(super) fn what(denial: &Denial) -> String {
 }
 
 /// What would allow it for one run, or else for good.
-pub(super) fn remedy(denial: &Denial) -> Option<String> {
+pub(crate) fn remedy(denial: &Denial) -> Option<String> {
     let once = denial.option.as_ref().map(|RunOption { name, value }| format!("{name} {}", word(value)));
     once.or_else(|| denial.edit.as_ref().map(ToString::to_string))
 }
 
 /// What the list does not hold, a line for each kind.
-pub(super) fn beyond(sight: &Sight) -> Vec<String> {
+pub(crate) fn beyond(sight: &Sight) -> Vec<String> {
     let mut out = Vec::new();
     if sight.left_out > 0 {
         out.push(format!("{} more, for which the report has no room", sight.left_out));
