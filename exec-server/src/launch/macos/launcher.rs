@@ -96,6 +96,7 @@ impl Launcher {
                 }
                 self.channel.say(&Told::Signalled, &[])
             }
+            Order::Refused(_) => Ok(()),
             Order::End => {
                 self.running.iter_mut().for_each(Running::end_soon);
                 Ok(())
