@@ -13,6 +13,8 @@ pub mod macos;
 mod attempt;
 #[cfg(target_os = "linux")]
 mod begin;
+#[cfg(target_os = "linux")]
+mod endpoints;
 mod granting;
 #[cfg(target_os = "linux")]
 mod hostfile;

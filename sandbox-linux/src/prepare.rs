@@ -113,6 +113,8 @@ pub(crate) struct LandlockOp {
     pub(crate) attributes: [u64; 3],
     pub(crate) size: usize,
     pub(crate) rules: Vec<LandlockRuleOp>,
+    /// Ports that may be connected to.
+    pub(crate) ports: Vec<u64>,
 }
 
 /// One rule: the place, and the rights on a directory and on anything else.
@@ -367,7 +369,12 @@ const fn bind_attributes(writable: Writable, devices: Devices) -> u64 {
 fn fence(plan: &Plan, held: &Landlock) -> Option<LandlockOp> {
     let attributes = [0, 0, held.scoped & SCOPE_SIGNAL];
     let needed = !plan.namespaces.contains(&Namespace::Pid) && attributes[2] != 0;
-    needed.then(|| LandlockOp { attributes, size: size_of_val(&attributes), rules: Vec::new() })
+    needed.then(|| LandlockOp {
+        attributes,
+        size: size_of_val(&attributes),
+        rules: Vec::new(),
+        ports: Vec::new(),
+    })
 }
 
 fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {
@@ -378,7 +385,12 @@ fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {
         let (directory, file) = (rule.rights, rule.rights & FILE_RIGHTS);
         Ok(LandlockRuleOp { at: relative(&rule.at)?, directory, file })
     });
-    Ok(LandlockOp { attributes, size: fields * size_of::<u64>(), rules: rules.collect::<Result<_, _>>()? })
+    Ok(LandlockOp {
+        attributes,
+        size: fields * size_of::<u64>(),
+        rules: rules.collect::<Result<_, _>>()?,
+        ports: ruleset.ports.iter().copied().map(u64::from).collect(),
+    })
 }
 
 fn program(command: &Command) -> Result<Program, PrepareError> {

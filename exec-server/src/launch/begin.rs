@@ -17,6 +17,7 @@ use weir_sandbox_linux::step::{Failure, Step};
 use weir_sandbox_linux::survey::Survey;
 
 use super::attempt::attempt;
+use super::endpoints::Endpoints;
 use super::machine::{Basis, Machine};
 use super::running::Running;
 use super::user::user;
@@ -119,6 +120,8 @@ pub(super) struct Ground {
     credentials: Credentials,
     survey: Survey,
     trust: Option<Trust>,
+    /// The gate's endpoints on the host's loopback, where they were needed.
+    endpoints: Option<Endpoints>,
 }
 
 impl Ground {
@@ -129,15 +132,29 @@ impl Ground {
             None => maker.clone(),
             Some(name) => other(name, &maker)?,
         };
-        Ok(Self { maker, credentials, survey: Survey::take(&launch.policy)?, trust: trust::of(launch)? })
+        Ok(Self {
+            maker,
+            credentials,
+            survey: Survey::take(&launch.policy)?,
+            trust: trust::of(launch)?,
+            endpoints: None,
+        })
     }
 
     pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
         if host.way() == Way::Bare {
             self.survey.list_siblings(&launch.policy);
         }
-        let facts =
-            Facts { host, survey: &self.survey, credentials: &self.credentials, trust: self.trust.as_ref() };
+        if self.endpoints.is_none() && Endpoints::are_needed(launch, host.way()) {
+            self.endpoints = Some(Endpoints::open()?);
+        }
+        let facts = Facts {
+            host,
+            survey: &self.survey,
+            credentials: &self.credentials,
+            trust: self.trust.as_ref(),
+            proxies: self.endpoints.as_ref().map(|endpoints| endpoints.ports),
+        };
         let mut plan = compile(&launch.policy, &facts)?;
         // Nobody accepts there, and no call on files makes a connection.
         plan.gate = plan.gate.filter(|_| launch.is_gated());
@@ -219,7 +236,7 @@ pub(super) fn begin(
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
         Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio) {
             Err(error) => (error, Some(compiled.plan)),
-            running => return running,
+            Ok(begun) => return Ok(with_endpoints(begun, &compiled.plan, ground)),
         },
         Err(error) => (error, None),
     };
@@ -231,7 +248,19 @@ pub(super) fn begin(
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
-    attempt(launch, &found, server, None, &mut stdio)
+    let begun = attempt(launch, &found, server, None, &mut stdio)?;
+    Ok(with_endpoints(begun, &found.plan, ground))
+}
+
+fn with_endpoints(
+    (mut running, enforcement): (Running, Enforcement),
+    plan: &Plan,
+    ground: Ground,
+) -> (Running, Enforcement) {
+    if let (Some(_), Some(endpoints)) = (plan.proxies, ground.endpoints) {
+        running.lend(endpoints.sockets);
+    }
+    (running, enforcement)
 }
 
 /// Goes back to the host's network, where another was made ahead.
