@@ -7,8 +7,9 @@ use std::rc::Rc;
 use nix::unistd::getgrouplist;
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
+use weir_protocol::policy::{Degradation, NetworkMode};
 use weir_sandbox_linux::compile::{Facts, compile};
-use weir_sandbox_linux::gate::Trust;
+use weir_sandbox_linux::gate::{Proxies, Trust};
 use weir_sandbox_linux::host::{Host, Way};
 use weir_sandbox_linux::plan::{Credentials, Plan};
 use weir_sandbox_linux::prepare::PrepareError;
@@ -145,7 +146,7 @@ impl Ground {
         if host.way() == Way::Bare {
             self.survey.list_siblings(&launch.policy);
         }
-        if self.endpoints.is_none() && Endpoints::are_needed(launch, host.way()) {
+        if self.endpoints.is_none() && needs_endpoints(launch, host.way()) {
             self.endpoints = Some(Endpoints::open()?);
         }
         let facts = Facts {
@@ -153,13 +154,21 @@ impl Ground {
             survey: &self.survey,
             credentials: &self.credentials,
             trust: self.trust.as_ref(),
-            proxies: self.endpoints.as_ref().map(|endpoints| endpoints.ports),
+            proxies: self.endpoints.as_ref().map(|&Endpoints { http, socks, .. }| Proxies { http, socks }),
         };
         let mut plan = compile(&launch.policy, &facts)?;
         // Nobody accepts there, and no call on files makes a connection.
         plan.gate = plan.gate.filter(|_| launch.is_gated());
         Ok(Compiled { plan, maker: self.maker.clone() })
     }
+}
+
+/// Whether the launch cannot do without the gate's proxies, and its profile says so by name.
+fn needs_endpoints(launch: &Launch, way: Way) -> bool {
+    let policy = &launch.policy;
+    let in_full = policy.network().mode.value == NetworkMode::Full;
+    let given_up = policy.degradations().contains_key(&Degradation::ProxyOnlyNetwork);
+    launch.is_gated() && way == Way::Bare && in_full && given_up
 }
 
 /// Who this process is.

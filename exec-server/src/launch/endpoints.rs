@@ -6,39 +6,26 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 
-use weir_protocol::policy::{Degradation, NetworkMode};
-use weir_sandbox_linux::gate::Proxies;
-use weir_sandbox_linux::host::Way;
-
-use super::Launch;
 use super::passed::Passed;
 
 /// Listening sockets.
 #[derive(Debug)]
 pub(super) struct Endpoints {
-    /// Where they are.
-    pub(super) ports: Proxies,
+    /// The port of the HTTP endpoint.
+    pub(super) http: u16,
+    /// The port of the SOCKS5 endpoint.
+    pub(super) socks: u16,
     /// By name.
-    pub(super) sockets: Vec<(Passed, OwnedFd)>,
+    pub(super) sockets: [(Passed, OwnedFd); 2],
 }
 
 impl Endpoints {
-    /// Whether the launch cannot do without, and its profile says so by name.
-    pub(super) fn are_needed(launch: &Launch, way: Way) -> bool {
-        let policy = &launch.policy;
-        let in_full = policy.network().mode.value == NetworkMode::Full;
-        let given_up = policy.degradations().contains_key(&Degradation::ProxyOnlyNetwork);
-        launch.is_gated() && way == Way::Bare && in_full && given_up
-    }
-
     /// Both, at ports that are free.
     pub(super) fn open() -> io::Result<Self> {
         let open = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let (http, socks) = (open()?, open()?);
-        let ports = Proxies { http: http.local_addr()?.port(), socks: socks.local_addr()?.port() };
-        Ok(Self {
-            ports,
-            sockets: vec![(Passed::HttpProxy, http.into()), (Passed::SocksProxy, socks.into())],
-        })
+        let ports = [http.local_addr()?.port(), socks.local_addr()?.port()];
+        let sockets = [(Passed::HttpProxy, http.into()), (Passed::SocksProxy, socks.into())];
+        Ok(Self { http: ports[0], socks: ports[1], sockets })
     }
 }

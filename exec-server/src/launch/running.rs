@@ -85,8 +85,8 @@ impl Running {
     }
 
     /// Adds sockets to what came out of the sandbox.
-    pub(super) fn lend(&mut self, sockets: Vec<(Passed, OwnedFd)>) {
-        self.lent = sockets;
+    pub(super) fn lend(&mut self, sockets: impl IntoIterator<Item = (Passed, OwnedFd)>) {
+        self.lent = sockets.into_iter().collect();
     }
 
     pub(super) fn pid(&self) -> i32 {
