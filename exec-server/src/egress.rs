@@ -40,8 +40,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
+use weir_protocol::denial::Ledger;
 use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
-use weir_protocol::method::process::Denial;
 use weir_protocol::policy::Host;
 use weir_protocol::policy::lease::LeaseError;
 
@@ -225,10 +225,10 @@ impl Gate {
 
     /// What was refused so far, the same taken together.
     #[must_use]
-    pub fn denials(&self) -> Vec<Denial> {
+    pub fn denials(&self) -> Ledger {
         #[cfg(target_os = "linux")]
         self.log.borrow().iter().for_each(|log| log.record_waiting(&self.core));
-        self.core.refusals.denials()
+        self.core.refusals.denials(&self.core.policy.borrow())
     }
 
     /// Records what the programs of a sandbox that has ended tried last: connections that were made and not yet decided about.

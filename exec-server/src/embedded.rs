@@ -20,10 +20,12 @@ use weir_protocol::method::process::{
     End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
+use weir_protocol::policy::Resources;
 
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
 use crate::egress::begin::{Apart, Intent};
+use crate::ended::exited;
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
@@ -142,6 +144,8 @@ struct Session {
     gate: Option<Apart>,
     /// Its questions, where the client answers them.
     questions: Option<Questions>,
+    /// What its profile limits.
+    limits: Resources,
     stage: Stage,
 }
 
@@ -183,6 +187,7 @@ impl Session {
             gated: None,
             gate: None,
             questions: None,
+            limits: Resources::default(),
             stage: Stage::Open,
         }
     }
@@ -282,6 +287,7 @@ impl Session {
             at: Instant::now() + Duration::from_millis(limit_ms),
             told: false,
         });
+        self.limits = startable.launch.policy.resources().clone();
         self.gated = Intent::of(&mut startable.launch).map_err(failed)?;
         if let (Some(gated), Some(bounds)) = (&mut self.gated, start.asking) {
             self.questions = Some(Questions::of(gated, bounds).map_err(failed)?);
@@ -384,13 +390,10 @@ impl Session {
     }
 
     fn exited(&mut self, ended: Ended) -> Exited {
-        let Ended { end, usage, mut denials, new_repositories } = ended;
-        denials.extend(self.gate.take().map(Apart::end).unwrap_or_default());
-        let end = match self.deadline.filter(|deadline| deadline.told) {
-            Some(deadline) => End::TimedOut { limit_ms: deadline.limit_ms },
-            None => end,
-        };
-        Exited { id: ONLY, end, usage, denials, new_repositories }
+        let refused = self.gate.take().map(Apart::end);
+        let deadline = self.deadline.filter(|deadline| deadline.told);
+        let end = deadline.map(|deadline| End::TimedOut { limit_ms: deadline.limit_ms });
+        exited(ONLY, ended, end, refused, &self.limits)
     }
 
     fn event(&self, event: Event) -> Result<(), WireError> {

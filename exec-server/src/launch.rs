@@ -24,6 +24,10 @@ mod program;
 #[cfg(target_os = "linux")]
 mod record;
 #[cfg(target_os = "linux")]
+pub mod records;
+#[cfg(target_os = "linux")]
+mod refused;
+#[cfg(target_os = "linux")]
 mod running;
 pub mod sys;
 #[cfg(target_os = "linux")]
@@ -36,9 +40,10 @@ pub use macos::launcher;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
+use weir_protocol::denial::{Denial, Sight};
 use weir_protocol::method::network::Decision;
 use weir_protocol::method::policy::Standpoint;
-use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
+use weir_protocol::method::process::{End, Enforcement, Receivers, Usage};
 use weir_protocol::method::{Examined, code};
 use weir_protocol::policy::DomainPattern;
 use weir_protocol::{AbsPath, ByteString, Policy};
@@ -123,6 +128,8 @@ pub struct Bound {
     pub ceiling: Standing,
     /// Where it records what it does.
     pub audit: Audit,
+    /// The kernel's records, opened with a right that the launcher does not have.
+    pub records: records::Records,
 }
 
 /// What the server part asks of the launcher.
@@ -151,6 +158,8 @@ pub enum Order {
     },
     /// Ends the sandbox at once.
     End,
+    /// What the network gate refused, for the record; once, after the end, where there is a gate.
+    Refused(Vec<Denial>),
 }
 
 /// How far the question about a host is.
@@ -237,8 +246,10 @@ pub struct Ended {
     pub end: End,
     /// What it used.
     pub usage: Usage,
-    /// What was refused, as far as the sandbox's own broker tells.
+    /// What was refused, as far as the launcher can tell.
     pub denials: Vec<Denial>,
+    /// How far that is.
+    pub sight: Sight,
     /// Repositories that were made.
     pub new_repositories: Vec<ByteString>,
 }

@@ -1,6 +1,7 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
 pub mod context;
+pub mod denial;
 pub mod error;
 pub mod file;
 pub mod network;
@@ -8,11 +9,13 @@ pub mod output;
 pub mod policy;
 pub mod process;
 pub mod server;
+mod typed;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use error::{Error, code};
+pub use typed::Asks;
 
 /// The version that every message states.
 pub const JSON_RPC: &str = "2.0";
@@ -90,6 +93,9 @@ pub enum Call {
     /// Answers a question about a host that a program of the caller's command tries to reach.
     #[serde(rename = "network/answer")]
     NetworkAnswer(network::Answer),
+    /// Lists what was refused in runs that are over.
+    #[serde(rename = "denial/list")]
+    DenialList(denial::Asked),
     /// Reads a part of a file.
     #[serde(rename = "file/read")]
     FileRead(Box<file::Within<file::Read>>),

@@ -16,6 +16,7 @@ use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
 use crate::gate::{Gate, Proxies};
 use crate::host::{Arch, Way};
+use crate::live::LiveRules;
 
 pub use group::{Controller, Group, GroupLimit, Setting, Swap};
 
@@ -195,6 +196,8 @@ pub struct Landlock {
     pub ports: Vec<u16>,
     /// Scopes: abstract sockets and signals stay inside.
     pub scoped: u64,
+    /// What the kernel makes audit records of, where it makes any (landlock_restrict_self(2)).
+    pub records: u32,
     /// The rules.
     pub rules: Vec<LandlockRule>,
 }
@@ -208,6 +211,8 @@ pub struct Brokered {
     pub guards: Vec<Guard>,
     /// Unix sockets that may be connected to.
     pub sockets: SocketRules,
+    /// Rules that are held while files change, where there are such.
+    pub live: Option<LiveRules>,
     /// Directories that only the sandbox has; sockets there may be connected to.
     pub private: Vec<AbsPath>,
     /// Whether callers may have other roots.

@@ -115,6 +115,8 @@ pub(crate) struct LandlockOp {
     pub(crate) rules: Vec<LandlockRuleOp>,
     /// Ports that may be connected to.
     pub(crate) ports: Vec<u64>,
+    /// The flags of entering it: what is recorded.
+    pub(crate) records: libc::c_long,
 }
 
 /// One rule: the place, and the rights on a directory and on anything else.
@@ -374,6 +376,7 @@ fn fence(plan: &Plan, held: &Landlock) -> Option<LandlockOp> {
         size: size_of_val(&attributes),
         rules: Vec::new(),
         ports: Vec::new(),
+        records: 0,
     })
 }
 
@@ -385,12 +388,9 @@ fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {
         let (directory, file) = (rule.rights, rule.rights & FILE_RIGHTS);
         Ok(LandlockRuleOp { at: relative(&rule.at)?, directory, file })
     });
-    Ok(LandlockOp {
-        attributes,
-        size: fields * size_of::<u64>(),
-        rules: rules.collect::<Result<_, _>>()?,
-        ports: ruleset.ports.iter().copied().map(u64::from).collect(),
-    })
+    let (size, rules) = (fields * size_of::<u64>(), rules.collect::<Result<_, _>>()?);
+    let ports = ruleset.ports.iter().copied().map(u64::from).collect();
+    Ok(LandlockOp { attributes, size, rules, ports, records: libc::c_long::from(ruleset.records) })
 }
 
 fn program(command: &Command) -> Result<Program, PrepareError> {

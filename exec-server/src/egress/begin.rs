@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
+use weir_protocol::denial::Ledger;
 use weir_protocol::gate::PROXY;
 use weir_protocol::method::network::Asking;
-use weir_protocol::method::process::Denial;
 use weir_protocol::policy::NetworkMode;
 use weir_protocol::{ByteString, Policy};
 
@@ -130,13 +130,13 @@ fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
 #[derive(Debug)]
 pub struct Apart {
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Vec<Denial>>>,
+    thread: JoinHandle<io::Result<Ledger>>,
 }
 
 impl Apart {
     /// Ends it; what it refused.
     #[must_use]
-    pub fn end(self) -> Vec<Denial> {
+    pub fn end(self) -> Ledger {
         let _ = self.stop.send(());
         self.thread.join().ok().and_then(Result::ok).unwrap_or_default()
     }

@@ -20,6 +20,7 @@ use weir_sandbox_linux::survey::Survey;
 use super::attempt::attempt;
 use super::endpoints::Endpoints;
 use super::machine::{Basis, Machine};
+use super::records::Records;
 use super::running::Running;
 use super::user::user;
 use super::{Launch, Source, Told, is_directory, trust};
@@ -112,6 +113,7 @@ impl BeginError {
 /// A compiled launch.
 pub(super) struct Compiled {
     pub(super) plan: Plan,
+    pub(super) host: Host,
     pub(super) maker: Credentials,
 }
 
@@ -159,7 +161,7 @@ impl Ground {
         let mut plan = compile(&launch.policy, &facts)?;
         // Nobody accepts there, and no call on files makes a connection.
         plan.gate = plan.gate.filter(|_| launch.is_gated());
-        Ok(Compiled { plan, maker: self.maker.clone() })
+        Ok(Compiled { plan, host: host.clone(), maker: self.maker.clone() })
     }
 }
 
@@ -227,6 +229,7 @@ pub(super) fn begin(
     machine: &mut Machine,
     server: Option<i32>,
     mut network: Option<NetworkAhead>,
+    records: &mut Records,
     mut passed: impl FnMut() -> Option<OwnedFd>,
 ) -> Result<(Running, Enforcement), BeginError> {
     let mut stdio = [start::Source::Closed, start::Source::Closed, start::Source::Closed];
@@ -243,7 +246,7 @@ pub(super) fn begin(
     }
     let mut ground = Ground::of(launch)?;
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
-        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio) {
+        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio, records) {
             Err(error) => (error, Some(compiled.plan)),
             Ok(begun) => return Ok(with_endpoints(begun, &compiled.plan, ground)),
         },
@@ -257,7 +260,7 @@ pub(super) fn begin(
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
-    let begun = attempt(launch, &found, server, None, &mut stdio)?;
+    let begun = attempt(launch, &found, server, None, &mut stdio, records)?;
     Ok(with_endpoints(begun, &found.plan, ground))
 }
 

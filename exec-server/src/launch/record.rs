@@ -3,7 +3,8 @@
 
 use std::io;
 
-use weir_protocol::audit::{Action, By, Record};
+use weir_protocol::audit::{Action, By, MAX_DENIALS, Record};
+use weir_protocol::denial::Denial;
 use weir_protocol::method::network::Decision;
 use weir_protocol::policy::DomainPattern;
 use weir_sandbox_linux::host::Host;
@@ -56,6 +57,15 @@ impl Bound {
             (Stage::Silence, _) => format!("{pattern} is not granted: nobody answered in time"),
         };
         self.audit.write(&of(Action::Answer, launch).because(&why))
+    }
+
+    /// What a command was refused, the first of many; those that the server part tells are its claims.
+    pub(super) fn denied(&self, launch: &Launch, pid: i32, denials: &[Denial], by: By) -> io::Result<()> {
+        for denial in denials.iter().take(MAX_DENIALS) {
+            let record = Record { pid: Some(pid), by, ..own(Action::Deny) };
+            self.audit.write(&record.about(launch.policy.profile(), launch.policy.digest(), denial))?;
+        }
+        Ok(())
     }
 
     /// How a command ended that was started.

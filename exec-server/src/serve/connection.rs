@@ -166,6 +166,7 @@ impl Connection {
                 Some(self.server.contexts.list().and_then(|contexts| value(context::Contexts { contexts })))
             }
             Call::NetworkAnswer(answer) => Some(self.answer_question(&answer).map(done)),
+            Call::DenialList(asked) => Some(self.server.contexts.refused(&asked).and_then(value)),
             Call::ProcessForget(of) => Some(self.server.forget(of.id).map(done)),
             Call::ProcessAttach(attach) => return self.attach(id, &attach).await,
             call => {
@@ -294,6 +295,7 @@ impl Connection {
             launcher: server.launcher().await?,
             spill: Rc::clone(&server.spill),
             nothing: Rc::clone(&server.nothing),
+            contexts: Rc::clone(&server.contexts),
         };
         let (command, terminal) = command::start(around, startable, &start, passed).await?;
         server.add(&command);

@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use weir_protocol::audit::since_1970_ms;
+use weir_protocol::denial::Run;
 use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
+use weir_protocol::method::denial::{Asked, Refused};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::lease::{Lease, MAX_LEASE_GRANTS, Scope, Use};
 use weir_protocol::policy::{Digest, DomainPattern};
@@ -123,6 +125,18 @@ impl Contexts {
         self.context(id)?;
         self.ready.borrow_mut().remove(&id);
         Ok(self.store.close(id)?)
+    }
+
+    /// Keeps what was refused in a run. What cannot be kept is not kept: the run is over.
+    pub(super) fn keep(&self, run: &Run) {
+        if let Err(error) = self.store.keep(run) {
+            crate::daemon::complain(&format!("denials could not be kept: {error}"));
+        }
+    }
+
+    /// What was refused in runs that are over.
+    pub(super) fn refused(&self, asked: &Asked) -> Result<Refused, Error> {
+        Ok(Refused { runs: self.store.runs(asked)? })
     }
 
     fn set(&self, id: ContextId, policy: &Policy) -> Result<(), Error> {
