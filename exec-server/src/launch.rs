@@ -222,6 +222,8 @@ pub enum Told {
     },
     /// The sandbox has ended, whole.
     Ended(Box<Ended>),
+    /// What the gate refused is on record, as far as that was possible.
+    Recorded,
 }
 
 impl Told {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_protocol::ByteString;
 use weir_protocol::audit::{since_1970_ms, time};
-use weir_protocol::denial::{Run, Sight};
+use weir_protocol::denial::{Denial, Run, Sight};
 use weir_protocol::frame::{Frame, Stream};
 use weir_protocol::method::context::ContextId;
 use weir_protocol::method::network::Asking;
@@ -281,15 +281,16 @@ impl Command {
                 Told::Ended(ended) => {
                     if let Some(gate) = &self.gate {
                         gate.settle().await;
-                        // The launcher records it, and goes.
                         let (refused, _) = gate.denials().into_parts();
-                        let _ = self.launcher.say(&Order::Refused(refused), &[]).await;
+                        self.have_recorded(refused, &mut incoming).await;
                     }
                     return self.finish(*ended);
                 }
-                Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
-                    break;
-                }
+                Told::Launched { .. }
+                | Told::Planned { .. }
+                | Told::Examined(_)
+                | Told::Refused { .. }
+                | Told::Recorded => break,
             }
         }
         // A launcher that is gone has taken the sandbox with it.
@@ -300,6 +301,16 @@ impl Command {
             sight: Sight::default(),
             new_repositories: Vec::new(),
         });
+    }
+
+    /// The launcher records what the gate refused, and goes.
+    async fn have_recorded(&self, refused: Vec<Denial>, incoming: &mut Incoming) {
+        if self.launcher.say(&Order::Refused(refused), &[]).await.is_err() {
+            return;
+        }
+        while let Ok(Some(Told::Signalled)) = hear(&self.launcher, incoming).await {
+            self.signalled();
+        }
     }
 
     fn finish(&self, ended: Ended) {

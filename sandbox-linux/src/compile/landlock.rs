@@ -49,9 +49,9 @@ const SCOPES: u64 = 0b11;
 /// Signals stay inside (ABI 6).
 pub(crate) const SCOPE_SIGNAL: u64 = 0b10;
 
-/// `LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON` and `_LOG_SUBDOMAINS_OFF`: what programs that are executed later are refused is recorded, and
-/// nothing that they refuse themselves (ABI 7).
-const RECORDS: u32 = 1 << 1 | 1 << 2;
+/// `LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF`, `_LOG_NEW_EXEC_ON` and `_LOG_SUBDOMAINS_OFF` (ABI 7): what programs that are executed later
+/// are refused is recorded; not what init is, which acts for them and tells it itself, and nothing that they refuse themselves.
+const RECORDS: u32 = 1 | 1 << 1 | 1 << 2;
 
 /// First ABI that can rename between directories at all.
 pub const ABI_REFER: u32 = 2;

@@ -105,6 +105,7 @@ impl Launcher {
                 };
                 self.channel.say(&Told::Weighed { above }, &[])
             }
+            Order::Refused(_) => Ok(()),
             Order::End => {
                 self.running.iter_mut().for_each(Running::end_soon);
                 Ok(())
