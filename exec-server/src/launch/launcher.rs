@@ -316,7 +316,8 @@ impl Launcher {
                     }
                     // Nobody is left to get it.
                     Order::Signal { .. } => self.channel.say(&Told::Signalled, &[])?,
-                    Order::End => {}
+                    // With the command its questions are over.
+                    Order::End | Order::Weigh { .. } => {}
                     Order::Launch(_) | Order::Plan(_) | Order::Examine => return Ok(()),
                 }
             }

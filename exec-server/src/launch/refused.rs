@@ -62,14 +62,8 @@ impl Refusals {
             return;
         }
         let reason = (how == Failure::Absent).then(|| "what leads there is not there inside".to_owned());
-        let mechanism = if how == Failure::Closed { Mechanism::Live } else { Mechanism::Broker };
-        let observed = Observed { reason, mechanism, ..self.observed(operation, pid, path) };
-        let denial = match how {
-            // A hard link's own path may be open.
-            Failure::Closed => Some(observed.certain(policy)),
-            Failure::Refused | Failure::Absent => observed.joined(policy),
-        };
-        denial.into_iter().for_each(|denial| self.ledger.add(denial));
+        let observed = Observed { reason, ..self.observed(operation, pid, path) };
+        observed.joined(policy).into_iter().for_each(|denial| self.ledger.add(denial));
     }
 
     fn observed(&self, operation: Act, pid: u32, path: Vec<u8>) -> Observed {
