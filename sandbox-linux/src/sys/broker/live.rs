@@ -54,7 +54,7 @@ impl Broker {
     ) -> Kernel<()> {
         match place.name() {
             Some(name) if self.live.is_some() => {
-                self.judge_path(call, &call::path_of(place.parent(), Some(name)), operation)
+                self.judge_path(call, &self.world.path_of(place.parent(), Some(name)), operation)
             }
             _ => Ok(()),
         }
@@ -84,7 +84,7 @@ impl Broker {
     /// Judges one direction of a move: neither name may be closed, and a directory takes nothing closed out of its pattern's reach.
     pub(super) fn judge_move(&mut self, call: &Notification, from: &Place<'_>, to: &Place<'_>) -> Kernel<()> {
         let (Some(live), Ok(stat)) = (&mut self.live, from.stat()) else { return Ok(()) };
-        let path = |place: &Place<'_>| call::path_of(place.parent(), place.name());
+        let path = |place: &Place<'_>| self.world.path_of(place.parent(), place.name());
         let (old, new) = (path(from), path(to));
         let differs = kind(&stat) == libc::S_IFDIR && live.judge.differs_below(&old, &new);
         self.judge_path(call, &old, Operation::Write)?;
@@ -113,7 +113,7 @@ impl Broker {
         if self.live.is_none() {
             return Ok(());
         }
-        let path = call::path_of(file, None);
+        let path = self.world.path_of(file, None);
         self.judge_path(call, &path, operation)?;
         let stat = call::stat(file)?;
         if stat.st_nlink < 2 || kind(&stat) != libc::S_IFREG {
