@@ -1,12 +1,18 @@
 //! The command line.
 
 mod audit;
+mod denials;
+mod exec;
 mod explain;
+mod models;
 mod output;
 mod policy;
 mod run;
 mod server;
+mod since;
 mod standpoint;
+mod table;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -20,7 +26,8 @@ use crate::link::Link;
 pub enum Exit {
     /// 0: done; for `policy diff`: no difference.
     Success,
-    /// 1: the answer is no: `policy explain --exit-code` denied, `policy diff` found differences.
+    /// 1: the answer is no: `policy explain --exit-code` denied, `policy diff` found differences, a turn of `exec` failed, a
+    /// provider did not answer.
     No,
     /// 2: bad input: a file, an option or a question that cannot be used. `run` uses it for options alone.
     BadInput,
@@ -64,12 +71,15 @@ Examples:
   weir run -- cargo test
   weir run --profile :isolated --timeout 5m make
   weir run --detach -- make -j4
+  weir exec 'why does the test fail? mend it'
   weir ps
   weir policy check .weir/config.toml
   weir policy show :workspace
   weir policy explain --path ~/.ssh/id_ed25519 --access read
   weir policy explain --profile team --host registry.example.org:443
   weir policy diff :read-only :workspace
+  weir threads list
+  weir denials --last
   weir doctor
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.
@@ -87,6 +97,10 @@ struct Cli {
 enum Command {
     /// Run a command under a permission profile that the kernel enforces
     Run(Box<run::RunOptions>),
+    /// Let a model do a task, under a permission profile, without a person at the screen
+    Exec(Box<exec::ExecOptions>),
+    /// List the models of a provider that the configured key may use
+    Models(models::ModelsOptions),
     /// List the commands that a running exec-server keeps
     Ps(server::PsOptions),
     /// Print what a command has written
@@ -102,6 +116,9 @@ enum Command {
     /// Look at permission profiles: check, show, explain, compare
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Look at conversations that are kept, name them, put them away, delete them
+    #[command(subcommand)]
+    Threads(Box<threads::ThreadsCommand>),
     /// Try what this machine can enforce, and say what is missing and how to get it
     #[command(
         after_help = "Examples:\n  weir doctor\n  weir doctor --json\n\nExit codes: 0 commands can be confined here, 1 they cannot."
@@ -111,6 +128,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what was refused in runs that are over, by which rule, and what would allow it
+    Denials(denials::DenialsOptions),
     /// Read what a server for several users has decided
     Audit(audit::AuditOptions),
     /// Print the completion script for a shell
@@ -163,6 +182,8 @@ struct Overrides {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(options) => run::run(*options),
+        Command::Exec(options) => exec::run(*options),
+        Command::Models(options) => models::run(&options),
         Command::Ps(options) => server::ps(&options),
         Command::Logs(options) => server::logs(&options),
         Command::Attach(options) => server::attach(&options),
@@ -170,7 +191,9 @@ pub fn main() -> ExitCode {
         Command::Wait(options) => server::wait(&options),
         Command::Rm(options) => server::rm(&options),
         Command::Policy(command) => policy::run(command),
+        Command::Threads(command) => threads::run(&command),
         Command::Doctor { json } => doctor(json),
+        Command::Denials(options) => denials::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -3,6 +3,16 @@
 //! Nothing here decides what is allowed and nothing here starts a command: it asks.
 #![forbid(unsafe_code)]
 
+pub mod approval;
 pub mod cli;
+pub mod configuration;
+mod denial;
+pub mod exec;
+pub mod executor;
+pub mod item;
 pub mod link;
+pub mod model;
 pub mod run;
+pub mod thread;
+pub mod tool;
+pub mod turn;

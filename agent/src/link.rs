@@ -45,7 +45,7 @@ use wire::Patience;
 pub use given::GivenError;
 pub use reach::{Which, find, reach};
 pub use received::{Proof, StreamError, Verified};
-pub use session::{Finished, Happened, Session, SessionError};
+pub use session::{Answered, CallNumber, Finished, Happened, Session, SessionError};
 
 /// Why a call brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -145,13 +145,23 @@ enum Said {
     Answer(Response),
 }
 
+/// Who is at the other end.
+#[derive(Debug)]
+enum Server {
+    /// A server of this process's own that carries no stream.
+    Answering,
+    /// A server of this process's own that carries streams, as a running one does.
+    Alone,
+    /// A running server, at this socket.
+    Running(PathBuf),
+}
+
 /// A connection to an exec-server.
 #[derive(Debug)]
 pub struct Link {
     /// A server that serves this process alone, and ends with it.
     child: Option<Child>,
-    /// Where a running server listens; it may send bytes of streams, and no other.
-    place: Option<PathBuf>,
+    server: Server,
     socket: UnixStream,
     arrived: Deframer,
     descriptors: Vec<OwnedFd>,
@@ -177,6 +187,18 @@ impl Link {
         Self::to(start::Manner::Embedded)
     }
 
+    /// Starts the exec-server that lies beside this program, to serve this process as a running one would: contexts, files, and commands
+    /// whose streams it carries. It ends, with all that it runs, when this link does.
+    ///
+    /// # Errors
+    /// [`LinkError::Start`] when it is not there or does not start; [`LinkError::Refused`] when it speaks no common version.
+    pub fn alone() -> Result<Self, LinkError> {
+        let mut link = Self::to(start::Manner::Alone)?;
+        link.greet()?;
+        link.server = Server::Alone;
+        Ok(link)
+    }
+
     fn to(manner: start::Manner) -> Result<Self, LinkError> {
         let (child, socket) = start::server(manner)?;
         let mut link = Self::over(socket);
@@ -187,7 +209,7 @@ impl Link {
     fn over(socket: UnixStream) -> Self {
         Self {
             child: None,
-            place: None,
+            server: Server::Answering,
             socket,
             arrived: Deframer::default(),
             descriptors: Vec::new(),
@@ -199,7 +221,14 @@ impl Link {
     /// Where the server listens, if it is not this process's own.
     #[must_use]
     pub fn place(&self) -> Option<&Path> {
-        self.place.as_deref()
+        match &self.server {
+            Server::Running(place) => Some(place),
+            Server::Answering | Server::Alone => None,
+        }
+    }
+
+    fn carries_streams(&self) -> bool {
+        !matches!(self.server, Server::Answering)
     }
 
     /// Makes one call and waits for its answer.
@@ -278,7 +307,7 @@ impl Link {
                 Said::Event(notification) => Message::Event(notification),
                 Said::Answer(response) => Message::Answer(response),
             },
-            Some(_) if self.place.is_none() => return Err(LinkError::Unasked),
+            Some(_) if matches!(self.server, Server::Answering) => return Err(LinkError::Unasked),
             Some(Frame::Data(place, bytes)) => Message::Data(place, bytes.to_vec()),
             Some(Frame::Credit(credit)) => Message::Credit(credit),
         };

@@ -7,6 +7,7 @@
 //!  └─ launcher (that user, and what making a sandbox takes)   one for each command
 //! ```
 
+mod kernel_audit;
 mod listen;
 mod notify;
 mod peer;
@@ -29,6 +30,7 @@ use weir_protocol::audit::{FILE_NAME, SYSTEM_STATE};
 
 use crate::audit::Audit;
 use crate::peer::Peer;
+use kernel_audit::KernelAudit;
 use listen::Listening;
 pub use remote::run as run_remote;
 use supervisor::Supervisor;
@@ -96,6 +98,8 @@ struct Options {
     state: PathBuf,
     /// Where decisions are recorded.
     audit: Option<PathBuf>,
+    /// What is done with the kernel's audit.
+    kernel_audit: KernelAudit,
 }
 
 /// The words of the command line.
@@ -110,6 +114,7 @@ struct Words {
     audit: Option<PathBuf>,
     commands: Option<u64>,
     connections: Option<u64>,
+    kernel_audit: KernelAudit,
 }
 
 impl Words {
@@ -136,6 +141,7 @@ impl Words {
                 "--stop-after" => words.stop_after = Some(number()?),
                 "--server-user" => words.server_user = Some(text),
                 "--state" => words.state = Some(value.into()),
+                "--kernel-audit" => words.kernel_audit = KernelAudit::read(&text)?,
                 "--audit" => words.audit = Some(value.into()),
                 "--max-commands" => words.commands = Some(number()?),
                 "--max-connections" => words.connections = Some(number()?),
@@ -162,7 +168,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Daemon
     let options = options(words)?;
     hide()?;
     let audit = options.open_audit()?;
-    Ok(Supervisor::new(listening, options, audit)?.serve()?)
+    let switched = options.kernel_audit.begin(&options.state)?;
+    let served = Supervisor::new(listening, options, audit)?.serve();
+    switched.end();
+    Ok(served?)
 }
 
 /// Nobody looks into this process, and it may have as many files as all its users together need.
@@ -172,6 +181,11 @@ fn hide() -> io::Result<()> {
 }
 
 fn options(words: Words) -> Result<Options, DaemonError> {
+    let server_user = server_user(words.server_user.as_deref())?;
+    options_with(words, server_user)
+}
+
+fn options_with(words: Words, server_user: Option<(u32, u32)>) -> Result<Options, DaemonError> {
     let state = words.state.map_or_else(state, Ok)?;
     let audit = words.audit.unwrap_or_else(|| state.join(FILE_NAME));
     Ok(Options {
@@ -181,24 +195,25 @@ fn options(words: Words) -> Result<Options, DaemonError> {
         },
         idle_exit: words.idle_exit.map(Duration::from_secs),
         stop_after: Duration::from_secs(words.stop_after.unwrap_or(STOP_AFTER_SECONDS)),
-        server_user: server_user(words.server_user)?,
+        server_user,
         audit: (audit != Path::new(NO_AUDIT)).then_some(audit),
         state,
+        kernel_audit: words.kernel_audit,
     })
 }
 
 /// Only root can become another.
-fn server_user(name: Option<String>) -> Result<Option<(u32, u32)>, DaemonError> {
+fn server_user(name: Option<&str>) -> Result<Option<(u32, u32)>, DaemonError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let name = name.unwrap_or_else(|| SERVER_USER.to_owned());
-    match User::from_name(&name).ok().flatten() {
+    let name = name.unwrap_or(SERVER_USER);
+    match User::from_name(name).ok().flatten() {
         Some(user) if user.uid.is_root() => {
             Err(DaemonError::Argument("the server parts must not be root".to_owned()))
         }
         Some(user) => Ok(Some((user.uid.as_raw(), user.gid.as_raw()))),
-        None => Err(DaemonError::NoUser(name)),
+        None => Err(DaemonError::NoUser(name.to_owned())),
     }
 }
 

@@ -17,6 +17,9 @@ Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio [OPTIONS] | --answ
       --state DIR           where output goes that memory does not hold
                             (default: /var/lib/weir as root, else $XDG_STATE_HOME/weir or ~/.local/state/weir)
       --audit PATH|none     where decisions are recorded, one line of JSON each (default: audit.jsonl in the state directory)
+      --kernel-audit enable|as-found
+                            as root: switch the kernel's audit on where it is off, so that it tells what Landlock refuses, and off
+                            again at the end (default: as-found)
       --max-commands N      commands of one user at once (default: 1024)
       --max-connections N   connections of one user at once (default: 256)
       --idle-exit SECONDS   end when nobody has been served for so long
@@ -25,7 +28,7 @@ Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio [OPTIONS] | --answ
     delivered, and a second SIGTERM ends everything at once. A service manager hears of it all (Type=notify).
 
   --stdio     serve whoever is at the other end of standard input and output, as in `ssh HOST weir-exec-server --stdio`: by the server
-              that runs, or else by one for this connection alone (OPTIONS as above)
+              that runs, or else by one for this connection alone (OPTIONS as above; --alone, as the first, for that in any case)
   --answer    answer questions about policies on standard input and output, and run nothing
   --embedded  serve one client on the socket that is standard input, and run its command
   --version   print the version

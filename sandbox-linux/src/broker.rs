@@ -40,7 +40,7 @@ mod request;
 mod socket;
 
 pub use crate::sys::broker::{Broker, Handover, HandoverFailure, HandoverStep, Wait, hand_over, receive};
-pub use event::{Event, Events, MAX_EVENTS};
+pub use event::{Event, Events, Failure, MAX_EVENTS};
 pub use filter::{Traps, filter, verdict};
 pub use guard::{Folding, Guard};
 pub use socket::{SocketGrant, SocketRules};

@@ -1,6 +1,7 @@
 //! Policy to Linux kernel: probing the host, compiling a policy into a plan, and entering it.
 #![cfg(target_os = "linux")]
 
+pub mod audit;
 pub mod bpf;
 pub mod broker;
 pub mod compile;

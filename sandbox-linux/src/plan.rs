@@ -194,6 +194,8 @@ pub struct Landlock {
     pub handled_net: u64,
     /// Scopes: abstract sockets and signals stay inside.
     pub scoped: u64,
+    /// What the kernel makes audit records of, where it makes any (landlock_restrict_self(2)).
+    pub records: u32,
     /// The rules.
     pub rules: Vec<LandlockRule>,
 }

@@ -37,17 +37,15 @@ pub(super) enum StandpointError {
 
 impl Place {
     pub(super) fn standpoint(&self) -> Result<Standpoint, StandpointError> {
-        let here = std::env::current_dir()
-            .map_err(|source| StandpointError::Directory { path: ".".into(), source })?;
-        let cwd = directory(&here.join(self.directory.as_deref().unwrap_or("")))?;
+        let cwd = match &self.directory {
+            Some(named) => directory(&here()?.as_path().join(named))?,
+            None => here()?,
+        };
         let roots = self.project_root.iter().map(|root| directory(&cwd.as_path().join(root)));
-        let absolute =
-            |name: &str| std::env::var_os(name).and_then(|value| AbsPath::from_host(Path::new(&value)));
-        let home = absolute("HOME").ok_or(StandpointError::NoHome)?;
-        let below_home = home.join(".weir").unwrap_or_else(|_| home.clone());
+        let home = home()?;
         Ok(Standpoint {
             project_roots: roots.collect::<Result<_, _>>()?,
-            weir_home: absolute("WEIR_HOME").unwrap_or(below_home),
+            weir_home: weir_home()?,
             tmpdir: absolute("TMPDIR"),
             cwd,
             home,
@@ -68,6 +66,31 @@ impl Place {
             deny: overrides.deny.clone(),
         })
     }
+}
+
+/// What a variable names, where that is an absolute path.
+fn absolute(name: &str) -> Option<AbsPath> {
+    std::env::var_os(name).and_then(|value| AbsPath::from_host(Path::new(&value)))
+}
+
+fn home() -> Result<AbsPath, StandpointError> {
+    absolute("HOME").ok_or(StandpointError::NoHome)
+}
+
+/// Weir's directory: `$WEIR_HOME`, or `.weir` in the home directory.
+pub(super) fn weir_home() -> Result<AbsPath, StandpointError> {
+    if let Some(named) = absolute("WEIR_HOME") {
+        return Ok(named);
+    }
+    let home = home()?;
+    Ok(home.join(".weir").unwrap_or(home))
+}
+
+/// The working directory, by its final name.
+pub(super) fn here() -> Result<AbsPath, StandpointError> {
+    let here =
+        std::env::current_dir().map_err(|source| StandpointError::Directory { path: ".".into(), source })?;
+    directory(&here)
 }
 
 /// The final name of an existing directory.

@@ -14,7 +14,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use weir_protocol::method::Call;
 use weir_protocol::method::server::{Hello, VERSION, Welcome};
 
-use super::{Link, LinkError};
+use super::{Link, LinkError, Server};
 
 /// Names a socket, or `none`.
 const VARIABLE: &str = "WEIR_SERVER";
@@ -111,16 +111,23 @@ pub(super) fn connect(path: &Path) -> Result<Option<Link>, LinkError> {
     };
     check_peer(&socket, path)?;
     let mut link = Link::over(socket);
-    let hello =
-        Hello { versions: vec![VERSION], client: concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned() };
     let unwelcome = |source| LinkError::Unwelcome { path: path.to_owned(), source: Box::new(source) };
-    let welcome: Welcome = link.call(Call::Hello(hello)).map_err(unwelcome)?;
-    if welcome.version != VERSION {
-        let error = serde::de::Error::custom(format!("it chose version {}", welcome.version));
-        return Err(unwelcome(LinkError::Answer(error)));
-    }
-    link.place = Some(path.to_owned());
+    link.greet().map_err(unwelcome)?;
+    link.server = Server::Running(path.to_owned());
     Ok(Some(link))
+}
+
+impl Link {
+    /// Agrees on a version.
+    pub(super) fn greet(&mut self) -> Result<(), LinkError> {
+        let client = concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned();
+        let welcome: Welcome = self.call(Call::Hello(Hello { versions: vec![VERSION], client }))?;
+        if welcome.version != VERSION {
+            let other = serde::de::Error::custom(format!("it chose version {}", welcome.version));
+            return Err(LinkError::Answer(other));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(target_os = "linux")]

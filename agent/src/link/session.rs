@@ -6,6 +6,7 @@
 //!
 //! A connection that breaks is made again, and every command that was to stay goes on where this side stands.
 
+mod asked;
 mod error;
 mod followed;
 mod happened;
@@ -28,8 +29,10 @@ use weir_protocol::method::{Call, code};
 use super::given::Given;
 use super::received::{Received, Since, WINDOW_BYTES};
 use super::{Link, LinkError, Message, result};
+use asked::Calls;
 use followed::Followed;
 
+pub use asked::{Answered, CallNumber};
 pub use error::SessionError;
 pub use happened::{Finished, Happened};
 
@@ -41,6 +44,7 @@ const PIECE_BYTES: usize = frame::MAX_DATA_BYTES;
 pub struct Session {
     link: Link,
     followed: BTreeMap<ProcessId, Followed>,
+    calls: Calls,
     happened: VecDeque<Happened>,
     /// Why nothing more comes; told behind what has come.
     failed: Option<SessionError>,
@@ -49,13 +53,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Speaks over a link that [`reach`](super::reach()) has made.
+    /// Speaks over a link that [`reach`](super::reach()) or [`Link::alone`] has made.
     ///
     /// # Errors
-    /// [`LinkError::Unasked`] for a link to a server of this process's own, which carries no streams.
+    /// [`LinkError::Unasked`] for a link to a server of this process's own that carries no streams.
     pub fn new(link: Link) -> Result<Self, LinkError> {
-        link.place().ok_or(LinkError::Unasked)?;
-        Ok(Self { link, followed: BTreeMap::new(), happened: VecDeque::new(), failed: None, cuts: 0 })
+        if !link.carries_streams() {
+            return Err(LinkError::Unasked);
+        }
+        let (followed, happened) = (BTreeMap::new(), VecDeque::new());
+        Ok(Self { link, followed, calls: Calls::default(), happened, failed: None, cuts: 0 })
     }
 
     /// Starts a command with pipes or a carried terminal, and follows it.

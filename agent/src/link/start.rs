@@ -21,6 +21,8 @@ pub(super) enum Manner {
     Stdio,
     /// Standard input is a socket, which carries descriptors too; it runs commands.
     Embedded,
+    /// Speaks on standard input and output as a running server does, for this process alone.
+    Alone,
 }
 
 /// Starts the exec-server with one end of a new socket pair and returns it with the other.
@@ -29,10 +31,12 @@ pub(super) fn server(manner: Manner) -> Result<(Child, UnixStream), LinkError> {
     let path = here.with_file_name(SERVER);
     let (ours, theirs) = UnixStream::pair().map_err(LinkError::Socket)?;
     let theirs = OwnedFd::from(theirs);
-    let (argument, output) = match manner {
-        Manner::Stdio => ("--answer", theirs.try_clone().map_err(LinkError::Socket)?.into()),
-        Manner::Embedded => ("--embedded", Stdio::null()),
+    let both = || Ok::<Stdio, LinkError>(theirs.try_clone().map_err(LinkError::Socket)?.into());
+    let (arguments, output): (&[&str], _) = match manner {
+        Manner::Stdio => (&["--answer"], both()?),
+        Manner::Embedded => (&["--embedded"], Stdio::null()),
+        Manner::Alone => (&["--stdio", "--alone"], both()?),
     };
-    let started = Command::new(&path).arg(argument).stdin(theirs).stdout(output).spawn();
+    let started = Command::new(&path).args(arguments).stdin(theirs).stdout(output).spawn();
     Ok((started.map_err(|source| LinkError::Start { path, source })?, ours))
 }

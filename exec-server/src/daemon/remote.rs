@@ -1,7 +1,8 @@
 //! A server on standard input and output: `ssh host weir-exec-server --stdio` makes a host a place to run commands.
 //!
-//! Where a server listens, this process carries bytes to it and back. Elsewhere it makes one for this connection alone, which goes, with
-//! all that it runs, when the connection does.
+//! Where a server listens, this process carries bytes to it and back. Elsewhere, and with `--alone`, it makes one for this connection
+//! alone, which goes, with all that it runs, when the connection does. That one serves nobody but who started it: as root, where the user
+//! of the server parts does not exist, its parts stay root's, without capabilities and confined like any.
 
 use std::fs::File;
 use std::io;
@@ -14,9 +15,12 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::listen;
 use super::supervisor::Supervisor;
-use super::{DaemonError, Words, hide, options};
+use super::{DaemonError, Words, hide, options_with, server_user};
 use crate::launch::sys::{Half, divide};
 use crate::peer::Peer;
+
+/// The word for: even where a server listens, make one for this connection.
+const ALONE: &str = "--alone";
 
 /// Serves whoever is at the other end of standard input and output until they go. `arguments` are those behind `--stdio`, for a server
 /// that is made here.
@@ -24,12 +28,18 @@ use crate::peer::Peer;
 /// # Errors
 /// [`DaemonError`].
 pub fn run(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<ExitCode, DaemonError> {
+    let mut arguments = arguments.peekable();
+    let is_alone = arguments.next_if(|argument| argument == ALONE).is_some();
     let words = Words::read(arguments)?;
-    let running = listen::places().into_iter().find_map(|path| UnixStream::connect(path).ok());
-    let running = running.filter(|server| is_trusted(server.as_fd()));
-    let server = running.map_or_else(|| own(words), Ok)?;
-    relay(&server)?;
+    let server = if is_alone { None } else { running() };
+    relay(&server.map_or_else(|| own(words), Ok)?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The connection to a server that listens.
+fn running() -> Option<UnixStream> {
+    let server = listen::places().into_iter().find_map(|path| UnixStream::connect(path).ok())?;
+    is_trusted(server.as_fd()).then_some(server)
 }
 
 /// Whoever else made a socket where a server was expected is no server.
@@ -40,7 +50,11 @@ fn is_trusted(server: BorrowedFd<'_>) -> bool {
 
 /// A server of this process's own, and the connection to it.
 fn own(words: Words) -> Result<UnixStream, DaemonError> {
-    let mut options = options(words)?;
+    let user = match server_user(words.server_user.as_deref()) {
+        Err(DaemonError::NoUser(_)) if words.server_user.is_none() => None,
+        found => found?,
+    };
+    let mut options = options_with(words, user)?;
     // Nobody can come back to it.
     options.idle_exit = Some(std::time::Duration::ZERO);
     options.stop_after = std::time::Duration::ZERO;

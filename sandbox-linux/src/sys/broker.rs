@@ -7,6 +7,7 @@ mod call;
 mod change;
 mod delegate;
 mod directory;
+mod failed;
 mod guarded;
 mod handover;
 mod links;
@@ -138,9 +139,16 @@ impl Broker {
             self.conclude(&call, answer);
             return Ok(());
         }
+        let told = self.queue.len();
         match self.answer(&call) {
             Ok(answer) => self.conclude(&call, answer),
-            Err(errno) => self.conclude(&call, Answer::Errno(errno)),
+            Err(errno) => {
+                // What the broker itself refuses is told already.
+                if self.queue.len() == told {
+                    self.tell_failure(&call, errno);
+                }
+                self.conclude(&call, Answer::Errno(errno));
+            }
         }
         Ok(())
     }

@@ -27,6 +27,12 @@ pub enum SessionError {
         /// What is wrong.
         source: StreamError,
     },
+    /// Content of a file is not what was read.
+    #[error("what came of a file is not what was read: {source}")]
+    Content {
+        /// What is wrong.
+        source: StreamError,
+    },
     /// Standard input is not where it should be.
     #[error("input of command {id}: {source}")]
     Input {

@@ -39,8 +39,11 @@ impl Session {
             Message::Answer(Response { id: None, error: Some(error), .. }) => {
                 Err(LinkError::from(error).into())
             }
-            // Of a call that nobody waits for.
-            Message::Answer(_) => Ok(()),
+            // That of a call that nobody asks for any more is passed over.
+            Message::Answer(response) => {
+                self.calls.answer(response);
+                Ok(())
+            }
         }
     }
 
@@ -50,6 +53,10 @@ impl Session {
 
     fn data(&mut self, place: Place, bytes: Vec<u8>) -> Result<(), SessionError> {
         let Place { id, stream, offset } = place;
+        if stream == Stream::Content {
+            let taken = self.calls.content(place, &bytes);
+            return taken.map_err(|source| SessionError::Content { source });
+        }
         let taken = self.of(id)?.stream(stream).and_then(|received| received.data(offset, &bytes));
         taken.map_err(|source| SessionError::Stream { id, source })?;
         if bytes.is_empty() {
@@ -95,6 +102,8 @@ impl Session {
                 self.of(id)?;
                 self.add(Happened::Background(id, end))
             }
+            // Only who says so at the start is asked, and nothing that starts through here does.
+            Event::Question(_) => Ok(()),
             Event::Gap(gap) => {
                 let id = gap.id;
                 let granted = self

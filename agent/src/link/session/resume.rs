@@ -28,13 +28,14 @@ impl Session {
     }
 
     /// Connects again and follows every command from where this side stands. One that was not to stay has been ended:
-    /// [`Happened::Gone`]. Calls that were under way are not repeated.
+    /// [`Happened::Gone`]. Calls that were under way are not repeated: they are answered with [`LinkError::NoAnswer`].
     ///
     /// # Errors
     /// [`SessionError`] when no server is there, or not the one that was.
     pub fn resume(&mut self) -> Result<(), SessionError> {
-        let place = self.link.place().ok_or(LinkError::Unasked)?.to_owned();
+        let place = self.link.place().ok_or(LinkError::NoAnswer)?.to_owned();
         self.link = reach::connect(&place)?.ok_or_else(|| LinkError::NoServer { looked: vec![place] })?;
+        self.calls.cut();
         let ids: Vec<ProcessId> = self.followed.keys().copied().collect();
         for id in ids {
             let Some(mut followed) = self.followed.remove(&id) else { continue };

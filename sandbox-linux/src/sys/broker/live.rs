@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
 
+use weir_protocol::denial::Act;
 use weir_protocol::policy::Operation;
 
 use super::super::walk::{self, FileType};
@@ -97,7 +98,7 @@ impl Broker {
         match self.live.as_mut().and_then(|live| closed_below(&mut live.judge, directory.as_fd(), &old)) {
             None => Ok(()),
             Some(found) => {
-                self.queue.push(Event::FileRefused { path: found, pid: call.pid });
+                self.queue.push(Event::FileRefused { act: Act::Move, path: found, pid: call.pid });
                 Err(libc::EACCES)
             }
         }
@@ -124,7 +125,7 @@ impl Broker {
         if !links.contains(judge, world.root(), call::file_id(file, &stat))? {
             return Ok(());
         }
-        self.queue.push(Event::FileRefused { path, pid: call.pid });
+        self.queue.push(Event::FileRefused { act: act(operation), path, pid: call.pid });
         Err(libc::EACCES)
     }
 
@@ -138,10 +139,19 @@ impl Broker {
             None => Ok(()),
             Some(Refused::ReadOnly) => Err(libc::EROFS),
             Some(Refused::Closed) => {
-                self.queue.push(Event::FileRefused { path: path.to_vec(), pid: call.pid });
+                let (act, path) = (act(operation), path.to_vec());
+                self.queue.push(Event::FileRefused { act, path, pid: call.pid });
                 Err(libc::EACCES)
             }
         }
+    }
+}
+
+const fn act(operation: Operation) -> Act {
+    match operation {
+        Operation::Read => Act::Read,
+        Operation::Write => Act::Write,
+        Operation::Execute => Act::Execute,
     }
 }
 

@@ -1,0 +1,154 @@
+//! What a model can ask to be done: each tool is a schema and a request to the exec-server, and nothing else.
+//!
+//! The context's policy decides, at the exec-server; nothing here widens it, and what a model writes is read strictly: a mistake goes
+//! back to it as text. Calls may run at the same time. A call whose future is dropped ends what it started; what was left running
+//! ends with [`Tools::end_all`], or with the tools. [`turn`](crate) drives this.
+
+mod arguments;
+mod capture;
+mod command;
+mod files;
+mod job;
+mod numbered;
+mod permission;
+mod plan;
+mod told;
+mod workplace;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+use weir_protocol::method::context::{LeaseId, Under};
+use weir_protocol::method::file::Within;
+use weir_protocol::method::process::ProcessId;
+
+use crate::item::{CallId, ToolOutcome};
+use crate::thread::TurnId;
+use job::Job;
+
+pub(crate) use told::ended;
+pub use workplace::{Place, Workplace, session};
+
+/// What a model is told about a tool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub description: &'static str,
+    /// Its arguments, as JSON Schema.
+    pub parameters: Value,
+}
+
+/// What happens while a call is carried out.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// A command has started.
+    Started {
+        /// Its number at the exec-server.
+        process: ProcessId,
+        /// Its words.
+        argv: &'a [String],
+    },
+    /// It wrote this.
+    Output(&'a [u8]),
+}
+
+/// Who hears of progress.
+pub type Observer<'a> = &'a dyn Fn(Progress<'_>);
+
+/// The tools of one thread.
+#[derive(Debug)]
+pub struct Tools {
+    place: Workplace,
+    turn: RefCell<Option<TurnId>>,
+    leases: permission::Held,
+    jobs: RefCell<BTreeMap<ProcessId, Rc<Mutex<Job>>>>,
+}
+
+impl Tools {
+    /// Tools that work in `place`.
+    #[must_use]
+    pub fn new(place: Workplace) -> Self {
+        Self { place, turn: RefCell::default(), leases: RefCell::default(), jobs: RefCell::default() }
+    }
+
+    /// Where they work.
+    #[must_use]
+    pub const fn workplace(&self) -> &Workplace {
+        &self.place
+    }
+
+    /// What a model is offered.
+    #[must_use]
+    pub fn schemas(&self) -> Vec<ToolSchema> {
+        let mut all = command::schemas();
+        all.extend(files::schemas());
+        all.push(plan::schema());
+        all.push(permission::schema());
+        all
+    }
+
+    /// A turn begins: what was granted for the one before is over.
+    pub fn begin_turn(&self, turn: TurnId) {
+        *self.turn.borrow_mut() = Some(turn);
+        self.forget_leases();
+        self.place.gate.begin_turn();
+    }
+
+    /// Carries out one call. Never fails: what cannot be done is told.
+    pub async fn call(
+        &self,
+        call: &CallId,
+        tool: &str,
+        arguments: &str,
+        observer: Observer<'_>,
+    ) -> ToolOutcome {
+        let outcome = match tool {
+            command::RUN => self.run(call, arguments, observer).await,
+            command::WRITE => self.write_stdin(arguments, observer).await,
+            plan::UPDATE => plan::update(arguments),
+            permission::REQUEST => self.request_permissions(arguments).await,
+            files::READ => self.read_file(arguments).await,
+            files::LIST => self.list_directory(arguments).await,
+            files::FIND => self.find_files(arguments).await,
+            files::SEARCH => self.search_files(arguments).await,
+            files::PATCH => self.patch_files(arguments).await,
+            files::WRITE => self.write_file(arguments).await,
+            unknown => Err(self.unknown(unknown)),
+        };
+        outcome.unwrap_or_else(ToolOutcome::failed)
+    }
+
+    fn unknown(&self, tool: &str) -> String {
+        let names: Vec<_> = self.schemas().iter().map(|schema| schema.name).collect();
+        format!("there is no tool `{tool}`; there are {}", names.join(", "))
+    }
+
+    /// Ends every command that was left running.
+    pub fn end_all(&self) {
+        self.jobs.borrow_mut().clear();
+    }
+
+    /// Numbers of the commands that were left running.
+    #[must_use]
+    pub fn running(&self) -> Vec<ProcessId> {
+        self.jobs.borrow().keys().copied().collect()
+    }
+
+    fn under(&self) -> Under {
+        self.under_lease(self.leases.borrow().of_turn())
+    }
+
+    fn under_lease(&self, lease: Option<LeaseId>) -> Under {
+        let turn = self.turn.borrow().as_ref().map(ToString::to_string);
+        Under { context: self.place.opened.id, lease, turn }
+    }
+
+    fn within<T>(&self, file: T) -> Within<T> {
+        Within { under: self.under(), standpoint: self.place.standpoint.clone(), file }
+    }
+}

@@ -1,0 +1,93 @@
+//! Output between one look at a command and the next: its beginning and its end, as much as a model is told, and all of it in a file.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// What a command wrote since it was last looked at.
+#[derive(Debug)]
+pub(super) struct Capture {
+    budget: usize,
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    bytes: u64,
+}
+
+impl Capture {
+    /// One that tells `budget` bytes at most, half from the beginning and half from the end.
+    pub(super) fn new(budget: usize) -> Self {
+        Self { budget, head: Vec::new(), tail: VecDeque::new(), bytes: 0 }
+    }
+
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        let half = self.budget / 2;
+        let (first, rest) = bytes.split_at(bytes.len().min(half.saturating_sub(self.head.len())));
+        self.head.extend_from_slice(first);
+        let most = self.budget - half;
+        let rest = rest.get(rest.len().saturating_sub(most)..).unwrap_or_default();
+        self.tail.extend(rest);
+        self.tail.drain(..self.tail.len().saturating_sub(most));
+    }
+
+    /// Bytes that were written.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The text, with the gap stated to the byte. What is no UTF-8 is replaced, as a terminal would.
+    pub(super) fn text(&self) -> String {
+        let tail: Vec<u8> = self.tail.iter().copied().collect();
+        let left_out = self.bytes - (self.head.len() + tail.len()) as u64;
+        if left_out == 0 {
+            let all: Vec<u8> = self.head.iter().chain(&tail).copied().collect();
+            return String::from_utf8_lossy(&all).into_owned();
+        }
+        let (head, tail) = (String::from_utf8_lossy(&self.head), String::from_utf8_lossy(&tail));
+        format!("{head}\n[… {left_out} bytes left out …]\n{tail}")
+    }
+}
+
+/// All that one command writes, in a file that its owner alone can read.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
+    file: File,
+}
+
+impl Kept {
+    /// A new file in `directory`.
+    pub(super) fn create(directory: &Path, name: &str) -> io::Result<Self> {
+        let path = directory.join(name);
+        let file = File::options().create_new(true).append(true).mode(0o600).open(&path)?;
+        Ok(Self { path, file })
+    }
+
+    pub(super) fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_and_the_end_are_told_and_the_gap_between_them() {
+        let cases: [(&[&str], &str); 5] = [
+            (&[], ""),
+            (&["ab", "cd"], "abcd"),
+            (&["abcdefgh"], "abcdefgh"),
+            (&["abcdefghij"], "abcd\n[… 2 bytes left out …]\nghij"),
+            (&["abcde", "fghij", "klmnopqrstuvwxyz"], "abcd\n[… 18 bytes left out …]\nwxyz"),
+        ];
+        for (pieces, expect) in cases {
+            let mut capture = Capture::new(8);
+            pieces.iter().for_each(|piece| capture.add(piece.as_bytes()));
+            assert_eq!(capture.text(), expect, "{pieces:?}");
+            assert_eq!(capture.bytes(), pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A command that a tool has started: what it wrote since the last look, and how it ended.
+
+use std::time::Duration;
+
+use blake3::Hasher;
+use tokio::time::{Instant, timeout_at};
+use weir_protocol::frame::{Place, Stream};
+use weir_protocol::method::output::Account;
+use weir_protocol::method::process::{End, Exited};
+
+use super::capture::{Capture, Kept};
+use super::{Observer, Progress};
+use crate::executor::{ExecutorError, Running};
+use crate::item::{CommandStatus, Did};
+use crate::link::{Happened, Verified};
+
+/// Bytes of the end of what a command wrote that an item keeps.
+const TAIL_BYTES: usize = 16 << 10;
+
+/// A command and what is known of it.
+#[derive(Debug)]
+pub(super) struct Job {
+    running: Running,
+    argv: Vec<String>,
+    since_look: Capture,
+    all: Capture,
+    kept: Result<Option<Kept>, String>,
+    hashers: [Hasher; 2],
+    /// How the command itself ended, where what it started goes on.
+    background: Option<End>,
+    exited: Option<Exited>,
+    accounts: Vec<Account>,
+}
+
+impl Job {
+    pub(super) fn new(running: Running, argv: Vec<String>, kept: Result<Option<Kept>, String>) -> Self {
+        Self {
+            running,
+            argv,
+            since_look: Capture::new(0),
+            all: Capture::new(TAIL_BYTES),
+            kept,
+            hashers: [Hasher::new(), Hasher::new()],
+            background: None,
+            exited: None,
+            accounts: Vec::new(),
+        }
+    }
+
+    pub(super) const fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Begins another look, which tells `budget` bytes at most.
+    pub(super) fn look(&mut self, budget: usize) {
+        self.since_look = Capture::new(budget);
+    }
+
+    /// What happens next.
+    pub(super) async fn next(&mut self) -> Result<Option<Happened>, ExecutorError> {
+        if self.running.is_over() { Ok(None) } else { self.running.next().await }
+    }
+
+    /// Follows the command until it is over, or for so long.
+    ///
+    /// # Errors
+    /// [`ExecutorError`] when the exec-server is gone.
+    pub(super) async fn follow(
+        &mut self,
+        patience: Duration,
+        observer: Observer<'_>,
+    ) -> Result<(), ExecutorError> {
+        let until = Instant::now() + patience;
+        while !self.running.is_over() {
+            let Ok(happened) = timeout_at(until, self.running.next()).await else { break };
+            if let Some(happened) = happened? {
+                self.take(happened, observer);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn take(&mut self, happened: Happened, observer: Observer<'_>) {
+        match happened {
+            Happened::Output(place, bytes) => self.output(place, &bytes, observer),
+            Happened::Background(_, end) => self.background = Some(end),
+            Happened::Exited(exited) => self.exited = Some(*exited),
+            Happened::Closed(_, streams) => {
+                self.accounts = streams.iter().map(|verified| self.account(verified)).collect();
+            }
+            Happened::Gone(_) => {
+                let end = End::Cancelled;
+                self.background = Some(end);
+            }
+            Happened::Gap(_) | Happened::Room(_) | Happened::Stopped(..) => {}
+        }
+    }
+
+    fn output(&mut self, place: Place, bytes: &[u8], observer: Observer<'_>) {
+        observer(Progress::Output(bytes));
+        self.since_look.add(bytes);
+        self.all.add(bytes);
+        self.hashers[at(place.stream)].update(bytes);
+        if let Ok(Some(kept)) = &mut self.kept
+            && let Err(error) = kept.add(bytes)
+        {
+            self.kept = Err(format!("what it wrote from here on is not kept: {error}"));
+        }
+    }
+
+    /// Of a stream whose bytes were proved to be those that were written.
+    fn account(&self, verified: &Verified) -> Account {
+        let Verified { stream, bytes, missing, .. } = *verified;
+        let blake3 = self.hashers[at(stream)].finalize().to_hex().to_string();
+        Account { stream, bytes, blake3, dropped: missing }
+    }
+
+    /// How the command ended, if it has.
+    pub(super) fn end(&self) -> Option<End> {
+        self.exited.as_ref().map(|exited| exited.end)
+    }
+
+    /// How the command itself ended, if something that it started goes on.
+    pub(super) fn background(&self) -> Option<End> {
+        self.background
+    }
+
+    pub(super) fn exited(&self) -> Option<&Exited> {
+        self.exited.as_ref()
+    }
+
+    pub(super) const fn since_look(&self) -> &Capture {
+        &self.since_look
+    }
+
+    /// Where all of its output is kept, or why it is not.
+    pub(super) fn kept(&self) -> Result<Option<String>, &str> {
+        match &self.kept {
+            Ok(kept) => Ok(kept.as_ref().map(|kept| kept.path.display().to_string())),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// The same as data.
+    pub(super) fn did(&self) -> Did {
+        let ended = self.end().or(self.background.filter(|_| self.running.is_over()));
+        Did::Command {
+            process: Some(self.running.id()),
+            argv: self.argv.clone(),
+            status: ended.map_or(CommandStatus::Running, |end| CommandStatus::Ended { end }),
+            output_tail: self.all.text(),
+            streams: self.accounts.clone(),
+            denials: self.exited.as_ref().map(|exited| exited.denials.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+const fn at(stream: Stream) -> usize {
+    match stream {
+        Stream::Error => 1,
+        Stream::Output | Stream::Input | Stream::Content => 0,
+    }
+}

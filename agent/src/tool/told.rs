@@ -1,0 +1,75 @@
+//! What a model is told of a command: how it ended or that it runs, what it wrote, what it was refused and how to ask for that.
+
+use std::fmt::Write as _;
+
+use weir_protocol::denial::Denial;
+use weir_protocol::method::process::End;
+
+use super::job::Job;
+use crate::denial;
+
+/// Most refusals that are told; the item has all.
+const MAX_DENIALS: usize = 20;
+
+/// The text for the model.
+pub(super) fn command(job: &Job) -> String {
+    let mut out = String::new();
+    let id = job.running().id();
+    let _ = match (job.end(), job.background()) {
+        (Some(end), _) => writeln!(out, "{}", ended(end)),
+        (None, Some(end)) => writeln!(out, "{}; what it started goes on as process {id}", ended(end)),
+        (None, None) => {
+            writeln!(out, "Still running as process {id}; write_stdin polls it, writes to it or ends it")
+        }
+    };
+    output(&mut out, job);
+    if let Some(exited) = job.exited() {
+        denials(&mut out, &exited.denials);
+        for repository in &exited.new_repositories {
+            let _ = writeln!(out, "A new repository: {repository}");
+        }
+    }
+    out
+}
+
+fn output(out: &mut String, job: &Job) {
+    let capture = job.since_look();
+    if capture.bytes() == 0 {
+        let _ = writeln!(out, "It wrote nothing{}", if job.end().is_some() { "" } else { " so far" });
+        return;
+    }
+    let _ = writeln!(out, "Output, {} bytes:\n{}", capture.bytes(), capture.text().trim_end_matches('\n'));
+    match job.kept() {
+        Ok(Some(path)) if capture.text().len() as u64 != capture.bytes() => {
+            let _ = writeln!(out, "The person has all of it in {path}");
+        }
+        Ok(_) => {}
+        Err(why) => {
+            let _ = writeln!(out, "{why}");
+        }
+    }
+}
+
+/// How a command ended, as a sentence.
+pub(crate) fn ended(end: End) -> String {
+    match end {
+        End::Exited { code } => format!("Exited with code {code}"),
+        End::Signalled { signal } => format!("Ended by signal {signal}"),
+        End::TimedOut { limit_ms } => format!("Ended: its time, {limit_ms} ms, was over"),
+        End::Memory { limit_bytes } => {
+            format!("Ended: together its processes had more memory than {limit_bytes} bytes")
+        }
+        End::Output { limit_bytes } => format!("Ended: it wrote more than {limit_bytes} bytes"),
+        End::ServerStopping => "Ended: the exec-server is stopping".to_owned(),
+        End::Cancelled => "Ended from outside".to_owned(),
+    }
+}
+
+fn denials(out: &mut String, all: &[Denial]) {
+    for refused in all.iter().take(MAX_DENIALS) {
+        let _ = writeln!(out, "Refused by the permission profile: {}", denial::what(refused));
+    }
+    if all.len() > MAX_DENIALS {
+        let _ = writeln!(out, "and {} more refusals", all.len() - MAX_DENIALS);
+    }
+}

@@ -1,0 +1,100 @@
+//! Where tools work: an exec-server, a context that binds the thread, a directory.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use weir_protocol::method::context::{Opened, Under};
+use weir_protocol::method::file::{Links, Stat, Within};
+use weir_protocol::method::policy::{Choice, Standpoint};
+use weir_protocol::{AbsPath, ByteString};
+
+use crate::approval::{Approvals, Approver, Gate};
+use crate::executor::{Executor, ExecutorError};
+use crate::link::{self, Link, LinkError, Session, Which};
+use crate::thread::ThreadId;
+
+/// Shells that commands are given to, best first, with their option for a script.
+const SHELLS: [[&str; 2]; 2] = [["/bin/bash", "-c"], ["/bin/sh", "-c"]];
+
+/// What a workplace is made of.
+pub struct Place {
+    /// The profile, from which files, and where the thread stands.
+    pub choice: Choice,
+    /// The thread that is bound to it.
+    pub thread: ThreadId,
+    /// The environment that the profile filters; the keys of providers must not be in it.
+    pub environment: Vec<(ByteString, ByteString)>,
+    /// A directory for all that commands write; none where nothing may be kept.
+    pub outputs: Option<PathBuf>,
+    /// When the person is asked.
+    pub approvals: Approvals,
+    /// Who answers.
+    pub approver: Rc<dyn Approver>,
+}
+
+/// An open context at an exec-server.
+#[derive(Debug)]
+pub struct Workplace {
+    pub(super) executor: Executor,
+    pub(super) opened: Opened,
+    pub(super) standpoint: Standpoint,
+    pub(super) environment: Vec<(ByteString, ByteString)>,
+    pub(super) shell: [&'static str; 2],
+    pub(super) outputs: Option<PathBuf>,
+    pub(super) thread: ThreadId,
+    pub(super) gate: Gate,
+}
+
+/// A session with the server that is meant, or with one of this process's own where none runs.
+///
+/// # Errors
+/// [`LinkError`].
+pub fn session(which: &Which) -> Result<Session, LinkError> {
+    let running = link::find(which)?;
+    Session::new(running.map_or_else(Link::alone, Ok)?)
+}
+
+impl Workplace {
+    /// Opens the thread's context: a new one, or the one that binds it, if that is no narrower.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Refused`] with both digests and the differing rules where the profile allows more than what binds the thread.
+    pub async fn open(session: Session, place: Place) -> Result<Self, ExecutorError> {
+        Self::at(Executor::begin(session)?, place).await
+    }
+
+    /// The same, at a server that is spoken to already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn at(executor: Executor, place: Place) -> Result<Self, ExecutorError> {
+        let Place { choice, thread, environment, outputs, approvals, approver } = place;
+        let standpoint = choice.standpoint.clone();
+        let opened = executor.open(choice, Some(thread.to_string())).await?;
+        let gate = Gate::new(approvals, approver, &opened.profile);
+        let shell = SHELLS[1];
+        let mut workplace = Self { executor, opened, standpoint, environment, shell, outputs, thread, gate };
+        for shell in SHELLS {
+            if workplace.has(shell[0]).await {
+                workplace.shell = shell;
+                break;
+            }
+        }
+        Ok(workplace)
+    }
+
+    /// The context: its profile and the digest of its policy.
+    #[must_use]
+    pub const fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Whether a file is there inside.
+    async fn has(&self, path: &str) -> bool {
+        let Ok(path) = AbsPath::parse(path) else { return false };
+        let under = Under { context: self.opened.id, lease: None, turn: None };
+        let file = Stat { path, links: Links::Follow };
+        let stat = Within { under, standpoint: self.standpoint.clone(), file };
+        self.executor.ask(stat).await.is_ok()
+    }
+}
