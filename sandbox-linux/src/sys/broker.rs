@@ -5,6 +5,7 @@
 
 mod call;
 mod change;
+mod content;
 mod delegate;
 mod directory;
 mod failed;
