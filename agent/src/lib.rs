@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod cli;
+pub mod confine;
 pub mod executor;
 pub mod item;
 pub mod link;
