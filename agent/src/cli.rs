@@ -9,6 +9,7 @@ mod server;
 mod standpoint;
 mod table;
 mod threads;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -112,6 +113,8 @@ enum Command {
     /// Look at conversations that are kept, name them, put them away, delete them
     #[command(subcommand)]
     Threads(Box<threads::ThreadsCommand>),
+    /// Decide whether a project's own configuration is read, and say how it stands
+    Trust(trust::TrustOptions),
     /// Try what this machine can enforce, and say what is missing and how to get it
     #[command(
         after_help = "Examples:\n  weir doctor\n  weir doctor --json\n\nExit codes: 0 commands can be confined here, 1 they cannot."
@@ -181,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Rm(options) => server::rm(&options),
         Command::Policy(command) => policy::run(command),
         Command::Threads(command) => threads::run(&command),
+        Command::Trust(options) => trust::run(&options),
         Command::Doctor { json } => doctor(json),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {

@@ -12,3 +12,4 @@ pub mod link;
 pub mod run;
 pub mod thread;
 pub mod tool;
+pub mod trust;

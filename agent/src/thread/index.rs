@@ -214,6 +214,8 @@ impl Index {
         db.pragma_update(None, "journal_mode", "WAL")?;
         // What a power cut takes is read again from the files.
         db.pragma_update(None, "synchronous", "NORMAL")?;
+        // The agent reaches no directory for temporary files.
+        db.pragma_update(None, "temp_store", "MEMORY")?;
         db.execute_batch(TABLES)?;
         Ok(Self { db, home: home.to_owned() })
     }
