@@ -74,5 +74,6 @@ fn start() -> Start {
         user: None,
         output: Output { when_left: WhenLeft::Stay, ..Output::default() },
         under: None,
+        asking: None,
     }
 }

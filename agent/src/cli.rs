@@ -1,11 +1,15 @@
 //! The command line.
 
 mod audit;
+mod denials;
+mod exec;
 mod explain;
+mod models;
 mod output;
 mod policy;
 mod run;
 mod server;
+mod since;
 mod standpoint;
 mod table;
 mod threads;
@@ -24,7 +28,8 @@ use crate::link::Link;
 pub enum Exit {
     /// 0: done; for `policy diff`: no difference.
     Success,
-    /// 1: the answer is no: `policy explain --exit-code` denied, `policy diff` found differences.
+    /// 1: the answer is no: `policy explain --exit-code` denied, `policy diff` found differences, a turn of `exec` failed, a
+    /// provider did not answer.
     No,
     /// 2: bad input: a file, an option or a question that cannot be used. `run` uses it for options alone.
     BadInput,
@@ -71,6 +76,7 @@ Examples:
   weir run -- cargo test
   weir run --profile :isolated --timeout 5m make
   weir run --detach -- make -j4
+  weir exec 'why does the test fail? mend it'
   weir ps
   weir policy check .weir/config.toml
   weir policy show :workspace
@@ -78,6 +84,7 @@ Examples:
   weir policy explain --profile team --host registry.example.org:443
   weir policy diff :read-only :workspace
   weir threads list
+  weir denials --last
   weir doctor
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.
@@ -95,6 +102,10 @@ struct Cli {
 enum Command {
     /// Run a command under a permission profile that the kernel enforces
     Run(Box<run::RunOptions>),
+    /// Let a model do a task, under a permission profile, without a person at the screen
+    Exec(Box<exec::ExecOptions>),
+    /// List the models of a provider that the configured key may use
+    Models(models::ModelsOptions),
     /// List the commands that a running exec-server keeps
     Ps(server::PsOptions),
     /// Print what a command has written
@@ -124,6 +135,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what was refused in runs that are over, by which rule, and what would allow it
+    Denials(denials::DenialsOptions),
     /// Read what a server for several users has decided
     Audit(audit::AuditOptions),
     /// Print the completion script for a shell
@@ -176,6 +189,8 @@ struct Overrides {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(options) => run::run(*options),
+        Command::Exec(options) => exec::run(*options),
+        Command::Models(options) => models::run(&options),
         Command::Ps(options) => server::ps(&options),
         Command::Logs(options) => server::logs(&options),
         Command::Attach(options) => server::attach(&options),
@@ -186,6 +201,7 @@ pub fn main() -> ExitCode {
         Command::Threads(command) => threads::run(&command),
         Command::Trust(options) => trust::run(&options),
         Command::Doctor { json } => doctor(json),
+        Command::Denials(options) => denials::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -8,9 +8,10 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use weir_protocol::denial::Denial;
 use weir_protocol::method::context::LeaseId;
 use weir_protocol::method::output::Account;
-use weir_protocol::method::process::{Denial, End, ProcessId};
+use weir_protocol::method::process::{End, ProcessId};
 
 use crate::thread::ThreadId;
 

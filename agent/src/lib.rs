@@ -5,11 +5,16 @@
 
 pub mod approval;
 pub mod cli;
+pub mod configuration;
 pub mod confine;
+mod denial;
+pub mod exec;
 pub mod executor;
 pub mod item;
 pub mod link;
+pub mod model;
 pub mod run;
 pub mod thread;
 pub mod tool;
 pub mod trust;
+pub mod turn;

@@ -7,8 +7,9 @@
 mod attached;
 mod detach;
 mod job;
+mod prompt;
 mod relay;
-mod signals;
+pub(crate) mod signals;
 mod terminal;
 mod wiring;
 
@@ -20,15 +21,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH};
 use weir_protocol::method::Call;
+use weir_protocol::method::network::Answer;
 use weir_protocol::method::process::{Event, Exited, Receivers, Signal, Start, Started};
 
 use crate::link::{Link, LinkError, Message, SessionError, result};
 use job::Scope;
+use prompt::Prompt;
 use relay::{Ready, Relay};
 use signals::Signals;
 
 pub use attached::{Keyboard, Parting, Screen, attend};
 pub use detach::{DetachError, DetachKeys};
+pub use prompt::can_ask;
 pub use wiring::{Tty, Wiring};
 
 /// Signals that ask a command to end.
@@ -114,6 +118,7 @@ pub fn run(link: &mut Link, mut start: Start, wiring: &Wiring) -> Result<Ended, 
         held: Vec::new(),
         continue_call: None,
         stop: StopCause::Inside,
+        prompt: Prompt::default(),
     };
     let outcome = attendance.attend();
     if let Some(relay) = &mut attendance.relay {
@@ -135,6 +140,7 @@ enum StopCause {
 struct Found {
     link: bool,
     signals: bool,
+    prompt: bool,
     relay: Ready,
 }
 
@@ -151,6 +157,8 @@ struct Attendance<'link> {
     /// The last `SIGCONT` passed on, while it has no answer: what stopped before it has been continued by it.
     continue_call: Option<u64>,
     stop: StopCause,
+    /// Questions about hosts.
+    prompt: Prompt,
 }
 
 impl Attendance<'_> {
@@ -164,6 +172,7 @@ impl Attendance<'_> {
             {
                 return Ok(Ended { started: started.clone(), exited });
             }
+            self.ask()?;
             let found = self.wait().map_err(RunError::Wait)?;
             if found.signals {
                 for signal in self.signals.take() {
@@ -173,9 +182,41 @@ impl Attendance<'_> {
             if found.link {
                 self.link.read_ready()?;
             }
-            if let Some(relay) = &mut self.relay {
+            if found.prompt
+                && let Some(answer) = self.prompt.read()
+            {
+                self.answer(answer)?;
+            }
+            if let Some(relay) = self.relay.as_mut().filter(|_| !self.prompt.has_terminal()) {
                 relay.turn(found.relay);
             }
+        }
+    }
+
+    /// Puts the next question onto the terminal, which the command's screen leaves meanwhile.
+    fn ask(&mut self) -> Result<(), RunError> {
+        self.prompt.expire();
+        while self.prompt.is_wanted() && !self.prompt.has_terminal() {
+            if let Some(relay) = &mut self.relay {
+                relay.catch_up();
+                relay.give_terminal_back();
+            }
+            if let Some(answer) = self.prompt.show() {
+                self.answer(answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: Answer) -> Result<(), RunError> {
+        if let Some(relay) = &mut self.relay {
+            relay.take_terminal();
+        }
+        match self.link.send(Call::NetworkAnswer(answer), &[]) {
+            Ok(_) => Ok(()),
+            // As for a signal.
+            Err(LinkError::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -185,11 +226,13 @@ impl Attendance<'_> {
         // After the end the server has nothing to say, and its going is no failure.
         let link = (self.link.as_fd(), flags_of(self.exited.is_none()));
         let signals = (self.signals.as_fd(), PollFlags::IN);
-        let [input, master, output] = self.relay.as_ref().map(Relay::interests).unwrap_or_default();
-        let sources = [Some(link), Some(signals), input, master, output];
-        let longest = self.relay.as_ref().and_then(Relay::look_again);
-        let [link, signals, relay @ ..] = ready(sources, longest)?;
-        Ok(Found { link, signals, relay })
+        let prompt = self.prompt.terminal().map(|terminal| (terminal, PollFlags::IN));
+        let relay = self.relay.as_ref().filter(|_| prompt.is_none());
+        let [input, master, output] = relay.map(Relay::interests).unwrap_or_default();
+        let sources = [Some(link), Some(signals), prompt, input, master, output];
+        let longest = relay.and_then(Relay::look_again).or_else(|| self.prompt.left());
+        let [link, signals, prompt, relay @ ..] = ready(sources, longest)?;
+        Ok(Found { link, signals, prompt, relay })
     }
 
     fn heed(&mut self, message: Message) -> Result<(), RunError> {
@@ -213,6 +256,7 @@ impl Attendance<'_> {
             Message::Data(..) | Message::Credit(_) => return Err(LinkError::Unasked.into()),
             Message::Event(notification) => match notification.event {
                 Event::Exited(exited) => self.end(*exited),
+                Event::Question(question) => self.prompt.put(*question),
                 Event::Stopped { signal, .. } if self.continue_call.is_none() => self.stopped(signal)?,
                 // This client's own streams carry the output.
                 Event::Stopped { .. } | Event::Background { .. } | Event::Gap(_) | Event::Closed(_) => {}
@@ -224,6 +268,7 @@ impl Attendance<'_> {
 
     fn end(&mut self, exited: Exited) {
         self.exited = Some(exited);
+        self.prompt.cancel();
         if let Some(relay) = &mut self.relay {
             relay.finish();
         }
@@ -270,6 +315,7 @@ impl Attendance<'_> {
             // Without a shell that could continue it, the kernel would not have stopped the command either.
             return if from_terminal { self.pass_on(SIGCONT) } else { Ok(()) };
         }
+        self.prompt.hide();
         if let Some(relay) = &mut self.relay {
             relay.catch_up();
             relay.give_terminal_back();

@@ -10,11 +10,12 @@ mod command;
 mod files;
 mod job;
 mod numbered;
+mod permission;
 mod plan;
 mod told;
 mod workplace;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -28,6 +29,7 @@ use crate::item::{CallId, ToolOutcome};
 use crate::thread::TurnId;
 use job::Job;
 
+pub(crate) use told::ended;
 pub use workplace::{Place, Workplace, session};
 
 /// What a model is told about a tool.
@@ -63,7 +65,7 @@ pub type Observer<'a> = &'a dyn Fn(Progress<'_>);
 pub struct Tools {
     place: Workplace,
     turn: RefCell<Option<TurnId>>,
-    lease: Cell<Option<LeaseId>>,
+    leases: permission::Held,
     jobs: RefCell<BTreeMap<ProcessId, Rc<Mutex<Job>>>>,
 }
 
@@ -71,7 +73,7 @@ impl Tools {
     /// Tools that work in `place`.
     #[must_use]
     pub fn new(place: Workplace) -> Self {
-        Self { place, turn: RefCell::default(), lease: Cell::new(None), jobs: RefCell::default() }
+        Self { place, turn: RefCell::default(), leases: RefCell::default(), jobs: RefCell::default() }
     }
 
     /// Where they work.
@@ -86,13 +88,15 @@ impl Tools {
         let mut all = command::schemas();
         all.extend(files::schemas());
         all.push(plan::schema());
+        all.push(permission::schema());
         all
     }
 
     /// A turn begins: what was granted for the one before is over.
     pub fn begin_turn(&self, turn: TurnId) {
         *self.turn.borrow_mut() = Some(turn);
-        self.lease.set(None);
+        self.forget_leases();
+        self.place.gate.begin_turn();
     }
 
     /// Carries out one call. Never fails: what cannot be done is told.
@@ -107,6 +111,7 @@ impl Tools {
             command::RUN => self.run(call, arguments, observer).await,
             command::WRITE => self.write_stdin(arguments, observer).await,
             plan::UPDATE => plan::update(arguments),
+            permission::REQUEST => self.request_permissions(arguments).await,
             files::READ => self.read_file(arguments).await,
             files::LIST => self.list_directory(arguments).await,
             files::FIND => self.find_files(arguments).await,
@@ -135,8 +140,12 @@ impl Tools {
     }
 
     fn under(&self) -> Under {
+        self.under_lease(self.leases.borrow().of_turn())
+    }
+
+    fn under_lease(&self, lease: Option<LeaseId>) -> Under {
         let turn = self.turn.borrow().as_ref().map(ToString::to_string);
-        Under { context: self.place.opened.id, lease: self.lease.get(), turn }
+        Under { context: self.place.opened.id, lease, turn }
     }
 
     fn within<T>(&self, file: T) -> Within<T> {

@@ -73,6 +73,7 @@ impl Served {
             user: None,
             output: Output { when_left: WhenLeft::Stay, ..Output::default() },
             under: None,
+            asking: None,
         }
     }
 }

@@ -8,12 +8,15 @@ mod daemon;
 #[path = "support/place.rs"]
 mod place;
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use daemon::Daemon;
 use place::Place;
 use serde_json::{Value, json};
+use weir_agent::approval::{Answer, Approvals, Approver, Asking, NoOne, Question};
 use weir_agent::item::{CommandStatus, Did, ToolOutcome};
 use weir_agent::link::Which;
 use weir_agent::thread::{ThreadId, TurnId};
@@ -31,6 +34,10 @@ struct Bench {
 
 impl Bench {
     async fn new(place: Place) -> Self {
+        Self::with(place, Approvals::default(), Rc::new(NoOne)).await
+    }
+
+    async fn with(place: Place, approvals: Approvals, approver: Rc<dyn Approver>) -> Self {
         let daemon = Daemon::start(place.dir.path());
         let at = |name: &str| AbsPath::from_host(Path::new(&place.path(name))).unwrap();
         let standpoint = Standpoint {
@@ -50,6 +57,8 @@ impl Bench {
             thread: ThreadId::new(),
             environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
             outputs: Some(outputs),
+            approvals,
+            approver,
         };
         let tools = Tools::new(Workplace::open(session, work).await.unwrap());
         tools.begin_turn(TurnId::new());
@@ -232,5 +241,81 @@ fn what_a_model_writes_wrongly_comes_back_to_it() {
             assert!(outcome.told.contains(expect), "{tool}: {}", outcome.told);
             assert!(matches!(outcome.did, Did::Failed { .. }));
         }
+    });
+}
+
+/// Answers alike, and remembers what was asked.
+struct Fixed(Answer, RefCell<Vec<String>>);
+
+impl Approver for Fixed {
+    fn ask<'a>(&'a self, question: &'a Question) -> Asking<'a> {
+        self.1.borrow_mut().push(question.text());
+        Box::pin(std::future::ready(self.0.clone()))
+    }
+}
+
+/// Runs `test` with tools whose questions are all answered alike.
+fn with_answers(name: &str, answer: Answer, test: impl AsyncFnOnce(Bench, Rc<Fixed>)) {
+    let Some(place) = Place::confining(name) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let approver = Rc::new(Fixed(answer, RefCell::default()));
+        let rules = "[approvals]\nrules = [{ command = [\"rm\"], decision = \"ask\" }]";
+        let approvals = Approvals::parse(rules, "config.toml").unwrap();
+        let bench = Bench::with(place, approvals, Rc::clone(&approver) as Rc<dyn Approver>).await;
+        test(bench, approver).await;
+    });
+}
+
+#[test]
+fn what_is_asked_for_and_granted_holds_for_the_turn_and_leaves_the_profile() {
+    with_answers("run::tools_granted", Answer::ForTurn, async |bench, approver| {
+        std::fs::create_dir_all(bench.place.path("home/data")).unwrap();
+        let write = async || bench.run("echo x > ~/data/new && cat ~/data/new").await;
+        let digest = bench.tools.workplace().opened().digest;
+        assert_ne!(status(&write().await), &ended(0), "the control: the profile alone does not allow it");
+        let ask = json!({ "write": ["~/data"], "reason": "to keep the result" });
+        let outcome = bench.call("request_permissions", ask).await;
+        assert!(matches!(outcome.did, Did::Permission { granted: true, .. }), "{}", outcome.told);
+        assert!(approver.1.borrow()[0].contains("change, create and remove"), "{:?}", approver.1.borrow());
+        let outcome = write().await;
+        assert_eq!(status(&outcome), &ended(0), "{}", outcome.told);
+        // A second grant does not take the first away.
+        std::fs::create_dir_all(bench.place.path("home/more")).unwrap();
+        bench.call("request_permissions", json!({ "write": ["~/more"], "reason": "more" })).await;
+        assert_eq!(status(&bench.run("echo x > ~/more/new; echo y > ~/data/new").await), &ended(0));
+        bench.tools.begin_turn(TurnId::new());
+        assert_ne!(status(&write().await), &ended(0), "it ends with the turn");
+        assert_eq!(bench.tools.workplace().opened().digest, digest);
+    });
+}
+
+#[test]
+fn what_is_granted_for_one_command_is_used_up_by_it() {
+    with_answers("run::tools_once", Answer::Once, async |bench, _| {
+        std::fs::create_dir_all(bench.place.path("home/data")).unwrap();
+        let script = "echo x > ~/data/new";
+        let ask = json!({ "write": ["~/data"], "command": script, "reason": "once" });
+        bench.call("request_permissions", ask).await;
+        assert_ne!(status(&bench.run("echo y > ~/data/new").await), &ended(0), "another command");
+        assert_eq!(status(&bench.run(script).await), &ended(0));
+        assert_ne!(status(&bench.run(script).await), &ended(0), "a second start");
+    });
+}
+
+#[test]
+fn a_no_is_told_and_nothing_is_done() {
+    let no = Answer::Deny { reason: Some("not here".to_owned()) };
+    with_answers("run::tools_no", no, async |bench, approver| {
+        bench.place.write("project/kept", "");
+        let outcome = bench.run("rm kept").await;
+        assert!(matches!(status(&outcome), CommandStatus::Declined { .. }), "{outcome:?}");
+        assert!(outcome.told.contains("not here") && Path::new(&bench.place.path("project/kept")).exists());
+        let ask = json!({ "read": ["/"], "reason": "everything" });
+        let outcome = bench.call("request_permissions", ask).await;
+        assert!(matches!(outcome.did, Did::Permission { granted: false, .. }));
+        assert_eq!(approver.1.borrow().len(), 2);
+        // Where no rule speaks of a command nobody is asked.
+        assert_eq!(status(&bench.run("true").await), &ended(0));
     });
 }

@@ -40,6 +40,7 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
         Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
         Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
         Call::Hello(_)
+        | Call::DenialList(_)
         | Call::ContextOpen(_)
         | Call::ContextFork(_)
         | Call::ContextNarrow(_)
@@ -56,6 +57,7 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
         | Call::ProcessList
         | Call::ProcessAttach(_)
         | Call::ProcessForget(_)
+        | Call::NetworkAnswer(_)
         | Call::FileRead(_)
         | Call::FileWrite(_)
         | Call::FilePatch(_)

@@ -7,6 +7,7 @@
 //!  └─ launcher (that user, and what making a sandbox takes)   one for each command
 //! ```
 
+mod kernel_audit;
 mod listen;
 mod notify;
 mod peer;
@@ -29,6 +30,7 @@ use weir_protocol::audit::{FILE_NAME, SYSTEM_STATE};
 
 use crate::audit::Audit;
 use crate::peer::Peer;
+use kernel_audit::KernelAudit;
 use listen::Listening;
 pub use remote::run as run_remote;
 use supervisor::Supervisor;
@@ -96,6 +98,8 @@ struct Options {
     state: PathBuf,
     /// Where decisions are recorded.
     audit: Option<PathBuf>,
+    /// What is done with the kernel's audit.
+    kernel_audit: KernelAudit,
 }
 
 /// The words of the command line.
@@ -110,6 +114,7 @@ struct Words {
     audit: Option<PathBuf>,
     commands: Option<u64>,
     connections: Option<u64>,
+    kernel_audit: KernelAudit,
 }
 
 impl Words {
@@ -136,6 +141,7 @@ impl Words {
                 "--stop-after" => words.stop_after = Some(number()?),
                 "--server-user" => words.server_user = Some(text),
                 "--state" => words.state = Some(value.into()),
+                "--kernel-audit" => words.kernel_audit = KernelAudit::read(&text)?,
                 "--audit" => words.audit = Some(value.into()),
                 "--max-commands" => words.commands = Some(number()?),
                 "--max-connections" => words.connections = Some(number()?),
@@ -162,7 +168,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Daemon
     let options = options(words)?;
     hide()?;
     let audit = options.open_audit()?;
-    Ok(Supervisor::new(listening, options, audit)?.serve()?)
+    let switched = options.kernel_audit.begin(&options.state)?;
+    let served = Supervisor::new(listening, options, audit)?.serve();
+    switched.end();
+    Ok(served?)
 }
 
 /// Nobody looks into this process, and it may have as many files as all its users together need.
@@ -189,6 +198,7 @@ fn options_with(words: Words, server_user: Option<(u32, u32)>) -> Result<Options
         server_user,
         audit: (audit != Path::new(NO_AUDIT)).then_some(audit),
         state,
+        kernel_audit: words.kernel_audit,
     })
 }
 

@@ -8,6 +8,7 @@
 //! Everything runs in tasks of one thread and ends with the [`Gate`].
 
 pub mod arrival;
+pub mod asking;
 pub mod authority;
 pub mod begin;
 #[cfg(target_os = "linux")]
@@ -39,11 +40,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
+use weir_protocol::denial::Ledger;
 use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
-use weir_protocol::method::process::Denial;
 use weir_protocol::policy::Host;
+use weir_protocol::policy::lease::LeaseError;
 
 pub(crate) use arrival::raise_descriptors;
+use asking::{Asks, Questions};
 use authority::Authority;
 use decision::{Grant, decide};
 use inspect::{Inspector, Law};
@@ -76,6 +79,8 @@ pub struct Surroundings {
     pub roots: Option<Vec<u8>>,
     /// The host's proxy, where the profile lets it be used.
     pub upstream: Option<Upstream>,
+    /// Who is asked about hosts that no rule covers.
+    pub asks: Option<Asks>,
     /// How much of everything there may be.
     pub limits: Limits,
 }
@@ -83,7 +88,8 @@ pub struct Surroundings {
 /// What all connections of one sandbox share.
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) policy: Arc<Policy>,
+    policy: RefCell<Arc<Policy>>,
+    questions: Option<Questions>,
     pub(crate) names: RefCell<Names>,
     pub(crate) lookup: Lookup,
     pub(crate) refusals: Refusals,
@@ -153,13 +159,14 @@ impl Gate {
         surroundings: Surroundings,
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
-        let Surroundings { resolv_conf, hosts, roots, upstream, limits, .. } = surroundings;
+        let Surroundings { resolv_conf, hosts, roots, upstream, asks, limits } = surroundings;
         let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
         let inspector = authority.map(|authority| {
             Inspector::new(Law::of(&policy), authority, roots.as_deref().unwrap_or_default())
         });
         let core = Core {
-            policy,
+            policy: RefCell::new(policy),
+            questions: asks.map(Questions::new),
             inspector: inspector
                 .transpose()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
@@ -191,10 +198,10 @@ impl Gate {
 
     /// What was refused so far, the same taken together.
     #[must_use]
-    pub fn denials(&self) -> Vec<Denial> {
+    pub fn denials(&self) -> Ledger {
         #[cfg(target_os = "linux")]
         self.log.borrow().iter().for_each(|log| log.record_waiting(&self.core));
-        self.core.refusals.denials()
+        self.core.refusals.denials(&self.core.policy.borrow())
     }
 
     /// Records what the programs of a sandbox that has ended tried last: connections that were made and not yet decided about.
@@ -212,6 +219,14 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// From now on this host may be reached as well, by a lease.
+    ///
+    /// # Errors
+    /// [`LeaseError`]: a rule denies it.
+    pub fn widen(&self, host: &Host, port: u16) -> Result<(), LeaseError> {
+        self.core.widen(host, port)
     }
 
     /// How many names have an address inside.
@@ -255,7 +270,7 @@ impl Core {
             proxy::socks::serve(&self, stream).await;
         } else {
             let client = Client { stream, read: Vec::new() };
-            match self.grant(&Host::Address(destination.ip()), destination.port()) {
+            match self.granted(&Host::Address(destination.ip()), destination.port()).await {
                 Ok(grant) if grant.limited => {
                     let _held = Held::hold(&self.names, &grant);
                     self.pass_limited(client, grant.clone()).await;
@@ -268,19 +283,23 @@ impl Core {
 
     /// What a connection to this host is granted. An address that stands for a name is that name.
     pub(crate) fn grant(&self, host: &Host, port: u16) -> Result<Grant, Refusal> {
-        let Host::Address(address) = host else { return decide(&self.policy, host, port) };
+        if let Some(meant) = self.meant(host) {
+            return decide(&self.policy(), &meant, port);
+        }
+        let own = [RESOLVER, PROXY].map(IpAddr::from).map(Host::Address).contains(host);
+        let reason = if own { Reason::NoSuchPort } else { Reason::Stale };
+        let target = decision::target(host, port);
+        Err(Refusal { attempt: Attempt::Connect, target, reason, origin: None })
+    }
+
+    /// The host itself, or the name that an address stands for; `None` where it stands for none (any more).
+    fn meant(&self, host: &Host) -> Option<Host> {
+        let Host::Address(address) = host else { return Some(host.clone()) };
         let address = address.to_canonical();
         if !is_synthetic(address) {
-            return decide(&self.policy, &Host::Address(address), port);
+            return Some(Host::Address(address));
         }
-        let name = self.names.borrow_mut().name(address);
-        if let Some(name) = name {
-            return decide(&self.policy, &Host::Name(name.to_string()), port);
-        }
-        let target = decision::target(&Host::Address(address), port);
-        let own = [RESOLVER, PROXY].map(IpAddr::from).contains(&address);
-        let reason = if own { Reason::NoSuchPort } else { Reason::Stale };
-        Err(Refusal { attempt: Attempt::Connect, target, reason, origin: None })
+        self.names.borrow_mut().name(address).map(|name| Host::Name(name.to_string()))
     }
 
     /// Records a refusal and resets the program's connection, so that it knows at once.

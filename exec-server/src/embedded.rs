@@ -4,6 +4,8 @@
 //! server part reads what the client sends and decides; only the launcher makes anything. Either's end is the end of the
 //! sandbox: the launcher ends it when the server part is gone, the server part goes when its client does.
 
+mod questions;
+
 use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -13,18 +15,22 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use serde_json::Value;
+use weir_protocol::method::network::Answer;
 use weir_protocol::method::process::{
     End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
+use weir_protocol::policy::Resources;
 
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
 use crate::egress::begin::{Apart, Intent};
+use crate::ended::exited;
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
 use crate::wire::{self, Read, Wire, WireError};
+use questions::{Questions, no_question};
 
 /// The number of the one command of a connection.
 const ONLY: ProcessId = 1;
@@ -119,6 +125,10 @@ fn end_what_is_left() {
     crate::launch::macos::end_session();
 }
 
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error { code: code::LAUNCH, message: error.to_string() }
+}
+
 /// One connection.
 struct Session {
     client: Wire,
@@ -132,6 +142,10 @@ struct Session {
     gated: Option<Intent>,
     /// The gate of the command that runs.
     gate: Option<Apart>,
+    /// Its questions, where the client answers them.
+    questions: Option<Questions>,
+    /// What its profile limits.
+    limits: Resources,
     stage: Stage,
 }
 
@@ -159,6 +173,7 @@ enum Ready {
     Client,
     Launcher,
     Time,
+    Question,
 }
 
 impl Session {
@@ -171,6 +186,8 @@ impl Session {
             deadline: None,
             gated: None,
             gate: None,
+            questions: None,
+            limits: Resources::default(),
             stage: Stage::Open,
         }
     }
@@ -200,6 +217,10 @@ impl Session {
                     self.time_over()?;
                     Read::Bytes
                 }
+                Ready::Question => {
+                    self.asked()?;
+                    Read::Bytes
+                }
             };
             if read == Read::End {
                 return Ok(());
@@ -209,7 +230,8 @@ impl Session {
 
     fn wait(&self) -> Result<Ready, WireError> {
         let watch = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
-        let mut watched = [watch(self.launcher.as_fd()), watch(self.client.as_fd())];
+        let mut watched = vec![watch(self.launcher.as_fd()), watch(self.client.as_fd())];
+        watched.extend(self.questions.as_ref().map(|questions| watch(questions.as_fd())));
         loop {
             let left = self.deadline.map(|deadline| deadline.at.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -217,10 +239,12 @@ impl Session {
             }
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             wire::wait(&mut watched, left.as_ref())?;
-            match watched.each_ref().map(|entry| !entry.revents().is_empty()) {
-                [true, _] => return Ok(Ready::Launcher),
-                [_, true] => return Ok(Ready::Client),
-                _ => {}
+            let ready = watched.iter().position(|entry| !entry.revents().is_empty());
+            match ready {
+                Some(0) => return Ok(Ready::Launcher),
+                Some(1) => return Ok(Ready::Client),
+                Some(_) => return Ok(Ready::Question),
+                None => {}
             }
         }
     }
@@ -239,6 +263,7 @@ impl Session {
                 self.signals.push_back(Some(id));
                 Ok(None)
             }
+            Call::NetworkAnswer(answer) => self.answer_question(&answer).map(Some),
             call => answer::call(call).map(Some),
         };
         match outcome.transpose() {
@@ -262,9 +287,31 @@ impl Session {
             at: Instant::now() + Duration::from_millis(limit_ms),
             told: false,
         });
-        let refused = |error| Error { code: code::LAUNCH, message: format!("{error}") };
-        self.gated = Intent::of(&mut startable.launch).map_err(refused)?;
+        self.limits = startable.launch.policy.resources().clone();
+        self.gated = Intent::of(&mut startable.launch).map_err(failed)?;
+        if let (Some(gated), Some(bounds)) = (&mut self.gated, start.asking) {
+            self.questions = Some(Questions::of(gated, bounds).map_err(failed)?);
+        }
         self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
+    }
+
+    /// The gate asks, or is gone.
+    fn asked(&mut self) -> Result<(), WireError> {
+        match self.questions.as_mut().and_then(Questions::next) {
+            Some(order) => self.tell(&order),
+            None => {
+                self.questions = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_question(&mut self, answer: &Answer) -> Result<Value, Error> {
+        let none = || no_question(answer.question);
+        let questions = self.questions.as_mut().filter(|_| answer.id == ONLY).ok_or_else(none)?;
+        let order = questions.answer(answer.question, answer.answer).ok_or_else(none)?;
+        self.tell(&order).map_err(failed)?;
+        Ok(Value::Object(serde_json::Map::new()))
     }
 
     fn plan(&mut self, id: u64, start: &Start) -> Result<Option<Value>, Error> {
@@ -314,6 +361,10 @@ impl Session {
                 let examined = serde_json::to_value(examined)?;
                 self.client.say(&response(self.asked.take(), Ok(examined)), &[])
             }
+            Told::Weighed { above } => {
+                let question = self.questions.as_mut().and_then(|questions| questions.weighed(above));
+                question.map_or(Ok(()), |question| self.event(Event::Question(Box::new(question))))
+            }
             Told::Signalled => {
                 let asked = self.signals.pop_front().flatten();
                 self.signalled(asked)
@@ -339,13 +390,10 @@ impl Session {
     }
 
     fn exited(&mut self, ended: Ended) -> Exited {
-        let Ended { end, usage, mut denials, new_repositories } = ended;
-        denials.extend(self.gate.take().map(Apart::end).unwrap_or_default());
-        let end = match self.deadline.filter(|deadline| deadline.told) {
-            Some(deadline) => End::TimedOut { limit_ms: deadline.limit_ms },
-            None => end,
-        };
-        Exited { id: ONLY, end, usage, denials, new_repositories }
+        let refused = self.gate.take().map(Apart::end);
+        let deadline = self.deadline.filter(|deadline| deadline.told);
+        let end = deadline.map(|deadline| End::TimedOut { limit_ms: deadline.limit_ms });
+        exited(ONLY, ended, end, refused, &self.limits)
     }
 
     fn event(&self, event: Event) -> Result<(), WireError> {

@@ -13,6 +13,7 @@ pub mod macos;
 mod attempt;
 #[cfg(target_os = "linux")]
 mod begin;
+mod granting;
 #[cfg(target_os = "linux")]
 mod hostfile;
 #[cfg(target_os = "linux")]
@@ -22,6 +23,10 @@ pub mod passed;
 mod program;
 #[cfg(target_os = "linux")]
 mod record;
+#[cfg(target_os = "linux")]
+pub mod records;
+#[cfg(target_os = "linux")]
+mod refused;
 #[cfg(target_os = "linux")]
 mod running;
 pub mod sys;
@@ -35,9 +40,12 @@ pub use macos::launcher;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
+use weir_protocol::denial::{Denial, Sight};
+use weir_protocol::method::network::Decision;
 use weir_protocol::method::policy::Standpoint;
-use weir_protocol::method::process::{Denial, End, Enforcement, Receivers, Usage};
+use weir_protocol::method::process::{End, Enforcement, Receivers, Usage};
 use weir_protocol::method::{Examined, code};
+use weir_protocol::policy::DomainPattern;
 use weir_protocol::{AbsPath, ByteString, Policy};
 
 use crate::answer::doctor;
@@ -117,6 +125,8 @@ pub struct Bound {
     pub ceiling: Standing,
     /// Where it records what it does.
     pub audit: Audit,
+    /// The kernel's records, opened with a right that the launcher does not have.
+    pub records: records::Records,
 }
 
 /// What the server part asks of the launcher.
@@ -136,8 +146,29 @@ pub enum Order {
         /// To whom.
         to: Receivers,
     },
+    /// Weighs a host that no rule of the running command's policy covers.
+    Weigh {
+        /// The host and its port.
+        pattern: DomainPattern,
+        /// How far it is.
+        stage: Stage,
+    },
     /// Ends the sandbox at once.
     End,
+    /// What the network gate refused, for the record; once, after the end, where there is a gate.
+    Refused(Vec<Denial>),
+}
+
+/// How far the question about a host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It is to be put to the client, where the ceiling lets it be granted.
+    Question,
+    /// The client has answered; a grant takes effect after the launcher's word.
+    Answer(Decision),
+    /// Nobody has answered in time.
+    Silence,
 }
 
 /// What the launcher tells.
@@ -168,6 +199,11 @@ pub enum Told {
         code: i64,
         /// For people.
         message: String,
+    },
+    /// What [`Order::Weigh`] asks for, in order.
+    Weighed {
+        /// Why the host must not be granted.
+        above: Option<String>,
     },
     /// A signal was sent, or there was nobody left to get it.
     Signalled,
@@ -207,8 +243,10 @@ pub struct Ended {
     pub end: End,
     /// What it used.
     pub usage: Usage,
-    /// What was refused, as far as the sandbox's own broker tells.
+    /// What was refused, as far as the launcher can tell.
     pub denials: Vec<Denial>,
+    /// How far that is.
+    pub sight: Sight,
     /// Repositories that were made.
     pub new_repositories: Vec<ByteString>,
 }

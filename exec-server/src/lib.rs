@@ -9,6 +9,8 @@ pub mod daemon;
 pub mod egress;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod embedded;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod ended;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(any(target_os = "linux", target_os = "macos"))]

@@ -17,6 +17,9 @@ Usage: weir-exec-server --listen [SOCKET] [OPTIONS] | --stdio [OPTIONS] | --answ
       --state DIR           where output goes that memory does not hold
                             (default: /var/lib/weir as root, else $XDG_STATE_HOME/weir or ~/.local/state/weir)
       --audit PATH|none     where decisions are recorded, one line of JSON each (default: audit.jsonl in the state directory)
+      --kernel-audit enable|as-found
+                            as root: switch the kernel's audit on where it is off, so that it tells what Landlock refuses, and off
+                            again at the end (default: as-found)
       --max-commands N      commands of one user at once (default: 1024)
       --max-connections N   connections of one user at once (default: 256)
       --idle-exit SECONDS   end when nobody has been served for so long

@@ -12,6 +12,7 @@ mod files;
 pub mod journal;
 mod outbox;
 mod post;
+mod questions;
 pub(crate) mod resolver;
 mod spill;
 mod store;
@@ -75,7 +76,7 @@ struct Server {
     resolver: Resolver,
     spill: Rc<Spill>,
     nothing: Rc<OwnedFd>,
-    contexts: Contexts,
+    contexts: Rc<Contexts>,
     workers: Workers,
     limits: (u64, u64),
     commands: RefCell<BTreeMap<u64, Rc<Command>>>,
@@ -118,7 +119,7 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
         resolver: Resolver::default(),
         spill: Rc::new(Spill::new(setup.place)),
         nothing: Rc::new(nothing),
-        contexts,
+        contexts: Rc::new(contexts),
         workers: Workers::default(),
         limits: (setup.commands, setup.connections),
         commands: RefCell::new(BTreeMap::new()),

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, its support as well")]
 
+#[path = "gate/asking.rs"]
+mod asking;
 #[path = "gate/bypasses.rs"]
 mod bypasses;
 #[path = "gate/connections.rs"]

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::ByteString;
+use crate::denial::Denial;
 use crate::method::process::End;
 use crate::policy::Digest;
 
@@ -33,6 +34,12 @@ pub const MAX_ARGUMENTS: usize = 32;
 /// Most bytes of those arguments together.
 pub const MAX_ARGUMENT_BYTES: usize = 2048;
 
+/// Most denials of one command that are recorded, from its launcher and from its gate each: the report holds more.
+pub const MAX_DENIALS: usize = 64;
+
+/// Most bytes of each text of a denial: its path or address, its program, its rule and file, its reason.
+pub const MAX_DENIAL_TEXT_BYTES: usize = 512;
+
 /// Most bytes of a profile's name, and of a reason.
 pub const MAX_PROFILE_BYTES: usize = 256;
 /// See [`MAX_PROFILE_BYTES`].
@@ -50,6 +57,10 @@ pub enum Action {
     Start,
     /// A command is not.
     Refuse,
+    /// A question about a host is answered: granted or denied.
+    Answer,
+    /// Something was refused to a command.
+    Deny,
     /// A sandbox has ended, or could not be made.
     End,
     /// The requirements were read again.
@@ -60,8 +71,17 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Admit, Self::TurnAway, Self::Start, Self::Refuse, Self::End, Self::Reload, Self::Stop];
+    pub const ALL: [Self; 9] = [
+        Self::Admit,
+        Self::TurnAway,
+        Self::Start,
+        Self::Refuse,
+        Self::Answer,
+        Self::Deny,
+        Self::End,
+        Self::Reload,
+        Self::Stop,
+    ];
 
     /// Its name in a record.
     #[must_use]
@@ -71,6 +91,8 @@ impl Action {
             Self::TurnAway => "turn-away",
             Self::Start => "start",
             Self::Refuse => "refuse",
+            Self::Answer => "answer",
+            Self::Deny => "deny",
             Self::End => "end",
             Self::Reload => "reload",
             Self::Stop => "stop",
@@ -124,6 +146,9 @@ pub struct Record {
     /// How the command ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
+    /// What was refused: without the edit, which follows from the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Box<Denial>>,
     /// Why, where it is not plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -146,6 +171,7 @@ impl Record {
             way: None,
             pid: None,
             end: None,
+            denial: None,
             reason: None,
         }
     }
@@ -163,6 +189,32 @@ impl Record {
             self.argv_cut |= part.len() < argument.0.len();
         }
         self.argv_cut |= argv.len() > MAX_ARGUMENTS;
+        self
+    }
+
+    /// About a denial under a policy, cut to what is recorded.
+    #[must_use]
+    pub fn about(mut self, profile: &str, digest: Digest, denial: &Denial) -> Self {
+        let mut denial = denial.clone();
+        denial.target.0.truncate(MAX_DENIAL_TEXT_BYTES);
+        let text = |text: String| cut(&text, MAX_DENIAL_TEXT_BYTES);
+        denial.reason = denial.reason.map(text);
+        if let Some(origin) = &mut denial.origin {
+            origin.rule = cut(&origin.rule, MAX_DENIAL_TEXT_BYTES);
+            origin.profile = cut(&origin.profile, MAX_PROFILE_BYTES);
+            if let Some(place) = &mut origin.place {
+                place.file = cut(&place.file, MAX_DENIAL_TEXT_BYTES);
+            }
+        }
+        for name in
+            denial.process.iter_mut().flat_map(|process| [&mut process.exe, &mut process.command]).flatten()
+        {
+            name.0.truncate(MAX_DENIAL_TEXT_BYTES);
+        }
+        (denial.edit, denial.option) = (None, None);
+        self.profile = Some(cut(profile, MAX_PROFILE_BYTES));
+        self.digest = Some(digest);
+        self.denial = Some(Box::new(denial));
         self
     }
 
@@ -232,6 +284,9 @@ pub fn time(since_1970_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::denial::{Act, Mechanism, Numbered, Process};
+    use crate::policy::explain::Edit;
+    use crate::policy::{Layer, Operation, Origin, Place};
 
     #[test]
     fn times_are_those_of_the_calendar_and_sort_as_text() {
@@ -248,6 +303,36 @@ mod tests {
             assert_eq!(time(ms), expected);
         }
         assert!(cases.is_sorted_by_key(|(_, text)| *text));
+    }
+
+    #[test]
+    fn the_longest_denial_is_one_bounded_line_without_its_edit() {
+        let odd = "\u{1}".repeat(5000);
+        let place = Place { file: odd.clone(), line: u32::MAX, column: u32::MAX };
+        let (profile, rule) = (odd.clone(), odd.clone());
+        let exe = Some(ByteString::from(odd.as_str()));
+        let denial = Denial {
+            operation: Act::RemoveDirectory,
+            target: odd.as_str().into(),
+            access: Some(Operation::Write),
+            mechanism: Mechanism::NetworkGate,
+            origin: Some(Origin { layer: Layer::Requirements, profile, place: Some(place), rule }),
+            count: u64::MAX,
+            time: time(0),
+            process: Some(Process { pid: u32::MAX, numbered: Numbered::ByHost, command: exe.clone(), exe }),
+            edit: Some(Edit::Add { table: odd.clone(), line: odd.clone(), file: Some(odd.clone()) }),
+            option: None,
+            reason: Some(odd.clone()),
+        };
+        let mut record = Record::new(time(0), (u32::MAX, u32::MAX), Action::Deny, By::ServerPart).about(
+            &odd,
+            record_digest(),
+            &denial,
+        );
+        record.pid = Some(i32::MIN);
+        let line = String::from_utf8(record.line().unwrap()).unwrap();
+        assert_eq!(Record::read(&line), Some(record.clone()));
+        assert_eq!(record.denial.unwrap().edit, None);
     }
 
     fn longest() -> Record {

@@ -33,6 +33,3 @@ pub const HTTP_PORT: u16 = 3128;
 
 /// The port of the SOCKS5 endpoint.
 pub const SOCKS_PORT: u16 = 1080;
-
-/// What refused, in the record of a refusal.
-pub const MECHANISM: &str = "network-gate";

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod bytes;
+pub mod denial;
 pub mod frame;
 pub mod gate;
 pub mod method;

@@ -1,8 +1,10 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
 pub mod context;
+pub mod denial;
 pub mod error;
 pub mod file;
+pub mod network;
 pub mod output;
 pub mod policy;
 pub mod process;
@@ -88,6 +90,12 @@ pub enum Call {
     /// Forgets a command that has ended, and what it wrote.
     #[serde(rename = "process/forget")]
     ProcessForget(output::Of),
+    /// Answers a question about a host that a program of the caller's command tries to reach.
+    #[serde(rename = "network/answer")]
+    NetworkAnswer(network::Answer),
+    /// Lists what was refused in runs that are over.
+    #[serde(rename = "denial/list")]
+    DenialList(denial::Asked),
     /// Reads a part of a file.
     #[serde(rename = "file/read")]
     FileRead(Box<file::Within<file::Read>>),

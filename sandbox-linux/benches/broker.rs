@@ -87,7 +87,7 @@ fn main() -> io::Result<()> {
     std::env::set_current_dir(dir.path())?;
     std::fs::write("file", "x")?;
     std::fs::create_dir_all("a/b/c")?;
-    let program = broker::filter(&Traps { names: true, unix_connect: false }, HERE);
+    let program = broker::filter(&Traps { names: true, ..Traps::default() }, HERE);
     let program = program.map_err(io::Error::other)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{:<24} {:>10} {:>10} {:>7}", "microseconds", "without", "with", "ratio")?;
@@ -123,7 +123,7 @@ fn round(act: fn(), program: Option<&Program>, dir: &Path) -> io::Result<f64> {
         let handover = broker::receive(ours.as_fd())?;
         let parent = AbsPath::from_host(dir).ok_or(io::ErrorKind::InvalidInput)?;
         let guards = vec![Guard { parent, names: vec![b".git".to_vec(), b".mcp.json".to_vec()] }];
-        serve(&mut Broker::new(handover, guards, SocketRules::STRICT, Roots::Same)?)?;
+        serve(&mut Broker::new(handover, guards, SocketRules::STRICT, Roots::Same, None)?)?;
     }
     let mut micros = [0; 8];
     ours.read_exact(&mut micros)?;

@@ -40,7 +40,7 @@ mod request;
 mod socket;
 
 pub use crate::sys::broker::{Broker, Handover, HandoverFailure, HandoverStep, Wait, hand_over, receive};
-pub use event::{Event, Events, MAX_EVENTS};
+pub use event::{Event, Events, Failure, MAX_EVENTS};
 pub use filter::{Traps, filter, verdict};
 pub use guard::{Folding, Guard};
 pub use socket::{SocketGrant, SocketRules};
@@ -48,7 +48,7 @@ pub use socket::{SocketGrant, SocketRules};
 pub(crate) use event::Queue;
 pub(crate) use guard::{NameIndex, on_the_way};
 pub(crate) use path::{MAX_PATH, Split};
-pub(crate) use request::{Forms, Named, Request};
+pub(crate) use request::{AT_REMOVEDIR, Forms, Named, Request};
 
 /// Whether callers inside may have another root directory than the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,6 +27,7 @@ use weir_protocol::policy::{Access, Degradation, Filesystem, KernelFeature, Orig
 use crate::doctor;
 use crate::gate::{Gate, Trust};
 use crate::host::{Arch, CAP_SETPCAP, Host, Way};
+use crate::live;
 use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan, Privilege};
 use crate::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
 use crate::survey::Survey;
@@ -308,11 +309,34 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// The first rule that must hold for files that appear later, if there is one.
+    fn live_rule(&self) -> Option<Origin> {
+        live::first_rule(&self.filesystem)
+    }
+
+    /// Whether such rules are held.
+    fn is_live(&self) -> bool {
+        let given_up = self.policy.degradations().contains_key(&Degradation::SnapshotGlobs);
+        !given_up && self.facts.host.seccomp.listener.works() && self.live_rule().is_some()
+    }
+
+    fn note_live(&mut self) {
+        if self.is_live() {
+            self.remarks.push(
+                "a native program that is closed only since the command started can be executed, not read"
+                    .to_owned(),
+            );
+        }
+    }
+
     fn note_globs(&mut self) {
+        self.note_live();
         if self.filesystem.globs().is_empty() {
             return;
         }
-        self.remarks.push("patterns hold for what was there when the command started".to_owned());
+        if !self.is_live() {
+            self.remarks.push("patterns hold for what was there when the command started".to_owned());
+        }
         let unreadable = &self.facts.survey.unreadable;
         if let Some((first, _)) = unreadable.first() {
             self.remarks.push(format!(
@@ -352,6 +376,8 @@ fn mechanisms(namespaces: &[Namespace], mounts: usize, confinement: &Confinement
     if let Some(brokered) = &confinement.brokered {
         let names: usize = brokered.guards.iter().map(|guard| guard.names.len()).sum();
         out.push(named("broker", format!("{names} names, {} socket rules", brokered.sockets.grants.len())));
+        let live = brokered.live.as_ref().map(|live| format!("{} by seccomp notification", live.words()));
+        out.extend(live.map(|detail| named("live-rules", detail)));
     }
     out.push(named("seccomp", format!("{} instructions", confinement.filter.insns().len())));
     out.push(named("capabilities", "none".to_owned()));

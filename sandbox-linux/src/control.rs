@@ -3,8 +3,10 @@
 //! Fixed, bounded records: neither side allocates by what the other says. The end of the stream is a message too: the first
 //! process ends everything when the launcher's side is gone, and the launcher does the same the other way round.
 
+use weir_protocol::denial::Act;
 use weir_protocol::method::process::Receivers;
 
+use crate::broker::Failure;
 use crate::gate::Socket;
 
 /// Bytes of an order.
@@ -72,9 +74,30 @@ pub enum Word {
     /// The command has ended, as was told, and what it has started goes on.
     Background,
     /// A name was refused: it must not come into being.
-    RefusedName(Vec<u8>),
+    RefusedName {
+        /// To this process, as the first one sees it.
+        pid: u32,
+        /// The path.
+        path: Vec<u8>,
+    },
     /// A connection to a unix socket was refused.
-    RefusedSocket(Vec<u8>),
+    RefusedSocket {
+        /// To this process, as the first one sees it.
+        pid: u32,
+        /// The path.
+        path: Vec<u8>,
+    },
+    /// A call that the first process was to perform failed, by the kernel or by a live rule.
+    Failed {
+        /// What was tried.
+        act: Act,
+        /// In which way it failed.
+        how: Failure,
+        /// For this process, as the first one sees it.
+        pid: u32,
+        /// The path.
+        path: Vec<u8>,
+    },
     /// A repository was made.
     Repository(Vec<u8>),
     /// This many records were dropped.
@@ -86,7 +109,10 @@ impl Word {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let path: &[u8] = match self {
-            Self::RefusedName(path) | Self::RefusedSocket(path) | Self::Repository(path) => path,
+            Self::RefusedName { path, .. }
+            | Self::RefusedSocket { path, .. }
+            | Self::Failed { path, .. }
+            | Self::Repository(path) => path,
             _ => &[],
         };
         let path = &path[..path.len().min(MAX_WORD_BYTES - WORD_HEADER_BYTES)];
@@ -101,8 +127,9 @@ impl Word {
             Self::Stopped(signal) => (2, *signal),
             Self::Exited(code) => (3, *code),
             Self::Signalled(signal) => (4, *signal),
-            Self::RefusedName(_) => (5, 0),
-            Self::RefusedSocket(_) => (6, 0),
+            Self::RefusedName { pid, .. } => (5, pid.cast_signed()),
+            Self::RefusedSocket { pid, .. } => (6, pid.cast_signed()),
+            Self::Failed { act, how, pid, .. } => (failed(*act, *how), pid.cast_signed()),
             Self::Repository(_) => (7, 0),
             Self::Dropped(count) => (8, *count),
             Self::Done => (9, 0),
@@ -126,16 +153,39 @@ impl Word {
             2 => Self::Stopped(value),
             3 => Self::Exited(value),
             4 => Self::Signalled(value),
-            5 => Self::RefusedName(path.to_vec()),
-            6 => Self::RefusedSocket(path.to_vec()),
+            5 => Self::RefusedName { pid: value.cast_unsigned(), path: path.to_vec() },
+            6 => Self::RefusedSocket { pid: value.cast_unsigned(), path: path.to_vec() },
             7 => Self::Repository(path.to_vec()),
             8 => Self::Dropped(value),
             9 => Self::Done,
             10 => Self::Background,
             11 => Self::Socket(Socket::from_number(value)?),
-            _ => return None,
+            kind => {
+                let (act, how) = failure(kind)?;
+                Self::Failed { act, how, pid: value.cast_unsigned(), path: path.to_vec() }
+            }
         })
     }
+}
+
+/// The first kind of [`Word::Failed`]: one for each act and each way to fail.
+const FAILED: u32 = 100;
+const WAYS: u32 = 3;
+
+fn failed(act: Act, how: Failure) -> u32 {
+    let at = Act::ALL.iter().position(|other| *other == act).and_then(|at| u32::try_from(at).ok());
+    let how = match how {
+        Failure::Refused => 0,
+        Failure::Absent => 1,
+        Failure::Closed => 2,
+    };
+    FAILED + WAYS * at.unwrap_or(0) + how
+}
+
+fn failure(kind: u32) -> Option<(Act, Failure)> {
+    let number = kind.checked_sub(FAILED)?;
+    let act = Act::ALL.get(usize::try_from(number / WAYS).ok()?)?;
+    Some((*act, *Failure::ALL.get(usize::try_from(number % WAYS).ok()?)?))
 }
 
 #[cfg(test)]
@@ -155,12 +205,15 @@ mod tests {
             Word::Stopped(20),
             Word::Exited(-1),
             Word::Signalled(9),
-            Word::RefusedName(b"/a\n\xff".to_vec()),
-            Word::RefusedSocket(Vec::new()),
+            Word::RefusedName { pid: 7, path: b"/a\n\xff".to_vec() },
+            Word::RefusedSocket { pid: u32::MAX, path: Vec::new() },
             Word::Repository(vec![b'x'; 4096]),
             Word::Dropped(7),
         ];
-        for word in words.into_iter().chain(Socket::ALL.map(Word::Socket)) {
+        let failed = Act::ALL.iter().flat_map(|act| {
+            Failure::ALL.map(|how| Word::Failed { act: *act, how, pid: 3, path: b"/a".to_vec() })
+        });
+        for word in words.into_iter().chain(Socket::ALL.map(Word::Socket)).chain(failed) {
             assert_eq!(Word::from_bytes(&word.to_bytes()), Some(word));
         }
         assert_eq!(Order::from_bytes(&[0; 7]), None);

@@ -334,13 +334,16 @@ fn groups(cgroups: &Cgroups) -> Vec<Finding> {
     LIMITS.into_iter().map(limit).chain([kill]).collect()
 }
 
+/// A server that switches auditing on, and off again when it stops.
+const AUDITING_SERVER: Remedy = Remedy::Command("weir-exec-server --listen --kernel-audit enable");
+
 /// What tells of denials, and what catches files that appear later.
 fn reports(host: &Host) -> [Finding; 2] {
     let records = match (host.audit.records, host.audit.enabled) {
         (Fact::Works, Some(false)) => Finding::lacks(
             Feature::AuditRecords,
             Cause::AuditOff,
-            &[Remedy::Command("auditctl -e 1"), Remedy::BootParameter("audit=1")],
+            &[AUDITING_SERVER, Remedy::Command("auditctl -e 1"), Remedy::BootParameter("audit=1")],
         ),
         (Fact::Refused { errno: cause::EPERM | cause::ECONNREFUSED, .. }, _) => Finding::lacks(
             Feature::AuditRecords,

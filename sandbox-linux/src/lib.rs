@@ -1,6 +1,7 @@
 //! Policy to Linux kernel: probing the host, compiling a policy into a plan, and entering it.
 #![cfg(target_os = "linux")]
 
+pub mod audit;
 pub mod bpf;
 pub mod broker;
 pub mod compile;
@@ -10,6 +11,8 @@ pub mod doctor;
 pub mod gate;
 pub mod group;
 pub mod host;
+pub mod live;
+mod pattern;
 pub mod plan;
 pub mod prepare;
 pub mod seccomp;

@@ -16,6 +16,7 @@ use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
 use crate::gate::Gate;
 use crate::host::{Arch, Way};
+use crate::live::LiveRules;
 
 pub use group::{Controller, Group, GroupLimit, Setting, Swap};
 
@@ -193,6 +194,8 @@ pub struct Landlock {
     pub handled_net: u64,
     /// Scopes: abstract sockets and signals stay inside.
     pub scoped: u64,
+    /// What the kernel makes audit records of, where it makes any (landlock_restrict_self(2)).
+    pub records: u32,
     /// The rules.
     pub rules: Vec<LandlockRule>,
 }
@@ -206,6 +209,8 @@ pub struct Brokered {
     pub guards: Vec<Guard>,
     /// Unix sockets that may be connected to.
     pub sockets: SocketRules,
+    /// Rules that are held while files change, where there are such.
+    pub live: Option<LiveRules>,
     /// Directories that only the sandbox has; sockets there may be connected to.
     pub private: Vec<AbsPath>,
     /// Whether callers may have other roots.

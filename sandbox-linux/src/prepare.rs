@@ -113,6 +113,8 @@ pub(crate) struct LandlockOp {
     pub(crate) attributes: [u64; 3],
     pub(crate) size: usize,
     pub(crate) rules: Vec<LandlockRuleOp>,
+    /// The flags of entering it: what is recorded.
+    pub(crate) records: libc::c_long,
 }
 
 /// One rule: the place, and the rights on a directory and on anything else.
@@ -367,7 +369,7 @@ const fn bind_attributes(writable: Writable, devices: Devices) -> u64 {
 fn fence(plan: &Plan, held: &Landlock) -> Option<LandlockOp> {
     let attributes = [0, 0, held.scoped & SCOPE_SIGNAL];
     let needed = !plan.namespaces.contains(&Namespace::Pid) && attributes[2] != 0;
-    needed.then(|| LandlockOp { attributes, size: size_of_val(&attributes), rules: Vec::new() })
+    needed.then(|| LandlockOp { attributes, size: size_of_val(&attributes), rules: Vec::new(), records: 0 })
 }
 
 fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {
@@ -378,7 +380,8 @@ fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {
         let (directory, file) = (rule.rights, rule.rights & FILE_RIGHTS);
         Ok(LandlockRuleOp { at: relative(&rule.at)?, directory, file })
     });
-    Ok(LandlockOp { attributes, size: fields * size_of::<u64>(), rules: rules.collect::<Result<_, _>>()? })
+    let (size, rules) = (fields * size_of::<u64>(), rules.collect::<Result<_, _>>()?);
+    Ok(LandlockOp { attributes, size, rules, records: libc::c_long::from(ruleset.records) })
 }
 
 fn program(command: &Command) -> Result<Program, PrepareError> {

@@ -17,10 +17,9 @@
 //!
 //! The tree may change while it is walked, and after: a survey is a snapshot.
 
-mod automaton;
+mod closed;
 mod grants;
 mod links;
-mod name;
 mod passage;
 mod place;
 mod repository;
@@ -36,6 +35,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
 
 use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
+use crate::live::{self, Alias, FileId, Judge};
 
 pub use sibling::MAX_SIBLINGS;
 
@@ -110,6 +110,10 @@ pub struct Survey {
     pub held: BTreeMap<AbsPath, Vec<u8>>,
     /// The names in directories between a grant to read and something closed inside it; see [`Survey::list_siblings`].
     pub siblings: BTreeMap<AbsPath, Vec<Vec<u8>>>,
+    /// Places that are mounted twice and closed under one of their paths.
+    pub aliases: Vec<Alias>,
+    /// The files among what is closed, as far as they can be seen.
+    pub closed_files: Vec<FileId>,
     /// How many entries of directories were looked at.
     pub looked_at: u64,
 }
@@ -145,6 +149,14 @@ pub enum SurveyError {
     PatternsTooLarge {
         /// The first pattern.
         rule: Box<Origin>,
+    },
+    /// What is closed is mounted too often.
+    #[error("{rule}: what it closes is mounted in more than {limit} further places")]
+    TooManyMounts {
+        /// The first rule that must hold in all of them.
+        rule: Box<Origin>,
+        /// The limit that was reached.
+        limit: usize,
     },
     /// The launcher itself has run out of something (descriptors, memory).
     #[error("cannot look into {path}: {}", io::Error::from_raw_os_error(*errno))]
@@ -186,8 +198,22 @@ impl Survey {
         }
         survey.places = places.into_found();
         survey.passages = passage::passages(&survey.places);
+        survey.aliases = mounted_twice(policy)?;
+        closed::add(&mut survey.closed_files, policy.filesystem());
         Ok(survey)
     }
+}
+
+/// The places that are mounted twice and closed under one of their paths.
+fn mounted_twice(policy: &Policy) -> Result<Vec<Alias>, SurveyError> {
+    let filesystem = policy.filesystem();
+    let Some(rule) = live::first_rule(filesystem) else { return Ok(Vec::new()) };
+    let path = AbsPath::parse("/proc/self/mountinfo").unwrap_or_else(|_| AbsPath::root());
+    let table = std::fs::read(path.as_path())
+        .map_err(|error| SurveyError::Exhausted { path, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
+    let mut judge = Judge::of(filesystem);
+    live::aliases(&table, |path| judge.reaches(path.as_bytes()))
+        .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })
 }
 
 /// Patterns with fewer bytes than this together always compile, whatever they are made of; a test tries the most expensive.
@@ -208,4 +234,4 @@ fn denies_everything(policy: &Policy) -> Result<(), SurveyError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

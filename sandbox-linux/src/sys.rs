@@ -2,6 +2,7 @@
 
 pub(crate) mod abi;
 pub(crate) mod ahead;
+pub(crate) mod audit;
 pub(crate) mod broker;
 pub(crate) mod confine;
 pub(crate) mod descendants;

@@ -11,9 +11,10 @@ use weir_sandbox_linux::seccomp;
 #[test]
 fn filters_are_as_they_were() {
     let sets = [
-        ("names", Traps { names: true, unix_connect: false }),
-        ("sockets", Traps { names: false, unix_connect: true }),
-        ("both", Traps { names: true, unix_connect: true }),
+        ("names", Traps { names: true, ..Traps::default() }),
+        ("sockets", Traps { unix_connect: true, ..Traps::default() }),
+        ("opens", Traps { opens: true, ..Traps::default() }),
+        ("both", Traps { names: true, unix_connect: true, opens: false }),
     ];
     for (set, traps) in sets {
         for arch in Arch::ALL {

@@ -18,7 +18,9 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use inside::{Rules, run};
 use weir_protocol::AbsPath;
+use weir_protocol::policy::{Filesystem, FilesystemParts, Glob, GlobRule, Origin};
 use weir_sandbox_linux::broker::{Event, Guard, SocketGrant, SocketRules, Wait};
+use weir_sandbox_linux::live::LiveRules;
 use weir_sandbox_linux::seccomp::Grant;
 
 /// Tells a copy of this binary that it is one.
@@ -78,6 +80,27 @@ fn calls_answer_as_the_kernel_does() {
         let script = include_str!("broker_live/same.py");
         let without = run(python(script, &fresh(dir, "one")), None);
         let with = run(python(script, &fresh(dir, "two")), Some(Rules::names(Vec::new())));
+        let different = differences(&without.output, &with.output);
+        assert!(different.is_empty(), "{} lines differ:\n{}", different.len(), different.join("\n"));
+        assert!(without.status.success() && with.status.success(), "{}", with.output);
+        assert!(with.served > 400, "{}", with.served);
+    });
+}
+
+/// Live rules that close nothing that a test touches.
+fn idle_rules() -> LiveRules {
+    let pattern = Glob::absolute("/**/*.closed").unwrap();
+    let globs = vec![GlobRule { pattern, origin: Origin::implied("a test") }];
+    let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
+    LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new() }
+}
+
+#[test]
+fn calls_answer_as_the_kernel_does_under_live_rules() {
+    as_each_user("calls_answer_as_the_kernel_does_under_live_rules", |dir| {
+        let script = include_str!("broker_live/same.py");
+        let without = run(python(script, &fresh(dir, "one")), None);
+        let with = run(python(script, &fresh(dir, "two")), Some(Rules::live(idle_rules())));
         let different = differences(&without.output, &with.output);
         assert!(different.is_empty(), "{} lines differ:\n{}", different.len(), different.join("\n"));
         assert!(without.status.success() && with.status.success(), "{}", with.output);

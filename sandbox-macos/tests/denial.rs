@@ -28,8 +28,8 @@ fn pieces_lines_that_are_too_long_and_repetitions() {
     let text = ["Filtering the log data\n", &denied("/a"), &long, &denied("/b"), &again].concat();
     for size in [1, 7, 4096, text.len()] {
         let mut reader = Reader::new(RunTag::parse("weir-7f").unwrap());
-        text.as_bytes().chunks(size).for_each(|piece| reader.take_in(piece, &policy));
-        let found = reader.into_found();
+        text.as_bytes().chunks(size).for_each(|piece| reader.take_in(piece, &policy, ""));
+        let (found, _) = reader.into_found().into_parts();
         let found: Vec<_> = found.iter().map(|denial| (denial.target.to_string(), denial.count)).collect();
         assert_eq!(found, [("/a".to_owned(), 4), ("/b".to_owned(), 1)], "{size}");
     }
@@ -65,6 +65,6 @@ fn a_denial_is_joined_to_the_rule_that_refuses() {
         let (program, pid, count) = ("x".to_owned(), 1, 1);
         let (operation, subject) = (operation.to_owned(), subject.to_owned());
         let denial = Denial { program, pid, operation, subject, count };
-        assert_eq!(denial.origin(&policy), expect.then(origin), "{denial:?}");
+        assert_eq!(denial.told(&policy, "").origin, expect.then(origin), "{denial:?}");
     }
 }

@@ -5,16 +5,14 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use clap::Args;
-use weir_protocol::audit::{
-    Action, FILE_NAME, KEPT_FILES, MAX_LINE_BYTES, Record, SYSTEM_STATE, aside, since_1970_ms, time,
-};
+use weir_protocol::audit::{Action, FILE_NAME, KEPT_FILES, MAX_LINE_BYTES, Record, SYSTEM_STATE, aside};
 use weir_protocol::method::process::End;
 
-use super::run::duration::milliseconds;
+use super::since::{NoTime, since};
 use super::{Exit, output};
+use crate::denial;
 
 /// Where users have names (passwd(5)).
 const PASSWD: &str = "/etc/passwd";
@@ -54,8 +52,8 @@ fn action(text: &str) -> Result<Action, String> {
 /// Why records cannot be shown.
 #[derive(Debug, thiserror::Error)]
 enum AuditError {
-    #[error("`--since {0}` is neither a time (2026-11-28T09:30) nor a duration (90m)")]
-    Since(String),
+    #[error("{0}")]
+    Since(#[from] NoTime),
     #[error("there is no user `{0}` in {PASSWD}; the number of one from elsewhere can be given")]
     User(String),
     #[error("there is no log: name the FILE")]
@@ -120,21 +118,6 @@ fn each(path: &Path, mut show: impl FnMut(&Record) -> Result<(), AuditError>) ->
     }
 }
 
-/// A time as records have it, or the beginning of one: their order is that of their letters.
-fn since(text: &str) -> Result<String, AuditError> {
-    if let Ok(ago) = milliseconds(text) {
-        return Ok(time(since_1970_ms(SystemTime::now()).saturating_sub(ago)));
-    }
-    let shape = time(0);
-    let fits = |(found, model): (char, char)| {
-        if model.is_ascii_digit() { found.is_ascii_digit() } else { found == model }
-    };
-    if (4..=shape.len()).contains(&text.len()) && text.chars().zip(shape.chars()).all(fits) {
-        return Ok(text.to_owned());
-    }
-    Err(AuditError::Since(text.to_owned()))
-}
-
 fn user(text: &str) -> Result<u32, AuditError> {
     let unknown = || AuditError::User(text.to_owned());
     text.parse()
@@ -187,6 +170,9 @@ fn text(record: &Record) -> String {
         let words: Vec<String> = record.argv.iter().map(|word| format!("{:?}", word.to_string())).collect();
         let _ = write!(out, " -- {}{}", words.join(" "), if record.argv_cut { " …" } else { "" });
     }
+    if let Some(refused) = &record.denial {
+        let _ = write!(out, " {}", denial::what(refused).escape_debug());
+    }
     if let Some(reason) = &record.reason {
         // On one line, whatever it says.
         let _ = write!(out, " ({})", reason.split_whitespace().collect::<Vec<_>>().join(" ").escape_debug());
@@ -206,16 +192,5 @@ mod tests {
         assert_eq!((uid_in(passwd, "an"), uid_in(passwd, "broken")), (None, None));
         assert_eq!(user("4000000000").unwrap(), 4_000_000_000);
         assert!(user("no such user").is_err());
-    }
-
-    #[test]
-    fn times_are_given_in_part_or_as_durations() {
-        for text in ["2026", "2026-11-28", "2026-11-28T09", "2026-11-28T09:30:01.123Z"] {
-            assert_eq!(since(text).unwrap(), text);
-        }
-        assert!(since("1h").unwrap() < time(u64::MAX / 1_000_000));
-        for text in ["", "26", "yesterday", "2026/11/28", "2026-11-28T09:30:01.123+01:00"] {
-            assert!(since(text).is_err(), "{text}");
-        }
     }
 }

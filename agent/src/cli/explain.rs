@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use weir_protocol::method::policy::Explained;
 use weir_protocol::policy::Origin;
-use weir_protocol::policy::explain::Edit;
 
 /// Verdict, winning rule, what lost and why, and the smallest edit.
 pub(super) fn render(found: &Explained) -> String {
@@ -32,7 +31,7 @@ pub(super) fn render(found: &Explained) -> String {
     }
     if let Some(edit) = &explanation.edit {
         let turned = if explanation.allowed { "to deny" } else { "to allow" };
-        let _ = writeln!(out, "  {turned:<8} {}", edit_text(edit));
+        let _ = writeln!(out, "  {turned:<8} {edit}");
     }
     let _ = writeln!(out, "  profile  {} ({})", found.profile, found.digest);
     out
@@ -43,18 +42,5 @@ fn place(origin: &Origin) -> String {
         "" => origin.whence(),
         profile if origin.place.is_some() => format!("{}, profile {profile}", origin.whence()),
         _ => origin.whence(),
-    }
-}
-
-fn edit_text(edit: &Edit) -> String {
-    match edit {
-        Edit::Add { table, line } => match table.split_once(", ") {
-            Some((table, where_in)) => format!("add under [{table}], {where_in}: {line}"),
-            None => format!("add under [{table}]: {line}"),
-        },
-        Edit::Change { origin, to: Some(to) } => {
-            format!("change {} to {to} at {}", origin.rule, origin.whence())
-        }
-        Edit::Change { origin, to: None } => format!("remove {} at {}", origin.rule, origin.whence()),
     }
 }

@@ -10,19 +10,27 @@ mod report;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args};
-use weir_protocol::ByteString;
+use weir_protocol::audit::{since_1970_ms, time};
+use weir_protocol::denial::Run;
+use weir_protocol::method::network::Asking;
 use weir_protocol::method::output::{Keep, Output, WhenLeft};
 use weir_protocol::method::process::{End, Start, Stdio};
 use weir_protocol::method::{Error, code};
+use weir_protocol::{AbsPath, ByteString};
 
+use super::denials::{self, KeptError};
 use super::standpoint::StandpointError;
 use super::{Exit, Overrides, Place, output};
 use crate::link::{Link, LinkError, Session, SessionError, Which, find, reach};
-use crate::run::{self, RunError, Tty, Wiring};
+use crate::run::{self, Ended, RunError, Tty, Wiring};
 use report::{Report, ReportError};
+
+/// How long a person has, and how often a person is asked: more than anybody reads.
+const ASKING: Asking = Asking { answer_ms: 120_000, most: 64 };
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,6 +91,9 @@ pub(super) struct RunOptions {
     /// Run as another user; only root may
     #[arg(long, value_name = "NAME|UID", value_hint = clap::ValueHint::Username)]
     user: Option<String>,
+    /// Ask at the terminal about each host that no rule covers, and wait two minutes for a key; without a terminal it stays refused
+    #[arg(long, conflicts_with = "detach")]
+    ask: bool,
     /// Use the exec-server that listens at PATH, or none but one for this command alone
     #[arg(long, value_name = "PATH|none", value_hint = clap::ValueHint::FilePath)]
     server: Option<Which>,
@@ -144,7 +155,7 @@ impl Failure {
 }
 
 impl Exit {
-    fn signalled(signal: i32) -> Self {
+    pub(super) fn signalled(signal: i32) -> Self {
         u8::try_from(signal)
             .ok()
             .and_then(|signal| signal.checked_add(128))
@@ -218,7 +229,10 @@ fn carry_out(options: RunOptions, link: Result<Link, Failure>) -> Result<Exit, F
         Some(file) => Some(Report::new(&start.choice.standpoint.cwd.as_path().join(file), &start.argv)?),
         None => None,
     };
+    let (argv, home) = (start.argv.clone(), start.choice.standpoint.weir_home.clone());
     let outcome = run::run(&mut link, start, &wiring).map_err(Failure::from);
+    // A server that stays keeps them itself.
+    let keeps = link.place().is_none();
     drop(link);
     let exit = outcome.as_ref().map_or_else(Failure::exit, |ended| Exit::of(ended.exited.end));
     if let Some(report) = report {
@@ -226,11 +240,37 @@ fn carry_out(options: RunOptions, link: Result<Link, Failure>) -> Result<Exit, F
         report.write(exit, outcome.as_ref().ok(), error)?;
     }
     let ended = outcome?;
+    if keeps && let Err(error) = keep(&ended, &argv, &home) {
+        output::message(&format!("weir: denials are not kept: {error}"), exit);
+    }
     if !options.quiet {
         footer::print(&ended);
     }
     say_end(ended.exited.end, exit);
     Ok(exit)
+}
+
+/// Keeps what was refused, for `weir denials`.
+fn keep(ended: &Ended, argv: &[ByteString], home: &AbsPath) -> Result<(), KeptError> {
+    let enforcement = &ended.started.enforcement;
+    let what = (argv, enforcement.profile.as_str(), enforcement.digest);
+    match Run::of(&ended.exited, what, None, time(since_1970_ms(SystemTime::now()))) {
+        Some(run) => denials::keep(home.as_path(), &run),
+        None => Ok(()),
+    }
+}
+
+/// How a command ended, in a word or two.
+pub(super) fn end_word(end: End) -> String {
+    match end {
+        End::Exited { code } => format!("exit {code}"),
+        End::Signalled { signal } => format!("signal {signal}"),
+        End::TimedOut { .. } => "timed out".to_owned(),
+        End::Memory { .. } => "memory".to_owned(),
+        End::Output { .. } => "output".to_owned(),
+        End::ServerStopping => "server stopped".to_owned(),
+        End::Cancelled => "cancelled".to_owned(),
+    }
 }
 
 /// Says what an exit code of Weir's own means; a command's own code speaks for itself.
@@ -275,6 +315,7 @@ fn start(options: &RunOptions, stdio: Stdio) -> Result<Start, StandpointError> {
         user: options.user.clone(),
         output: Output::default(),
         under: None,
+        asking: (options.ask && run::can_ask()).then_some(ASKING),
     })
 }
 

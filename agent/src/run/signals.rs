@@ -38,6 +38,11 @@ impl AsFd for Signals {
     }
 }
 
+/// Whether a signal was ignored when this program started.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) & bit(signal) != 0
+}
+
 fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }

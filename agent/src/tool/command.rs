@@ -14,6 +14,7 @@ use weir_protocol::method::process::{ProcessId, Receivers, Start, Stdio};
 use super::capture::Kept;
 use super::job::Job;
 use super::{Observer, Progress, ToolSchema, Tools, arguments, told};
+use crate::approval::Refusal;
 use crate::executor::ExecutorError;
 use crate::item::{CallId, CommandStatus, Did, ToolOutcome};
 use crate::link::Happened;
@@ -144,9 +145,14 @@ impl Tools {
         if self.jobs.borrow().len() >= MAX_LEFT {
             return Err(format!("{MAX_LEFT} commands are running; end one with `{WRITE}` first"));
         }
-        let [shell, option] = self.place.shell;
-        let argv = vec![shell.to_owned(), option.to_owned(), run.cmd.clone()];
-        let start = self.start(&run, &argv)?;
+        let argv = self.argv(&run.cmd);
+        let standpoint = self.standing(&run)?;
+        match self.place.gate.command(&argv, &standpoint.cwd.to_string()).await {
+            Ok(()) => {}
+            Err(Refusal::Told(reason)) => return Ok(declined(argv, reason)),
+            Err(Refusal::Cancelled) => return Ok(declined(argv, "the person ended the turn".to_owned())),
+        }
+        let start = self.start(&run, standpoint, &argv);
         let running = match self.place.executor.start(start).await {
             Ok(running) => running,
             Err(error) => return Ok(not_started(argv, &error)),
@@ -159,7 +165,14 @@ impl Tools {
         Ok(self.put_back(Rc::new(Mutex::new(job))).await)
     }
 
-    fn start(&self, run: &Run, argv: &[String]) -> Result<Start, String> {
+    /// The words of a command that is given to the shell.
+    pub(super) fn argv(&self, script: &str) -> Vec<String> {
+        let [shell, option] = self.place.shell;
+        vec![shell.to_owned(), option.to_owned(), script.to_owned()]
+    }
+
+    /// Where a command stands.
+    fn standing(&self, run: &Run) -> Result<Standpoint, String> {
         let base = &self.place.standpoint;
         let cwd = match &run.workdir {
             Some(workdir) => arguments::path(workdir, &base.cwd, &base.home)?,
@@ -168,9 +181,12 @@ impl Tools {
         // What project roots are does not change with the directory of one command.
         let project_roots =
             if base.project_roots.is_empty() { vec![base.cwd.clone()] } else { base.project_roots.clone() };
-        let standpoint = Standpoint { cwd, project_roots, ..base.clone() };
+        Ok(Standpoint { cwd, project_roots, ..base.clone() })
+    }
+
+    fn start(&self, run: &Run, standpoint: Standpoint, argv: &[String]) -> Start {
         let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Start {
+        Start {
             choice: Choice { standpoint, config: None, profile: None, read, write, deny },
             argv: argv.iter().map(|word| ByteString::from(word.as_str())).collect(),
             env: self.place.environment.clone(),
@@ -179,8 +195,9 @@ impl Tools {
             timeout_ms: run.timeout_ms,
             user: None,
             output: Output::default(),
-            under: Some(self.under()),
-        })
+            under: Some(self.under_lease(self.leases.borrow_mut().take(argv))),
+            asking: None,
+        }
     }
 
     fn keep(&self, call: &CallId, process: ProcessId) -> Result<Option<Kept>, String> {
@@ -273,13 +290,17 @@ impl Job {
 
 fn not_started(argv: Vec<String>, error: &ExecutorError) -> ToolOutcome {
     let reason = error.to_string();
-    let did = Did::Command {
-        process: None,
-        argv,
-        status: CommandStatus::NotStarted { reason: reason.clone() },
-        output_tail: String::new(),
-        streams: Vec::new(),
-        denials: Vec::new(),
-    };
-    ToolOutcome { told: format!("The command was not started: {reason}"), did }
+    let told = format!("The command was not started: {reason}");
+    ToolOutcome { told, did: nothing(argv, CommandStatus::NotStarted { reason }) }
+}
+
+fn declined(argv: Vec<String>, reason: String) -> ToolOutcome {
+    let told = format!("The command was not run: {reason}");
+    ToolOutcome { told, did: nothing(argv, CommandStatus::Declined { reason }) }
+}
+
+/// Of a command that nothing came of.
+fn nothing(argv: Vec<String>, status: CommandStatus) -> Did {
+    let (streams, denials) = (Vec::new(), Vec::new());
+    Did::Command { process: None, argv, status, output_tail: String::new(), streams, denials }
 }

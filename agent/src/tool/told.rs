@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use weir_protocol::method::process::{Denial, End};
+use weir_protocol::denial::Denial;
+use weir_protocol::method::process::End;
 
 use super::job::Job;
+use crate::denial;
 
 /// Most refusals that are told; the item has all.
 const MAX_DENIALS: usize = 20;
@@ -49,7 +51,7 @@ fn output(out: &mut String, job: &Job) {
 }
 
 /// How a command ended, as a sentence.
-pub(super) fn ended(end: End) -> String {
+pub(crate) fn ended(end: End) -> String {
     match end {
         End::Exited { code } => format!("Exited with code {code}"),
         End::Signalled { signal } => format!("Ended by signal {signal}"),
@@ -64,19 +66,8 @@ pub(super) fn ended(end: End) -> String {
 }
 
 fn denials(out: &mut String, all: &[Denial]) {
-    for denial in all.iter().take(MAX_DENIALS) {
-        let Denial { operation, target, origin, count, reason, .. } = denial;
-        let _ = write!(out, "Refused by the permission profile: {operation} {target}");
-        if *count > 1 {
-            let _ = write!(out, ", {count} times");
-        }
-        if let Some(origin) = origin {
-            let _ = write!(out, " ({})", origin.whence());
-        }
-        let _ = match reason {
-            Some(reason) => writeln!(out, ": {reason}"),
-            None => writeln!(out),
-        };
+    for refused in all.iter().take(MAX_DENIALS) {
+        let _ = writeln!(out, "Refused by the permission profile: {}", denial::what(refused));
     }
     if all.len() > MAX_DENIALS {
         let _ = writeln!(out, "and {} more refusals", all.len() - MAX_DENIALS);

@@ -1,12 +1,14 @@
 //! Where tools work: an exec-server, a context that binds the thread, a directory.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use weir_protocol::method::context::{Opened, Under};
 use weir_protocol::method::file::{Links, Stat, Within};
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::{AbsPath, ByteString};
 
+use crate::approval::{Approvals, Approver, Gate};
 use crate::executor::{Executor, ExecutorError};
 use crate::link::{self, Link, LinkError, Session, Which};
 use crate::thread::ThreadId;
@@ -15,7 +17,6 @@ use crate::thread::ThreadId;
 const SHELLS: [[&str; 2]; 2] = [["/bin/bash", "-c"], ["/bin/sh", "-c"]];
 
 /// What a workplace is made of.
-#[derive(Debug)]
 pub struct Place {
     /// The profile, from which files, and where the thread stands.
     pub choice: Choice,
@@ -25,6 +26,10 @@ pub struct Place {
     pub environment: Vec<(ByteString, ByteString)>,
     /// A directory for all that commands write; none where nothing may be kept.
     pub outputs: Option<PathBuf>,
+    /// When the person is asked.
+    pub approvals: Approvals,
+    /// Who answers.
+    pub approver: Rc<dyn Approver>,
 }
 
 /// An open context at an exec-server.
@@ -36,6 +41,8 @@ pub struct Workplace {
     pub(super) environment: Vec<(ByteString, ByteString)>,
     pub(super) shell: [&'static str; 2],
     pub(super) outputs: Option<PathBuf>,
+    pub(super) thread: ThreadId,
+    pub(super) gate: Gate,
 }
 
 /// A session with the server that is meant, or with one of this process's own where none runs.
@@ -53,11 +60,20 @@ impl Workplace {
     /// # Errors
     /// [`ExecutorError::Refused`] with both digests and the differing rules where the profile allows more than what binds the thread.
     pub async fn open(session: Session, place: Place) -> Result<Self, ExecutorError> {
-        let Place { choice, thread, environment, outputs } = place;
-        let executor = Executor::begin(session)?;
+        Self::at(Executor::begin(session)?, place).await
+    }
+
+    /// The same, at a server that is spoken to already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn at(executor: Executor, place: Place) -> Result<Self, ExecutorError> {
+        let Place { choice, thread, environment, outputs, approvals, approver } = place;
         let standpoint = choice.standpoint.clone();
         let opened = executor.open(choice, Some(thread.to_string())).await?;
-        let mut workplace = Self { executor, opened, standpoint, environment, shell: SHELLS[1], outputs };
+        let gate = Gate::new(approvals, approver, &opened.profile);
+        let shell = SHELLS[1];
+        let mut workplace = Self { executor, opened, standpoint, environment, shell, outputs, thread, gate };
         for shell in SHELLS {
             if workplace.has(shell[0]).await {
                 workplace.shell = shell;

@@ -1,6 +1,7 @@
 //! From a request to start a command to what the launcher is asked for: the policy, the filtered environment, the limits.
 
 use serde::{Deserialize, Serialize};
+use weir_protocol::method::network::{Asking, MAX_ANSWER_MS, MAX_QUESTIONS};
 use weir_protocol::method::process::{MAX_ARGUMENT_BYTES, MAX_ARGUMENTS, Start, Stdio};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::{Request, Resource};
@@ -29,6 +30,7 @@ pub struct Startable {
 /// [`Error`] for the client: no policy, or a command that cannot be expressed.
 pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Error> {
     check_size(start)?;
+    start.asking.as_ref().map_or(Ok(()), check_asking)?;
     let mut choice = start.choice.clone();
     let user = start
         .user
@@ -104,6 +106,15 @@ fn check_size(start: &Start) -> Result<(), Error> {
         )));
     }
     Ok(())
+}
+
+fn check_asking(asking: &Asking) -> Result<(), Error> {
+    let Asking { answer_ms, most } = *asking;
+    if (1..=MAX_ANSWER_MS).contains(&answer_ms) && (1..=MAX_QUESTIONS).contains(&most) {
+        return Ok(());
+    }
+    let limits = format!("1 to {MAX_ANSWER_MS} ms and 1 to {MAX_QUESTIONS} questions");
+    Err(question(format!("`asking` takes {limits}, not {answer_ms} ms and {most} questions")))
 }
 
 /// What the command sees of the caller's environment, with what the profile and this run set.

@@ -25,6 +25,7 @@ use super::notify::{Manager, State};
 use super::peer;
 use super::post::{self, Word};
 use crate::audit::{Audit, now};
+use crate::launch::records::Records;
 use crate::launch::sys::{Half, divide};
 use crate::launch::{Bound, launcher};
 use crate::peer::{Peer, process_of};
@@ -299,7 +300,8 @@ impl Supervisor {
         let (theirs, own) = UnixStream::pair()?;
         let Some(pid) = self.child()? else {
             drop(theirs);
-            let bound = Bound { ceiling: self.standing.take(), audit: std::mem::take(&mut self.audit) };
+            let (ceiling, audit) = (self.standing.take(), std::mem::take(&mut self.audit));
+            let bound = Bound { ceiling, audit, records: Records::open() };
             end(peer.become_launcher().map(|()| launcher::run_bound(Wire::new(own), bound)))
         };
         self.children.insert(pid, Child::Launcher(peer.clone()));

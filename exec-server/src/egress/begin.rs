@@ -5,13 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
+use weir_protocol::denial::Ledger;
 use weir_protocol::gate::PROXY;
-use weir_protocol::method::process::Denial;
+use weir_protocol::method::network::Asking;
 use weir_protocol::policy::NetworkMode;
 use weir_protocol::{ByteString, Policy};
 
+use super::asking::{Asked, Asks};
 use super::authority::{Authority, AuthorityError};
 use super::limits::Limits;
 use super::upstream::Upstream;
@@ -28,6 +30,7 @@ pub struct Intent {
     policy: Arc<Policy>,
     authority: Option<Authority>,
     upstream: Option<Upstream>,
+    asks: Option<Asks>,
 }
 
 impl Intent {
@@ -45,7 +48,14 @@ impl Intent {
         };
         launch.certificate = authority.as_ref().map(|authority| authority.certificate_pem().to_owned());
         let upstream = take_proxy(&mut launch.env);
-        Ok(Some(Self { policy: Arc::new(launch.policy.clone()), authority, upstream }))
+        Ok(Some(Self { policy: Arc::new(launch.policy.clone()), authority, upstream, asks: None }))
+    }
+
+    /// With questions within these bounds, and where they come out.
+    pub fn ask(&mut self, bounds: Asking) -> mpsc::Receiver<Asked> {
+        let (asks, asked) = Asks::within(bounds);
+        self.asks = Some(asks);
+        asked
     }
 
     /// Opens the gate of the sandbox from which these descriptors came, in tasks of the current `LocalSet`.
@@ -62,6 +72,7 @@ impl Intent {
             hosts: passed.read(Passed::Hosts).unwrap_or_default(),
             roots: passed.read(Passed::Roots),
             upstream: self.upstream,
+            asks: self.asks,
             limits: Limits::default(),
         };
         let refused = passed.remove(Passed::Refused);
@@ -114,13 +125,13 @@ fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
 #[derive(Debug)]
 pub struct Apart {
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Vec<Denial>>>,
+    thread: JoinHandle<io::Result<Ledger>>,
 }
 
 impl Apart {
     /// Ends it; what it refused.
     #[must_use]
-    pub fn end(self) -> Vec<Denial> {
+    pub fn end(self) -> Ledger {
         let _ = self.stop.send(());
         self.thread.join().ok().and_then(Result::ok).unwrap_or_default()
     }

@@ -7,12 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use weir_protocol::Policy;
 use weir_protocol::policy::address::AddressClass;
 use weir_protocol::policy::host::HostPattern;
-use weir_protocol::policy::{Host, Origin, Request, RuleRef};
+use weir_protocol::policy::{DomainPattern, Host, Layer, Origin, Request, RuleRef};
 
 use super::refusal::{Attempt, Reason, Refusal};
 
 /// A port that no pattern can name, for asking about a host as such.
-const NO_PORT: u16 = 0;
+pub(super) const NO_PORT: u16 = 0;
 
 /// A host and port that may be reached, and what must hold of the addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,26 @@ pub fn resolvable(policy: &Policy, host: &Host) -> Result<(), Refusal> {
     let reason = if verdict.rule == RuleRef::Nothing { Reason::NotAllowed } else { Reason::DeniedByRule };
     let origin = verdict.rule.origin().cloned().map(Box::new);
     Err(Refusal { attempt: Attempt::Resolve, target: host.to_string(), reason, origin })
+}
+
+/// Whether nothing but the default refuses `host`: no rule covers it, or a bare `*` that is not the administrator's. An address must be
+/// public.
+#[must_use]
+pub fn is_open(policy: &Policy, host: &Host, port: u16) -> bool {
+    let network = policy.network();
+    let is_public = match host {
+        Host::Name(_) => !host.is_loopback(),
+        Host::Address(address) => AddressClass::of(*address) == AddressClass::Public,
+    };
+    let verdict = policy.verdict(&Request::Connect { host, port });
+    let by_default = match verdict.rule {
+        RuleRef::Nothing => true,
+        RuleRef::Domain(rule) => {
+            rule.pattern == DomainPattern::ANY && rule.origin.layer != Layer::Requirements
+        }
+        _ => false,
+    };
+    is_public && !verdict.allowed && by_default && network.enabled.value && network.domains.is_some()
 }
 
 /// On every port that a rule about this host names, and on one that none names.

@@ -62,7 +62,7 @@ async fn directly(core: &Core, grant: &Grant) -> Result<TcpStream, Reason> {
     let mut candidates = Vec::new();
     let mut refused = None;
     for address in addresses {
-        match admit(&core.policy, grant, address, is_own) {
+        match admit(&core.policy(), grant, address, is_own) {
             Ok(place) => candidates.push(place),
             Err(reason) => refused = refused.or(Some(reason)),
         }

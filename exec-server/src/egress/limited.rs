@@ -59,7 +59,7 @@ impl Core {
         let dial = Granted { core: Rc::clone(self), grant };
         let core = Rc::clone(self);
         let record = move |Refused { target, why }| {
-            let origin = Some(Box::new(core.policy.network().mode.origin.clone()));
+            let origin = Some(Box::new(core.policy().network().mode.origin.clone()));
             let reason = Reason::Limited(why);
             core.refusals.record(Refusal { attempt: Attempt::Request, target, reason, origin });
         };

@@ -118,7 +118,7 @@ pub(crate) async fn hear(
         }
         until = until.or_else(|| Some(until_whole()));
     }
-    judge(&core.policy, grant, kind.unwrap_or(Kind::Other))?;
+    judge(&core.policy(), grant, kind.unwrap_or(Kind::Other))?;
     Ok(opening.into_bytes())
 }
 

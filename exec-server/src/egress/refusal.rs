@@ -6,16 +6,15 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
-use weir_protocol::gate::MECHANISM;
-use weir_protocol::method::process::Denial;
+use weir_protocol::Policy;
+use weir_protocol::audit::{since_1970_ms, time};
+use weir_protocol::denial::{Act, Denial, Ledger, MAX_DENIALS, Mechanism, Observed};
 use weir_protocol::policy::Origin;
 use weir_protocol::policy::address::AddressClass;
 
 use super::inspect::Why;
-
-/// Most refusals told one by one; what is beyond is counted together, so that no flood of names grows the report.
-pub const MAX_RECORDS: usize = 256;
 
 /// Most bytes of a target in a record.
 const MAX_TARGET_BYTES: usize = 300;
@@ -34,14 +33,14 @@ pub enum Attempt {
 }
 
 impl Attempt {
-    /// The word in a record.
+    /// What a record calls it.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn act(self) -> Act {
         match self {
-            Self::Resolve => "resolve",
-            Self::Connect => "connect",
-            Self::Request => "request",
-            Self::Send => "send",
+            Self::Resolve => Act::Resolve,
+            Self::Connect => Act::Connect,
+            Self::Request => Act::Request,
+            Self::Send => Act::Send,
         }
     }
 }
@@ -55,6 +54,15 @@ pub enum Reason {
     /// No rule allows the host.
     #[error("no rule allows it")]
     NotAllowed,
+    /// The client was asked, and denied it.
+    #[error("no rule allows it, and it was denied when asked about")]
+    AnsweredNo,
+    /// The client was asked, and did not answer in time.
+    #[error("no rule allows it, and nobody answered the question in time")]
+    NotAnswered,
+    /// The client may not grant it.
+    #[error("no rule allows it, and the ceiling lets nobody grant it: {0}")]
+    AboveCeiling(String),
     /// The host is allowed on other ports.
     #[error("allowed, but not on this port")]
     OtherPort,
@@ -164,7 +172,7 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {}: {}", self.attempt.word(), self.target, self.reason)?;
+        write!(out, "{} {}: {}", self.attempt.act(), self.target, self.reason)?;
         self.origin.as_ref().map_or(Ok(()), |origin| write!(out, " ({origin})"))
     }
 }
@@ -177,8 +185,15 @@ pub struct Refusals {
 
 #[derive(Debug, Default)]
 struct Kept {
-    told: Vec<(Refusal, u64)>,
+    told: Vec<Told>,
     beyond: u64,
+}
+
+#[derive(Debug)]
+struct Told {
+    refusal: Refusal,
+    since_1970_ms: u64,
+    count: u64,
 }
 
 impl Refusals {
@@ -186,43 +201,39 @@ impl Refusals {
     pub fn record(&self, mut refusal: Refusal) {
         shorten(&mut refusal.target);
         let mut kept = self.kept.borrow_mut();
-        if let Some((_, count)) = kept.told.iter_mut().find(|(known, _)| *known == refusal) {
-            *count = count.saturating_add(1);
-        } else if kept.told.len() < MAX_RECORDS {
-            kept.told.push((refusal, 1));
+        if let Some(known) = kept.told.iter_mut().find(|known| known.refusal == refusal) {
+            known.count = known.count.saturating_add(1);
+        } else if kept.told.len() < MAX_DENIALS {
+            let since_1970_ms = since_1970_ms(SystemTime::now());
+            kept.told.push(Told { refusal, since_1970_ms, count: 1 });
         } else {
             kept.beyond = kept.beyond.saturating_add(1);
         }
     }
 
-    /// All so far, in the order in which they came first.
+    /// All so far, in the order in which they came first, with what the policy says of each.
     #[must_use]
-    pub fn denials(&self) -> Vec<Denial> {
+    pub fn denials(&self, policy: &Policy) -> Ledger {
         let kept = self.kept.borrow();
-        let mut denials: Vec<Denial> =
-            kept.told.iter().map(|(refusal, count)| denial(refusal, *count)).collect();
-        if kept.beyond > 0 {
-            denials.push(Denial {
-                operation: Attempt::Connect.word().to_owned(),
-                target: "others".into(),
-                mechanism: MECHANISM.to_owned(),
-                origin: None,
-                count: kept.beyond,
-                reason: None,
-            });
-        }
-        denials
+        let mut ledger = Ledger::default();
+        kept.told.iter().for_each(|told| ledger.add(told.denial(policy)));
+        ledger.leave_out(kept.beyond);
+        ledger
     }
 }
 
-fn denial(refusal: &Refusal, count: u64) -> Denial {
-    Denial {
-        operation: refusal.attempt.word().to_owned(),
-        target: refusal.target.as_str().into(),
-        mechanism: MECHANISM.to_owned(),
-        origin: refusal.origin.as_deref().cloned(),
-        count,
-        reason: Some(refusal.reason.to_string()),
+impl Told {
+    fn denial(&self, policy: &Policy) -> Denial {
+        let Refusal { attempt, target, reason, origin } = &self.refusal;
+        let observed = Observed {
+            operation: attempt.act(),
+            target: target.as_str().into(),
+            mechanism: Mechanism::NetworkGate,
+            time: time(self.since_1970_ms),
+            process: None,
+            reason: Some(reason.to_string()),
+        };
+        Denial { origin: origin.as_deref().cloned(), count: self.count, ..observed.certain(policy) }
     }
 }
 

@@ -64,7 +64,9 @@ fn reason(explanation: &Explanation, operation: Operation, policy: &Policy) -> S
     let needs = operation.needs();
     let mut text = format!("profile `{}` gives no {needs} access: {rule}{whence}", policy.profile());
     match edit {
-        Some(Edit::Add { table, line }) => text.push_str(&format!("; to allow it, add to [{table}]: {line}")),
+        Some(Edit::Add { table, line, .. }) => {
+            text.push_str(&format!("; to allow it, add to [{table}]: {line}"))
+        }
         Some(Edit::Change { origin, to: Some(to) }) => {
             text.push_str(&format!("; to allow it, say {to} at {}", origin.whence()));
         }

@@ -14,6 +14,8 @@ use weir_sandbox_linux::start::{NetworkAhead, Source, Wires, start};
 use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
 
 use super::begin::{BeginError, Compiled, enforcement};
+use super::records::Records;
+use super::refused::Refusals;
 use super::running::{Extent, Parts, Running};
 use super::{Image, Launch};
 use crate::files::worker;
@@ -26,6 +28,7 @@ pub(super) fn attempt(
     server: Option<i32>,
     network: Option<NetworkAhead>,
     stdio: &mut [Source; 3],
+    records: &mut Records,
 ) -> Result<(Running, Enforcement), BeginError> {
     let started = Instant::now();
     let named = |failure| named(failure, launch, compiled);
@@ -50,12 +53,14 @@ pub(super) fn attempt(
     drop((error, control, door));
     let extent = if prepared.has_own_pids() { Extent::Namespace } else { Extent::AllBut(server) };
     let parts = Parts { first: first.map_err(named)?, control: ours, group, extent };
-    let running = Running::new(parts, started, Rc::clone(launch));
+    let refusals = Refusals::new(parts.first.pid, compiled);
+    let mut running = Running::new(parts, started, Rc::clone(launch), refusals);
     // While the first process enters.
     let enforcement = enforcement(launch, &compiled.plan);
     let mut record = Vec::new();
     told.read_to_end(&mut record)?;
     let Ok(record) = <&[u8; FAILURE_BYTES]>::try_from(record.as_slice()) else {
+        running.watch(std::mem::take(records), compiled);
         return Ok((running, enforcement));
     };
     running.end();

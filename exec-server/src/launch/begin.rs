@@ -18,6 +18,7 @@ use weir_sandbox_linux::survey::Survey;
 
 use super::attempt::attempt;
 use super::machine::{Basis, Machine};
+use super::records::Records;
 use super::running::Running;
 use super::user::user;
 use super::{Launch, Source, Told, is_directory, trust};
@@ -110,6 +111,7 @@ impl BeginError {
 /// A compiled launch.
 pub(super) struct Compiled {
     pub(super) plan: Plan,
+    pub(super) host: Host,
     pub(super) maker: Credentials,
 }
 
@@ -141,7 +143,7 @@ impl Ground {
         let mut plan = compile(&launch.policy, &facts)?;
         // Nobody accepts there, and no call on files makes a connection.
         plan.gate = plan.gate.filter(|_| launch.is_gated());
-        Ok(Compiled { plan, maker: self.maker.clone() })
+        Ok(Compiled { plan, host: host.clone(), maker: self.maker.clone() })
     }
 }
 
@@ -201,6 +203,7 @@ pub(super) fn begin(
     machine: &mut Machine,
     server: Option<i32>,
     mut network: Option<NetworkAhead>,
+    records: &mut Records,
     mut passed: impl FnMut() -> Option<OwnedFd>,
 ) -> Result<(Running, Enforcement), BeginError> {
     let mut stdio = [start::Source::Closed, start::Source::Closed, start::Source::Closed];
@@ -217,7 +220,7 @@ pub(super) fn begin(
     }
     let mut ground = Ground::of(launch)?;
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
-        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio) {
+        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio, records) {
             Err(error) => (error, Some(compiled.plan)),
             running => return running,
         },
@@ -231,7 +234,7 @@ pub(super) fn begin(
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
-    attempt(launch, &found, server, None, &mut stdio)
+    attempt(launch, &found, server, None, &mut stdio, records)
 }
 
 /// Goes back to the host's network, where another was made ahead.

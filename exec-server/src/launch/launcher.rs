@@ -7,15 +7,20 @@ use std::rc::Rc;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
+use weir_protocol::audit::By;
+use weir_protocol::denial::Denial;
 use weir_protocol::method::code;
+use weir_protocol::policy::DomainPattern;
 use weir_sandbox_linux::start::NetworkAhead;
 
 use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
+use super::records::Records;
 use super::running::{Heard, Running};
-use super::{Bound, Ended, Launch, Order, Told, hostfile, sys};
+use super::{Bound, Ended, Launch, Order, Stage, Told, granting, hostfile, sys};
 use crate::answer::policy::around;
 use crate::profile::ceiling::Caller;
+use crate::profile::standing::Standing;
 use crate::wire::{self, Read, Wire, WireError};
 
 /// Serves the server part until it is gone or its one command has ended; ends what runs then.
@@ -28,6 +33,8 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
     // Where there is no PID namespace, orphans of a sandbox come here.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let machine = Machine::presumed();
+    // Records come in the machine's own network namespace.
+    let records = Records::open();
     let network = NetworkAhead::enter();
     let launcher = Launcher {
         channel,
@@ -35,8 +42,10 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
         bound: None,
         machine,
         network,
+        records,
         running: None,
         recorded: None,
+        awaits_refused: false,
     };
     let served = launcher.serve_to_the_end();
     // Its end of the channel is closed, and then the server part goes: nobody else might reap it.
@@ -47,17 +56,20 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
 /// As [`run`], for a server part that is another process's child and may ask for anything. One user, who is this process's, and
 /// nothing above the ceiling.
 #[must_use]
-pub fn run_bound(channel: Wire, bound: Bound) -> ExitCode {
+pub fn run_bound(channel: Wire, mut bound: Bound) -> ExitCode {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let machine = Machine::presumed();
+    let records = std::mem::take(&mut bound.records);
     Launcher {
         channel,
         server: None,
         bound: Some(bound),
         machine,
         network: None,
+        records,
         running: None,
         recorded: None,
+        awaits_refused: false,
     }
     .serve_to_the_end()
 }
@@ -70,9 +82,13 @@ struct Launcher {
     machine: Machine,
     /// Made while the server part decides.
     network: Option<NetworkAhead>,
+    /// The kernel's audit records, until a sandbox runs.
+    records: Records,
     running: Option<Running>,
     /// What runs, for the record of its end: what was asked for, the first process, the way.
     recorded: Option<(Rc<Launch>, i32, String)>,
+    /// The server part has still to say what the gate refused.
+    awaits_refused: bool,
 }
 
 /// No effect without a record.
@@ -85,6 +101,7 @@ fn unrecorded(error: &std::io::Error) -> Told {
 enum Ready {
     Orders,
     Words,
+    Records,
     End,
 }
 
@@ -135,6 +152,7 @@ impl Launcher {
                         return Ok(());
                     }
                 }
+                Ready::Records => self.running.iter_mut().for_each(Running::read_records),
                 Ready::Words if self.hear()? == Course::On => {}
                 Ready::End | Ready::Words => return self.ended(),
             }
@@ -146,6 +164,7 @@ impl Launcher {
         let running = self.running.as_ref();
         let more: Vec<BorrowedFd<'_>> =
             running.map(|running| vec![running.control(), running.handle()]).unwrap_or_default();
+        let more = more.into_iter().chain(running.and_then(Running::records));
         let mut watched: Vec<_> = std::iter::once(self.channel.as_fd()).chain(more).map(watch).collect();
         loop {
             wire::wait(&mut watched, None)?;
@@ -159,6 +178,9 @@ impl Launcher {
             }
             if ready(0) {
                 return Ok(Ready::Orders);
+            }
+            if ready(3) {
+                return Ok(Ready::Records);
             }
         }
     }
@@ -188,10 +210,29 @@ impl Launcher {
                 // A sandbox that has ended needs no signal; the request is answered all the same.
                 if sent { Ok(()) } else { self.channel.say(&Told::Signalled, &[]) }
             }
+            Order::Weigh { pattern, stage } => {
+                self.channel.say(&Told::Weighed { above: self.weigh(&pattern, stage) }, &[])
+            }
+            Order::Refused(denials) => {
+                let _ = self.record_refused(&denials, By::ServerPart);
+                self.awaits_refused = false;
+                Ok(())
+            }
             Order::End => {
                 self.running.iter().for_each(Running::end);
                 Ok(())
             }
+        }
+    }
+
+    /// Why this host must not be granted to the running command; what comes of a question is recorded first.
+    fn weigh(&self, pattern: &DomainPattern, stage: Stage) -> Option<String> {
+        let Some((launch, ..)) = &self.recorded else { return Some("no command runs".to_owned()) };
+        let Some(bound) = &self.bound else { return granting::above(launch, pattern, &Standing::read()) };
+        let above = granting::above(launch, pattern, &bound.ceiling);
+        match bound.answered(launch, pattern, stage, above.as_deref()) {
+            Err(error) => Some(format!("the audit record could not be written: {error}")),
+            Ok(()) => above,
         }
     }
 
@@ -201,13 +242,13 @@ impl Launcher {
     }
 
     fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
-        let Self { channel, server, machine, bound, network, .. } = self;
+        let Self { channel, server, machine, bound, network, records, .. } = self;
         if let Some(bound) = bound
             && let Err(error) = bound.starts(&launch, machine.host_for(&launch.policy))
         {
             return channel.say(&unrecorded(&error), &[]);
         }
-        match begin(&launch, machine, *server, network.take(), || channel.take_descriptor()) {
+        match begin(&launch, machine, *server, network.take(), records, || channel.take_descriptor()) {
             Err(error) => {
                 // Nothing runs, whether this can be recorded or not.
                 let _ = bound.as_ref().map(|bound| bound.failed(&launch, &error.to_string()));
@@ -232,8 +273,16 @@ impl Launcher {
     /// A command that has ended stays ended, whether this can be recorded or not. What was asked for is kept: freeing it may wait until
     /// the end has been told.
     fn record_end(&self, ended: &Ended) -> std::io::Result<()> {
+        self.record_refused(&ended.denials, By::Launcher)?;
         match (&self.bound, &self.recorded) {
             (Some(bound), Some((launch, pid, way))) => bound.ended(launch, *pid, way, ended),
+            _ => Ok(()),
+        }
+    }
+
+    fn record_refused(&self, denials: &[Denial], by: By) -> std::io::Result<()> {
+        match (&self.bound, &self.recorded) {
+            (Some(bound), Some((launch, pid, _))) => bound.denied(launch, *pid, denials, by),
             _ => Ok(()),
         }
     }
@@ -255,6 +304,18 @@ impl Launcher {
         let Some(running) = self.running.take() else { return Ok(()) };
         let ended = running.reap();
         let _ = self.record_end(&ended);
-        self.channel.say(&Told::Ended(Box::new(ended)), &[])
+        let is_gated = self.recorded.as_ref().is_some_and(|(launch, ..)| launch.is_gated());
+        self.channel.say(&Told::Ended(Box::new(ended)), &[])?;
+        // What the gate refused is the server part's to tell, and this process's to record.
+        self.awaits_refused = is_gated && self.bound.is_some();
+        while self.awaits_refused {
+            while let Some(order) = self.channel.take()? {
+                self.carry_out(serde_json::from_slice(&order)?)?;
+            }
+            if self.awaits_refused && self.channel.read()? == Read::End {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }

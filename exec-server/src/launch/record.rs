@@ -3,10 +3,13 @@
 
 use std::io;
 
-use weir_protocol::audit::{Action, By, Record};
+use weir_protocol::audit::{Action, By, MAX_DENIALS, Record};
+use weir_protocol::denial::Denial;
+use weir_protocol::method::network::Decision;
+use weir_protocol::policy::DomainPattern;
 use weir_sandbox_linux::host::Host;
 
-use super::{Bound, Ended, Launch};
+use super::{Bound, Ended, Launch, Stage};
 use crate::audit::now;
 
 fn own(action: Action) -> Record {
@@ -33,6 +36,36 @@ impl Bound {
     /// A sandbox that was to start has not.
     pub(super) fn failed(&self, launch: &Launch, why: &str) -> io::Result<()> {
         self.audit.write(&of(Action::End, launch).because(why))
+    }
+
+    /// What comes of the question about a host. Before it takes effect.
+    pub(super) fn answered(
+        &self,
+        launch: &Launch,
+        pattern: &DomainPattern,
+        stage: Stage,
+        above: Option<&str>,
+    ) -> io::Result<()> {
+        let why = match (stage, above) {
+            (Stage::Question, None) => return Ok(()),
+            (Stage::Question | Stage::Answer(Decision::Once | Decision::Context), Some(above)) => {
+                format!("{pattern} is not granted: {above}")
+            }
+            (Stage::Answer(Decision::Once), None) => format!("{pattern} is granted once"),
+            (Stage::Answer(Decision::Context), None) => format!("{pattern} is granted for the context"),
+            (Stage::Answer(Decision::Deny), _) => format!("{pattern} is denied"),
+            (Stage::Silence, _) => format!("{pattern} is not granted: nobody answered in time"),
+        };
+        self.audit.write(&of(Action::Answer, launch).because(&why))
+    }
+
+    /// What a command was refused, the first of many; those that the server part tells are its claims.
+    pub(super) fn denied(&self, launch: &Launch, pid: i32, denials: &[Denial], by: By) -> io::Result<()> {
+        for denial in denials.iter().take(MAX_DENIALS) {
+            let record = Record { pid: Some(pid), by, ..own(Action::Deny) };
+            self.audit.write(&record.about(launch.policy.profile(), launch.policy.digest(), denial))?;
+        }
+        Ok(())
     }
 
     /// How a command ended that was started.

@@ -8,19 +8,23 @@ use std::time::Instant;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown};
 use rustix::process::Signal;
-use weir_protocol::method::process::{Denial, End, Receivers};
-use weir_protocol::policy::{Origin, Resource};
-use weir_protocol::{AbsPath, ByteString};
+use weir_protocol::ByteString;
+use weir_protocol::denial::Act;
+use weir_protocol::method::process::{End, Receivers};
+use weir_protocol::policy::Resource;
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
 use weir_sandbox_linux::gate::Socket;
 use weir_sandbox_linux::group::{Events, Group};
 use weir_sandbox_linux::start::{First, end_descendants};
 
+use super::begin::Compiled;
 use super::passed::{Descriptors, Passed};
+use super::records::{Records, Watch};
+use super::refused::Refusals;
 use super::{Ended, Launch, sys};
 
-/// Most distinct refusals and repositories kept for the report.
-const MAX_RECORDS: usize = 1000;
+/// Most repositories kept for the report.
+const MAX_REPOSITORIES: usize = 1000;
 
 /// A running sandbox.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ pub(super) struct Running {
     parts: Parts,
     started: Instant,
     end: Option<End>,
-    denials: Vec<Denial>,
+    refusals: Refusals,
     repositories: Vec<ByteString>,
     terminal: Option<OwnedFd>,
     sockets: Vec<(Socket, OwnedFd)>,
@@ -74,9 +78,9 @@ pub(super) enum Heard {
 }
 
 impl Running {
-    pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>) -> Self {
-        let (denials, repositories, sockets) = (Vec::new(), Vec::new(), Vec::new());
-        Self { parts, started, end: None, denials, repositories, terminal: None, sockets, launch }
+    pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>, refusals: Refusals) -> Self {
+        let (repositories, sockets) = (Vec::new(), Vec::new());
+        Self { parts, started, end: None, refusals, repositories, terminal: None, sockets, launch }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -91,6 +95,21 @@ impl Running {
     /// Readable when the first process has something to tell.
     pub(super) fn control(&self) -> BorrowedFd<'_> {
         self.parts.control.as_fd()
+    }
+
+    /// From here on the kernel's records are read as well: the command has been executed.
+    pub(super) fn watch(&mut self, records: Records, compiled: &Compiled) {
+        self.refusals.watch = Watch::new(records, self.pid(), compiled);
+    }
+
+    /// Readable when the kernel has told of a refusal, of whatever sandbox.
+    pub(super) fn records(&self) -> Option<BorrowedFd<'_>> {
+        self.refusals.watch.descriptor()
+    }
+
+    /// Takes what the kernel has told.
+    pub(super) fn read_records(&mut self) {
+        self.refusals.read(&self.launch.policy);
     }
 
     /// What came out of the sandbox before its command was executed: its terminal's controlling side, the gate's sockets.
@@ -128,24 +147,22 @@ impl Running {
             Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
             Some(Word::Signalled(signal)) => self.end = Some(End::Signalled { signal }),
             Some(Word::Background) => return self.end.map_or(Heard::Noted, Heard::Background),
-            Some(Word::RefusedName(path)) => {
-                let rule =
-                    |path: &AbsPath| Some(self.launch.policy.filesystem().covering(path)?.origin.clone());
-                let origin = AbsPath::parse(&path).ok().and_then(|path| rule(&path));
-                self.deny("create", path, origin);
+            Some(Word::RefusedName { pid, path }) => {
+                self.refusals.refused(&self.launch.policy, Act::Create, pid, path);
             }
-            Some(Word::RefusedSocket(path)) => {
-                let rule =
-                    |path: &AbsPath| Some(self.launch.policy.network().socket_rule(path)?.origin.clone());
-                let origin = AbsPath::parse(&path).ok().and_then(|path| rule(&path));
-                self.deny("connect", path, origin);
+            Some(Word::RefusedSocket { pid, path }) => {
+                self.refusals.refused(&self.launch.policy, Act::Connect, pid, path);
             }
-            Some(Word::Repository(path)) if self.repositories.len() < MAX_RECORDS => {
+            Some(Word::Failed { act, how, pid, path }) => {
+                self.refusals.failed(&self.launch.policy, (act, how), pid, path);
+            }
+            Some(Word::Dropped(count)) => self.refusals.dropped(count.unsigned_abs().into()),
+            Some(Word::Repository(path)) if self.repositories.len() < MAX_REPOSITORIES => {
                 self.repositories.push(ByteString(path));
             }
             Some(Word::Terminal) => self.terminal = descriptor,
             Some(Word::Socket(socket)) => self.sockets.extend(descriptor.map(|one| (socket, one))),
-            Some(Word::Repository(_) | Word::Dropped(_)) => {}
+            Some(Word::Repository(_)) => {}
             None => return Heard::End,
         }
         Heard::Noted
@@ -182,33 +199,8 @@ impl Running {
             // The kernel ends the group whole, the first process with it, which then tells nothing.
             self.end = Some(End::Memory { limit_bytes: memory.value });
         }
-        if refused_processes > 0 && self.denials.len() < MAX_RECORDS {
-            let origin = limit(Resource::Processes).map(|processes| processes.origin.clone());
-            self.denials.push(Denial {
-                operation: "fork".to_owned(),
-                target: ByteString(b"a process beyond the limit".to_vec()),
-                mechanism: "cgroup".to_owned(),
-                origin,
-                count: refused_processes,
-                reason: None,
-            });
-        }
-    }
-
-    fn deny(&mut self, operation: &str, path: Vec<u8>, origin: Option<Origin>) {
-        let target = ByteString(path);
-        let same = |denial: &&mut Denial| denial.operation == operation && denial.target == target;
-        if let Some(denial) = self.denials.iter_mut().find(same) {
-            denial.count += 1;
-        } else if self.denials.len() < MAX_RECORDS {
-            self.denials.push(Denial {
-                operation: operation.to_owned(),
-                target,
-                mechanism: "broker".to_owned(),
-                origin,
-                count: 1,
-                reason: None,
-            });
+        if refused_processes > 0 {
+            self.refusals.forks(&self.launch.policy, refused_processes);
         }
     }
 
@@ -244,10 +236,12 @@ impl Running {
         self.account_for_limits();
         // Nothing of the sandbox is left where the end is told.
         drop(self.parts.group.take());
+        let (denials, sight) = self.refusals.settle(&self.launch.policy);
         Ended {
             end: self.end.unwrap_or(End::Cancelled),
             usage: account.usage(self.started.elapsed()),
-            denials: self.denials,
+            denials,
+            sight,
             new_repositories: self.repositories,
         }
     }

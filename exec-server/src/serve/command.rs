@@ -11,24 +11,34 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use weir_protocol::ByteString;
-use weir_protocol::audit::since_1970_ms;
+use weir_protocol::audit::{since_1970_ms, time};
+use weir_protocol::denial::{Run, Sight};
 use weir_protocol::frame::{Frame, Stream};
+use weir_protocol::method::context::ContextId;
+use weir_protocol::method::network::Asking;
 use weir_protocol::method::output::{Account, Closed, Listed, Output};
 use weir_protocol::method::process::{End, Enforcement, Event, Exited, Planned, Receivers, Start, Stdio};
 use weir_protocol::method::{Error, code};
+use weir_protocol::policy::DomainPattern;
+use weir_protocol::policy::Resources;
+use weir_protocol::policy::host::HostPattern;
 
 use super::carried::{Carried, Input};
+use super::contexts::Contexts;
 use super::outbox::Outbox;
+use super::questions::Questions;
 use super::spill::Spill;
 use super::sys::watch;
 use super::wire::{Incoming, Wire};
 use crate::answer::process::Startable;
 use crate::egress::Gate;
+use crate::egress::asking::Asked;
 use crate::egress::begin::Intent;
+use crate::ended::exited;
 use crate::launch::passed::{Descriptors, Passed};
-use crate::launch::{Ended, Launch, Order, Told};
+use crate::launch::{Ended, Launch, Order, Stage, Told};
 use crate::wire::WireError;
 
 /// Time between the request to end and the end itself, when a command's time is over or the server stops.
@@ -54,6 +64,17 @@ pub(super) struct Command {
     terminal: RefCell<Option<OwnedFd>>,
     /// What it reaches of the network, where its policy has rules for single hosts.
     gate: Option<Rc<Gate>>,
+    pub(super) questions: Questions,
+    /// Where questions of the gate come out, until they are attended to.
+    unattended: RefCell<Option<(mpsc::Receiver<Asked>, Asking)>>,
+    /// Hosts that the launcher weighs, in order, and who waits for the word.
+    weighed: RefCell<VecDeque<oneshot::Sender<Option<String>>>>,
+    /// What its profile limits.
+    limits: Resources,
+    /// Where its denials are kept.
+    contexts: Rc<Contexts>,
+    /// The context under which it was started.
+    pub(super) context: Option<ContextId>,
     /// For what the server ends it.
     ended_for: Cell<Option<End>>,
     /// How the command itself ended, where what it has started goes on.
@@ -151,6 +172,8 @@ pub(super) struct Circumstances {
     pub(super) spill: Rc<Spill>,
     /// What is read where there is no input.
     pub(super) nothing: Rc<OwnedFd>,
+    /// Where denials are kept.
+    pub(super) contexts: Rc<Contexts>,
 }
 
 /// Starts a command; what it needs to go on runs as tasks of this thread. The descriptor is a terminal's controlling side, where
@@ -161,10 +184,12 @@ pub(super) async fn start(
     start: &Start,
     passed: Vec<OwnedFd>,
 ) -> Result<(Rc<Command>, Option<OwnedFd>), Error> {
-    let Circumstances { id, launcher, spill, nothing } = around;
+    let Circumstances { id, launcher, spill, nothing, contexts } = around;
     let Startable { mut launch, limit_ms, limit_bytes, .. } = startable;
     let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
-    let gated = Intent::of(&mut launch).map_err(failed)?;
+    let limits = launch.policy.resources().clone();
+    let mut gated = Intent::of(&mut launch).map_err(failed)?;
+    let unattended = gated.as_mut().zip(start.asking).map(|(gated, bounds)| (gated.ask(bounds), bounds));
     let (passed, mut ends) = connect(&start.stdio, passed, &nothing).map_err(failed)?;
     let with: Vec<BorrowedFd<'_>> = passed.iter().map(OwnedFd::as_fd).collect();
     let told = order(&launcher, &mut incoming, &Order::Launch(Box::new(launch)), &with).await?;
@@ -202,6 +227,12 @@ pub(super) async fn start(
         input: ends.input.is_some().then(Input::new),
         terminal: RefCell::new(held),
         gate,
+        questions: Questions::default(),
+        unattended: RefCell::new(unattended),
+        weighed: RefCell::default(),
+        limits,
+        contexts,
+        context: start.under.as_ref().map(|under| under.context),
         ended_for: Cell::new(None),
         background: Cell::new(None),
         exited: watch::Sender::new(None),
@@ -237,6 +268,11 @@ impl Command {
         while let Ok(Some(told)) = hear(&self.launcher, &mut incoming).await {
             match told {
                 Told::Signalled => self.signalled(),
+                Told::Weighed { above } => {
+                    if let Some(waiting) = self.weighed.borrow_mut().pop_front() {
+                        let _ = waiting.send(above);
+                    }
+                }
                 Told::Stopped { signal } => self.tell(&Event::Stopped { id: self.id, signal }),
                 Told::Background { end } => {
                     self.background.set(Some(end));
@@ -245,6 +281,9 @@ impl Command {
                 Told::Ended(ended) => {
                     if let Some(gate) = &self.gate {
                         gate.settle().await;
+                        // The launcher records it, and goes.
+                        let (refused, _) = gate.denials().into_parts();
+                        let _ = self.launcher.say(&Order::Refused(refused), &[]).await;
                     }
                     return self.finish(*ended);
                 }
@@ -258,6 +297,7 @@ impl Command {
             end: End::Cancelled,
             usage: weir_protocol::method::process::Usage::default(),
             denials: Vec::new(),
+            sight: Sight::default(),
             new_repositories: Vec::new(),
         });
     }
@@ -266,14 +306,16 @@ impl Command {
         while !self.asked.borrow().is_empty() {
             self.signalled();
         }
-        let Ended { end, usage, mut denials, new_repositories } = ended;
-        if let Some(gate) = &self.gate {
-            denials.extend(gate.denials());
-            gate.close();
-        }
-        let end = self.ended_for.get().unwrap_or(end);
+        // Nobody answers any more.
+        self.weighed.borrow_mut().clear();
+        self.questions.leave();
+        let refused = self.gate.as_ref().map(|gate| gate.denials());
+        self.gate.iter().for_each(|gate| gate.close());
         self.terminal.borrow_mut().take();
-        let exited = Exited { id: self.id, end, usage, denials, new_repositories };
+        let exited = exited(self.id, ended, self.ended_for.get(), refused, &self.limits);
+        let what = (self.argv.as_slice(), self.enforcement.profile.as_str(), self.enforcement.digest);
+        let now = time(since_1970_ms(SystemTime::now()));
+        Run::of(&exited, what, self.context, now).iter().for_each(|run| self.contexts.keep(run));
         self.exited.send_replace(Some(exited));
     }
 
@@ -352,6 +394,35 @@ impl Command {
         let _ = done.await;
     }
 
+    /// Why this host must not be granted, by the launcher's word, which records what comes of its question.
+    pub(super) async fn weigh(&self, pattern: &DomainPattern, stage: Stage) -> Option<String> {
+        let gone = || Some("the command has ended".to_owned());
+        if self.has_ended() {
+            return gone();
+        }
+        let (asker, word) = oneshot::channel();
+        self.weighed.borrow_mut().push_back(asker);
+        let order = Order::Weigh { pattern: pattern.clone(), stage };
+        if self.launcher.say(&order, &[]).await.is_err() {
+            return gone();
+        }
+        word.await.unwrap_or_else(|_| gone())
+    }
+
+    /// The gate's questions with their bounds, once.
+    pub(super) fn take_asked(&self) -> Option<(mpsc::Receiver<Asked>, Asking)> {
+        self.unattended.take()
+    }
+
+    /// Lets the gate reach this host as well, where there is one and no rule denies it.
+    pub(super) fn widen(&self, pattern: &DomainPattern) {
+        if let (Some(gate), DomainPattern { host: HostPattern::Exact(host), port: Some(port) }) =
+            (&self.gate, pattern)
+        {
+            let _ = gate.widen(host, *port);
+        }
+    }
+
     /// How it ended, as soon as it has.
     pub(super) async fn ended(&self) -> Option<Exited> {
         let mut exited = self.exited.subscribe();
@@ -408,7 +479,16 @@ impl Command {
     }
 
     pub(super) fn set_owner(&self, owner: Option<u64>) {
-        self.owner.set(owner);
+        if self.owner.replace(owner) != owner {
+            self.questions.leave();
+        }
+    }
+
+    /// The way to whoever owns it.
+    pub(super) fn owners_outbox(&self) -> Option<Outbox> {
+        let owner = self.owner.get()?;
+        let hearers = self.hearers.borrow();
+        hearers.iter().find(|(connection, _)| *connection == owner).map(|(_, outbox)| outbox.clone())
     }
 
     pub(super) fn add_hearer(&self, connection: u64, outbox: Outbox) {

@@ -15,6 +15,7 @@ use weir_protocol::Policy;
 use weir_protocol::frame::{Credit, Frame, MAX_CONTROL_BYTES, MAX_DATA_BYTES, Place, Stream};
 use weir_protocol::method::context;
 use weir_protocol::method::file::{Ask, Within};
+use weir_protocol::method::network::Answer;
 use weir_protocol::method::output::{Attach, Attached, List, Of, Role, WhenLeft};
 use weir_protocol::method::process::{Event, Start, Started, Stdio};
 use weir_protocol::method::server::{Hello, Limits, VERSION, Welcome};
@@ -26,6 +27,7 @@ use super::command::{self, Circumstances, Command};
 use super::files::{self, Lost, Question, Reply};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
 use super::outbox::{Outbox, OutboxError, outbox};
+use super::questions;
 use super::wire::{Incoming, Wire};
 use crate::answer::process::Startable;
 use crate::answer::{read, response};
@@ -163,6 +165,8 @@ impl Connection {
             Call::ContextList => {
                 Some(self.server.contexts.list().and_then(|contexts| value(context::Contexts { contexts })))
             }
+            Call::NetworkAnswer(answer) => Some(self.answer_question(&answer).map(done)),
+            Call::DenialList(asked) => Some(self.server.contexts.refused(&asked).and_then(value)),
             Call::ProcessForget(of) => Some(self.server.forget(of.id).map(done)),
             Call::ProcessAttach(attach) => return self.attach(id, &attach).await,
             call => {
@@ -291,6 +295,7 @@ impl Connection {
             launcher: server.launcher().await?,
             spill: Rc::clone(&server.spill),
             nothing: Rc::clone(&server.nothing),
+            contexts: Rc::clone(&server.contexts),
         };
         let (command, terminal) = command::start(around, startable, &start, passed).await?;
         server.add(&command);
@@ -301,6 +306,10 @@ impl Connection {
         self.take(&attach, [0, 0], &command);
         if let Ok(said) = self.outbox.answer_first(response(Some(id), value(started)), terminal).await {
             self.begin([0, 0], &command, said);
+        }
+        // Not before: the client hears of the command first.
+        if let Some((asked, bounds)) = command.take_asked() {
+            tokio::task::spawn_local(questions::attend(Rc::clone(server), command, asked, bounds));
         }
         Ok(())
     }
@@ -368,6 +377,15 @@ impl Connection {
             command.input().ok_or_else(|| state("the command has no input that this server carries"))?;
         input.end();
         Ok(done(()))
+    }
+
+    /// Only who owns a command was asked.
+    fn answer_question(&self, answer: &Answer) -> Result<(), Error> {
+        let command = self.server.command(answer.id)?;
+        if command.owner() != Some(self.number) {
+            return Err(questions::no_question(answer.question));
+        }
+        command.questions.answer(answer.question, answer.answer)
     }
 
     async fn attach(self: &Rc<Self>, id: u64, attach: &Attach) -> Result<(), WireError> {

@@ -8,10 +8,12 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use weir_protocol::audit::since_1970_ms;
+use weir_protocol::denial::Run;
 use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
+use weir_protocol::method::denial::{Asked, Refused};
 use weir_protocol::method::{Error, code};
-use weir_protocol::policy::Digest;
-use weir_protocol::policy::lease::{Lease, Use};
+use weir_protocol::policy::lease::{Lease, MAX_LEASE_GRANTS, Scope, Use};
+use weir_protocol::policy::{Digest, DomainPattern};
 use weir_protocol::{ByteString, Policy};
 
 use super::store::{Kept, Store, StoreError};
@@ -125,6 +127,18 @@ impl Contexts {
         Ok(self.store.close(id)?)
     }
 
+    /// Keeps what was refused in a run. What cannot be kept is not kept: the run is over.
+    pub(super) fn keep(&self, run: &Run) {
+        if let Err(error) = self.store.keep(run) {
+            crate::daemon::complain(&format!("denials could not be kept: {error}"));
+        }
+    }
+
+    /// What was refused in runs that are over.
+    pub(super) fn refused(&self, asked: &Asked) -> Result<Refused, Error> {
+        Ok(Refused { runs: self.store.runs(asked)? })
+    }
+
     fn set(&self, id: ContextId, policy: &Policy) -> Result<(), Error> {
         self.ready.borrow_mut().remove(&id);
         Ok(self.store.set(id, policy)?)
@@ -144,12 +158,11 @@ impl Contexts {
         // What could never be used is not given.
         let of = lease.scope.clone();
         let start = match &of {
-            weir_protocol::policy::lease::Scope::Command { argv } => {
-                Use { argv, turn: None, now_ms: issued_ms, used }
-            }
-            weir_protocol::policy::lease::Scope::Turn { thread, turn } => {
+            Scope::Command { argv } => Use { argv, turn: None, now_ms: issued_ms, used },
+            Scope::Turn { thread, turn } => {
                 Use { argv: &[], turn: Some((thread, turn)), now_ms: issued_ms, used }
             }
+            Scope::Context => Use { argv: &[], turn: None, now_ms: issued_ms, used },
         };
         lease.policy_for(&base, &start).map_err(|error| refused(&error))?;
         Ok(Leased { lease: self.store.lease(id, &lease)?, expires_ms })
@@ -159,7 +172,12 @@ impl Contexts {
     /// here on.
     pub(super) fn policy_for(&self, under: &Under, argv: &[ByteString]) -> Result<Policy, Error> {
         let context = self.context(under.context)?;
-        let Some(id) = under.lease else { return Ok(context.policy) };
+        let policy = self.leased(&context, under, argv)?;
+        self.with_hosts(&context, policy)
+    }
+
+    fn leased(&self, context: &Kept, under: &Under, argv: &[ByteString]) -> Result<Policy, Error> {
+        let Some(id) = under.lease else { return Ok(context.policy.clone()) };
         let (lease, used) = self.store.leased(under.context, id)?.ok_or_else(|| none("lease", id))?;
         let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
         let turn = context.thread.as_deref().zip(under.turn.as_deref());
@@ -173,6 +191,38 @@ impl Contexts {
         Ok(policy)
     }
 
+    /// Grants a host to everything that starts under the context from now on.
+    pub(super) fn lease_host(&self, id: ContextId, pattern: &DomainPattern) -> Result<(), Error> {
+        let base = self.context(id)?.policy;
+        let issued_ms = since_1970_ms(SystemTime::now());
+        let leases = self.hosts(id, &base, issued_ms)?;
+        if leases.iter().flat_map(|lease| &lease.grants).count() >= MAX_LEASE_GRANTS {
+            let message = format!("{MAX_LEASE_GRANTS} hosts are granted to the context already");
+            return Err(Error { code: code::QUOTA, message });
+        }
+        let lease = Lease::of_host(&base, pattern.clone(), issued_ms, "answered by the client");
+        lease.policy_at(&base, issued_ms).map_err(|error| refused(&error))?;
+        self.store.lease(id, &lease)?;
+        Ok(())
+    }
+
+    /// Leases that hold for the whole of a context as it is now.
+    fn hosts(&self, id: ContextId, base: &Policy, now_ms: u64) -> Result<Vec<Lease>, Error> {
+        let mut leases = self.store.leases(id)?;
+        leases.retain(|lease| lease.scope == Scope::Context && lease.policy_at(base, now_ms).is_ok());
+        Ok(leases)
+    }
+
+    /// `policy`, which is the context's or a lease's of it, with the hosts that are granted to the whole context.
+    fn with_hosts(&self, context: &Kept, policy: Policy) -> Result<Policy, Error> {
+        let now_ms = since_1970_ms(SystemTime::now());
+        let hosts = self.hosts(context.id, &context.policy, now_ms)?;
+        hosts.into_iter().try_fold(policy, |policy, lease| {
+            let lease = Lease { base: policy.digest(), ..lease };
+            lease.policy_at(&policy, now_ms).map_err(|error| refused(&error))
+        })
+    }
+
     /// The policy under which a call without words is carried out, as [`Self::policy_for`].
     pub(super) fn held_for(&self, under: &Under) -> Result<Rc<Held>, Error> {
         if under.lease.is_none()
@@ -180,7 +230,7 @@ impl Contexts {
         {
             return Ok(Rc::clone(held));
         }
-        let policy = self.policy_for(under, &[])?;
+        let policy = self.leased(&self.context(under.context)?, under, &[])?;
         let held = Rc::new(Held { digest: policy.digest(), policy });
         if under.lease.is_none() {
             let mut ready = self.ready.borrow_mut();
@@ -205,7 +255,7 @@ fn refused(error: &impl std::fmt::Display) -> Error {
 pub(crate) mod tests {
     use weir_protocol::method::policy::{Choice, Standpoint};
     use weir_protocol::method::process::{Start, Stdio};
-    use weir_protocol::policy::lease::{Grant, Scope};
+    use weir_protocol::policy::lease::Grant;
     use weir_protocol::policy::{Access, Operation, Request};
     use weir_protocol::profile::Format;
     use weir_protocol::{AbsPath, policy};
@@ -257,6 +307,7 @@ pub(crate) mod tests {
             user: None,
             output: Default::default(),
             under: Some(under),
+            asking: None,
         }
     }
 
@@ -346,6 +397,14 @@ pub(crate) mod tests {
         let none = start(under(Some(77), None), &["ls"]);
         assert_eq!(policy_for(&none).unwrap_err().code, code::NO_CONTEXT);
         assert!(escalate(Scope::Command { argv: vec![] }, u64::MAX).is_err());
+        let whole = contexts.lease(Escalate {
+            id: opened.id,
+            grants: vec![Grant::Path { path: path("/c"), access: Access::Write }],
+            scope: Scope::Context,
+            for_ms: 1,
+            reason: String::new(),
+        });
+        assert_eq!(whole.unwrap_err().code, code::LEASE, "hosts alone");
         // A narrower context is another base.
         contexts.narrow(opened.id, policy(&[]), Vec::new()).unwrap();
         let late = start(under(Some(of_turn.lease), Some("1")), &["ls"]);

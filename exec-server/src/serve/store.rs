@@ -7,7 +7,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use weir_protocol::Policy;
+use weir_protocol::denial::Run;
 use weir_protocol::method::context::{ContextId, LeaseId};
+use weir_protocol::method::denial::{Asked, KEPT_RUNS};
 use weir_protocol::policy::lease::Lease;
 
 /// The layout below. A file of another one is refused, not guessed at.
@@ -25,6 +27,16 @@ const TABLES: &str = "
         context INTEGER NOT NULL REFERENCES contexts (id) ON DELETE CASCADE,
         lease TEXT NOT NULL,
         used INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+";
+
+/// What came later: an older version passes over it.
+const LATER: &str = "
+    CREATE TABLE IF NOT EXISTS denials (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        time TEXT NOT NULL,
+        context INTEGER,
+        run TEXT NOT NULL
     ) STRICT;
 ";
 
@@ -85,6 +97,7 @@ impl Store {
             }
             found => return Err(StoreError::Layout { found }),
         }
+        db.execute_batch(LATER)?;
         // The first change opens the log; from here on nothing is opened.
         db.execute("DELETE FROM leases WHERE context NOT IN (SELECT id FROM contexts)", [])?;
         Ok(Self(db))
@@ -169,6 +182,34 @@ impl Store {
         Ok(Some((serde_json::from_str(&lease)?, used)))
     }
 
+    /// All leases of this context.
+    pub(super) fn leases(&self, context: ContextId) -> Result<Vec<Lease>, StoreError> {
+        let mut all = self.0.prepare("SELECT lease FROM leases WHERE context = ?1 ORDER BY id")?;
+        let rows = all.query_map(params![key(context)], |row| row.get::<_, String>(0))?;
+        rows.map(|row| Ok(serde_json::from_str(&row?)?)).collect()
+    }
+
+    /// Keeps the denials of a run, and forgets the oldest beyond the bound.
+    pub(super) fn keep(&self, run: &Run) -> Result<(), StoreError> {
+        let text = serde_json::to_string(run)?;
+        let change = self.0.unchecked_transaction()?;
+        let add = "INSERT INTO denials (time, context, run) VALUES (?1, ?2, ?3)";
+        change.execute(add, params![run.time, run.context.map(key), text])?;
+        let last = change.last_insert_rowid();
+        let most = i64::try_from(KEPT_RUNS).unwrap_or(i64::MAX);
+        change.execute("DELETE FROM denials WHERE id <= ?1", params![last.saturating_sub(most)])?;
+        Ok(change.commit()?)
+    }
+
+    /// Runs with denials, the oldest first.
+    pub(super) fn runs(&self, asked: &Asked) -> Result<Vec<Run>, StoreError> {
+        let query = "SELECT run FROM denials WHERE time >= ?1 AND (?2 IS NULL OR context = ?2) ORDER BY id";
+        let mut found = self.0.prepare(query)?;
+        let since = asked.since.as_deref().unwrap_or_default();
+        let rows = found.query_map(params![since, asked.context.map(key)], |row| row.get::<_, String>(0))?;
+        rows.map(|row| Ok(serde_json::from_str(&row?)?)).collect()
+    }
+
     /// Counts one use, before it is made.
     pub(super) fn use_lease(&self, id: LeaseId) -> Result<(), StoreError> {
         self.0.execute("UPDATE leases SET used = used + 1 WHERE id = ?1", params![key(id)])?;
@@ -218,6 +259,31 @@ mod tests {
         store.0.pragma_update(None, "user_version", LAYOUT + 1).unwrap();
         drop(store);
         assert!(matches!(Store::open(&path), Err(StoreError::Layout { found }) if found == LAYOUT + 1));
+    }
+
+    #[test]
+    fn denials_are_kept_up_to_a_bound_and_found_by_time_and_context() {
+        let store = Store::in_memory().unwrap();
+        let run = |number: usize| Run {
+            time: format!("2026-11-29T00:{:02}:{:02}.000Z", number / 60, number % 60),
+            argv: Vec::new(),
+            profile: "p".to_owned(),
+            digest: "0".repeat(64).parse().unwrap(),
+            context: number.is_multiple_of(2).then_some(7),
+            end: weir_protocol::method::process::End::Exited { code: 1 },
+            denials: Vec::new(),
+            sight: weir_protocol::denial::Sight::default(),
+        };
+        for number in 0..KEPT_RUNS + 10 {
+            store.keep(&run(number)).unwrap();
+        }
+        let all = store.runs(&Asked::default()).unwrap();
+        assert_eq!((all.len(), &all[0]), (KEPT_RUNS, &run(10)));
+        let since = Some("2026-11-29T00:02".to_owned());
+        assert_eq!(store.runs(&Asked { since: since.clone(), context: None }).unwrap()[0], run(120));
+        let found = store.runs(&Asked { since, context: Some(7) }).unwrap();
+        assert!(found.iter().all(|run| run.context == Some(7)) && found[0] == run(120), "{found:?}");
+        assert_eq!(store.runs(&Asked { since: None, context: Some(8) }).unwrap(), []);
     }
 
     #[test]

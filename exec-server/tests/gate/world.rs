@@ -16,7 +16,7 @@ use tokio::task::{LocalSet, spawn_local};
 use weir_exec_server::egress::authority::Authority;
 use weir_exec_server::egress::{Gate, Sockets, Surroundings};
 use weir_protocol::Policy;
-use weir_protocol::method::process::Denial;
+use weir_protocol::denial::{Denial, Mechanism};
 use weir_protocol::policy::{
     Confinement, DomainPattern, DomainRule, Environment, Filesystem, Layer, Network, NetworkMode,
     NetworkParts, Origin, Place, PolicyParts, Resources, Sourced,
@@ -293,10 +293,10 @@ impl Inside {
     /// Operation, target and reason of every refusal so far.
     pub(crate) fn refused(&self) -> Vec<(String, String, String)> {
         let text = |denial: Denial| {
-            assert_eq!(denial.mechanism, "network-gate");
-            (denial.operation, denial.target.to_string(), denial.reason.unwrap_or_default())
+            assert_eq!(denial.mechanism, Mechanism::NetworkGate);
+            (denial.operation.to_string(), denial.target.to_string(), denial.reason.unwrap_or_default())
         };
-        self.gate.denials().into_iter().map(text).collect()
+        self.gate.denials().into_parts().0.into_iter().map(text).collect()
     }
 }
 

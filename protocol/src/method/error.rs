@@ -142,6 +142,9 @@ kinds! {
     /// What was asked could not be recorded, so it was not done.
     AUDIT = -32032, "audit",
         "the administrator has to make room for the audit log, or to mend it";
+    /// There is no such question, it is answered already, or its time is over.
+    NO_QUESTION = -32033, "no-question",
+        "answer each `network/question` of a command of this connection once, within its time";
     /// The profile does not let this be done to that file.
     FILE_DENIED = -32040, "file-denied",
         "the message names the rule and what would allow it; ask for a lease, or for another profile";

@@ -22,9 +22,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::context::Under;
+use super::network::{Asking, Question};
 use super::output::{Closed, Gap, Output};
 use super::policy::Choice;
 use crate::bytes::ByteString;
+use crate::denial::{Denial, Sight};
 use crate::policy::{Degradation, Digest, Origin};
 
 /// Most arguments of one command.
@@ -60,6 +62,9 @@ pub struct Start {
     /// A context, whose policy holds; of [`Self::choice`] only where the caller stands counts then.
     #[serde(default)]
     pub under: Option<Under>,
+    /// Whether the client answers questions about hosts that no rule covers; otherwise they are refused.
+    #[serde(default)]
+    pub asking: Option<Asking>,
 }
 
 /// Where a command's input and output go.
@@ -196,6 +201,9 @@ pub enum Event {
         /// How the command itself ended.
         end: End,
     },
+    /// A program tries to reach a host that no rule covers, and waits for the client's word.
+    #[serde(rename = "network/question")]
+    Question(Box<Question>),
     /// It has ended, and everything it started with it. Once, and the last event where the server carries no stream.
     #[serde(rename = "process/exited")]
     Exited(Box<Exited>),
@@ -226,8 +234,11 @@ pub struct Exited {
     pub end: End,
     /// What it used.
     pub usage: Usage,
-    /// What was refused, where the mechanism tells.
+    /// What was refused, as far as it can be seen; the same is told once, with its number.
     pub denials: Vec<Denial>,
+    /// Which denials can be seen on this host in this way, and which not.
+    #[serde(default)]
+    pub sight: Sight,
     /// Repositories made below a writable root during the run, by their directory, for people: a host-side git will run
     /// their hooks and read their configuration.
     pub new_repositories: Vec<ByteString>,
@@ -279,22 +290,4 @@ pub struct Usage {
     pub system_us: u64,
     /// Largest resident set of any one process, in KiB.
     pub max_rss_kib: u64,
-}
-
-/// Something that was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Denial {
-    /// What was tried: `create`, `connect` …
-    pub operation: String,
-    /// The path or address.
-    pub target: ByteString,
-    /// What refused it.
-    pub mechanism: String,
-    /// The rule, where one covers it.
-    pub origin: Option<Origin>,
-    /// How often.
-    pub count: u64,
-    /// Why, for people, where the rule alone does not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
 }

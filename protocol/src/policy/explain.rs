@@ -1,12 +1,14 @@
 //! Why a verdict is what it is: the winning rule, the rules that lost, and the smallest edit that would turn the answer.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Operation};
 use super::filesystem::StandIn;
 use super::host::Host;
 use super::network::{DomainRule, NetworkMode};
-use super::origin::Origin;
+use super::origin::{Layer, Origin};
 use super::verdict::{Request, RuleRef, Verdict};
 use super::{Inherit, Policy};
 use crate::path::{AbsPath, ancestor_slices};
@@ -35,6 +37,9 @@ pub enum Edit {
         table: String,
         /// The line to add.
         line: String,
+        /// The file in which the profile stands; absent where it is in none, as a built-in one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
     },
     /// Change or remove the rule that stands there.
     Change {
@@ -44,6 +49,22 @@ pub enum Edit {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
     },
+}
+
+/// In words, for people.
+impl fmt::Display for Edit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add { table, line, .. } => match table.split_once(", ") {
+                Some((table, where_in)) => write!(out, "add under [{table}], {where_in}: {line}"),
+                None => write!(out, "add under [{table}]: {line}"),
+            },
+            Self::Change { origin, to: Some(to) } => {
+                write!(out, "change {} to {to} at {}", origin.rule, origin.whence())
+            }
+            Self::Change { origin, to: None } => write!(out, "remove {} at {}", origin.rule, origin.whence()),
+        }
+    }
 }
 
 /// The answer to one question with its reasons.
@@ -89,7 +110,7 @@ impl Policy {
             origin: verdict.rule.origin().cloned(),
             conditions: conditions(&verdict),
             lost: if self.is_unrestricted() { Vec::new() } else { self.lost(request, &verdict.rule) },
-            edit: self.edit(request, &verdict),
+            edit: self.edit(request, &verdict).map(|edit| self.placed(edit)),
         }
     }
 
@@ -156,14 +177,33 @@ impl Policy {
                 let word = if verdict.allowed { "deny" } else { "allow" };
                 match verdict.rule {
                     RuleRef::Socket(rule) if rule.path == **path => Some(change(&rule.origin, word)),
-                    _ => Some(Edit::Add {
-                        table: table("network.unix_sockets"),
-                        line: format!("{} = \"{word}\"", quoted(&path.display())),
-                    }),
+                    _ => {
+                        let line = format!("{} = \"{word}\"", quoted(&path.display()));
+                        Some(add(table("network.unix_sockets"), line))
+                    }
                 }
             }
             Request::Environment { name } => Some(self.environment_edit(name, verdict, table("environment"))),
         }
+    }
+
+    /// With the file in which the profile's rules stand.
+    fn placed(&self, edit: Edit) -> Edit {
+        match edit {
+            Edit::Add { table, line, .. } => Edit::Add { table, line, file: self.file() },
+            change @ Edit::Change { .. } => change,
+        }
+    }
+
+    fn file(&self) -> Option<String> {
+        let network = self.network();
+        let paths = self.filesystem().rules().iter().map(|rule| &rule.origin);
+        let globs = self.filesystem().globs().iter().map(|rule| &rule.origin);
+        let hosts = network.domains.iter().flatten().map(|rule| &rule.origin);
+        let limits = self.resources().iter().map(|(_, limit)| &limit.origin);
+        let own = |origin: &&Origin| origin.profile == self.profile() && origin.layer == Layer::User;
+        let mut all = paths.chain(globs).chain(hosts).chain([&network.enabled.origin]).chain(limits);
+        all.find_map(|origin| own(&origin).then(|| origin.place.as_ref().map(|place| place.file.clone()))?)
     }
 
     fn path_edit(&self, path: &AbsPath, operation: Operation, verdict: &Verdict<'_>, table: String) -> Edit {
@@ -175,7 +215,7 @@ impl Policy {
             {
                 change(&rule.origin, &word.to_string())
             }
-            _ => Edit::Add { table, line: format!("{} = \"{word}\"", quoted(&path.display())) },
+            _ => add(table, format!("{} = \"{word}\"", quoted(&path.display()))),
         }
     }
 
@@ -187,22 +227,19 @@ impl Policy {
         table: &impl Fn(&str) -> String,
     ) -> Edit {
         let network = self.network();
-        let add = |allow: bool| domain_edit(network, &format!("{host}:{port}"), allow, table);
+        let rule = |allow: bool| domain_edit(network, &format!("{host}:{port}"), allow, table);
         match verdict.rule {
             RuleRef::Switch("network.loopback", _) => {
-                Edit::Add { table: table("network"), line: format!("loopback = {}", !verdict.allowed) }
+                add(table("network"), format!("loopback = {}", !verdict.allowed))
             }
-            RuleRef::Switch("network.enabled", _) if !network.enabled.value => Edit::Add {
-                table: table("network"),
-                line: format!(
-                    "enabled = true, domains = {{ {} = \"allow\" }}",
-                    quoted(&format!("{host}:{port}"))
-                ),
-            },
+            RuleRef::Switch("network.enabled", _) if !network.enabled.value => {
+                let host = quoted(&format!("{host}:{port}"));
+                add(table("network"), format!("enabled = true, domains = {{ {host} = \"allow\" }}"))
+            }
             RuleRef::Domain(rule) if !rule.allow && rule.pattern != super::DomainPattern::ANY => {
                 Edit::Change { origin: rule.origin.clone(), to: None }
             }
-            _ => add(!verdict.allowed),
+            _ => rule(!verdict.allowed),
         }
     }
 
@@ -211,8 +248,8 @@ impl Policy {
         match verdict.rule {
             RuleRef::Switch("environment.set", origin) => Edit::Change { origin: origin.clone(), to: None },
             RuleRef::Switch("environment.deny", origin) => Edit::Change { origin: origin.clone(), to: None },
-            _ if verdict.allowed => Edit::Add { table, line: list_line("deny", &environment.deny, name) },
-            _ => Edit::Add { table, line: list_line("allow", &environment.allow, name) },
+            _ if verdict.allowed => add(table, list_line("deny", &environment.deny, name)),
+            _ => add(table, list_line("allow", &environment.allow, name)),
         }
     }
 }
@@ -222,10 +259,14 @@ fn domain_edit(network: &super::Network, host: &str, allow: bool, table: &impl F
     let is_list = network.domains.iter().flatten().any(|rule| rule.origin.rule.starts_with('{'));
     if is_list {
         let line = format!("{{ pattern = {}, allow = {allow} }},", quoted(host));
-        return Edit::Add { table: table("network") + ", in `domains`", line };
+        return add(table("network") + ", in `domains`", line);
     }
     let word = if allow { "allow" } else { "deny" };
-    Edit::Add { table: table("network.domains"), line: format!("{} = \"{word}\"", quoted(host)) }
+    add(table("network.domains"), format!("{} = \"{word}\"", quoted(host)))
+}
+
+fn add(table: String, line: String) -> Edit {
+    Edit::Add { table, line, file: None }
 }
 
 /// The table of a profile. Nobody can change a built-in profile, so an edit to one goes into a profile that extends it.

@@ -163,6 +163,12 @@ impl DomainPattern {
     /// Every host on every port.
     pub const ANY: Self = Self { host: HostPattern::Any, port: None };
 
+    /// One host on one port.
+    #[must_use]
+    pub const fn one(host: Host, port: u16) -> Self {
+        Self { host: HostPattern::Exact(host), port: Some(port) }
+    }
+
     /// Reads a pattern.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub enum Scope {
         /// The turn.
         turn: String,
     },
+    /// Every start within its context, without being presented. Hosts alone are granted so.
+    Context,
 }
 
 /// A start for which a lease is presented.
@@ -123,6 +125,9 @@ pub enum LeaseError {
     /// It was given for something else.
     #[error("the lease was given for another command or turn")]
     OutOfScope,
+    /// For a whole context hosts alone are granted.
+    #[error("a lease for a whole context grants hosts alone")]
+    HostsAlone,
     /// It was given for one start and has been used.
     #[error("the lease was given for one start and has been used")]
     Used,
@@ -157,6 +162,27 @@ pub enum LeaseError {
 }
 
 impl Lease {
+    /// One host, for a whole context, as long as a lease may run.
+    #[must_use]
+    pub fn of_host(base: &Policy, pattern: DomainPattern, issued_ms: u64, reason: &str) -> Self {
+        Self {
+            base: base.digest(),
+            grants: vec![Grant::Domain { pattern }],
+            scope: Scope::Context,
+            issued_ms,
+            expires_ms: issued_ms.saturating_add(MAX_LEASE_MS),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// As [`Self::policy_for`], for a lease that is not presented with a start.
+    ///
+    /// # Errors
+    /// [`LeaseError`].
+    pub fn policy_at(&self, base: &Policy, now_ms: u64) -> Result<Policy, LeaseError> {
+        self.policy_for(base, &Use { argv: &[], turn: None, now_ms, used: 0 })
+    }
+
     /// The policy for one start: `base` and the grants. `base` itself is not changed.
     ///
     /// # Errors
@@ -231,6 +257,9 @@ impl Lease {
             Scope::Command { .. } if start.used > 0 => return Err(LeaseError::Used),
             Scope::Turn { thread, turn } if start.turn != Some((thread, turn)) => {
                 return Err(LeaseError::OutOfScope);
+            }
+            Scope::Context if !self.grants.iter().all(|grant| matches!(grant, Grant::Domain { .. })) => {
+                return Err(LeaseError::HostsAlone);
             }
             _ => {}
         }

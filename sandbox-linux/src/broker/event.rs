@@ -1,5 +1,7 @@
 //! What the broker has to tell: refusals, and repositories that came into being. Bounded; drained by init.
 
+use weir_protocol::denial::Act;
+
 /// Most events kept between two drains. A refusal costs the caller a call each, so a loop could fill any queue: what is
 /// beyond this is only counted.
 pub const MAX_EVENTS: usize = 1_024;
@@ -18,9 +20,29 @@ pub enum Event {
         /// The calling thread, as init sees it.
         pid: u32,
     },
+    /// A file that live rules close was asked for and refused.
+    FileRefused {
+        /// What was tried.
+        act: Act,
+        /// The whole path inside the sandbox.
+        path: Vec<u8>,
+        /// The calling thread, as init sees it.
+        pid: u32,
+    },
     /// A unix socket was refused.
     SocketRefused {
         /// Its path inside the sandbox; for an abstract one the name with its leading NUL.
+        path: Vec<u8>,
+        /// The calling thread, as init sees it.
+        pid: u32,
+    },
+    /// The kernel refused a call that was performed for a caller.
+    Failed {
+        /// What was tried.
+        act: Act,
+        /// In which way.
+        how: Failure,
+        /// The path inside the sandbox, as far as it can be told.
         path: Vec<u8>,
         /// The calling thread, as init sees it.
         pid: u32,
@@ -30,6 +52,22 @@ pub enum Event {
         /// Its path inside the sandbox.
         path: Vec<u8>,
     },
+}
+
+/// How a call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It is not permitted, or the place is read-only.
+    Refused,
+    /// Something on the way is not there.
+    Absent,
+    /// A rule that holds for files that appear later closes it: init refused it itself.
+    Closed,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Refused, Self::Absent, Self::Closed];
 }
 
 /// What was drained.
@@ -52,6 +90,11 @@ impl Queue {
         } else {
             self.0.dropped = self.0.dropped.saturating_add(1);
         }
+    }
+
+    /// How many events wait, those that were dropped included.
+    pub(crate) fn len(&self) -> u64 {
+        self.0.dropped.saturating_add(self.0.list.len() as u64)
     }
 
     pub(crate) fn drain(&mut self) -> Events {

@@ -14,6 +14,18 @@ pub struct Traps {
     pub names: bool,
     /// Calls that connect a unix socket to a path.
     pub unix_connect: bool,
+    /// Every call that opens, changes or removes what a path names; those that bring names into being with them.
+    pub opens: bool,
+}
+
+impl Traps {
+    fn is_naming(&self) -> bool {
+        self.names || self.opens
+    }
+
+    fn is_any(&self) -> bool {
+        self.is_naming() || self.unix_connect
+    }
 }
 
 /// Calls that always bring a name into being; opening does so by its flags.
@@ -32,6 +44,9 @@ const NAMES: [&str; 13] = [
     "renameat2",
     "bind",
 ];
+
+/// Calls that change or remove what a path names, opening aside.
+const CHANGES: [&str; 4] = ["truncate", "unlink", "unlinkat", "rmdir"];
 
 const O_CREAT: u32 = 0o100;
 const O_PATH: u32 = 0o10_000_000;
@@ -85,17 +100,20 @@ fn of_call(traps: &Traps, name: &str) -> Verdict {
     let refuse = |errno| Verdict::Always(Action::Errno(errno));
     match name {
         "bind" if traps.unix_connect => Verdict::Always(Action::Notify),
-        name if traps.names && NAMES.contains(&name) => Verdict::Always(Action::Notify),
+        name if traps.is_naming() && NAMES.contains(&name) => Verdict::Always(Action::Notify),
+        name if traps.opens && CHANGES.contains(&name) => Verdict::Always(Action::Notify),
+        "open" if traps.opens => opening_more_than_a_place(1),
+        "openat" if traps.opens => opening_more_than_a_place(2),
         "open" if traps.names => opening(1),
         "openat" if traps.names => opening(2),
         // Their arguments lie in memory, where a filter cannot look.
-        "openat2" if traps.names => refuse(Errno::ENOSYS),
-        "io_uring_setup" if traps.names || traps.unix_connect => refuse(Errno::ENOSYS),
+        "openat2" if traps.is_naming() => refuse(Errno::ENOSYS),
+        "io_uring_setup" if traps.is_any() => refuse(Errno::ENOSYS),
         // The broker acts under its own domain: one that a caller puts on itself would not hold for what it does.
-        "landlock_create_ruleset" if traps.names || traps.unix_connect => refuse(Errno::EOPNOTSUPP),
-        "ioctl" if traps.names => naming_requests(),
+        "landlock_create_ruleset" if traps.is_any() => refuse(Errno::EOPNOTSUPP),
+        "ioctl" if traps.is_naming() => naming_requests(),
         // The broker reads its callers' memory.
-        "prctl" if traps.names || traps.unix_connect => {
+        "prctl" if traps.is_any() => {
             let when = vec![low(0, u32::MAX, PR_SET_DUMPABLE), low(1, u32::MAX, 0)];
             by_arguments(vec![Case { when, then: Action::Errno(Errno::EPERM) }])
         }
@@ -112,6 +130,11 @@ fn by_arguments(cases: Vec<Case>) -> Verdict {
 /// open(2) and openat(2), `flags` being argument `index`: `O_PATH` voids `O_CREAT`.
 fn opening(index: u8) -> Verdict {
     by_arguments(vec![Case { when: vec![low(index, O_CREAT | O_PATH, O_CREAT)], then: Action::Notify }])
+}
+
+/// Opening with `O_PATH` reads nothing, and whatever is done with the place that needs more is a call that is trapped.
+fn opening_more_than_a_place(index: u8) -> Verdict {
+    by_arguments(vec![Case { when: vec![low(index, O_PATH, 0)], then: Action::Notify }])
 }
 
 fn naming_requests() -> Verdict {

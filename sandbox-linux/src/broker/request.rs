@@ -8,6 +8,9 @@ const AT_FDCWD: i32 = -100;
 /// `O_CREAT | O_WRONLY | O_TRUNC`, the flags of creat(2); the same on both architectures.
 const CREAT: u32 = 0o100 | 0o1 | 0o1_000;
 
+/// `AT_REMOVEDIR` (`linux/fcntl.h`).
+pub(crate) const AT_REMOVEDIR: u32 = 0x200;
+
 /// A path as a call names it: a directory's descriptor and an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -26,6 +29,8 @@ pub(crate) enum Request {
     Symlink { target: u64, at: Named },
     Link { from: Named, to: Named, flags: u32 },
     Rename { from: Named, to: Named, flags: u32 },
+    Truncate { path: u64, length: i64 },
+    Remove { at: Named, flags: u32 },
     Connect { socket: i32, address: u64, length: i32 },
     Bind { socket: i32, address: u64, length: i32 },
 }
@@ -47,11 +52,15 @@ enum Form {
     Rename,
     Renameat,
     Renameat2,
+    Truncate,
+    Unlink,
+    Unlinkat,
+    Rmdir,
     Connect,
     Bind,
 }
 
-const FORMS: [(&str, Form); 16] = [
+const FORMS: [(&str, Form); 20] = [
     ("open", Form::Open),
     ("openat", Form::Openat),
     ("creat", Form::Creat),
@@ -66,6 +75,10 @@ const FORMS: [(&str, Form); 16] = [
     ("rename", Form::Rename),
     ("renameat", Form::Renameat),
     ("renameat2", Form::Renameat2),
+    ("truncate", Form::Truncate),
+    ("unlink", Form::Unlink),
+    ("unlinkat", Form::Unlinkat),
+    ("rmdir", Form::Rmdir),
     ("connect", Form::Connect),
     ("bind", Form::Bind),
 ];
@@ -102,6 +115,10 @@ impl Forms {
             Form::Rename => Request::Rename { from: here(0), to: here(1), flags: 0 },
             Form::Renameat => Request::Rename { from: at(0), to: at(2), flags: 0 },
             Form::Renameat2 => Request::Rename { from: at(0), to: at(2), flags: word(e) },
+            Form::Truncate => Request::Truncate { path: args[0], length: args[1].cast_signed() },
+            Form::Unlink => Request::Remove { at: here(0), flags: 0 },
+            Form::Unlinkat => Request::Remove { at: at(0), flags: word(c) },
+            Form::Rmdir => Request::Remove { at: here(0), flags: AT_REMOVEDIR },
             Form::Connect => Request::Connect { socket: signed(0), address: args[1], length: signed(2) },
             Form::Bind => Request::Bind { socket: signed(0), address: args[1], length: signed(2) },
         })
@@ -125,7 +142,7 @@ mod tests {
         let pointer = 0x7fff_1234_5678_u64;
         let here = Named { dir: AT_FDCWD, path: pointer };
         let at = |dir| Named { dir, path: pointer };
-        let cases: [(&str, [u64; 6], Request); 9] = [
+        let cases: [(&str, [u64; 6], Request); 12] = [
             (
                 "openat",
                 [cwd | high, pointer, 0o101 | high, 0o644, 0, 0],
@@ -154,6 +171,9 @@ mod tests {
                 [3, pointer, 4, pointer, 2, 0],
                 Request::Rename { from: at(3), to: at(4), flags: 2 },
             ),
+            ("truncate", [pointer, 9, 0, 0, 0, 0], Request::Truncate { path: pointer, length: 9 }),
+            ("unlinkat", [5, pointer, 0x200, 0, 0, 0], Request::Remove { at: at(5), flags: AT_REMOVEDIR }),
+            ("rmdir", [pointer, 0, 0, 0, 0, 0], Request::Remove { at: here, flags: AT_REMOVEDIR }),
             (
                 "bind",
                 [u64::from(u32::MAX), pointer, 16, 0, 0, 0],

@@ -54,12 +54,13 @@ fn settings(compiler: &mut Compiler<'_>) {
 /// What is closed inside what may be written cannot be held; inside what may be read, everything beside it is granted by itself.
 fn carve_outs(compiler: &mut Compiler<'_>) {
     let lost = "what is closed inside a place that may be written stays open";
+    let live = compiler.is_live();
     let inside: Vec<PathRule> = compiler
         .filesystem
         .rules()
         .iter()
         .filter(|rule| around(compiler, &rule.path) == Access::Write && is_there(compiler, &rule.path))
-        .filter(|rule| rule.access < Access::Write)
+        .filter(|rule| rule.access < Access::Write && !(live && rule.access == Access::None))
         .cloned()
         .collect();
     for rule in inside {
@@ -69,7 +70,7 @@ fn carve_outs(compiler: &mut Compiler<'_>) {
     let survey = compiler.facts.survey;
     for found in survey.matches.iter().chain(&survey.closed) {
         let glob = compiler.policy.filesystem().globs().get(found.rule);
-        if let Some(glob) = glob.filter(|_| compiler.access(&found.path) == Access::Write) {
+        if let Some(glob) = glob.filter(|_| !live && compiler.access(&found.path) == Access::Write) {
             let lack = Lack::Pattern { path: found.path.clone(), rule: glob.origin.clone() };
             compiler.give_up(Degradation::NoCarveOut, lost, lack);
         }

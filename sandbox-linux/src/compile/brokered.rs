@@ -7,6 +7,7 @@ use super::refusal::Lack;
 use crate::bpf::Arch;
 use crate::broker::{self, Guard, Roots, SocketGrant, SocketRules, Traps};
 use crate::host::Way;
+use crate::live::LiveRules;
 use crate::plan::Brokered;
 use crate::seccomp::Grant;
 
@@ -17,7 +18,8 @@ pub(super) fn compile(
     sockets: bool,
     arch: Arch,
 ) -> Option<Brokered> {
-    if guards.is_empty() && !sockets {
+    let live = live_rules(compiler);
+    if guards.is_empty() && !sockets && live.is_none() {
         return None;
     }
     let listener = compiler.facts.host.seccomp.listener;
@@ -31,13 +33,23 @@ pub(super) fn compile(
         if !guards.is_empty() {
             compiler.give_up(Degradation::NoCarveOut, UNGUARDED, Lack::Names { fact: listener });
         }
+        // Nothing gives it up: where the profile does so there are no such rules here.
+        let rule = compiler.live_rule();
+        compiler
+            .lacks
+            .extend(rule.filter(|_| live.is_some()).map(|rule| Lack::Live { rule, fact: listener }));
         return None;
     }
     let nested = compiler.policy.kernel().get(&KernelFeature::NestedUserNamespaces);
     if let (Some(rule), false) = (nested.cloned(), guards.is_empty()) {
         compiler.give_up(Degradation::NoCarveOut, UNGUARDED, Lack::NestedOverlay { rule });
     }
-    let traps = Traps { names: !guards.is_empty(), unix_connect: sockets };
+    if let (Some(rule), true, false) =
+        (nested.cloned(), live.is_some(), compiler.facts.host.landlock.restrict.works())
+    {
+        compiler.lacks.push(Lack::NestedMounts { rule });
+    }
+    let traps = Traps { names: !guards.is_empty(), unix_connect: sockets, opens: live.is_some() };
     let filter = match broker::filter(&traps, arch) {
         Ok(filter) => filter,
         Err(defect) => {
@@ -50,8 +62,26 @@ pub(super) fn compile(
         filter,
         guards,
         sockets: rules(compiler),
+        live,
         private: private.iter().map(|private| private.path.clone()).collect(),
         roots: if nested.is_some() { Roots::Own } else { Roots::Same },
+    })
+}
+
+/// What must be held while files change, unless the profile is content with what was there.
+fn live_rules(compiler: &mut Compiler<'_>) -> Option<LiveRules> {
+    let rule = compiler.live_rule()?;
+    if compiler.policy.degradations().contains_key(&Degradation::SnapshotGlobs) {
+        let lost = "patterns and `none` hold for what was there at the start";
+        let fact = compiler.facts.host.seccomp.listener;
+        compiler.give_up(Degradation::SnapshotGlobs, lost, Lack::Live { rule, fact });
+        return None;
+    }
+    let survey = compiler.facts.survey;
+    Some(LiveRules {
+        filesystem: compiler.filesystem.clone().into_owned(),
+        aliases: survey.aliases.clone(),
+        closed_files: survey.closed_files.clone(),
     })
 }
 

@@ -49,6 +49,10 @@ const SCOPES: u64 = 0b11;
 /// Signals stay inside (ABI 6).
 pub(crate) const SCOPE_SIGNAL: u64 = 0b10;
 
+/// `LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON` and `_LOG_SUBDOMAINS_OFF`: what programs that are executed later are refused is recorded, and
+/// nothing that they refuse themselves (ABI 7).
+const RECORDS: u32 = 1 << 1 | 1 << 2;
+
 /// First ABI that can rename between directories at all.
 pub const ABI_REFER: u32 = 2;
 /// First ABI that holds truncation: the least with which Landlock holds files alone.
@@ -108,6 +112,7 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, network: Network) -> Option<L
         handled_fs: known_fs(abi),
         handled_net: if network == Network::None { known_net(abi) } else { 0 },
         scoped: known_scopes(abi),
+        records: if abi >= crate::audit::ABI_RECORDS { RECORDS } else { 0 },
         rules: rules(compiler, known_fs(abi) & !MAKE_DEVICES),
     })
 }

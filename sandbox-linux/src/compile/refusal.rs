@@ -150,6 +150,24 @@ pub enum Lack {
         /// What the probe found.
         fact: Fact,
     },
+    /// Files that appear later cannot be judged.
+    #[error(
+        "{rule}: holding it for files that appear later needs a seccomp listener, which this host does not give ({fact:?})"
+    )]
+    Live {
+        /// The rule.
+        rule: Origin,
+        /// What the probe found.
+        fact: Fact,
+    },
+    /// What is closed could be mounted elsewhere.
+    #[error(
+        "{rule}: in a nested user namespace, without Landlock, what is closed could be mounted under a path that is not"
+    )]
+    NestedMounts {
+        /// The rule.
+        rule: Origin,
+    },
     /// An overlay in a nested namespace makes names that no filter sees.
     #[error(
         "{rule}: in a nested user namespace an overlay can make protected names that do not exist yet; open those names in `protected`"
@@ -209,6 +227,7 @@ impl Lack {
             | Self::Pattern { .. }
             | Self::Names { .. }
             | Self::NestedOverlay { .. } => Some(Degradation::NoCarveOut),
+            Self::Live { .. } | Self::NestedMounts { .. } => Some(Degradation::SnapshotGlobs),
             Self::Metadata => Some(Degradation::SharedMetadata),
             Self::LandlockFails { .. } => Some(Degradation::NoLandlock),
             Self::StandIn { .. } => Some(Degradation::NoStandIns),

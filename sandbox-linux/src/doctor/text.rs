@@ -15,8 +15,17 @@ pub fn render(host: &Host) -> String {
     for finding in findings(host) {
         text.push_str(&entry(&finding));
     }
+    if confines(host) && host.way() != Way::Bare {
+        text.push_str(UNTOLD);
+    }
     text
 }
+
+/// What no source tells where there are mounts.
+const UNTOLD: &str = "
+Of what is denied here, the kernel makes no record of reading what is closed or not granted, and of changing or removing
+what is read-only: mounts refuse it. Names that are made, sockets, hosts and limits are told in any case.
+";
 
 fn heading(host: &Host) -> String {
     let arch = host.arch.map_or_else(|| "unknown processor".to_owned(), |arch| arch.to_string());

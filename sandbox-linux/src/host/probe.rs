@@ -9,6 +9,7 @@ use super::{
 use crate::bpf::Action;
 use crate::gate::Gate;
 use crate::plan::Loopback;
+use crate::sys::audit;
 use crate::sys::probe::{self as sys, Act, Trial};
 
 pub(super) fn probe() -> Host {
@@ -141,7 +142,7 @@ fn calls() -> Calls {
 }
 
 fn audit() -> Audit {
-    Audit { records: sys::audit_records(), enabled: sys::audit_enabled().ok() }
+    Audit { records: audit::records(), enabled: audit::status().ok().map(|status| status.enabled) }
 }
 
 /// Trials to be made in one child.

@@ -17,17 +17,17 @@ mod repositories;
 #[path = "../../tests/support/policy.rs"]
 mod rules;
 
-pub(super) fn path(text: impl AsRef<[u8]>) -> AbsPath {
+pub(crate) fn path(text: impl AsRef<[u8]>) -> AbsPath {
     AbsPath::parse(text).unwrap()
 }
 
 /// A policy of path rules and denying patterns.
-pub(super) fn policy(rules: &[(&AbsPath, Access)], patterns: &[&str]) -> Policy {
+pub(crate) fn policy(rules: &[(&AbsPath, Access)], patterns: &[&str]) -> Policy {
     rules::of_rules(rules, patterns.iter().map(|text| Glob::absolute(text).unwrap()))
 }
 
 /// The pattern that denies `path`, by its position.
-pub(super) fn denied_by(policy: &Policy, path: &AbsPath) -> Option<usize> {
+pub(crate) fn denied_by(policy: &Policy, path: &AbsPath) -> Option<usize> {
     match policy.verdict(&Request::Path { path, operation: Operation::Read }).rule {
         RuleRef::Glob(rule) => policy.filesystem().globs().iter().position(|other| other == rule),
         _ => None,

@@ -14,11 +14,12 @@ use weir_protocol::AbsPath;
 use weir_protocol::path::{MAX_COMPONENT_BYTES, MAX_PATH_BYTES};
 use weir_protocol::policy::{Access, Filesystem, Policy};
 
-use super::automaton::{Outcome, Patterns, State};
+use super::closed;
 use super::grants::{Grants, Standing};
 use super::links::{Targets, Trust, trust};
 use super::{Kind, MAX_ENTRIES, MAX_MATCHES, MAX_WAITING, Match, Survey, SurveyError};
-use crate::sys::walk::{self, Entry, FileType, Opening};
+use crate::pattern::{Outcome, Patterns, State};
+use crate::sys::walk::{self, Entry, FileType, Opening, Status};
 
 /// Most directories held open at one time; those above are opened again when the walk returns to them.
 const MAX_HELD: usize = 64;
@@ -104,7 +105,7 @@ struct At<'a> {
 struct Walk<'p> {
     filesystem: &'p Filesystem,
     grants: Grants,
-    patterns: Patterns<'p>,
+    patterns: Patterns,
     targets: Targets,
     pass: Pass,
     frames: Vec<Frame>,
@@ -431,7 +432,7 @@ impl<'p> Walk<'p> {
             match walk::status(at.directory, entry.name) {
                 Ok(status) => {
                     file_type = status.file_type;
-                    self.targets.denied(status, rule);
+                    self.denied(at, entry, status, rule);
                 }
                 Err(libc::ENOENT) => return Ok(()),
                 Err(_) => {}
@@ -478,10 +479,17 @@ impl<'p> Walk<'p> {
             }
             FileType::File => {
                 if let Ok(status) = walk::status(at.directory, entry.name) {
-                    self.targets.denied(status, rule);
+                    self.denied(at, entry, status, rule);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn denied(&mut self, at: At<'_>, entry: Entry<'_>, status: Status, rule: usize) {
+        self.targets.denied(status, rule);
+        if self.pass == Pass::Survey && status.file_type == FileType::File {
+            closed::take_in(&mut self.survey.closed_files, at.directory, entry.name);
         }
     }
 

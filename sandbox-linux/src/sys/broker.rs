@@ -4,11 +4,15 @@
 //! are used) and must not be dumpable. See [`crate::broker`] for what it is for.
 
 mod call;
+mod change;
 mod delegate;
 mod directory;
+mod failed;
 mod guarded;
 mod handover;
+mod links;
 mod listener;
+mod live;
 mod naming;
 mod open;
 mod replay;
@@ -16,6 +20,7 @@ mod resolve;
 mod socket;
 mod terminal;
 mod tracee;
+mod trail;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,13 +28,16 @@ use std::rc::Rc;
 
 use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules};
 use crate::host::Arch;
+use crate::live::LiveRules;
 use call::Kernel;
 use guarded::Guarded;
 use listener::{Listener, Notification};
+use live::Live;
 use replay::Replay;
 use resolve::World;
 use socket::Sockets;
 use tracee::Tracee;
+use trail::Trails;
 
 pub use handover::{Handover, HandoverFailure, HandoverStep, Wait, hand_over, receive};
 
@@ -73,6 +81,7 @@ pub struct Broker {
     world: Rc<World>,
     guarded: Guarded,
     sockets: Sockets,
+    live: Option<Live>,
     queue: Queue,
     replay: Replay,
     /// This process's umask, where it is known.
@@ -92,8 +101,10 @@ impl Broker {
         guards: Vec<Guard>,
         sockets: SocketRules,
         roots: Roots,
+        live: Option<&LiveRules>,
     ) -> io::Result<Self> {
-        let world = World::new(roots).map_err(io::Error::from_raw_os_error)?;
+        let trails = if live.is_some() { Trails::Named } else { Trails::Counted };
+        let world = World::new(roots, trails).map_err(io::Error::from_raw_os_error)?;
         let guarded = Guarded::new(guards, world.root()).map_err(io::Error::from_raw_os_error)?;
         let replay = Replay::new(handover.wait);
         Ok(Self {
@@ -102,6 +113,7 @@ impl Broker {
             world: Rc::new(world),
             guarded,
             sockets: Sockets::new(sockets),
+            live: live.map(Live::new),
             queue: Queue::default(),
             replay,
             umask: None,
@@ -124,9 +136,16 @@ impl Broker {
             self.conclude(&call, answer);
             return Ok(());
         }
+        let told = self.queue.len();
         match self.answer(&call) {
             Ok(answer) => self.conclude(&call, answer),
-            Err(errno) => self.conclude(&call, Answer::Errno(errno)),
+            Err(errno) => {
+                // What the broker itself refuses is told already.
+                if self.queue.len() == told {
+                    self.tell_failure(&call, errno);
+                }
+                self.conclude(&call, Answer::Errno(errno));
+            }
         }
         Ok(())
     }
@@ -153,6 +172,8 @@ impl Broker {
             Request::Symlink { target, at } => self.symlink(call, &tracee, target, at),
             Request::Link { from, to, flags } => self.link(call, &tracee, (from, to), flags),
             Request::Rename { from, to, flags } => self.rename(call, &tracee, (from, to), flags),
+            Request::Truncate { path, length } => self.truncate(call, &tracee, path, length),
+            Request::Remove { at, flags } => self.remove(call, &tracee, at, flags),
             Request::Connect { socket, address, length } => {
                 self.connect(call, &tracee, socket, (address, length))
             }

@@ -4,7 +4,6 @@
 //! each result as one number over a pipe. Called by `host` only.
 
 mod child;
-mod netlink;
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -14,7 +13,6 @@ use crate::gate::Gate;
 use crate::host::{Fact, Step};
 
 pub(crate) use child::{in_child, start};
-pub(crate) use netlink::{audit_enabled, audit_records};
 
 /// `SECCOMP_FILTER_FLAG_NEW_LISTENER` (`linux/seccomp.h`).
 pub(crate) const FILTER_FLAG_NEW_LISTENER: u64 = 1 << 3;

@@ -1,12 +1,13 @@
 //! Reading directories fast and without following links: one open directory, its raw entries, and what stands at one name.
 //!
 //! Never follows a symbolic link at the last name: a directory is opened by one name below an open one, or by a whole path of which
-//! the directories above have been looked at. Called by `survey` only.
+//! the directories above have been looked at. Called by `survey`, and by the broker for its look-ups.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::abi::{check, owned};
+use crate::live::FileId;
 
 /// Bytes in front of the name in `struct linux_dirent64` (getdents(2)): inode, offset, record length, type.
 const HEADER_BYTES: usize = 19;
@@ -99,6 +100,25 @@ fn status_at(parent: libc::c_int, name: &CStr) -> Result<Status, i32> {
         device: found.st_dev,
         inode: found.st_ino,
         links: widened(found.st_nlink),
+    })
+}
+
+/// Which file stands at `name` in `parent` (statx(2)), without following it.
+pub(crate) fn identity(parent: BorrowedFd<'_>, name: &CStr) -> Result<FileId, i32> {
+    // SAFETY: all bytes zero is a valid `struct statx`.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    let (flags, wanted, place) =
+        (libc::AT_SYMLINK_NOFOLLOW, libc::STATX_INO | libc::STATX_BTIME, &raw mut found);
+    // SAFETY: the name ends with NUL, and the kernel writes one `struct statx` at the pointer.
+    let done = unsafe { libc::statx(parent.as_raw_fd(), name.as_ptr(), flags, wanted, place) };
+    check(libc::c_long::from(done))?;
+    let birth = found.stx_btime;
+    let birth_ns =
+        birth.tv_sec.checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(birth.tv_nsec.into()));
+    Ok(FileId {
+        device: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
+        inode: found.stx_ino,
+        birth_ns: birth_ns.filter(|_| found.stx_mask & libc::STATX_BTIME != 0),
     })
 }
 

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus};
 
 use weir_sandbox_linux::bpf::{Arch, Insn, Program};
 use weir_sandbox_linux::broker::{self, Broker, Event, Events, Guard, Roots, SocketRules, Traps, Wait};
+use weir_sandbox_linux::live::LiveRules;
 
 #[cfg(target_arch = "x86_64")]
 const HERE: Arch = Arch::X86_64;
@@ -28,19 +29,25 @@ pub(crate) struct Rules {
     pub(crate) traps: Traps,
     pub(crate) guards: Vec<Guard>,
     pub(crate) sockets: SocketRules,
+    pub(crate) live: Option<LiveRules>,
     /// [`Wait::Interruptible`] installs the filter as on a kernel that knows no other.
     pub(crate) wait: Wait,
 }
 
 impl Rules {
     pub(crate) fn names(guards: Vec<Guard>) -> Self {
-        let traps = Traps { names: true, unix_connect: false };
-        Self { traps, guards, sockets: SocketRules::STRICT, wait: Wait::Killable }
+        let traps = Traps { names: true, ..Traps::default() };
+        Self { traps, guards, sockets: SocketRules::STRICT, live: None, wait: Wait::Killable }
+    }
+
+    pub(crate) fn live(rules: LiveRules) -> Self {
+        let traps = Traps { opens: true, ..Traps::default() };
+        Self { traps, live: Some(rules), ..Self::names(Vec::new()) }
     }
 
     pub(crate) fn sockets(sockets: SocketRules) -> Self {
-        let traps = Traps { names: true, unix_connect: true };
-        Self { traps, guards: Vec::new(), sockets, wait: Wait::Killable }
+        let traps = Traps { names: true, unix_connect: true, opens: false };
+        Self { traps, guards: Vec::new(), sockets, live: None, wait: Wait::Killable }
     }
 }
 
@@ -74,7 +81,8 @@ pub(crate) fn start(mut command: Command, rules: Rules) -> (Child, Broker) {
     // As init is.
     // SAFETY: sets a property of this process.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
-    let broker = Broker::new(handover, rules.guards, rules.sockets, Roots::Same).unwrap();
+    let broker =
+        Broker::new(handover, rules.guards, rules.sockets, Roots::Same, rules.live.as_ref()).unwrap();
     (child, broker)
 }
 

@@ -37,7 +37,9 @@ def opened(path, flags, mode=0o666, **more):
     def act():
         fd = os.open(path, flags, mode, **more)
         try:
-            return hex(fcntl.fcntl(fd, fcntl.F_GETFL)), fcntl.fcntl(fd, fcntl.F_GETFD), oct(os.fstat(fd).st_mode), os.fstat(fd).st_size
+            # Under live rules what is opened through its place tells nothing of O_NOFOLLOW.
+            told = fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NOFOLLOW
+            return hex(told), fcntl.fcntl(fd, fcntl.F_GETFD), oct(os.fstat(fd).st_mode), os.fstat(fd).st_size
         finally:
             os.close(fd)
     return attempt(("open", path, hex(flags), oct(mode)), act)

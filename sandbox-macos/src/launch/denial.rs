@@ -3,8 +3,8 @@
 //! The kernel writes each denial of Seatbelt to the log together with the message of the rule, which is the run's tag. What
 //! is read here is told to people and never decides anything. Pure. Caller: the exec-server's launcher on macOS.
 
-use weir_protocol::method::process;
-use weir_protocol::policy::{Host, Operation, Origin, Policy, Request};
+use weir_protocol::denial::{Act, Denial as Told, Ledger, Mechanism, Numbered, Observed, Process};
+use weir_protocol::policy::Policy;
 use weir_protocol::{AbsPath, ByteString};
 
 use crate::compile::{RunTag, linked};
@@ -17,12 +17,6 @@ pub const MAX_MESSAGE_BYTES: usize = 8 << 10;
 
 /// Longest line of the log that is looked at, in bytes: a message, escaped, and what the log says about it.
 pub const MAX_LINE_BYTES: usize = 64 << 10;
-
-/// Most distinct denials kept for the report.
-pub const MAX_DENIALS: usize = 1000;
-
-/// The mechanism's name in a report.
-pub const MECHANISM: &str = "seatbelt";
 
 /// One denial as the kernel told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,46 +89,46 @@ pub fn read_line(line: &[u8], tag: &RunTag) -> Option<Denial> {
 }
 
 impl Denial {
-    /// The rule of the policy that refuses this; `None` where the policy names none, or where Seatbelt refuses more than it does.
+    /// The record of it, with the rule of the policy that refuses this; without, where the policy names none, or where Seatbelt refuses
+    /// more than it does.
     #[must_use]
-    pub fn origin(&self, policy: &Policy) -> Option<Origin> {
-        let path = AbsPath::parse(&self.subject).ok();
-        match (self.operation.as_str(), path) {
-            ("network-outbound", Some(path)) => {
-                of_path(&path, |path| refusing(policy, &Request::UnixSocket { path }))
-            }
-            ("network-outbound", None) => {
-                let (host, port) = self.subject.rsplit_once(':')?;
-                let host = Host::parse(host.trim_matches(['[', ']'])).ok()?;
-                refusing(policy, &Request::Connect { host: &host, port: port.parse().ok()? })
-            }
-            (name, Some(path)) => {
-                let operation = operation(name)?;
-                of_path(&path, |path| refusing(policy, &Request::Path { path, operation }))
-            }
-            (_, None) => None,
+    pub fn told(&self, policy: &Policy, time: &str) -> Told {
+        // By the name that the kernel knows, and then by the one that a rule may have been written with.
+        let linked = AbsPath::parse(&self.subject).ok().and_then(|path| linked(&path));
+        let linked = linked.map(|path| ByteString(path.as_bytes().to_vec()));
+        let names = [Some(ByteString::from(self.subject.as_str())), linked].into_iter().flatten();
+        let joined = names.map(|name| self.observed(name, time)).find_map(|observed| observed.joined(policy));
+        let known =
+            joined.unwrap_or_else(|| self.observed(self.subject.as_str().into(), time).certain(policy));
+        Told { count: self.count, ..known }
+    }
+
+    fn observed(&self, target: ByteString, time: &str) -> Observed {
+        let command = Some(ByteString::from(self.program.as_str()));
+        let known = act(&self.operation);
+        Observed {
+            operation: known.unwrap_or(Act::Call),
+            target,
+            mechanism: Mechanism::Seatbelt,
+            time: time.to_owned(),
+            process: Some(Process { pid: self.pid, numbered: Numbered::ByHost, exe: None, command }),
+            reason: known.is_none().then(|| self.operation.clone()),
         }
     }
 }
 
-fn operation(name: &str) -> Option<Operation> {
+/// What an operation of Seatbelt is, where it is one that a policy speaks of.
+fn act(name: &str) -> Option<Act> {
     let kinds = [
-        ("file-read", Operation::Read),
-        ("file-write", Operation::Write),
-        ("process-exec", Operation::Execute),
-        ("file-map-executable", Operation::Read),
+        ("file-read", Act::Read),
+        ("file-write-create", Act::Create),
+        ("file-write-unlink", Act::Remove),
+        ("file-write", Act::Write),
+        ("process-exec", Act::Execute),
+        ("file-map-executable", Act::Read),
+        ("network-outbound", Act::Connect),
     ];
-    kinds.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, operation)| *operation)
-}
-
-/// By the name that the kernel knows, and then by the one that a rule may have been written with.
-fn of_path(path: &AbsPath, origin: impl Fn(&AbsPath) -> Option<Origin>) -> Option<Origin> {
-    origin(path).or_else(|| origin(&linked(path)?))
-}
-
-fn refusing(policy: &Policy, request: &Request<'_>) -> Option<Origin> {
-    let verdict = policy.verdict(request);
-    if verdict.allowed { None } else { verdict.rule.origin().cloned() }
+    kinds.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, act)| *act)
 }
 
 /// Reads the log as it comes in, and counts.
@@ -145,18 +139,18 @@ pub struct Reader {
     begun: Vec<u8>,
     /// The rest of a line that is too long is still to come.
     skips: bool,
-    found: Vec<process::Denial>,
+    found: Ledger,
 }
 
 impl Reader {
     /// Reads for one run.
     #[must_use]
     pub fn new(tag: RunTag) -> Self {
-        Self { tag, begun: Vec::new(), skips: false, found: Vec::new() }
+        Self { tag, begun: Vec::new(), skips: false, found: Ledger::default() }
     }
 
     /// Takes what was read, in pieces of any size.
-    pub fn take_in(&mut self, bytes: &[u8], policy: &Policy) {
+    pub fn take_in(&mut self, bytes: &[u8], policy: &Policy, time: &str) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.begun.extend_from_slice(piece);
             if self.begun.len() > MAX_LINE_BYTES {
@@ -166,33 +160,17 @@ impl Reader {
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.begun);
                 if !std::mem::take(&mut self.skips) {
-                    read_line(&line, &self.tag).iter().for_each(|denial| self.count(denial, policy));
+                    read_line(&line, &self.tag)
+                        .iter()
+                        .for_each(|denial| self.found.add(denial.told(policy, time)));
                 }
             }
         }
     }
 
-    fn count(&mut self, denial: &Denial, policy: &Policy) {
-        let target = ByteString(denial.subject.clone().into_bytes());
-        let same =
-            |known: &&mut process::Denial| known.operation == denial.operation && known.target == target;
-        if let Some(known) = self.found.iter_mut().find(same) {
-            known.count = known.count.saturating_add(denial.count);
-        } else if self.found.len() < MAX_DENIALS {
-            self.found.push(process::Denial {
-                operation: denial.operation.clone(),
-                target,
-                mechanism: MECHANISM.to_owned(),
-                origin: denial.origin(policy),
-                count: denial.count,
-                reason: None,
-            });
-        }
-    }
-
     /// Everything that was found, in the order in which it came.
     #[must_use]
-    pub fn into_found(self) -> Vec<process::Denial> {
+    pub fn into_found(self) -> Ledger {
         self.found
     }
 }

@@ -9,6 +9,7 @@
     reason = "a test may panic outside its #[test] functions too"
 )]
 
+mod asking;
 mod dns;
 mod inside;
 mod limited;

@@ -149,6 +149,25 @@ impl Wires {
         finish(self.on_host().arg(&programs().weir).arg("run").args(options).arg("--").args(words))
     }
 
+    /// The words of a run with options of `weir run`.
+    pub(crate) fn weir<'a>(&self, options: &[&'a str], words: &[&'a str]) -> Vec<&'a str> {
+        let weir = programs().weir.to_str().unwrap();
+        [&[weir, "run"], options, &["--"], words].concat()
+    }
+
+    /// The same as a line for a shell.
+    pub(crate) fn run_line(&self, options: &[&str], words: &[&str]) -> String {
+        let quoted = |word: &&str| format!("'{}'", word.replace('\'', "'\\''"));
+        self.weir(options, words).iter().map(quoted).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A command on "the host", as [`Wires::outside`] runs it.
+    pub(crate) fn host_command(&self, program: &str) -> Command {
+        let mut command = self.on_host();
+        command.arg(program);
+        command
+    }
+
     /// Sets a profile with these lines of `[permissions.test.network]`.
     pub(crate) fn profile(&self, network: &str) {
         let filesystem = "\":root\" = \"read\"\n\"{w}/work\" = \"write\"";

@@ -7,7 +7,7 @@ use std::path::Path;
 use syn::{Attribute, Expr, Fields, Item as SynItem, Lit, Meta, Type};
 
 /// Sources of what travels.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 12] = [
     "protocol/src/method.rs",
     "protocol/src/method/server.rs",
     "protocol/src/method/context.rs",
@@ -15,14 +15,22 @@ const METHODS: [&str; 7] = [
     "protocol/src/method/output.rs",
     "protocol/src/method/policy.rs",
     "protocol/src/method/file.rs",
+    "protocol/src/method/denial.rs",
+    "protocol/src/denial.rs",
+    "protocol/src/denial/run.rs",
+    "protocol/src/denial/sight.rs",
+    "protocol/src/policy/explain.rs",
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 15] = [
+const LIMITS: [&str; 18] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
     "protocol/src/method/file.rs",
+    "protocol/src/method/denial.rs",
+    "protocol/src/denial/ledger.rs",
+    "protocol/src/denial/run.rs",
     "exec-server/src/wire.rs",
     "exec-server/src/serve.rs",
     "exec-server/src/serve/connection.rs",

@@ -9,5 +9,6 @@ mod confined;
 mod forged;
 mod gate;
 mod place;
+mod questions;
 mod reload;
 mod stop;

@@ -2,14 +2,15 @@
 //!
 //! Nothing is said where there is nothing to say. It goes to standard error and is for people; programs read the report.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
 use weir_protocol::ByteString;
-use weir_protocol::method::process::{Degraded, Denial};
+use weir_protocol::denial::{Denial, Sight};
+use weir_protocol::method::process::Degraded;
 
 use super::super::{Exit, output};
+use crate::denial;
 use crate::run::Ended;
 
 /// Most lines of one kind; the report holds all.
@@ -22,7 +23,8 @@ pub(super) fn print(ended: &Ended) {
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let paint = if has_colour { Paint::Colour } else { Paint::Plain };
     let enforcement = &ended.started.enforcement;
-    let text = text(&enforcement.degradations, &ended.exited.denials, &ended.exited.new_repositories, paint);
+    let refused = (ended.exited.denials.as_slice(), &ended.exited.sight);
+    let text = text(&enforcement.degradations, refused, &ended.exited.new_repositories, paint);
     if !text.is_empty() {
         output::message(&text, Exit::Success);
     }
@@ -45,15 +47,21 @@ impl Paint {
     }
 }
 
-fn text(degraded: &[Degraded], denials: &[Denial], repositories: &[ByteString], paint: Paint) -> String {
+fn text(
+    degraded: &[Degraded],
+    (denials, sight): (&[Denial], &Sight),
+    repositories: &[ByteString],
+    paint: Paint,
+) -> String {
     let degraded = degraded.iter().map(|one| format!("{} ({})", one.lost, one.origin.whence()));
-    let denied = fold(denials).into_iter().map(|(denial, count)| denial_line(denial, count));
+    let denied = denials.iter().map(denial_line);
     let new = repositories.iter().map(|directory| {
         format!("{directory}; git on the host runs its hooks and reads its configuration: look at them first")
     });
     let mut out = String::new();
     lines(&mut out, &paint.label("not enforced"), &degraded.collect::<Vec<_>>());
     lines(&mut out, &paint.label("denied"), &denied.collect::<Vec<_>>());
+    lines(&mut out, &paint.label("denied"), &denial::beyond(sight));
     lines(&mut out, &paint.label("new repository"), &new.collect::<Vec<_>>());
     out
 }
@@ -67,37 +75,19 @@ fn lines(out: &mut String, label: &str, all: &[String]) {
     }
 }
 
-/// The same refusals taken together, in the order in which they came first.
-fn fold(denials: &[Denial]) -> Vec<(&Denial, u64)> {
-    let mut places = BTreeMap::new();
-    let mut folded: Vec<(&Denial, u64)> = Vec::new();
-    for denial in denials {
-        let Denial { operation, target, mechanism, origin, count, reason } = denial;
-        let place = *places.entry((operation, target, mechanism, origin, reason)).or_insert(folded.len());
-        match folded.get_mut(place) {
-            Some((_, sum)) => *sum = sum.saturating_add(*count),
-            None => folded.push((denial, *count)),
-        }
-    }
-    folded
-}
-
-fn denial_line(denial: &Denial, count: u64) -> String {
-    let Denial { operation, target, mechanism, origin, reason, .. } = denial;
-    let mut out = format!("{operation} {target}");
-    if count > 1 {
-        let _ = write!(out, ", {count} times");
-    }
-    let whence = origin.as_ref().map_or_else(|| "no rule grants it".to_owned(), |origin| origin.whence());
-    let _ = write!(out, " ({mechanism}; {whence})");
-    if let Some(reason) = reason {
-        let _ = write!(out, ": {reason}");
+/// What was refused, and what would allow it.
+fn denial_line(refused: &Denial) -> String {
+    let mut out = denial::what(refused);
+    if let Some(remedy) = denial::remedy(refused) {
+        let _ = write!(out, "; to allow: {remedy}");
     }
     out
 }
 
 #[cfg(test)]
 mod tests {
+    use weir_protocol::denial::{Act, Mechanism, RunOption};
+    use weir_protocol::policy::explain::Edit;
     use weir_protocol::policy::{Degradation, Layer, Origin, Place};
 
     use super::*;
@@ -109,47 +99,56 @@ mod tests {
 
     fn denial(target: &str, origin: Option<Origin>, count: u64) -> Denial {
         Denial {
-            operation: "create".into(),
+            operation: Act::Create,
             target: target.into(),
-            mechanism: "landlock".into(),
+            access: None,
+            mechanism: Mechanism::Landlock,
             origin,
             count,
+            time: String::new(),
+            process: None,
+            edit: None,
+            option: None,
             reason: None,
         }
     }
 
     #[test]
     fn nothing_is_said_where_nothing_is_to_be_said() {
-        assert_eq!(text(&[], &[], &[], Paint::Colour), "");
+        assert_eq!(text(&[], (&[], &Sight::default()), &[], Paint::Colour), "");
     }
 
     #[test]
-    fn refusals_are_folded_and_the_rest_is_told() {
+    fn refusals_are_told_with_what_would_allow_them() {
         let degraded = Degraded {
             name: Degradation::SharedProcesses,
             origin: origin(9),
             lost: "processes of the host can be seen".to_owned(),
         };
+        let option = RunOption { name: "--write".to_owned(), value: "/b c".into() };
+        let edit = Edit::Change { origin: origin(4), to: None };
         let denials = [
-            denial("/a", Some(origin(4)), 2),
-            denial("/b\n", None, 1),
-            denial("/a", Some(origin(4)), 1),
+            Denial { edit: Some(edit), ..denial("/a", Some(origin(4)), 3) },
+            Denial { option: Some(option), ..denial("/b\n", None, 1) },
             denial("/a", Some(origin(5)), 1),
         ];
+        let sight = Sight { left_out: 7, lost: 1, sources: Vec::new() };
         let expect = "\
 weir: not enforced: processes of the host can be seen (config.toml:9)
-weir: denied: create /a, 3 times (landlock; config.toml:4)
-weir: denied: create /b\\n (landlock; no rule grants it)
+weir: denied: create /a, 3 times (landlock; config.toml:4); to allow: remove r at config.toml:4
+weir: denied: create /b\\n (landlock; no rule covers this); to allow: --write '/b c'
 weir: denied: create /a (landlock; config.toml:5)
+weir: denied: 7 more, for which the report has no room
+weir: denied: the kernel had no room for some of its records; there may be more
 weir: new repository: /p/sub; git on the host runs its hooks and reads its configuration: look at them first
 ";
-        assert_eq!(text(&[degraded], &denials, &["/p/sub".into()], Paint::Plain), expect);
+        assert_eq!(text(&[degraded], (&denials, &sight), &["/p/sub".into()], Paint::Plain), expect);
     }
 
     #[test]
     fn many_lines_are_cut_and_labels_coloured() {
         let denials: Vec<Denial> = (0..13).map(|number| denial(&format!("/{number}"), None, 1)).collect();
-        let told = text(&[], &denials, &[], Paint::Colour);
+        let told = text(&[], (&denials, &Sight::default()), &[], Paint::Colour);
         assert_eq!(told.lines().count(), MAX_LINES + 1);
         assert_eq!(
             told.lines().last(),

@@ -5,9 +5,8 @@ use std::time::SystemTime;
 use clap::Args;
 use weir_protocol::audit::since_1970_ms;
 use weir_protocol::method::output::{List, Listed};
-use weir_protocol::method::process::End;
 
-use super::super::run::duration;
+use super::super::run::{duration, end_word};
 use super::super::{Exit, output};
 use super::Asking;
 use crate::link::SessionError;
@@ -66,20 +65,14 @@ fn state(listed: &Listed) -> String {
         (None, _) if listed.background.is_some() => "background".to_owned(),
         (None, true) => "attached".to_owned(),
         (None, false) => "running".to_owned(),
-        (Some(End::Exited { code }), _) => format!("exit {code}"),
-        (Some(End::Signalled { signal }), _) => format!("signal {signal}"),
-        (Some(End::TimedOut { .. }), _) => "timed out".to_owned(),
-        (Some(End::Memory { .. }), _) => "memory".to_owned(),
-        (Some(End::Output { .. }), _) => "output".to_owned(),
-        (Some(End::ServerStopping), _) => "server stopped".to_owned(),
-        (Some(End::Cancelled), _) => "cancelled".to_owned(),
+        (Some(end), _) => end_word(end),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use weir_protocol::ByteString;
-    use weir_protocol::method::process::{Exited, Usage};
+    use weir_protocol::method::process::{End, Exited, Usage};
 
     use super::*;
 
@@ -101,8 +94,8 @@ mod tests {
             exited,
         };
         let end = End::Signalled { signal: 9 };
-        let exited =
-            Exited { id: 2, end, usage: Usage::default(), denials: Vec::new(), new_repositories: Vec::new() };
+        let (denials, sight, new_repositories) = Default::default();
+        let exited = Exited { id: 2, end, usage: Usage::default(), denials, sight, new_repositories };
         let told = table(&[listed(1, None, true), listed(20, Some(exited), false)], 62_500);
         let expect = "\
 ID  PROFILE     AGE   STATE     WRITTEN  COMMAND

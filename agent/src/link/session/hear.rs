@@ -102,6 +102,8 @@ impl Session {
                 self.of(id)?;
                 self.add(Happened::Background(id, end))
             }
+            // Only who says so at the start is asked, and nothing that starts through here does.
+            Event::Question(_) => Ok(()),
             Event::Gap(gap) => {
                 let id = gap.id;
                 let granted = self

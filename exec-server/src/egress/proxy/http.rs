@@ -153,7 +153,7 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
             return part(&stream, &word).await;
         }
     };
-    let grant = match core.grant(host, port) {
+    let grant = match core.granted(host, port).await {
         Ok(grant) => grant,
         Err(refusal) => return refuse(core, &stream, refusal).await,
     };

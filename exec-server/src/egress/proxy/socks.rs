@@ -112,7 +112,7 @@ pub fn request(bytes: &[u8]) -> Result<Option<(Host, u16, usize)>, Reply> {
 pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
     let mut read = Vec::new();
     let Ok(Some((host, port))) = timeout(TIMEOUT, negotiate(&stream, &mut read)).await else { return };
-    let grant = match core.grant(&host, port) {
+    let grant = match core.granted(&host, port).await {
         Ok(grant) => grant,
         Err(refusal) => {
             core.refusals.record(refusal);

@@ -7,9 +7,11 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::SystemTime;
 
 use weir_protocol::Policy;
-use weir_protocol::method::process::Denial;
+use weir_protocol::audit::{since_1970_ms, time};
+use weir_protocol::denial::Ledger;
 use weir_sandbox_macos::RunTag;
 use weir_sandbox_macos::launch::denial::{LOG, Reader, stream_arguments};
 
@@ -62,7 +64,8 @@ impl Denials {
         while let Some(output) = &mut self.output {
             match output.read(&mut chunk) {
                 Ok(count) if count > 0 => {
-                    self.reader.take_in(chunk.get(..count).unwrap_or_default(), policy);
+                    let now = time(since_1970_ms(SystemTime::now()));
+                    self.reader.take_in(chunk.get(..count).unwrap_or_default(), policy, &now);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -72,7 +75,7 @@ impl Denials {
     }
 
     /// Ends the program, and gives everything that it has told.
-    pub(super) fn end(mut self, policy: &Policy) -> Vec<Denial> {
+    pub(super) fn end(mut self, policy: &Policy) -> Ledger {
         if let Some(pid) = self.pid() {
             let _ = sys::signal(pid, libc::SIGTERM);
         }

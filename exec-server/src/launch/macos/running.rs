@@ -6,15 +6,15 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use weir_protocol::ByteString;
-use weir_protocol::method::process::{Denial, End, Receivers};
-use weir_protocol::policy::Resource;
+use weir_protocol::denial::{Denial, Mechanism, Missing, Sight, Source};
+use weir_protocol::method::process::{End, Receivers};
 use weir_sandbox_macos::launch::MeasuredLimit;
 use weir_sandbox_macos::launch::tree::{Process, Tree};
 
 use super::denials::Denials;
 use super::reaper;
 use super::sys::{self, Change, Patience, Queue};
+use crate::ended::forks;
 use crate::launch::sys::Account;
 use crate::launch::{Ended, Launch};
 
@@ -23,9 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How often memory and processes are measured, where they are limited.
 const MEASURE_EVERY: Duration = Duration::from_millis(200);
-
-/// The mechanism's name for limits that were measured.
-const MEASURING: &str = "reaper";
 
 /// A running command.
 #[derive(Debug)]
@@ -167,15 +164,8 @@ impl Running {
             MeasuredLimit::Processes(most) => {
                 if u64::try_from(living.len()).unwrap_or(u64::MAX) > most {
                     self.end = Some(End::Cancelled);
-                    let limit = self.launch.policy.resources().limit(Resource::Processes);
-                    self.denials.push(Denial {
-                        operation: "fork".to_owned(),
-                        target: ByteString(b"a process beyond the limit: the tree was ended".to_vec()),
-                        mechanism: MEASURING.to_owned(),
-                        origin: limit.map(|limit| limit.origin.clone()),
-                        count: 1,
-                        reason: None,
-                    });
+                    let reason = Some("the tree was ended".to_owned());
+                    self.denials.push(Denial { reason, ..forks(self.launch.policy.resources(), 1) });
                 }
             }
         }
@@ -220,11 +210,19 @@ impl Running {
         let Parts { terminal, scratch, denials, .. } = self.parts;
         // The end of the controlling side says that every byte was read.
         drop((terminal, scratch));
-        self.denials.extend(denials.into_iter().flat_map(|denials| denials.end(&self.launch.policy)));
+        let of = "what Seatbelt refuses, as far as the log tells it in time";
+        let source = match &denials {
+            Some(_) => Source::present(Mechanism::Seatbelt, of),
+            None => Source::missing(Mechanism::Seatbelt, of, Missing::NotPermitted),
+        };
+        let found = denials.map(|denials| denials.end(&self.launch.policy)).unwrap_or_default();
+        let (found, left_out) = found.into_parts();
+        self.denials.extend(found);
         Ended {
             end: self.end.unwrap_or(End::Cancelled),
             usage: self.account.unwrap_or_default().usage(self.started.elapsed()),
             denials: self.denials,
+            sight: Sight { sources: vec![source], left_out, lost: 0 },
             new_repositories: Vec::new(),
         }
     }

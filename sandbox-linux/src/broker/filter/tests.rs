@@ -2,11 +2,13 @@
 
 use super::*;
 
-const NAMES_ONLY: Traps = Traps { names: true, unix_connect: false };
-const SOCKETS_ONLY: Traps = Traps { names: false, unix_connect: true };
-const BOTH: Traps = Traps { names: true, unix_connect: true };
-const NEITHER: Traps = Traps { names: false, unix_connect: false };
-const ALL: [Traps; 4] = [NEITHER, NAMES_ONLY, SOCKETS_ONLY, BOTH];
+const NEITHER: Traps = Traps { names: false, unix_connect: false, opens: false };
+const NAMES_ONLY: Traps = Traps { names: true, ..NEITHER };
+const SOCKETS_ONLY: Traps = Traps { unix_connect: true, ..NEITHER };
+const BOTH: Traps = Traps { names: true, unix_connect: true, opens: false };
+const OPENS_ONLY: Traps = Traps { opens: true, ..NEITHER };
+const EVERY: Traps = Traps { names: true, unix_connect: true, opens: true };
+const ALL: [Traps; 6] = [NEITHER, NAMES_ONLY, SOCKETS_ONLY, BOTH, OPENS_ONLY, EVERY];
 
 const ALLOW: Action = Action::Allow;
 const NOTIFY: Action = Action::Notify;
@@ -75,6 +77,25 @@ fn names_are_trapped() {
         &NAMES_ONLY,
         &[("ioctl", &[3, 0x5401], ALLOW), ("connect", &[3], ALLOW), ("socket", &[1, 2], ALLOW)],
     );
+}
+
+#[test]
+fn opens_are_trapped() {
+    let named = NAMES.into_iter().chain(CHANGES).map(|name| (name, &[] as &[u64], NOTIFY));
+    check(&OPENS_ONLY, &named.collect::<Vec<_>>());
+    let cases: [(&str, &[u64], Action); 9] = [
+        ("open", &[PATH, 0], NOTIFY),
+        ("openat", &[3, PATH, 0o10_000_000], ALLOW), // a place alone
+        ("openat2", &[], ENOSYS),
+        ("io_uring_setup", &[], ENOSYS),
+        ("landlock_create_ruleset", &[], EOPNOTSUPP),
+        ("prctl", &[4, 0], EPERM),
+        ("newfstatat", &[], ALLOW),
+        ("execve", &[], ALLOW),
+        ("connect", &[3], ALLOW),
+    ];
+    check(&OPENS_ONLY, &cases);
+    check(&NAMES_ONLY, &CHANGES.map(|name| (name, &[] as &[u64], ALLOW)));
 }
 
 #[test]

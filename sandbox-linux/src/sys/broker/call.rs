@@ -1,9 +1,10 @@
 //! System calls by descriptor and name, each a typed function that answers the kernel's error number.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::super::abi::{check, errno, owned};
+use crate::live::FileId;
 
 /// A result, or the kernel's positive error number.
 pub(super) type Kernel<T> = Result<T, i32>;
@@ -96,6 +97,33 @@ pub(super) fn birth_ns(fd: BorrowedFd<'_>) -> Option<i128> {
         .then(|| i128::from(found.stx_btime.tv_sec) * 1_000_000_000 + i128::from(found.stx_btime.tv_nsec))
 }
 
+/// What tells a file from all others.
+pub(super) fn file_id(fd: BorrowedFd<'_>, stat: &libc::stat) -> FileId {
+    let birth_ns = birth_ns(fd).and_then(|birth| i64::try_from(birth).ok());
+    FileId { device: stat.st_dev, inode: stat.st_ino, birth_ns }
+}
+
+/// A queue of what happens to directories (inotify_init1(2)), which is never waited for.
+pub(super) fn inotify() -> Kernel<OwnedFd> {
+    // SAFETY: makes a descriptor.
+    owned(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }.into())
+}
+
+/// Watches an open directory (inotify_add_watch(2)); answers its number in the events.
+pub(super) fn watch(queue: BorrowedFd<'_>, directory: BorrowedFd<'_>, told: u32) -> Kernel<i32> {
+    let path = CString::new(format!("/proc/self/fd/{}", directory.as_raw_fd())).map_err(|_| libc::EINVAL)?;
+    // SAFETY: the path is a C string.
+    let number = unsafe { libc::inotify_add_watch(queue.as_raw_fd(), path.as_ptr(), told) };
+    check(number.into()).map(|_| number)
+}
+
+/// read(2).
+pub(super) fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> Kernel<usize> {
+    // SAFETY: `into` is valid for its length.
+    let read = unsafe { libc::read(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len()) };
+    usize::try_from(read).map_err(|_| errno())
+}
+
 /// The clock that file systems stamp with, in nanoseconds since the epoch.
 pub(super) fn stamp_ns() -> i128 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -182,6 +210,18 @@ pub(super) fn make_node(dir: BorrowedFd<'_>, name: &CStr, mode: u32, device: u32
 pub(super) fn symlink(target: &CStr, dir: BorrowedFd<'_>, name: &CStr) -> Kernel<()> {
     // SAFETY: both are C strings.
     done(unsafe { libc::symlinkat(target.as_ptr(), dir.as_raw_fd(), name.as_ptr()) })
+}
+
+/// unlinkat(2); `flags` are `AT_REMOVEDIR` or 0.
+pub(super) fn remove(dir: BorrowedFd<'_>, name: &CStr, flags: u32) -> Kernel<()> {
+    // SAFETY: the name is a C string.
+    done(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags.cast_signed()) })
+}
+
+/// ftruncate(2).
+pub(super) fn truncate(file: BorrowedFd<'_>, length: i64) -> Kernel<()> {
+    // SAFETY: no pointer.
+    done(unsafe { libc::ftruncate(file.as_raw_fd(), length) })
 }
 
 /// linkat(2).

@@ -72,10 +72,13 @@ impl Broker {
             self.adopt_umask(tracee);
         }
         let world = Rc::clone(&self.world);
-        let place = world.place(tracee, world.locate(tracee, at.dir, &path)?)?;
+        let mut trail = world.trail();
+        let place = world.place(tracee, world.locate(tracee, at.dir, &path)?, &mut trail)?;
+        self.judge_trail(call, &trail)?;
         if self.exists_guarded(call, &place)? {
             return Err(libc::EEXIST);
         }
+        self.judge_new(call, &place)?;
         self.check_arrival(call, &place, arriving)?;
         act(&place)?;
         self.arrived(&place);
@@ -132,17 +135,21 @@ impl Broker {
         let new = tracee.path(to.path)?;
         self.still(call)?;
         let world = Rc::clone(&self.world);
+        let mut trail = world.trail();
         let existing = if old.is_empty() {
             Existing::File(world.descriptor(tracee, from.dir)?)
         } else if flags & AT_SYMLINK_FOLLOW != 0 {
-            Existing::File(world.look(tracee, from, &old)?)
+            Existing::File(world.look(tracee, from, &old, &mut trail)?)
         } else {
-            Existing::Name(world.place(tracee, world.locate(tracee, from.dir, &old)?)?)
+            Existing::Name(world.place(tracee, world.locate(tracee, from.dir, &old)?, &mut trail)?)
         };
-        let place = world.place(tracee, world.locate(tracee, to.dir, &new)?)?;
+        let place = world.place(tracee, world.locate(tracee, to.dir, &new)?, &mut trail)?;
+        self.judge_trail(call, &trail)?;
+        self.judge_linked(call, &existing)?;
         if self.exists_guarded(call, &place)? {
             return Err(libc::EEXIST);
         }
+        self.judge_new(call, &place)?;
         let arriving = match &existing {
             Existing::Name(from) => Arriving::Moved(from),
             Existing::File(_) => Arriving::Link,
@@ -175,11 +182,15 @@ impl Broker {
         let (old, new) = (tracee.path(from.path)?, tracee.path(to.path)?);
         self.still(call)?;
         let world = Rc::clone(&self.world);
-        let from = world.place(tracee, world.locate(tracee, from.dir, &old)?)?;
-        let to = world.place(tracee, world.locate(tracee, to.dir, &new)?)?;
+        let mut trail = world.trail();
+        let from = world.place(tracee, world.locate(tracee, from.dir, &old)?, &mut trail)?;
+        let to = world.place(tracee, world.locate(tracee, to.dir, &new)?, &mut trail)?;
+        self.judge_trail(call, &trail)?;
         self.check_rename(call, &from, &to)?;
+        self.judge_move(call, &from, &to)?;
         if both || flags & RENAME_WHITEOUT != 0 {
             self.check_rename(call, &to, &from)?;
+            self.judge_move(call, &to, &from)?;
         }
         call::rename(from.parent(), &from.last, to.parent(), &to.last, flags)?;
         self.arrived(&to);
@@ -204,7 +215,7 @@ impl Broker {
 }
 
 /// What a hard link is made of.
-enum Existing<'a> {
+pub(super) enum Existing<'a> {
     /// A name, not followed.
     Name(Place<'a>),
     /// A file, found by following links.

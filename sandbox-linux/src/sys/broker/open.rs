@@ -1,17 +1,25 @@
-//! Opening with `O_CREAT`: makes the file where it is missing, opens it where it is there, and hands the caller a descriptor.
+//! Opening. Under live rules every call comes here, otherwise those with `O_CREAT`.
+//!
+//! What is there is opened in two steps under live rules: as a place, which is judged by the path that the kernel tells of it, and then
+//! through that very place, so that no name is looked up twice.
+//!
+//! With `O_CREAT`: makes the file where it is missing, opens it where it is there, and hands the caller a descriptor.
 //!
 //! A file is made by `O_CREAT | O_EXCL` first, whatever was asked for: that never follows a link, never blocks, and is all there is
 //! to do for most calls. What exists is looked at, followed by hand where it is a link (the name that it leads to may
 //! be guarded, or missing), and opened with `O_NONBLOCK`, which is taken away again. Only what waits for another process (a
 //! FIFO's other end, a broken lease) is left to a process of its own.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+
+use weir_protocol::policy::Operation;
 
 use super::call::{self, Kernel, NONBLOCK};
 use super::directory::{Place, kind};
 use super::listener::Notification;
-use super::resolve::{Followed, Located, NO_LINKS};
+use super::resolve::{Followed, Last, Located, NO_LINKS};
 use super::tracee::Tracee;
 use super::{Answer, Broker, Opened};
 use crate::broker::{Named, Split};
@@ -44,6 +52,10 @@ const CREATE: u32 = libc::O_CREAT.cast_unsigned();
 const EXCLUSIVE: u32 = libc::O_EXCL.cast_unsigned();
 const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
 const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
+const DIRECTORY: u32 = libc::O_DIRECTORY.cast_unsigned();
+const TRUNCATE: u32 = libc::O_TRUNC.cast_unsigned();
+/// `O_TMPFILE` without the `O_DIRECTORY` that belongs to it.
+const UNNAMED: u32 = (libc::O_TMPFILE & !libc::O_DIRECTORY).cast_unsigned();
 const NOCTTY: u32 = libc::O_NOCTTY.cast_unsigned();
 /// Flags that can be changed after opening (fcntl(2), `F_SETFL`).
 const CHANGEABLE: u32 = (libc::O_APPEND | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME).cast_unsigned();
@@ -57,7 +69,7 @@ const OWN_TERMINAL: libc::dev_t = libc::makedev(5, 0);
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
-    /// `O_CREAT` among them; never `O_CLOEXEC`.
+    /// Never `O_CLOEXEC`.
     flags: u32,
     cloexec: u32,
     mode: u32,
@@ -79,6 +91,11 @@ impl How {
 
     fn is_both(self) -> bool {
         self.flags & libc::O_ACCMODE.cast_unsigned() == libc::O_RDWR.cast_unsigned()
+    }
+
+    fn operation(self) -> Operation {
+        let changes = self.is_writing() || self.is_both() || self.has(TRUNCATE | UNNAMED);
+        if changes { Operation::Write } else { Operation::Read }
     }
 
     /// The flags for a file that is there and is not to be made.
@@ -103,6 +120,9 @@ impl Broker {
         let path = tracee.path(at.path)?;
         self.still(call)?;
         let how = How::new(flags, mode);
+        if !how.has(CREATE) {
+            return self.open_found(call, tracee, (at, &path), how);
+        }
         let world = Rc::clone(&self.world);
         let located = world.locate(tracee, at.dir, &path)?;
         let mut is_there = match self.open_new(tracee, &located, how)? {
@@ -110,9 +130,10 @@ impl Broker {
             New::There => true,
             New::Unknown => false,
         };
-        let mut links = 0;
-        let mut place = world.place_to_open(tracee, located, (at, &path), &mut links)?;
+        let mut trail = world.trail();
+        let mut place = world.place_to_open(tracee, located, (at, &path), &mut trail)?;
         for _ in 0..MAX_TRIES {
+            self.judge_trail(call, &trail)?;
             let step = if is_there {
                 self.open_existing(call, tracee, &place, (how, false))?
             } else {
@@ -122,13 +143,41 @@ impl Broker {
             match step {
                 Step::Answer(answer) => return Ok(answer),
                 Step::Again => {}
-                Step::Link => match world.follow(tracee, place, &mut links)? {
+                Step::Link => match world.follow(tracee, place, &mut trail)? {
                     Followed::Place(next) => place = next,
-                    Followed::There(there) => return self.reopen(call, tracee, there.as_fd(), how),
+                    Followed::There(there) => return self.open_place(call, tracee, there, how),
                 },
             }
         }
         Err(libc::EAGAIN)
+    }
+
+    /// Opens what a path names, as it is, under live rules.
+    fn open_found(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        (at, path): (Named, &CStr),
+        how: How,
+    ) -> Kernel<Answer> {
+        let world = Rc::clone(&self.world);
+        let mut trail = world.trail();
+        let last = if how.has(NOFOLLOW) { Last::Kept } else { Last::Followed };
+        let found = world.find(tracee, (at, path), last, &mut trail)?;
+        self.judge_trail(call, &trail)?;
+        self.open_place(call, tracee, found, how)
+    }
+
+    /// Opens what a place stands for, after it was judged.
+    fn open_place(
+        &mut self,
+        call: &Notification,
+        tracee: &Tracee,
+        place: OwnedFd,
+        how: How,
+    ) -> Kernel<Answer> {
+        self.judge_file(call, place.as_fd(), how.operation())?;
+        self.reopen(call, tracee, place.as_fd(), how)
     }
 
     /// Makes the file in one step, when its name is of no interest and no link is on the way.
@@ -137,7 +186,8 @@ impl Broker {
         let interesting = |name| self.guarded.is_name(name) || self.guarded.is_on_a_way(name);
         // Devices and processes are there or cannot be made.
         let virtual_place = split.relative.starts_with(b"dev/") || split.relative.starts_with(b"proc/");
-        if virtual_place || split.name().is_none_or(|name| name == b".git" || interesting(name)) {
+        let judged = self.live.is_some();
+        if judged || virtual_place || split.name().is_none_or(|name| name == b".git" || interesting(name)) {
             return Ok(New::Unknown);
         }
         self.adopt_umask(tracee);
@@ -155,6 +205,7 @@ impl Broker {
     /// One try at a place.
     fn open_at(&mut self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Kernel<Step> {
         let is_guarded = self.exists_guarded(call, place)?;
+        self.judge_new(call, place)?;
         if !is_guarded {
             self.adopt_umask(tracee);
             let flags = how.flags | EXCLUSIVE | CLOEXEC;
@@ -175,7 +226,7 @@ impl Broker {
 
     /// Opens what is there, whatever it is.
     fn open_existing(
-        &self,
+        &mut self,
         call: &Notification,
         tracee: &Tracee,
         place: &Place<'_>,
@@ -186,6 +237,14 @@ impl Broker {
             libc::S_IFLNK if how.has(NOFOLLOW) => Err(libc::ELOOP),
             libc::S_IFLNK => Ok(Step::Link),
             libc::S_IFDIR if is_guarded => Err(libc::EISDIR),
+            _ if self.live.is_some() => {
+                match call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW) {
+                    Ok(there) if kind(&call::stat(there.as_fd())?) == libc::S_IFLNK => Ok(Step::Again),
+                    Ok(there) => self.open_place(call, tracee, there, how).map(Step::Answer),
+                    Err(libc::ENOENT) => Ok(Step::Again),
+                    Err(errno) => Err(errno),
+                }
+            }
             libc::S_IFCHR if stat.st_rdev == OWN_TERMINAL => self.terminal(tracee, how),
             libc::S_IFIFO if !how.has(NONBLOCK) => self.open_fifo(call, tracee, place, how),
             found => {
@@ -233,9 +292,18 @@ impl Broker {
         }))
     }
 
-    /// Opens anew what a magic link led to, which is there.
+    /// A file without a name, in a directory.
+    fn open_unnamed(&mut self, tracee: &Tracee, directory: BorrowedFd<'_>, how: How) -> Kernel<Answer> {
+        self.adopt_umask(tracee);
+        let own = self.world.own_descriptors()?;
+        let name = super::tracee::number(call::number(directory));
+        let flags = how.flags & !NOFOLLOW | CLOEXEC;
+        call::openat2(own.as_fd(), &name, flags, how.mode, 0).map(|file| how.answer(file))
+    }
+
+    /// Opens anew what is held as a place.
     fn reopen(
-        &self,
+        &mut self,
         call: &Notification,
         tracee: &Tracee,
         there: BorrowedFd<'_>,
@@ -243,8 +311,13 @@ impl Broker {
     ) -> Kernel<Answer> {
         let stat = call::stat(there)?;
         let waits = kind(&stat) == libc::S_IFIFO && !how.has(NONBLOCK);
-        if kind(&stat) == libc::S_IFDIR {
-            return Err(libc::EISDIR);
+        match kind(&stat) {
+            libc::S_IFDIR if how.has(CREATE) => return Err(libc::EISDIR),
+            libc::S_IFLNK => return Err(if how.has(DIRECTORY) { libc::ENOTDIR } else { libc::ELOOP }),
+            _ => {}
+        }
+        if how.has(UNNAMED) {
+            return self.open_unnamed(tracee, there, how);
         }
         if kind(&stat) == libc::S_IFCHR && stat.st_rdev == OWN_TERMINAL {
             return self.terminal(tracee, how).map(Step::answer);
@@ -260,9 +333,10 @@ impl Broker {
                 Err(errno) => return Err(errno),
             }
         }
+        let world = Rc::clone(&self.world);
         let open = || {
             // In that process the links are its own.
-            let own = self.world.own_descriptors()?;
+            let own = world.own_descriptors()?;
             call::openat(own.as_fd(), &name, flags).map(|file| how.answer(file))
         };
         Ok(self.delegate(call, tracee, &open))

@@ -13,21 +13,32 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use super::call::{self, Kernel};
 use super::directory::{Directory, Identity, Place, identity, kind};
 use super::tracee::{Tracee, below, number};
+use super::trail::{Trail, Trails};
 use crate::broker::{Named, Roots, Split};
 
 pub(super) const NO_LINKS: u64 = libc::RESOLVE_NO_SYMLINKS;
 pub(super) const NO_MAGIC: u64 = libc::RESOLVE_NO_MAGICLINKS;
 const IN_ROOT: u64 = libc::RESOLVE_IN_ROOT;
 
-/// Most links in one path (`MAXSYMLINKS`, path_resolution(7)).
-const MAX_LINKS: u32 = 40;
 /// `PROC_ROOT_INO`: the number of a procfs's top directory.
 const PROC_ROOT: libc::ino_t = 1;
 /// How deep below its top a directory of a procfs can lie: `PID/task/TID/net/…`.
 const MAX_PROC_DEPTH: u32 = 16;
 
+/// Files of a process that the kernel lets everyone read and that tell everyone the same.
+const OPEN_TO_ALL: [&[u8]; 4] = [b"cgroup", b"cmdline", b"comm", b"status"];
+
 const DIRECTORY: u32 = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned();
 const PATH: u32 = (libc::O_PATH | libc::O_CLOEXEC).cast_unsigned();
+
+const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
+
+/// What becomes of a link at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    Followed,
+    Kept,
+}
 
 /// The tree as the broker sees it.
 #[derive(Debug)]
@@ -35,6 +46,7 @@ pub(super) struct World {
     root: OwnedFd,
     proc: OwnedFd,
     roots: Roots,
+    trails: Trails,
     /// Whether the kernel would refuse to follow another user's link in a shared directory (fs.protected_symlinks).
     protects_links: bool,
 }
@@ -57,7 +69,7 @@ impl Located<'_> {
 }
 
 impl World {
-    pub(super) fn new(roots: Roots) -> Kernel<Self> {
+    pub(super) fn new(roots: Roots, trails: Trails) -> Kernel<Self> {
         let root = call::open_absolute(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
         let proc = call::open_absolute(c"/proc", libc::O_PATH | libc::O_DIRECTORY)?;
         if !call::is_proc(proc.as_fd()) {
@@ -65,7 +77,7 @@ impl World {
         }
         let sysctl = std::fs::read("/proc/sys/fs/protected_symlinks");
         let protects_links = sysctl.map_or(true, |text| text.first() != Some(&b'0'));
-        Ok(Self { root, proc, roots, protects_links })
+        Ok(Self { root, proc, roots, trails, protects_links })
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -78,6 +90,11 @@ impl World {
 
     pub(super) fn roots(&self) -> Roots {
         self.roots
+    }
+
+    /// The links of a look-up that begins.
+    pub(super) fn trail(&self) -> Trail {
+        Trail::new(self.trails)
     }
 
     /// Where a path starts. To be called after the notification was found valid.
@@ -93,7 +110,16 @@ impl World {
     }
 
     /// Opens what a path names, as a place, following the last link.
-    pub(super) fn look(&self, tracee: &Tracee, named: Named, path: &CStr) -> Kernel<OwnedFd> {
+    pub(super) fn look(
+        &self,
+        tracee: &Tracee,
+        named: Named,
+        path: &CStr,
+        trail: &mut Trail,
+    ) -> Kernel<OwnedFd> {
+        if trail.is_named() {
+            return self.find(tracee, (named, path), Last::Followed, trail);
+        }
         let located = self.locate(tracee, named.dir, path)?;
         let resolve = NO_MAGIC | located.within;
         match call::openat2(located.base.as_fd(), &located.path, PATH, 0, resolve) {
@@ -101,15 +127,57 @@ impl World {
             // An error may be one of the broker's own `/proc/self`.
             Ok(_) | Err(_) => {}
         }
-        let mut links = 0;
-        let mut place = self.walk(tracee, located, &mut links)?;
-        while kind(&place.stat()?) == libc::S_IFLNK {
-            place = match self.follow(tracee, place, &mut links)? {
+        self.look_by_hand(tracee, located, Last::Followed, trail)
+    }
+
+    /// Opens what a path names, as a place, so that every link on the way is passed by hand. A link at the end that is not followed
+    /// is what is found.
+    pub(super) fn find(
+        &self,
+        tracee: &Tracee,
+        (named, path): (Named, &CStr),
+        last: Last,
+        trail: &mut Trail,
+    ) -> Kernel<OwnedFd> {
+        // Behind a slash a link is followed, and what is there must be a directory.
+        let whole = if path.to_bytes().ends_with(b"/") {
+            [path.to_bytes(), b"."].concat()
+        } else {
+            path.to_bytes().to_vec()
+        };
+        let whole = CString::new(whole).map_err(|_| libc::EINVAL)?;
+        let located = self.locate(tracee, named.dir, &whole)?;
+        let flags = if last == Last::Followed { PATH } else { PATH | NOFOLLOW };
+        match call::openat2(located.base.as_fd(), &located.path, flags, 0, NO_LINKS | located.within) {
+            Ok(found) if !call::is_proc(found.as_fd()) => return Ok(found),
+            Ok(_) | Err(libc::ELOOP) => {}
+            Err(errno) => return Err(errno),
+        }
+        self.look_by_hand(tracee, located, last, trail)
+    }
+
+    fn look_by_hand(
+        &self,
+        tracee: &Tracee,
+        located: Located<'_>,
+        last: Last,
+        trail: &mut Trail,
+    ) -> Kernel<OwnedFd> {
+        let mut place = self.walk(tracee, located, trail)?;
+        loop {
+            let found = call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW);
+            let is_link = match &found {
+                Ok(found) => kind(&call::stat(found.as_fd())?) == libc::S_IFLNK,
+                Err(_) => kind(&place.stat()?) == libc::S_IFLNK,
+            };
+            if !is_link || last == Last::Kept {
+                return found;
+            }
+            place = match self.follow(tracee, place, trail)? {
                 Followed::Place(next) => next,
                 Followed::There(there) => return Ok(there),
             };
         }
-        call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW)
     }
 
     /// What a caller's descriptor refers to, or its working directory.
@@ -124,7 +192,12 @@ impl World {
 
     /// The directory and last name of a path, for calls that make or move names: on a procfs, where they all fail, whose
     /// directory it is does not matter.
-    pub(super) fn place<'a>(&'a self, tracee: &Tracee, located: Located<'a>) -> Kernel<Place<'a>> {
+    pub(super) fn place<'a>(
+        &'a self,
+        tracee: &Tracee,
+        located: Located<'a>,
+        trail: &mut Trail,
+    ) -> Kernel<Place<'a>> {
         let path = located.path.clone();
         let split = Split::of(path.to_bytes()).ok_or(libc::ENOENT)?;
         if split.parent.is_empty() {
@@ -135,13 +208,14 @@ impl World {
             |resolve| call::openat2(located.base.as_fd(), &parent, DIRECTORY, 0, resolve | located.within);
         match open(NO_LINKS) {
             Ok(found) => return Place::new(Directory::Held(found), split.last),
+            Err(libc::ELOOP) if trail.is_named() => return self.walk(tracee, located, trail),
             Err(libc::ELOOP) => {}
             Err(errno) => return Err(errno),
         }
         match open(NO_MAGIC) {
             Ok(found) if !call::is_proc(found.as_fd()) => Place::new(Directory::Held(found), split.last),
             // An error may be one of the broker's own `/proc/self`.
-            Ok(_) | Err(_) => self.walk(tracee, located, &mut 0),
+            Ok(_) | Err(_) => self.walk(tracee, located, trail),
         }
     }
 
@@ -151,11 +225,11 @@ impl World {
         tracee: &Tracee,
         located: Located<'a>,
         (named, path): (Named, &CStr),
-        links: &mut u32,
+        trail: &mut Trail,
     ) -> Kernel<Place<'a>> {
-        let place = self.place(tracee, located)?;
+        let place = self.place(tracee, located, trail)?;
         if call::is_proc(place.parent()) {
-            return self.walk(tracee, self.locate(tracee, named.dir, path)?, links);
+            return self.walk(tracee, self.locate(tracee, named.dir, path)?, trail);
         }
         Ok(place)
     }
@@ -165,12 +239,9 @@ impl World {
         &'a self,
         tracee: &Tracee,
         place: Place<'a>,
-        links: &mut u32,
+        trail: &mut Trail,
     ) -> Kernel<Followed<'a>> {
-        *links += 1;
-        if *links > MAX_LINKS {
-            return Err(libc::ELOOP);
-        }
+        trail.pass(place.parent(), &place.last)?;
         let bare = place.name().unwrap_or_default();
         if let Some(process) = self.process_entry(tracee, place.parent(), bare)? {
             return Place::new(Directory::Lasting(self.proc()), process.to_bytes()).map(Followed::Place);
@@ -182,7 +253,7 @@ impl World {
         let base = if target.first() == Some(&b'/') { self.top(tracee)? } else { place.parent };
         let path = CString::new(target).map_err(|_| libc::EINVAL)?;
         let located = Located { base, path, within: 0 };
-        self.walk(tracee, located, links).map(Followed::Place)
+        self.walk(tracee, located, trail).map(Followed::Place)
     }
 
     fn top(&self, tracee: &Tracee) -> Kernel<Directory<'_>> {
@@ -208,7 +279,7 @@ impl World {
     }
 
     /// Walks to the last component by hand.
-    fn walk<'a>(&'a self, tracee: &Tracee, from: Located<'a>, links: &mut u32) -> Kernel<Place<'a>> {
+    fn walk<'a>(&'a self, tracee: &Tracee, from: Located<'a>, trail: &mut Trail) -> Kernel<Place<'a>> {
         if self.is_own(from.base.as_fd()) {
             return Err(libc::EACCES);
         }
@@ -217,12 +288,31 @@ impl World {
         push_front(&mut ahead, from.path.to_bytes());
         while ahead.len() > 1 {
             let component = ahead.pop_front().unwrap_or_default();
-            at = self.step(tracee, at, &component, &mut ahead, links)?;
+            let passed = trail.passed();
+            at = self.step(tracee, at, &component, &mut ahead, trail)?;
+            if trail.passed() > passed
+                && let Some(there) = self.straight(at.as_fd(), &ahead)
+            {
+                at = Directory::Held(there);
+                ahead.drain(..ahead.len() - 1);
+            }
         }
         let place = Place::new(at, &ahead.pop_front().unwrap_or_else(|| b".".to_vec()))?;
         // Refuses the broker's own.
         self.process_entry(tracee, place.parent(), place.name().unwrap_or_default())?;
         Ok(place)
+    }
+
+    /// The directory that all names ahead but the last lead to without another link, where it is no procfs.
+    fn straight(&self, at: BorrowedFd<'_>, ahead: &VecDeque<Vec<u8>>) -> Option<OwnedFd> {
+        let names: Vec<&[u8]> = ahead.iter().map(Vec::as_slice).collect();
+        let (_, names) = names.split_last()?;
+        if names.is_empty() || self.roots == Roots::Own {
+            return None;
+        }
+        let way = CString::new(names.join(&b'/')).ok()?;
+        let found = call::openat2(at, &way, DIRECTORY, 0, NO_LINKS).ok()?;
+        (!call::is_proc(found.as_fd())).then_some(found)
     }
 
     /// One component that is not the last.
@@ -232,21 +322,25 @@ impl World {
         at: Directory<'a>,
         component: &[u8],
         ahead: &mut VecDeque<Vec<u8>>,
-        links: &mut u32,
+        trail: &mut Trail,
     ) -> Kernel<Directory<'a>> {
         let name = CString::new(component).map_err(|_| libc::EINVAL)?;
         let on_proc = call::is_proc(at.as_fd());
-        if let Some(process) = self.process_entry(tracee, at.as_fd(), component)? {
-            return call::open_path(self.proc(), &process, libc::O_DIRECTORY).map(Directory::Held);
+        match self.process_entry(tracee, at.as_fd(), component) {
+            Ok(Some(process)) => {
+                return call::open_path(self.proc(), &process, libc::O_DIRECTORY).map(Directory::Held);
+            }
+            Ok(None) => {}
+            // What everyone may read of the broker.
+            Err(libc::EACCES)
+                if ahead.len() == 1 && ahead.iter().all(|last| OPEN_TO_ALL.contains(&last.as_slice())) => {}
+            Err(errno) => return Err(errno),
         }
         let found = call::open_path(at.as_fd(), &name, libc::O_NOFOLLOW)?;
         match kind(&call::stat(found.as_fd())?) {
             libc::S_IFDIR => Ok(Directory::Held(found)),
             libc::S_IFLNK => {
-                *links += 1;
-                if *links > MAX_LINKS {
-                    return Err(libc::ELOOP);
-                }
+                trail.pass(at.as_fd(), &name)?;
                 if on_proc && is_magic(at.as_fd(), &name) {
                     return self.jump(at.as_fd(), &name).map(Directory::Held);
                 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use weir_protocol::AbsPath;
+use weir_protocol::policy::Operation;
 
 use super::super::abi::{check, owned};
 use super::super::process::pidfd_open;
@@ -161,7 +162,10 @@ impl Broker {
             Some(Unix::Path(path)) => {
                 let path = CString::new(path).map_err(|_| libc::EINVAL)?;
                 let named = Named { dir: libc::AT_FDCWD, path: 0 };
-                let found = world.look(tracee, named, &path)?;
+                let mut trail = world.trail();
+                let found = world.look(tracee, named, &path, &mut trail)?;
+                self.judge_trail(call, &trail)?;
+                self.judge_file(call, found.as_fd(), Operation::Read)?;
                 let at = call::path_of(found.as_fd(), None);
                 if kind(&call::stat(found.as_fd())?) == libc::S_IFSOCK
                     && !self.sockets.allows(found.as_fd(), &at)?
@@ -208,13 +212,16 @@ impl Broker {
         self.adopt_umask(tracee);
         let world = Rc::clone(&self.world);
         let path = CString::new(path).map_err(|_| libc::EINVAL)?;
-        let place = world.place(tracee, world.locate(tracee, libc::AT_FDCWD, &path)?)?;
+        let mut trail = world.trail();
+        let place = world.place(tracee, world.locate(tracee, libc::AT_FDCWD, &path)?, &mut trail)?;
+        self.judge_trail(call, &trail)?;
         if call::is_proc(place.parent()) {
             return Err(libc::EACCES);
         }
         if self.exists_guarded(call, &place)? {
             return Err(libc::EADDRINUSE);
         }
+        self.judge_new(call, &place)?;
         let since_ns = call::stamp_ns();
         let name = place.name().unwrap_or_default();
         if self.guarded.is_name(name) || self.guarded.is_on_a_way(name) || world.roots() == Roots::Own {

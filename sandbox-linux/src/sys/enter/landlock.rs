@@ -14,7 +14,7 @@ pub(super) fn restrict(ruleset: &LandlockOp) -> Done {
     let made = libc::c_int::try_from(made).map_err(|_| libc::EBADF).at(Step::Landlock)?;
     add_rules(made, ruleset)?;
     // SAFETY: restricts this process only.
-    let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, made, 0) };
+    let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, made, ruleset.records) };
     check(entered).at(Step::LandlockRestrict)?;
     close(made);
     Ok(())

@@ -21,7 +21,7 @@ pub(super) fn start(prepared: &Prepared, from: libc::c_int) -> Option<Broker> {
         }
     }
     super::enter::close(root);
-    Broker::new(handover, brokered.guards.clone(), sockets, brokered.roots).ok()
+    Broker::new(handover, brokered.guards.clone(), sockets, brokered.roots, brokered.live.as_ref()).ok()
 }
 
 /// The file system that a descriptor lies on. Takes and closes it.

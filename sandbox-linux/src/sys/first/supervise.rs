@@ -6,7 +6,7 @@ use super::super::descendants::{self, Bound};
 use super::super::process::exit;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use crate::broker::{Broker, Event, Events};
+use crate::broker::{Broker, Event, Events, Failure};
 use crate::control::{ORDER_BYTES, Order, Word};
 use crate::prepare::Prepared;
 use weir_protocol::method::process::Receivers;
@@ -121,8 +121,12 @@ fn pass_on(control: libc::c_int, charge: &mut Charge) {
         tell(
             control,
             &match event {
-                Event::NameRefused { path, .. } => Word::RefusedName(path),
-                Event::SocketRefused { path, .. } => Word::RefusedSocket(path),
+                Event::NameRefused { path, pid, .. } => Word::RefusedName { pid, path },
+                Event::FileRefused { act, path, pid } => {
+                    Word::Failed { act, how: Failure::Closed, pid, path }
+                }
+                Event::SocketRefused { path, pid } => Word::RefusedSocket { pid, path },
+                Event::Failed { act, how, path, pid } => Word::Failed { act, how, pid, path },
                 Event::Repository { path } => Word::Repository(path),
             },
         );

@@ -102,8 +102,8 @@ mod tests {
     use weir_protocol::policy::Glob;
     use weir_protocol::policy::glob::Component;
 
-    use super::super::tests::{denied_by, policy};
     use super::*;
+    use crate::survey::tests::{denied_by, policy};
 
     fn pattern() -> impl Strategy<Value = String> {
         let piece = prop_oneof![

@@ -2,16 +2,18 @@
 //!
 //! A directory has a [`State`]: how much of each pattern its path has matched so far. From it follows, for the name of an
 //! entry, whether the entry is a match, and the state of the directory of that name. A directory whose state is empty
-//! cannot hold a match. Proved equal to `Policy::verdict` by the property test of the survey. Called by `walk`.
+//! cannot hold a match. Proved equal to `Policy::verdict` by the property tests of the survey and of `live`, which call it.
+
+mod name;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use weir_protocol::policy::GlobRule;
 use weir_protocol::policy::glob::Component;
+use weir_protocol::policy::{Glob, GlobRule};
 
-use super::name::NamePattern;
+use name::NamePattern;
 
 /// Most states that are remembered at once; beyond it they are forgotten and made again.
 const MAX_STATES: usize = 4096;
@@ -21,7 +23,7 @@ type Position = (usize, usize);
 
 /// How much of each pattern the path of a directory has matched.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Sorted, each once.
     positions: Vec<Position>,
     /// Names that lead on from some positions.
@@ -38,29 +40,29 @@ pub(super) struct State {
 
 impl State {
     /// Names that lead on from some positions, whatever other names do.
-    pub(super) fn literals(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn literals(&self) -> impl Iterator<Item = &[u8]> {
         self.literals.keys().map(AsRef::as_ref)
     }
 
     /// Whether the names that can lead on can only be told by listing the directory.
-    pub(super) fn needs_listing(&self) -> bool {
+    pub(crate) fn needs_listing(&self) -> bool {
         !self.patterns.is_empty() || !self.staying.is_empty() || self.every.is_some()
     }
 
     /// Whether nothing below can match.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.positions.is_empty()
     }
 
     /// The first of the patterns that are under way.
-    pub(super) fn first_rule(&self) -> Option<usize> {
+    pub(crate) fn first_rule(&self) -> Option<usize> {
         self.positions.first().map(|(rule, _)| *rule)
     }
 }
 
 /// What a state says of one name.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// The entry is a match of this rule, the first of those that match.
     Matched(usize),
     /// It is none; the directory of that name would be in the state that [`Patterns::next`] makes of this.
@@ -69,15 +71,15 @@ pub(super) enum Outcome {
 
 /// All patterns of a policy.
 #[derive(Debug)]
-pub(super) struct Patterns<'p> {
-    rules: &'p [GlobRule],
+pub(crate) struct Patterns {
+    rules: Vec<Glob>,
     /// By rule and component.
     names: HashMap<Position, Rc<NamePattern>>,
     known: HashMap<Vec<Position>, Rc<State>>,
 }
 
-impl<'p> Patterns<'p> {
-    pub(super) fn new(rules: &'p [GlobRule]) -> Self {
+impl Patterns {
+    pub(crate) fn new(rules: &[GlobRule]) -> Self {
         let mut names = HashMap::new();
         for (rule, glob) in rules.iter().enumerate() {
             for (at, component) in glob.pattern.components().iter().enumerate() {
@@ -86,18 +88,19 @@ impl<'p> Patterns<'p> {
                 }
             }
         }
+        let rules = rules.iter().map(|rule| rule.pattern.clone()).collect();
         Self { rules, names, known: HashMap::new() }
     }
 
     /// The state of `/`.
-    pub(super) fn start(&mut self) -> Rc<State> {
+    pub(crate) fn start(&mut self) -> Rc<State> {
         let mut positions = Vec::new();
         (0..self.rules.len()).for_each(|rule| self.reach((rule, 0), &mut positions));
         self.state(positions)
     }
 
     /// What becomes of `name` in a directory of this state.
-    pub(super) fn step(&self, state: &State, name: &[u8]) -> Outcome {
+    pub(crate) fn step(&self, state: &State, name: &[u8]) -> Outcome {
         let mut first = state.every;
         let mut open = Vec::new();
         let literal = if state.literals.is_empty() { None } else { state.literals.get(name) };
@@ -105,7 +108,7 @@ impl<'p> Patterns<'p> {
         let matching =
             state.patterns.iter().filter(|(_, pattern)| pattern.matches(name)).map(|(position, _)| position);
         for (rule, at) in literal.chain(matching) {
-            if at + 1 == self.rules[*rule].pattern.components().len() {
+            if at + 1 == self.rules[*rule].components().len() {
                 first = Some(first.map_or(*rule, |first| first.min(*rule)));
             } else {
                 self.reach((*rule, at + 1), &mut open);
@@ -115,7 +118,7 @@ impl<'p> Patterns<'p> {
     }
 
     /// The state of a directory in one of state `state` whose name led to `open`.
-    pub(super) fn next(&mut self, state: &Rc<State>, open: Vec<Position>) -> Rc<State> {
+    pub(crate) fn next(&mut self, state: &Rc<State>, open: Vec<Position>) -> Rc<State> {
         let led_nowhere = open.is_empty();
         if led_nowhere && let Some(same) = state.same.borrow().upgrade() {
             return same;
@@ -132,7 +135,7 @@ impl<'p> Patterns<'p> {
 
     /// Adds a position, and those after it that need no further name.
     fn reach(&self, (rule, at): Position, positions: &mut Vec<Position>) {
-        let components = self.rules[rule].pattern.components();
+        let components = self.rules[rule].components();
         positions.push((rule, at));
         if components.get(at) == Some(&Component::AnyDepth) && at + 1 < components.len() {
             self.reach((rule, at + 1), positions);
@@ -156,7 +159,7 @@ impl<'p> Patterns<'p> {
     fn make(&self, positions: Vec<Position>) -> State {
         let mut state = State::default();
         for (rule, at) in &positions {
-            let components = self.rules[*rule].pattern.components();
+            let components = self.rules[*rule].components();
             match components.get(*at) {
                 Some(Component::Literal(name)) => {
                     state.literals.entry(name.as_slice().into()).or_default().push((*rule, *at));
@@ -181,10 +184,10 @@ impl<'p> Patterns<'p> {
 mod tests {
     use proptest::prelude::*;
     use weir_protocol::AbsPath;
-    use weir_protocol::policy::{Glob, Origin};
+    use weir_protocol::policy::Origin;
 
-    use super::super::tests::{denied_by, policy};
     use super::*;
+    use crate::survey::tests::{denied_by, policy};
 
     fn rules(patterns: &[&str]) -> Vec<GlobRule> {
         let rule = |text: &&str| GlobRule {

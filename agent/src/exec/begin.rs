@@ -1,0 +1,181 @@
+//! Opening what a run works with: a thread, and a context of the exec-server under the policy that binds it.
+//!
+//! A thread that is continued is bound: its profile may have become narrower, and never wider. That is judged here by the
+//! policies themselves, and again by the server, which may have forgotten the thread.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use weir_protocol::ByteString;
+use weir_protocol::Policy;
+use weir_protocol::method::context::Wider;
+use weir_protocol::method::policy::{Choice, Shown};
+
+use super::{Exec, ExecError};
+use crate::approval::Approver;
+use crate::confine::{self, Bounds};
+use crate::executor::Executor;
+use crate::thread::{Bound, ForkPoint, Keeping, NewThread, Record, Source, Store, Thread};
+use crate::tool::{self, Place, Tools, Workplace};
+use crate::turn::Conversation;
+
+/// Where all that commands write is kept, below the agent's home.
+const OUTPUTS: &str = "outputs";
+
+/// The thread that a run is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Continued {
+    /// A new one.
+    New,
+    /// One that goes on: the one that is named, or the last of the directory.
+    Resumed(Option<String>),
+    /// A new one that begins with another's history.
+    Forked(Option<String>),
+}
+
+/// Whether a thread is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// On the disk.
+    Disk,
+    /// Nowhere.
+    Ephemeral,
+}
+
+/// What a run works with.
+pub struct Begun {
+    /// The thread.
+    pub conversation: Conversation,
+    /// What acts.
+    pub tools: Tools,
+    /// The model.
+    pub model: String,
+    /// What should be said of it before it begins.
+    pub remarks: Vec<String>,
+}
+
+/// Opens thread and context.
+pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result<Begun, ExecError> {
+    let store = Store::open(exec.home);
+    let session = tool::session(&exec.which)?;
+    // From here on this process starts nothing and reaches nothing but its own; the executor's thread is the first one.
+    confine(exec)?;
+    let executor = Executor::begin(session)?;
+    let mut choice = exec.choice.clone();
+    let mut continued = continued(exec, &store)?;
+    if let (Some(thread), None) = (&continued, &choice.profile) {
+        choice.profile = Some(thread.bound().profile.clone());
+    }
+    let shown: Shown = executor.ask(choice.clone()).await?;
+    let bound =
+        Bound { profile: shown.policy.profile().to_owned(), digest: shown.digest, policy: shown.policy };
+    if let Some(thread) = &mut continued {
+        rebind(thread, &bound)?;
+    }
+    let model = exec.model.clone().or_else(|| continued.as_ref().map(|thread| thread.meta().model.clone()));
+    let model = model.unwrap_or_default();
+    let thread = match continued {
+        Some(thread) => thread,
+        None => store.create(NewThread {
+            cwd: choice.standpoint.cwd.clone(),
+            model: model.clone(),
+            provider: exec.provider.id().to_owned(),
+            source: Source::Exec,
+            bound: bound.clone(),
+            keeping: exec.kept.keeping(),
+        })?,
+    };
+    let mut remarks: Vec<_> = thread.damage().iter().map(ToString::to_string).collect();
+    let tools = tools(exec, (executor, approver), choice, &thread).await?;
+    if tools.workplace().opened().digest != bound.digest {
+        return Err(ExecError::Changed);
+    }
+    remarks.extend(tools.workplace().opened().remarks.iter().cloned());
+    Ok(Begun { conversation: Conversation::new(thread)?, tools, model, remarks })
+}
+
+impl Kept {
+    fn keeping(self) -> Keeping {
+        match self {
+            Self::Disk => Keeping::Disk,
+            Self::Ephemeral => Keeping::Memory,
+        }
+    }
+}
+
+/// Gives up what the run does not need.
+fn confine(exec: &Exec<'_>) -> Result<(), ExecError> {
+    if exec.kept == Kept::Disk {
+        directory(exec.home.to_owned())?;
+    }
+    let mut bounds = Bounds::new(exec.home, &exec.provider.ports());
+    bounds.write.extend(exec.writes.iter().cloned());
+    confine::confine(&bounds)?;
+    Ok(())
+}
+
+/// The thread that is continued, where one is.
+fn continued(exec: &Exec<'_>, store: &Store) -> Result<Option<Thread>, ExecError> {
+    let find = |meant: &Option<String>| match meant {
+        Some(what) => Ok(store.find(what)?),
+        None => store.last(Some(&exec.choice.standpoint.cwd))?.ok_or(ExecError::NoThread),
+    };
+    Ok(match &exec.continued {
+        Continued::New => None,
+        Continued::Resumed(meant) => {
+            let found = find(meant)?;
+            Some(match exec.kept {
+                Kept::Disk => store.resume(found)?,
+                // What is not to be kept leaves the thread as it is.
+                Kept::Ephemeral => store.fork(found, ForkPoint::End, Keeping::Memory)?,
+            })
+        }
+        Continued::Forked(meant) => Some(store.fork(find(meant)?, ForkPoint::End, exec.kept.keeping())?),
+    })
+}
+
+/// Puts a narrower policy on record; a wider one is refused, with the difference.
+fn rebind(thread: &mut Thread, asked: &Bound) -> Result<(), ExecError> {
+    let binds: &Policy = &thread.bound().policy;
+    let excess = asked.policy.excess_over(binds);
+    if !excess.is_empty() {
+        let wider = Wider { bound: thread.bound().digest, asked: asked.digest, excess };
+        return Err(ExecError::Wider(Box::new(wider)));
+    }
+    if thread.bound().digest != asked.digest {
+        thread.append(Record::Bound(Box::new(asked.clone())))?;
+    }
+    Ok(())
+}
+
+async fn tools(
+    exec: &Exec<'_>,
+    (executor, approver): (Executor, Rc<dyn Approver>),
+    choice: Choice,
+    thread: &Thread,
+) -> Result<Tools, ExecError> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bytes = |text: &std::ffi::OsStr| ByteString(text.as_bytes().to_vec());
+    let is_secret =
+        |name: &std::ffi::OsStr| exec.secret_variables.iter().any(|secret| name == secret.as_str());
+    let environment = std::env::vars_os()
+        .filter(|(name, _)| !is_secret(name))
+        .map(|(name, value)| (bytes(&name), bytes(&value)))
+        .collect();
+    let outputs = match thread.path()? {
+        Some(_) => Some(directory(exec.home.join(OUTPUTS).join(thread.id().to_string()))?),
+        None => None,
+    };
+    let approvals = exec.approvals.clone();
+    let place = Place { choice, thread: thread.id(), environment, outputs, approvals, approver };
+    Ok(Tools::new(Workplace::at(executor, place).await?))
+}
+
+/// A directory that is its owner's alone.
+fn directory(path: PathBuf) -> Result<PathBuf, ExecError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(ExecError::Outputs { path, source }),
+    }
+}

@@ -1,0 +1,198 @@
+//! A run for people: what happens goes to standard error as it happens, the last message to standard output.
+//!
+//! Where both are one terminal the message is not written twice. What a model or a command wrote is shown without control
+//! characters: neither may move the cursor of the person's terminal.
+
+use std::cell::RefCell;
+use std::io::Write;
+
+use super::events::command_line;
+use super::{Begun, Clock, Show};
+use crate::denial;
+use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Item, Step, StepStatus, ToolOutcome, Usage};
+use crate::thread::TurnStatus;
+use crate::tool::{self, Progress};
+use crate::turn::{Call, Ended, Seen, Watch};
+
+/// Lines of a command's output that are shown; the end of it.
+const OUTPUT_LINES_MAX: usize = 12;
+
+/// Shows a run.
+pub struct Human<W> {
+    state: RefCell<State<W>>,
+}
+
+struct State<W> {
+    out: W,
+    clock: Clock,
+    /// Whether the last thing written is text without an end of line.
+    is_open: bool,
+    /// Whether text of a message that is not complete was written.
+    streamed: bool,
+}
+
+impl<W: Write> Human<W> {
+    /// Shows a run on `out`.
+    pub fn new(out: W) -> Self {
+        let state = State { out, clock: Clock::start(), is_open: false, streamed: false };
+        Self { state: RefCell::new(state) }
+    }
+}
+
+impl<W: Write> Show for Human<W> {
+    fn thread(&self, begun: &Begun, provider: &str) {
+        let mut state = self.state.borrow_mut();
+        let thread = begun.conversation.thread().id();
+        let opened = begun.tools.workplace().opened();
+        state.line(&format!(
+            "thread {thread}  model {} ({provider})  profile {}",
+            begun.model, opened.profile
+        ));
+        for remark in &begun.remarks {
+            state.line(&format!("note: {remark}"));
+        }
+    }
+}
+
+impl<W: Write> Watch for Human<W> {
+    fn see(&self, seen: Seen<'_>) {
+        let mut state = self.state.borrow_mut();
+        match seen {
+            Seen::Text(text) => state.text(text),
+            Seen::Said { item, .. } => state.said(item),
+            Seen::Again { attempt, pause, error } => {
+                let seconds = pause.as_secs_f32();
+                state.streamed = false;
+                state.line(&format!(
+                    "the model is asked again in {seconds:.1} s (attempt {attempt}): {error}"
+                ));
+            }
+            Seen::Compacting => {
+                state.line("the conversation is too long for the model; it is being summarized")
+            }
+            Seen::CallProgress { progress: Progress::Started { argv, .. }, .. } => {
+                state.line(&format!("$ {}", command_line(argv)));
+            }
+            Seen::CallEnded { call, outcome, .. } => state.call(call, outcome),
+            Seen::TurnEnded { ended } => state.over(ended),
+            Seen::Reasoning(_)
+            | Seen::TurnStarted { .. }
+            | Seen::CallStarted { .. }
+            | Seen::CallProgress { .. }
+            | Seen::Counted { .. } => {}
+        }
+    }
+}
+
+impl<W: Write> State<W> {
+    fn write(&mut self, text: &str) {
+        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+    }
+
+    /// A line of its own.
+    fn line(&mut self, text: &str) {
+        let start = if std::mem::replace(&mut self.is_open, false) { "\n" } else { "" };
+        self.write(&format!("{start}{}\n", clean(text)));
+    }
+
+    /// Text as it comes.
+    fn text(&mut self, text: &str) {
+        self.streamed = true;
+        self.is_open = !text.ends_with('\n');
+        self.write(&clean(text));
+    }
+
+    fn said(&mut self, item: &Item) {
+        match item {
+            Item::AgentMessage { text } => {
+                if !std::mem::take(&mut self.streamed) {
+                    self.text(text);
+                    self.streamed = false;
+                }
+                if std::mem::replace(&mut self.is_open, false) {
+                    self.write("\n");
+                }
+            }
+            Item::Error { message } => self.line(&format!("error: {message}")),
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, call: &Call, outcome: &ToolOutcome) {
+        match &outcome.did {
+            Did::Command { status, output_tail, denials, .. } => {
+                let lines: Vec<_> = output_tail.lines().collect();
+                let from = lines.len().saturating_sub(OUTPUT_LINES_MAX);
+                if from > 0 {
+                    self.line("  …");
+                }
+                lines.get(from..).unwrap_or_default().iter().for_each(|line| self.line(&format!("  {line}")));
+                self.line(&format!("  {}", ended(status)));
+                for denial in denials {
+                    self.line(&format!("  refused: {}", denial::what(denial)));
+                }
+            }
+            Did::Files { changes } => {
+                changes.iter().for_each(|change| self.line(&format!("  {}", changed(change))))
+            }
+            Did::Plan { steps } => steps.iter().for_each(|step| self.line(&format!("  {}", planned(step)))),
+            Did::Failed { reason } => self.line(&format!("{}: {reason}", call.tool)),
+            Did::Permission { granted, .. } => {
+                self.line(&format!("{}: {}", call.tool, if *granted { "granted" } else { "not granted" }));
+            }
+            Did::Delegated { thread } => self.line(&format!("{}: thread {thread}", call.tool)),
+            Did::Read | Did::Other => self.line(&format!("{} {}", call.tool, call.arguments)),
+        }
+    }
+
+    fn over(&mut self, ended: &Ended) {
+        match &ended.status {
+            TurnStatus::Failed { message } => self.line(&format!("error: {message}")),
+            TurnStatus::Interrupted => self.line("interrupted"),
+            TurnStatus::Completed | TurnStatus::Open => {}
+        }
+        let line = format!("{} in {}", tokens(ended.usage), self.clock.seconds());
+        self.line(&line);
+    }
+}
+
+/// Tokens, in a line.
+fn tokens(usage: Usage) -> String {
+    format!(
+        "tokens: {} read ({} from the cache), {} written ({} of them reasoning)",
+        usage.input, usage.cached_input, usage.output, usage.reasoning_output
+    )
+}
+
+/// How a command stands, in words.
+fn ended(status: &CommandStatus) -> String {
+    match status {
+        CommandStatus::Running => "still running".to_owned(),
+        CommandStatus::Ended { end } => tool::ended(*end),
+        CommandStatus::Declined { reason } => format!("declined: {reason}"),
+        CommandStatus::NotStarted { reason } => format!("not started: {reason}"),
+    }
+}
+
+fn changed(change: &FileChange) -> String {
+    let word = match change.kind {
+        ChangeKind::Add => "added",
+        ChangeKind::Delete => "deleted",
+        ChangeKind::Update => "changed",
+    };
+    format!("{word} {}", change.path)
+}
+
+fn planned(step: &Step) -> String {
+    let mark = match step.status {
+        StepStatus::Pending => ' ',
+        StepStatus::InProgress => '>',
+        StepStatus::Completed => 'x',
+    };
+    format!("[{mark}] {}", step.text)
+}
+
+/// Without what moves a cursor or changes a terminal.
+fn clean(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect()
+}

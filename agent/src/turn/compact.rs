@@ -1,0 +1,85 @@
+//! Summarizing a conversation that its model can no longer read: the model itself does it, with what it can still read.
+
+use super::Watch;
+use super::machine::Answer;
+use super::sample::{Partial, sample};
+use crate::item::{Item, Usage};
+use crate::model::{ModelError, Prompt, Provider};
+
+/// What the model is asked. The tools stay offered, since providers refuse a conversation with calls that has none.
+const REQUEST: &str = "\
+The conversation has grown longer than you can read. Call no tool now. Write a summary from which you can go on alone, for you will see \
+nothing else of what was before. State: what the person wants, in their words where they matter; what was decided and why; what has \
+been done, with the names of files, commands and their results; what failed and what was refused; what is under way, with the numbers \
+of processes that still run; and what is to be done next.";
+
+/// What stands before the person's last message, which no summary may lose.
+const LAST: &str = "The person's last message, word for word:";
+
+/// How much of the person's last message is kept word for word, in characters.
+const LAST_CHARS_MAX: usize = 16_000;
+
+/// How often the older half is left out where even the summary cannot be asked for: after so many nothing is left.
+const HALVINGS_MAX: u32 = 12;
+
+/// A summary.
+pub(super) struct Summary {
+    pub(super) text: String,
+    pub(super) usage: Usage,
+}
+
+/// Asks for a summary of what `prompt` tells. Deltas are not for the eye.
+pub(super) async fn summary(
+    provider: &dyn Provider,
+    prompt: &Prompt<'_>,
+    watch: &dyn Watch,
+) -> Result<Summary, ModelError> {
+    let mut told = prompt.items;
+    for halving in 0..=HALVINGS_MAX {
+        let mut items = told.to_vec();
+        items.push(Item::UserMessage { text: REQUEST.to_owned() });
+        let asked = Prompt { items: &items, output_schema: None, ..*prompt };
+        match sample(provider, &asked, &Unseen(watch), &Partial::default()).await {
+            Err(ModelError::ContextOverflow { .. }) if halving < HALVINGS_MAX && told.len() > 1 => {
+                told = told.get(told.len() / 2..).unwrap_or_default();
+            }
+            Err(error) => return Err(error),
+            Ok(Answer { items, usage, .. }) => {
+                let text = text(&items, prompt.items).ok_or(ModelError::NoSummary)?;
+                return Ok(Summary { text, usage });
+            }
+        }
+    }
+    Err(ModelError::NoSummary)
+}
+
+/// The summary with the person's last message; none where the model wrote nothing.
+fn text(answer: &[Item], before: &[Item]) -> Option<String> {
+    let said = answer.iter().filter_map(|item| match item {
+        Item::AgentMessage { text } => Some(text.as_str()),
+        _ => None,
+    });
+    let summary = said.collect::<Vec<_>>().join("\n\n");
+    if summary.trim().is_empty() {
+        return None;
+    }
+    let last = before.iter().rev().find_map(|item| match item {
+        Item::UserMessage { text } => Some(text.chars().take(LAST_CHARS_MAX).collect::<String>()),
+        _ => None,
+    });
+    Some(match last {
+        Some(last) => format!("{summary}\n\n{LAST}\n\n{last}"),
+        None => summary,
+    })
+}
+
+/// Lets through what is not of the answer itself.
+struct Unseen<'a>(&'a dyn Watch);
+
+impl Watch for Unseen<'_> {
+    fn see(&self, seen: super::Seen<'_>) {
+        if let super::Seen::Again { .. } = seen {
+            self.0.see(seen);
+        }
+    }
+}

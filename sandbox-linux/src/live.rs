@@ -1,0 +1,76 @@
+//! Live rules: what a policy closes inside places that it opens, held for files that appear, move or get further names while
+//! the command runs.
+//!
+//! A mount covers what was there when it was made and is taken off when the host replaces or removes it; a pattern speaks of
+//! files that do not exist yet. So where a policy has a pattern, or a `none` inside something granted, each call that opens a
+//! file or changes a name is performed by the sandbox's init (`broker`), which asks a [`Judge`] about the final path that
+//! the kernel tells of what it has opened, and about each symbolic link on the way. Masks and Landlock stay beneath it.
+//!
+//! This module is pure: it decides about paths that others have found. It agrees with `Policy::verdict`, which a property test
+//! holds it to; it only ever refuses, so that what lets something in stays with mounts and Landlock.
+
+mod alias;
+mod file;
+mod judge;
+
+use std::collections::BTreeSet;
+
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{Access, Filesystem, Origin, PathRule};
+
+pub use alias::{Alias, MAX_ALIASES, aliases};
+pub use file::{FileId, Files};
+pub use judge::{Judge, Refused};
+
+/// What a [`Judge`] is made of: data of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRules {
+    /// The policy's rules for files, and those for repositories that were found.
+    pub filesystem: Filesystem,
+    /// Places that can be reached under a second path.
+    pub aliases: Vec<Alias>,
+    /// Files that were closed at start, whatever their further names.
+    pub closed_files: Vec<FileId>,
+}
+
+impl LiveRules {
+    /// What they are, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let places = carved_out(&self.filesystem, Access::None).count();
+        format!("{} patterns, {places} places", self.filesystem.globs().len())
+    }
+
+    /// The directories and files at or below which something closed can lie.
+    pub(crate) fn places(&self) -> Vec<Vec<u8>> {
+        let bases = self.filesystem.globs().iter().map(|rule| rule.pattern.base());
+        let closed = carved_out(&self.filesystem, Access::None).map(|rule| rule.path.clone());
+        let all: BTreeSet<AbsPath> = bases.chain(closed).collect();
+        let topmost = |path: &&AbsPath| !all.iter().any(|above| above != *path && path.starts_with(above));
+        all.iter().filter(topmost).map(|path| path.as_bytes().to_vec()).collect()
+    }
+}
+
+/// The first rule that must be held live, if there is one: a pattern, or a `none` inside a granted place.
+#[must_use]
+pub fn first_rule(filesystem: &Filesystem) -> Option<Origin> {
+    let pattern = filesystem.globs().first().map(|rule| &rule.origin);
+    pattern.or_else(|| carved_out(filesystem, Access::None).next().map(|rule| &rule.origin)).cloned()
+}
+
+/// Whether a rule closes, wholly or for writing, something inside a place that a rule around it opens further. What lies in a private
+/// directory is the sandbox's own.
+fn is_carved_out(filesystem: &Filesystem, rule: &PathRule) -> bool {
+    let private = filesystem.private().iter().filter(|private| rule.path.starts_with(&private.path));
+    let private_depth = private.map(|private| private.path.depth()).max().unwrap_or(0);
+    let is_around = |around: &&PathRule| {
+        let path = &around.path;
+        path != &rule.path && rule.path.starts_with(path) && path.depth() >= private_depth
+    };
+    filesystem.rules().iter().filter(is_around).any(|around| around.access > rule.access)
+}
+
+/// The rules that are closed in this sense, of one access.
+pub(crate) fn carved_out(filesystem: &Filesystem, access: Access) -> impl Iterator<Item = &PathRule> {
+    filesystem.rules().iter().filter(move |rule| rule.access == access && is_carved_out(filesystem, rule))
+}

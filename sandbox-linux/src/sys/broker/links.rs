@@ -1,0 +1,214 @@
+//! Further names of what is closed: a file whose path is open may be one that is closed under another of its names.
+//!
+//! Only a file with more than one name is asked about. What was closed at start is known from the survey. What came to be since
+//! is found by looking through the places where something could be closed, once, and from then on by what inotify(7) tells of
+//! them, which is read before each answer: the kernel tells of a new name before the call that made it returns. Where it
+//! cannot tell (too many directories, or events) they are looked through again.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use weir_protocol::policy::Operation;
+
+use super::super::walk::{self, FileType};
+use super::call::{self, Kernel};
+use super::resolve::NO_LINKS;
+use crate::live::{FileId, Files, Judge, LiveRules};
+
+/// What is told of a directory: names that come, directories that go.
+const TOLD: u32 = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_MOVED_FROM | libc::IN_ONLYDIR;
+/// Trees of the kernel, which hold no files of anyone.
+const KERNEL_TREES: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
+/// Bytes of entries, and of events, read at once.
+const ROOM: usize = 32 << 10;
+const LISTING: u32 =
+    (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC).cast_unsigned();
+
+/// The files that are closed under one of their names.
+#[derive(Debug)]
+pub(super) struct Links {
+    closed: Files,
+    /// Where something closed could lie.
+    places: Vec<Vec<u8>>,
+    watch: Option<Watch>,
+}
+
+/// What is heard of the directories in those places.
+#[derive(Debug)]
+struct Watch {
+    fd: OwnedFd,
+    directories: HashMap<i32, Vec<u8>>,
+    /// Whether every directory is watched.
+    is_complete: bool,
+}
+
+impl Links {
+    pub(super) fn new(rules: &LiveRules) -> Self {
+        Self { closed: rules.closed_files.iter().copied().collect(), places: rules.places(), watch: None }
+    }
+
+    /// Whether a file is closed under any name that it has now.
+    pub(super) fn contains(&mut self, judge: &mut Judge, root: BorrowedFd<'_>, file: FileId) -> Kernel<bool> {
+        if self.closed.contains(file) {
+            return Ok(true);
+        }
+        self.update(judge, root)?;
+        Ok(self.closed.contains(file))
+    }
+
+    fn update(&mut self, judge: &mut Judge, root: BorrowedFd<'_>) -> Kernel<()> {
+        let news = match &self.watch {
+            Some(watch) if watch.is_complete => watch.read()?,
+            _ => News { again: true, ..News::default() },
+        };
+        if news.again {
+            return self.look_through(judge, root);
+        }
+        for path in news.names {
+            self.look_at(judge, root, &path);
+        }
+        Ok(())
+    }
+
+    /// Looks through all places anew.
+    fn look_through(&mut self, judge: &mut Judge, root: BorrowedFd<'_>) -> Kernel<()> {
+        let fd = call::inotify()?;
+        self.watch = Some(Watch { fd, directories: HashMap::new(), is_complete: true });
+        for place in self.places.clone() {
+            self.look_at(judge, root, &place);
+        }
+        Ok(())
+    }
+
+    /// Takes in what is at a path, and all below it.
+    fn look_at(&mut self, judge: &mut Judge, root: BorrowedFd<'_>, path: &[u8]) {
+        let mut buffer = vec![0; ROOM];
+        let mut waiting = vec![path.to_vec()];
+        while let Some(path) = waiting.pop() {
+            let is_closed = judge.judge(&path, Operation::Read).is_some();
+            let is_kernels = KERNEL_TREES.contains(&path.as_slice());
+            if is_kernels || !is_closed && !judge.reaches(&path) {
+                continue;
+            }
+            let Ok(name) =
+                CString::new(path.strip_prefix(b"/").filter(|path| !path.is_empty()).unwrap_or(b"."))
+            else {
+                continue;
+            };
+            match call::openat2(root, &name, LISTING, 0, NO_LINKS) {
+                Ok(directory) => self.list(directory.as_fd(), &path, &mut buffer, &mut waiting),
+                Err(libc::ENOTDIR | libc::ELOOP) if is_closed => self.take_in(root, &name),
+                // What cannot be listed is taken to change at any time.
+                Err(libc::EACCES | libc::EMFILE | libc::ENFILE) if !is_closed => self.is_incomplete(),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn is_incomplete(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.is_complete = false;
+        }
+    }
+
+    fn take_in(&mut self, root: BorrowedFd<'_>, name: &CString) {
+        let flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC).cast_unsigned();
+        let Ok(file) = call::openat2(root, name, flags, 0, NO_LINKS) else { return };
+        if let Ok(stat) = call::stat(file.as_fd())
+            && stat.st_mode & libc::S_IFMT == libc::S_IFREG
+        {
+            self.closed.insert(call::file_id(file.as_fd(), &stat));
+        }
+    }
+
+    /// Makes all entries of a directory wait that could matter; it is watched before it is read.
+    fn list(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        path: &[u8],
+        buffer: &mut [u8],
+        waiting: &mut Vec<Vec<u8>>,
+    ) {
+        if let Some(watch) = &mut self.watch {
+            match call::watch(watch.fd.as_fd(), directory, TOLD) {
+                Ok(number) => {
+                    watch.directories.insert(number, path.to_vec());
+                }
+                Err(_) => watch.is_complete = false,
+            }
+        }
+        while let Ok(filled @ 1..) = walk::read_entries(directory, buffer) {
+            for entry in walk::entries(buffer.get(..filled).unwrap_or_default()) {
+                let matters = !matches!(
+                    entry.file_type,
+                    FileType::Symlink | FileType::Fifo | FileType::Socket | FileType::Device
+                );
+                if matters {
+                    waiting.push(joined(path, entry.name.to_bytes()));
+                }
+            }
+        }
+    }
+}
+
+/// What was told since the last time.
+#[derive(Debug, Default)]
+struct News {
+    names: Vec<Vec<u8>>,
+    /// Paths are not what they were, or something was not told.
+    again: bool,
+}
+
+impl Watch {
+    fn read(&self) -> Kernel<News> {
+        let mut news = News::default();
+        let mut buffer = vec![0; ROOM];
+        loop {
+            let filled = match call::read(self.fd.as_fd(), &mut buffer) {
+                Ok(filled) => filled,
+                Err(libc::EAGAIN) => return Ok(news),
+                Err(errno) => return Err(errno),
+            };
+            let mut rest = buffer.get(..filled).unwrap_or_default();
+            while let Some((event, behind)) = Event::split(rest) {
+                self.hear(&event, &mut news);
+                rest = behind;
+            }
+        }
+    }
+
+    fn hear(&self, event: &Event<'_>, news: &mut News) {
+        let moved = libc::IN_MOVED_FROM | libc::IN_MOVED_TO;
+        let is_directory = event.mask & libc::IN_ISDIR != 0;
+        if event.mask & libc::IN_Q_OVERFLOW != 0 || is_directory && event.mask & moved != 0 {
+            news.again = true;
+        } else if event.mask & (libc::IN_CREATE | libc::IN_MOVED_TO) != 0
+            && let Some(directory) = self.directories.get(&event.directory)
+        {
+            news.names.push(joined(directory, event.name));
+        }
+    }
+}
+
+/// One event (`struct inotify_event`).
+struct Event<'b> {
+    directory: i32,
+    mask: u32,
+    name: &'b [u8],
+}
+
+impl<'b> Event<'b> {
+    fn split(bytes: &'b [u8]) -> Option<(Self, &'b [u8])> {
+        let (head, behind) = bytes.split_at_checked(size_of::<libc::inotify_event>())?;
+        let word = |at: usize| head.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+        let (name, rest) = behind.split_at_checked(usize::try_from(word(12)?).ok()?)?;
+        let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        Some((Self { directory: word(0)?.cast_signed(), mask: word(4)?, name: &name[..end] }, rest))
+    }
+}
+
+fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let directory = directory.strip_suffix(b"/").unwrap_or(directory);
+    [directory, b"/", name].concat()
+}

@@ -1,0 +1,196 @@
+//! Live rules at work: every file that the broker is about to open or change, and every name, is judged by the path that the kernel
+//! tells of it.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::rc::Rc;
+
+use weir_protocol::denial::Act;
+use weir_protocol::policy::Operation;
+
+use super::super::walk::{self, FileType};
+use super::Broker;
+use super::call::{self, Kernel};
+use super::directory::{Place, kind};
+use super::links::Links;
+use super::listener::Notification;
+use super::naming::Existing;
+use super::resolve::NO_LINKS;
+use super::trail::Trail;
+use crate::broker::Event;
+use crate::live::{Judge, LiveRules, Refused};
+
+/// Most entries that are looked at before a directory is moved; one that holds more stays where it is.
+const MAX_MOVED_ENTRIES: u32 = 200_000;
+/// Bytes of entries read at once.
+const ENTRIES_BYTES: usize = 32 << 10;
+const LISTING: u32 = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW).cast_unsigned();
+const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
+
+/// What files and names are judged by.
+#[derive(Debug)]
+pub(super) struct Live {
+    judge: Judge,
+    links: Links,
+}
+
+impl Live {
+    pub(super) fn new(rules: &LiveRules) -> Self {
+        Self { judge: Judge::new(rules), links: Links::new(rules) }
+    }
+}
+
+impl Broker {
+    /// Judges the links that a look-up passed: a link whose own name is closed leads nowhere.
+    pub(super) fn judge_trail(&mut self, call: &Notification, trail: &Trail) -> Kernel<()> {
+        trail.paths().iter().try_for_each(|path| self.judge_path(call, path, Operation::Read))
+    }
+
+    /// Judges a name, whatever is there.
+    pub(super) fn judge_place(
+        &mut self,
+        call: &Notification,
+        place: &Place<'_>,
+        operation: Operation,
+    ) -> Kernel<()> {
+        match place.name() {
+            Some(name) if self.live.is_some() => {
+                self.judge_path(call, &call::path_of(place.parent(), Some(name)), operation)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges a name that is to come into being; one that is there is for the kernel to tell.
+    pub(super) fn judge_new(&mut self, call: &Notification, place: &Place<'_>) -> Kernel<()> {
+        if self.live.is_none() || place.stat().is_ok() {
+            return Ok(());
+        }
+        self.judge_place(call, place, Operation::Write)
+    }
+
+    /// Judges what is to get a further name.
+    pub(super) fn judge_linked(&mut self, call: &Notification, existing: &Existing<'_>) -> Kernel<()> {
+        match existing {
+            _ if self.live.is_none() => Ok(()),
+            Existing::File(file) => self.judge_file(call, file.as_fd(), Operation::Read),
+            // What is missing is for the kernel to tell.
+            Existing::Name(place) => match call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW) {
+                Ok(file) => self.judge_file(call, file.as_fd(), Operation::Read),
+                Err(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Judges one direction of a move: neither name may be closed, and a directory takes nothing closed out of its pattern's reach.
+    pub(super) fn judge_move(&mut self, call: &Notification, from: &Place<'_>, to: &Place<'_>) -> Kernel<()> {
+        let (Some(live), Ok(stat)) = (&mut self.live, from.stat()) else { return Ok(()) };
+        let path = |place: &Place<'_>| call::path_of(place.parent(), place.name());
+        let (old, new) = (path(from), path(to));
+        let differs = kind(&stat) == libc::S_IFDIR && live.judge.differs_below(&old, &new);
+        self.judge_path(call, &old, Operation::Write)?;
+        self.judge_path(call, &new, Operation::Write)?;
+        if !differs {
+            return Ok(());
+        }
+        let name = from.name().and_then(|name| CString::new(name).ok()).ok_or(libc::EBUSY)?;
+        let directory = call::openat(from.parent(), &name, LISTING)?;
+        match self.live.as_mut().and_then(|live| closed_below(&mut live.judge, directory.as_fd(), &old)) {
+            None => Ok(()),
+            Some(found) => {
+                self.queue.push(Event::FileRefused { act: Act::Move, path: found, pid: call.pid });
+                Err(libc::EACCES)
+            }
+        }
+    }
+
+    /// Judges what was opened as a place: what it is called now.
+    pub(super) fn judge_file(
+        &mut self,
+        call: &Notification,
+        file: BorrowedFd<'_>,
+        operation: Operation,
+    ) -> Kernel<()> {
+        if self.live.is_none() {
+            return Ok(());
+        }
+        let path = call::path_of(file, None);
+        self.judge_path(call, &path, operation)?;
+        let stat = call::stat(file)?;
+        if stat.st_nlink < 2 || kind(&stat) != libc::S_IFREG {
+            return Ok(());
+        }
+        let world = Rc::clone(&self.world);
+        let Some(Live { judge, links }) = &mut self.live else { return Ok(()) };
+        if !links.contains(judge, world.root(), call::file_id(file, &stat))? {
+            return Ok(());
+        }
+        self.queue.push(Event::FileRefused { act: act(operation), path, pid: call.pid });
+        Err(libc::EACCES)
+    }
+
+    fn judge_path(&mut self, call: &Notification, path: &[u8], operation: Operation) -> Kernel<()> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        // A path that cannot be told, which is longer than any rule.
+        if path.is_empty() {
+            return Err(libc::EACCES);
+        }
+        match live.judge.judge(path, operation) {
+            None => Ok(()),
+            Some(Refused::ReadOnly) => Err(libc::EROFS),
+            Some(Refused::Closed) => {
+                let (act, path) = (act(operation), path.to_vec());
+                self.queue.push(Event::FileRefused { act, path, pid: call.pid });
+                Err(libc::EACCES)
+            }
+        }
+    }
+}
+
+const fn act(operation: Operation) -> Act {
+    match operation {
+        Operation::Read => Act::Read,
+        Operation::Write => Act::Write,
+        Operation::Execute => Act::Execute,
+    }
+}
+
+/// Something closed below a directory with this path, which would get away with it; what cannot be looked at where something could
+/// be closed counts.
+fn closed_below(judge: &mut Judge, top: BorrowedFd<'_>, path: &[u8]) -> Option<Vec<u8>> {
+    let mut waiting = vec![b".".to_vec()];
+    let mut buffer = vec![0; ENTRIES_BYTES];
+    let mut left = MAX_MOVED_ENTRIES;
+    while let Some(way) = waiting.pop() {
+        let name = CString::new(way.as_slice()).unwrap_or_default();
+        let directory = match call::openat2(top, &name, LISTING | CLOEXEC, 0, NO_LINKS) {
+            Ok(directory) => directory,
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => continue,
+            Err(_) => return Some(joined(path, &way)),
+        };
+        loop {
+            let filled = match walk::read_entries(directory.as_fd(), &mut buffer) {
+                Ok(0) => break,
+                Ok(filled) => filled,
+                Err(_) => return Some(joined(path, &way)),
+            };
+            for entry in walk::entries(buffer.get(..filled).unwrap_or_default()) {
+                let further = joined(&way, entry.name.to_bytes());
+                let whole = joined(path, further.strip_prefix(b"./").unwrap_or(&further));
+                left = left.saturating_sub(1);
+                if left == 0 || judge.judge(&whole, Operation::Read).is_some() {
+                    return Some(whole);
+                }
+                let may_hold = matches!(entry.file_type, FileType::Directory | FileType::Untold);
+                if may_hold && judge.reaches(&whole) {
+                    waiting.push(further);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    [directory, b"/", name].concat()
+}
