@@ -14,12 +14,14 @@ mod since;
 mod standpoint;
 mod table;
 mod threads;
+mod trust;
 
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use weir_protocol::method::{Call, Examined};
 
+use crate::confine::{self, Bounds, Confined};
 use crate::link::Link;
 
 /// Exit codes of `weir`. Those of a command that it ran pass through; 124 to 127 mean what they mean to a shell and to timeout(1).
@@ -66,6 +68,9 @@ impl From<Exit> for ExitCode {
         Self::from(exit.code())
     }
 }
+
+/// The port of most providers.
+const HTTPS_PORT: u16 = 443;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,6 +126,8 @@ enum Command {
     /// Look at conversations that are kept, name them, put them away, delete them
     #[command(subcommand)]
     Threads(Box<threads::ThreadsCommand>),
+    /// Decide whether a project's own configuration is read, and say how it stands
+    Trust(trust::TrustOptions),
     /// Try what this machine can enforce, and say what is missing and how to get it
     #[command(
         after_help = "Examples:\n  weir doctor\n  weir doctor --json\n\nExit codes: 0 commands can be confined here, 1 they cannot."
@@ -196,6 +203,7 @@ pub fn main() -> ExitCode {
         Command::Rm(options) => server::rm(&options),
         Command::Policy(command) => policy::run(command),
         Command::Threads(command) => threads::run(&command),
+        Command::Trust(options) => trust::run(&options),
         Command::Doctor { json } => doctor(json),
         Command::Denials(options) => denials::run(&options),
         Command::Demo(options) => demo::run(&options),
@@ -209,14 +217,29 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// What the exec-server finds, and what the agent can hold itself to.
+#[derive(serde::Serialize)]
+struct Doctor {
+    #[serde(flatten)]
+    server: Examined,
+    agent: Option<Confined>,
+}
+
 fn doctor(as_json: bool) -> Exit {
-    match Link::start().and_then(|mut link| link.call::<Examined>(Call::HostDoctor)) {
-        Err(error) => output::failure(&error, as_json),
-        Ok(found) => {
-            let written = if as_json { output::json(&found) } else { output::text(&found.text) };
-            if written == Exit::Success && !found.confines { Exit::No } else { written }
-        }
-    }
+    let server = match Link::start().and_then(|mut link| link.call::<Examined>(Call::HostDoctor)) {
+        Err(error) => return output::failure(&error, as_json),
+        Ok(found) => found,
+    };
+    let home = standpoint::weir_home().map(|home| home.as_path().to_owned()).unwrap_or_default();
+    let agent = confine::probe(&Bounds::new(&home, &[HTTPS_PORT]));
+    let confines = server.confines;
+    let written = if as_json {
+        output::json(&Doctor { server, agent: agent.ok() })
+    } else {
+        let held = agent.map_or_else(|error| format!("  no   {error}\n"), |confined| confined.to_string());
+        output::text(&format!("{}\nThe agent itself, once its turns begin:\n{held}", server.text))
+    };
+    if written == Exit::Success && !confines { Exit::No } else { written }
 }
 
 #[cfg(test)]

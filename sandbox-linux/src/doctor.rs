@@ -109,7 +109,9 @@ impl Feature {
             Self::LandlockUnixSockets => "unix sockets are restricted by mounts alone, or refused altogether",
             Self::LandlockUdp => "UDP can be restricted only with a network namespace",
             Self::SeccompFilter => "nothing can be run confined",
-            Self::LiveRules => "patterns and `none` inside granted places are refused, or hold for what was there",
+            Self::LiveRules => {
+                "patterns and `none` inside granted places are refused, or hold for what was there"
+            }
             Self::UserNamespace => "namespaces need root; without either, Landlock and seccomp alone confine",
             Self::MountNamespace => {
                 "no masks, no private /tmp or home, no minimal /dev; Landlock holds file rules"
