@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod demo;
 mod denials;
 mod exec;
 mod explain;
@@ -13,12 +14,14 @@ mod since;
 mod standpoint;
 mod table;
 mod threads;
+mod trust;
 
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use weir_protocol::method::{Call, Examined};
 
+use crate::confine::{self, Bounds, Confined};
 use crate::link::Link;
 
 /// Exit codes of `weir`. Those of a command that it ran pass through; 124 to 127 mean what they mean to a shell and to timeout(1).
@@ -66,8 +69,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The port of most providers.
+const HTTPS_PORT: u16 = 443;
+
 const EXAMPLES: &str = "\
 Examples:
+  weir demo
   weir run -- cargo test
   weir run --profile :isolated --timeout 5m make
   weir run --detach -- make -j4
@@ -119,6 +126,8 @@ enum Command {
     /// Look at conversations that are kept, name them, put them away, delete them
     #[command(subcommand)]
     Threads(Box<threads::ThreadsCommand>),
+    /// Decide whether a project's own configuration is read, and say how it stands
+    Trust(trust::TrustOptions),
     /// Try what this machine can enforce, and say what is missing and how to get it
     #[command(
         after_help = "Examples:\n  weir doctor\n  weir doctor --json\n\nExit codes: 0 commands can be confined here, 1 they cannot."
@@ -130,6 +139,8 @@ enum Command {
     },
     /// Show what was refused in runs that are over, by which rule, and what would allow it
     Denials(denials::DenialsOptions),
+    /// Show what Weir is for: a recorded session on a small project, really carried out
+    Demo(demo::DemoOptions),
     /// Read what a server for several users has decided
     Audit(audit::AuditOptions),
     /// Print the completion script for a shell
@@ -192,8 +203,10 @@ pub fn main() -> ExitCode {
         Command::Rm(options) => server::rm(&options),
         Command::Policy(command) => policy::run(command),
         Command::Threads(command) => threads::run(&command),
+        Command::Trust(options) => trust::run(&options),
         Command::Doctor { json } => doctor(json),
         Command::Denials(options) => denials::run(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {
             let mut script = Vec::new();
@@ -204,14 +217,29 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// What the exec-server finds, and what the agent can hold itself to.
+#[derive(serde::Serialize)]
+struct Doctor {
+    #[serde(flatten)]
+    server: Examined,
+    agent: Option<Confined>,
+}
+
 fn doctor(as_json: bool) -> Exit {
-    match Link::start().and_then(|mut link| link.call::<Examined>(Call::HostDoctor)) {
-        Err(error) => output::failure(&error, as_json),
-        Ok(found) => {
-            let written = if as_json { output::json(&found) } else { output::text(&found.text) };
-            if written == Exit::Success && !found.confines { Exit::No } else { written }
-        }
-    }
+    let server = match Link::start().and_then(|mut link| link.call::<Examined>(Call::HostDoctor)) {
+        Err(error) => return output::failure(&error, as_json),
+        Ok(found) => found,
+    };
+    let home = standpoint::weir_home().map(|home| home.as_path().to_owned()).unwrap_or_default();
+    let agent = confine::probe(&Bounds::new(&home, &[HTTPS_PORT]));
+    let confines = server.confines;
+    let written = if as_json {
+        output::json(&Doctor { server, agent: agent.ok() })
+    } else {
+        let held = agent.map_or_else(|error| format!("  no   {error}\n"), |confined| confined.to_string());
+        output::text(&format!("{}\nThe agent itself, once its turns begin:\n{held}", server.text))
+    };
+    if written == Exit::Success && !confines { Exit::No } else { written }
 }
 
 #[cfg(test)]

@@ -154,6 +154,10 @@ impl Configuration {
         if self.table.get("approval_policy").and_then(Value::as_str) == Some("on-failure") {
             return Ok(Some(Approval::OnRequest));
         }
+        // A table says which questions are asked: it is read with the rules.
+        if self.table.get("approval_policy").is_some_and(Value::is_table) {
+            return Ok(None);
+        }
         self.word("approval_policy", "untrusted, on-request, never or granular")
     }
 

@@ -15,6 +15,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::approval::Approvals;
+use crate::confine::ConfineError;
 use crate::executor::ExecutorError;
 use crate::item::Item;
 use crate::link::{LinkError, Which};
@@ -65,6 +66,9 @@ pub enum ExecError {
         /// The signal, the second one.
         signal: i32,
     },
+    /// The agent cannot give up what it does not need.
+    #[error("the agent cannot confine itself: {0}")]
+    Confine(#[from] ConfineError),
     /// Signals cannot be heard.
     #[error("cannot hear signals: {0}")]
     Signals(std::io::Error),
@@ -96,6 +100,8 @@ pub struct Exec<'a> {
     pub approvals: Approvals,
     /// Who answers.
     pub answering: Answering,
+    /// Files beyond the agent's own that the caller writes at the end. They are there.
+    pub writes: Vec<std::path::PathBuf>,
     /// Variables that no command is to see.
     pub secret_variables: Vec<String>,
     /// What is asked.

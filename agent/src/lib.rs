@@ -6,6 +6,8 @@
 pub mod approval;
 pub mod cli;
 pub mod configuration;
+pub mod confine;
+pub mod demo;
 mod denial;
 pub mod exec;
 pub mod executor;
@@ -15,4 +17,5 @@ pub mod model;
 pub mod run;
 pub mod thread;
 pub mod tool;
+pub mod trust;
 pub mod turn;

@@ -42,6 +42,11 @@ pub trait Provider {
     /// How often it may be asked again, and how.
     fn retries(&self) -> Retries;
 
+    /// TCP ports that its requests go to, a proxy's included: the agent can reach no others. None where it asks nobody.
+    fn ports(&self) -> Vec<u16> {
+        Vec::new()
+    }
+
     /// The models that may be used with this key, in this place. Asks the provider; no list of our own.
     ///
     /// # Errors

@@ -88,7 +88,7 @@ fn launches(rounds: usize) {
     variants.push(Variant::new("survey and compile before it", None, move || {
         let host = Host::presumed();
         let survey = Survey::take(&policy).unwrap();
-        let facts = Facts { host: &host, survey: &survey, credentials: &own(), trust: None };
+        let facts = Facts { host: &host, survey: &survey, credentials: &own(), trust: None, proxies: None };
         compile(&policy, &facts).unwrap();
     }));
     whole_programs(place.path(), &mut variants);
@@ -134,9 +134,11 @@ impl Launch {
         if isolation == Isolation::Bare {
             survey.list_siblings(&policy);
         }
-        let plan =
-            compile(&policy, &Facts { host: &host, survey: &survey, credentials: &own(), trust: None })
-                .unwrap();
+        let plan = compile(
+            &policy,
+            &Facts { host: &host, survey: &survey, credentials: &own(), trust: None, proxies: None },
+        )
+        .unwrap();
         let command = prepare::Command {
             argv: vec![b"/bin/true".to_vec()],
             env: Vec::new(),

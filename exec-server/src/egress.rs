@@ -68,6 +68,15 @@ pub struct Sockets {
     pub refused: Option<OwnedFd>,
 }
 
+/// Listening sockets of the proxy endpoints, on the host's own loopback.
+#[derive(Debug)]
+pub struct Endpoints {
+    /// HTTP.
+    pub http: OwnedFd,
+    /// SOCKS5.
+    pub socks: OwnedFd,
+}
+
 /// What the gate knows of the host.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
@@ -147,6 +156,24 @@ impl Gate {
             gate.log.replace(Some(log));
         }
         drop(tasks);
+        Ok(gate)
+    }
+
+    /// Serves proxies alone, where no network leads to the gate.
+    ///
+    /// # Errors
+    /// The system's, where a socket is none.
+    pub fn open_proxies(
+        policy: Arc<Policy>,
+        endpoints: Endpoints,
+        surroundings: Surroundings,
+    ) -> io::Result<Rc<Self>> {
+        let gate = Self::without_sockets(policy, surroundings, None)?;
+        for (socket, port) in [(endpoints.http, HTTP_PORT), (endpoints.socks, SOCKS_PORT)] {
+            let meant = SocketAddr::from((PROXY, port));
+            let accepting = arrival::accept_for(Rc::clone(&gate.core), arrival::listener(socket)?, meant);
+            gate.tasks.borrow_mut().spawn_local(accepting);
+        }
         Ok(gate)
     }
 

@@ -13,8 +13,8 @@ pub mod macos;
 mod attempt;
 #[cfg(target_os = "linux")]
 mod begin;
+mod endpoints;
 mod granting;
-#[cfg(target_os = "linux")]
 mod hostfile;
 #[cfg(target_os = "linux")]
 mod machine;
@@ -107,10 +107,13 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Whether every connection of the sandbox goes through the network gate. Calls on files make none.
+    /// Whether every connection of the sandbox goes through the network gate. Calls on files make none. On macOS any network is the
+    /// gate's, for the sandbox there knows no addresses but the host's own.
     #[must_use]
     pub fn is_gated(&self) -> bool {
-        self.image == Image::Command && !self.policy.is_unrestricted() && self.policy.network().is_gated()
+        let network = self.policy.network();
+        let every = cfg!(target_os = "macos") && network.enabled.value;
+        self.image == Image::Command && !self.policy.is_unrestricted() && (network.is_gated() || every)
     }
 }
 
@@ -219,6 +222,8 @@ pub enum Told {
     },
     /// The sandbox has ended, whole.
     Ended(Box<Ended>),
+    /// What the gate refused is on record, as far as that was possible.
+    Recorded,
 }
 
 impl Told {

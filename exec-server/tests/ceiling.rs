@@ -12,6 +12,7 @@ use weir_exec_server::profile::load::load_with;
 use weir_exec_server::profile::{LoadError, Loaded, Selection, Surroundings};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Background, Host, Operation, Policy, Request, Resource};
+use weir_protocol::profile::trust::ContentDigest;
 
 /// A machine of the test's own: requirements, a home and a project.
 struct Machine {
@@ -268,6 +269,19 @@ fn a_project_counts_only_when_trusted_and_only_narrows() {
     for (user, expect) in cases {
         let machine = Machine::new("", &user, narrowing);
         assert_eq!(machine.policy().profile(), expect, "{user}");
+    }
+    let content = ContentDigest::of(narrowing.as_bytes());
+    let trusted_as = format!("{TRUSTED}config_sha256 = \"{content}\"\n");
+    assert_eq!(Machine::new("", &trusted_as, narrowing).policy().profile(), ":isolated");
+    // Another content than the one that was trusted is neither read nor left out: nothing goes on.
+    for other in ["default_permissions = \":isolated\" \n", ""] {
+        let found = Machine::new("", &trusted_as, other).load(&Selection::default());
+        assert!(matches!(&found, Err(LoadError::Changed { .. })), "{found:?}");
+        let message = found.unwrap_err().to_string();
+        assert!(
+            message.contains("project/.weir/config.toml") && message.contains("weir trust --yes"),
+            "{message}"
+        );
     }
     let widening = "default_permissions = \"x\"\n[permissions.x]\nextends = \":workspace\"\n[permissions.x.network]\nenabled = true\n";
     let machine = Machine::new("", TRUSTED, widening);

@@ -9,10 +9,12 @@ pub mod document;
 pub mod read;
 pub mod schema;
 pub mod source;
+pub mod trust;
 
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use document::{Base, Document, PathEntry, Profile, Token};
 pub use source::{Format, Source};
+pub use trust::{Standing, Trust};
 
 /// Largest document accepted, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;

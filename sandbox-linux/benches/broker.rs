@@ -1,6 +1,6 @@
 //! What a trapped call costs: each act under the filter, served by this process, beside the same act without, in one run.
 //!
-//! Prints microseconds per act and their ratio. Rounds with and without alternate, and the fastest of each counts, so that
+//! Prints microseconds per act and their ratio, with guarded names and under live rules. Rounds with and without alternate, and the fastest of each counts, so that
 //! a busy machine disturbs both alike.
 
 use std::ffi::CStr;
@@ -11,8 +11,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use weir_protocol::AbsPath;
+use weir_protocol::policy::{Filesystem, FilesystemParts, Glob, GlobRule, Origin};
 use weir_sandbox_linux::bpf::{Arch, Program};
-use weir_sandbox_linux::broker::{self, Broker, Guard, Roots, SocketRules, Traps};
+use weir_sandbox_linux::broker::{self, Broker, Guard, Handover, Roots, SocketRules, Traps};
+use weir_sandbox_linux::live::LiveRules;
 
 #[cfg(target_arch = "x86_64")]
 const HERE: Arch = Arch::X86_64;
@@ -47,16 +49,18 @@ fn unlink(path: &CStr, flags: libc::c_int) {
 
 const CREATE: libc::c_int = libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC;
 
-const UNTOUCHED: [Act; 2] = [
-    ("open, no O_CREAT", || open(FILE, libc::O_RDONLY)),
-    ("access", || {
-        // SAFETY: the path is a C string.
-        let found = unsafe { libc::access(FILE.as_ptr(), libc::F_OK) };
-        assert_eq!(found, 0);
-    }),
-];
+fn stat(path: &CStr) {
+    // SAFETY: the path is a C string.
+    let found = unsafe { libc::access(path.as_ptr(), libc::F_OK) };
+    assert_eq!(found, 0);
+}
 
-const TRAPPED: [Act; 5] = [
+const ACTS_TRIED: [Act; 10] = [
+    ("open", || open(FILE, libc::O_RDONLY)),
+    ("open, deep", || open(c"a/b/c/file", libc::O_RDONLY)),
+    ("open, a library", || open(c"/usr/lib/locale/C.utf8/LC_CTYPE", libc::O_RDONLY)),
+    ("open, through a link", || open(c"link", libc::O_RDONLY)),
+    ("access", || stat(FILE)),
     ("open, new file", || {
         open(NEW, CREATE | libc::O_EXCL);
         unlink(NEW, 0);
@@ -87,30 +91,66 @@ fn main() -> io::Result<()> {
     std::env::set_current_dir(dir.path())?;
     std::fs::write("file", "x")?;
     std::fs::create_dir_all("a/b/c")?;
-    let program = broker::filter(&Traps { names: true, ..Traps::default() }, HERE);
-    let program = program.map_err(io::Error::other)?;
+    std::fs::write("a/b/c/file", "x")?;
+    std::os::unix::fs::symlink("a/b/c/file", "link")?;
     let mut out = io::stdout().lock();
-    writeln!(out, "{:<24} {:>10} {:>10} {:>7}", "microseconds", "without", "with", "ratio")?;
-    for (name, act) in UNTOUCHED.into_iter().chain(TRAPPED) {
-        let (mut free, mut held) = (f64::MAX, f64::MAX);
+    writeln!(
+        out,
+        "{:<24} {:>8} {:>8} {:>6} {:>8} {:>6}",
+        "microseconds", "without", "names", "ratio", "live", "ratio"
+    )?;
+    for (name, act) in ACTS_TRIED {
+        let [mut free, mut names, mut live] = [f64::MAX; 3];
         for _ in 0..ROUNDS {
             free = free.min(round(act, None, dir.path())?);
-            held = held.min(round(act, Some(&program), dir.path())?);
+            names = names.min(round(act, Some(Held::Names), dir.path())?);
+            live = live.min(round(act, Some(Held::Live), dir.path())?);
         }
-        writeln!(out, "{name:<24} {free:>10.2} {held:>10.2} {:>7.1}", held / free)?;
+        let (of_names, of_live) = (names / free, live / free);
+        writeln!(out, "{name:<24} {free:>8.2} {names:>8.2} {of_names:>6.1} {live:>8.2} {of_live:>6.1}")?;
     }
     Ok(())
 }
 
+/// What is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Names,
+    Live,
+}
+
+impl Held {
+    fn program(self) -> io::Result<Program> {
+        let traps = Traps { names: self == Self::Names, opens: self == Self::Live, unix_connect: false };
+        broker::filter(&traps, HERE).map_err(io::Error::other)
+    }
+
+    fn broker(self, handover: Handover, dir: &Path) -> io::Result<Broker> {
+        let parent = AbsPath::from_host(dir).ok_or(io::ErrorKind::InvalidInput)?;
+        let pattern = Glob::below(&parent, "**/*.env").map_err(io::Error::other)?;
+        let guards = match self {
+            Self::Names => vec![Guard { parent, names: vec![b".git".to_vec(), b".mcp.json".to_vec()] }],
+            Self::Live => Vec::new(),
+        };
+        let globs = vec![GlobRule { pattern, origin: Origin::implied("a benchmark") }];
+        let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
+        let rules = LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new() };
+        let rules = (self == Self::Live).then_some(&rules);
+        Broker::new(handover, guards, SocketRules::STRICT, Roots::Same, rules)
+    }
+}
+
 /// One round in a child: microseconds per act.
-fn round(act: fn(), program: Option<&Program>, dir: &Path) -> io::Result<f64> {
+fn round(act: fn(), held: Option<Held>, dir: &Path) -> io::Result<f64> {
+    let program = held.map(Held::program).transpose()?;
     let (mut ours, mut theirs) = UnixStream::pair()?;
     // SAFETY: this process has one thread.
     let child = unsafe { libc::fork() };
     if child == 0 {
         // SAFETY: sets a flag of this process.
         unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-        let ready = program.is_none_or(|program| broker::hand_over(program.insns(), theirs.as_fd()).is_ok());
+        let ready =
+            program.as_ref().is_none_or(|program| broker::hand_over(program.insns(), theirs.as_fd()).is_ok());
         let start = Instant::now();
         (0..ACTS).for_each(|_| act());
         let micros = start.elapsed().as_secs_f64() * 1e6 / f64::from(ACTS);
@@ -119,11 +159,8 @@ fn round(act: fn(), program: Option<&Program>, dir: &Path) -> io::Result<f64> {
         unsafe { libc::_exit(i32::from(!told)) };
     }
     drop(theirs);
-    if program.is_some() {
-        let handover = broker::receive(ours.as_fd())?;
-        let parent = AbsPath::from_host(dir).ok_or(io::ErrorKind::InvalidInput)?;
-        let guards = vec![Guard { parent, names: vec![b".git".to_vec(), b".mcp.json".to_vec()] }];
-        serve(&mut Broker::new(handover, guards, SocketRules::STRICT, Roots::Same, None)?)?;
+    if let Some(held) = held {
+        serve(&mut held.broker(broker::receive(ours.as_fd())?, dir)?)?;
     }
     let mut micros = [0; 8];
     ours.read_exact(&mut micros)?;

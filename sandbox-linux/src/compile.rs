@@ -22,10 +22,12 @@ use std::collections::BTreeMap;
 
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
-use weir_protocol::policy::{Access, Degradation, Filesystem, KernelFeature, Origin, PathRule, Policy};
+use weir_protocol::policy::{
+    Access, Degradation, Filesystem, KernelFeature, NetworkMode, Origin, PathRule, Policy,
+};
 
 use crate::doctor;
-use crate::gate::{Gate, Trust};
+use crate::gate::{Gate, Proxies, Trust};
 use crate::host::{Arch, CAP_SETPCAP, Host, Way};
 use crate::live;
 use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan, Privilege};
@@ -44,6 +46,8 @@ pub struct Facts<'a> {
     pub credentials: &'a Credentials,
     /// What programs are to trust, in limited mode.
     pub trust: Option<&'a Trust>,
+    /// The gate's proxies on the host's loopback, where they were made.
+    pub proxies: Option<Proxies>,
 }
 
 /// Compiles a policy for one launch.
@@ -71,6 +75,7 @@ fn unrestricted(policy: &Policy, facts: &Facts<'_>) -> Plan {
         mounts: Vec::new(),
         loopback: Loopback::Untouched,
         gate: None,
+        proxies: None,
         bundle: None,
         credentials: facts.credentials.clone(),
         privilege: Privilege::Held,
@@ -145,11 +150,10 @@ impl<'a> Compiler<'a> {
         let brokered = brokered::compile(self, guards, brokers_sockets, arch?);
         let confinement = Confinement { arch: arch?, filter, landlock, brokered };
         let mut mechanisms = mechanisms(&namespaces, mounts.len(), &confinement);
-        let gate = self.policy.network().is_gated().then(|| Gate::new(self.inner_loopback()));
-        if gate.is_some() {
-            mechanisms
-                .push(Mechanism { name: "network-gate".to_owned(), detail: "every connection".to_owned() });
-        }
+        let gate = (network == Network::Private && self.policy.network().is_gated())
+            .then(|| Gate::new(self.inner_loopback()));
+        let proxies = self.facts.proxies.filter(|_| network == Network::Proxied);
+        mechanisms.extend(gate_mechanism(network, gate.is_some(), proxies));
         if let Some(group) = &limits.group {
             mechanisms.push(Mechanism { name: "cgroup".to_owned(), detail: group.words() });
         }
@@ -159,6 +163,7 @@ impl<'a> Compiler<'a> {
             mounts,
             loopback,
             gate,
+            proxies,
             bundle,
             credentials: self.facts.credentials.clone(),
             privilege: self.privilege(),
@@ -224,8 +229,7 @@ impl<'a> Compiler<'a> {
             return Network::Private;
         }
         if rules.is_gated() {
-            self.check_gate();
-            return Network::Private;
+            return self.gated();
         }
         if self.facts.host.landlock.usable() < landlock::ABI_SCOPES {
             self.lacks.push(Lack::AbstractSockets { rule: rules.enabled.origin.clone() });
@@ -233,12 +237,13 @@ impl<'a> Compiler<'a> {
         Network::Host
     }
 
-    /// What leads everything to the gate must be there: nothing less holds rules for single hosts.
-    fn check_gate(&mut self) {
+    /// What leads everything to the gate must be there: nothing less holds rules for single hosts, but for proxies where the
+    /// profile gives the rest up by name.
+    fn gated(&mut self) -> Network {
         let found = self.facts.host.namespaces(self.way);
         let fact = found.network.and(found.gate);
-        if fact.works() {
-            return;
+        if fact.works() && self.way != Way::Bare {
+            return Network::Private;
         }
         let rules = self.policy.network();
         let (what, rule) = match rules.domains.as_deref() {
@@ -246,7 +251,28 @@ impl<'a> Compiler<'a> {
             Some([]) => ("a list of domains", &rules.enabled.origin),
             None => ("`mode = \"limited\"`", &rules.mode.origin),
         };
-        self.lacks.push(Lack::NetworkGate { what, rule: rule.clone(), fact });
+        let instead = self.proxies_can_do().then_some(Degradation::ProxyOnlyNetwork);
+        let lack = Lack::NetworkGate { what, rule: rule.clone(), fact, instead };
+        match instead {
+            Some(name) => {
+                self.give_up(name, PROXIES_ALONE, lack);
+                Network::Proxied
+            }
+            None => {
+                self.lacks.push(lack);
+                Network::Private
+            }
+        }
+    }
+
+    /// Whether nothing but proxies could be connected to: ports are Landlock's to hold, and the proxies are on the host's loopback, which
+    /// cannot be the sandbox's own as well. What limited mode trusts takes mounts.
+    fn proxies_can_do(&self) -> bool {
+        let rules = self.policy.network();
+        self.way == Way::Bare
+            && rules.mode.value == NetworkMode::Full
+            && !rules.loopback.value
+            && self.facts.host.landlock.usable() >= landlock::ABI_PORTS
     }
 
     fn loopback_is_own(&self) -> bool {
@@ -362,6 +388,22 @@ impl<'a> Compiler<'a> {
     fn opens(&self, feature: KernelFeature) -> bool {
         self.policy.kernel().contains_key(&feature)
     }
+}
+
+/// What is lost where proxies stand in for the gate.
+const PROXIES_ALONE: &str = "programs reach allowed hosts through the proxies that the variables http_proxy, https_proxy and all_proxy name, and \
+     fail where they ignore them; UDP, and names without a proxy, are refused; any address can be connected to on the two ports of the \
+     proxies; other users of this machine can use the proxies as well";
+
+fn gate_mechanism(network: Network, gated: bool, proxies: Option<Proxies>) -> Option<Mechanism> {
+    let detail = match (gated, network, proxies) {
+        (true, ..) => "every connection".to_owned(),
+        (false, Network::Proxied, Some(Proxies { http, socks })) => {
+            format!("proxies alone: HTTP at 127.0.0.1:{http}, SOCKS5 at 127.0.0.1:{socks}")
+        }
+        _ => return None,
+    };
+    Some(Mechanism { name: "network-gate".to_owned(), detail })
 }
 
 fn mechanisms(namespaces: &[Namespace], mounts: usize, confinement: &Confinement) -> Vec<Mechanism> {

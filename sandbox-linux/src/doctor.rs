@@ -29,6 +29,7 @@ pub enum Feature {
     LandlockUnixSockets,
     LandlockUdp,
     SeccompFilter,
+    LiveRules,
     UserNamespace,
     MountNamespace,
     FileTree,
@@ -67,6 +68,7 @@ impl Feature {
             Self::LandlockUnixSockets => "Landlock: unix socket paths",
             Self::LandlockUdp => "Landlock: UDP ports",
             Self::SeccompFilter => "system call filter",
+            Self::LiveRules => "rules that hold while files change",
             Self::UserNamespace => "user namespace",
             Self::MountNamespace => "mount namespace",
             Self::FileTree => "file tree of its own",
@@ -107,6 +109,9 @@ impl Feature {
             Self::LandlockUnixSockets => "unix sockets are restricted by mounts alone, or refused altogether",
             Self::LandlockUdp => "UDP can be restricted only with a network namespace",
             Self::SeccompFilter => "nothing can be run confined",
+            Self::LiveRules => {
+                "patterns and `none` inside granted places are refused, or hold for what was there"
+            }
             Self::UserNamespace => "namespaces need root; without either, Landlock and seccomp alone confine",
             Self::MountNamespace => {
                 "no masks, no private /tmp or home, no minimal /dev; Landlock holds file rules"
@@ -131,7 +136,7 @@ impl Feature {
             Self::GroupKill => "the tree is ended by its PID namespace, or process by process",
             Self::AuditRecords => "a refusal is not joined to a rule unless Weir itself made it",
             Self::FileEvents => {
-                "glob rules cover files found at start; files that appear later are not caught by events"
+                "patterns are held by performing calls on files, which costs more than answering events"
             }
             Self::Pidfd => "processes are watched by number",
             Self::CloseRange => "descriptors are closed one by one",
@@ -177,6 +182,7 @@ pub fn findings(host: &Host) -> Vec<Finding> {
     }];
     found.extend(landlock(host));
     found.push(seccomp(host));
+    found.push(since(Feature::LiveRules, host, host.seccomp.listener, (5, 9)));
     found.extend(namespaces::findings(host));
     found.extend(groups(&host.cgroups));
     found.extend(reports(host));

@@ -103,6 +103,15 @@ impl Gate {
     }
 }
 
+/// The gate's proxies on the host's own loopback, where no network of the sandbox leads to the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proxies {
+    /// The port of the HTTP endpoint.
+    pub http: u16,
+    /// The port of the SOCKS5 endpoint.
+    pub socks: u16,
+}
+
 /// What programs in limited mode trust: the host's authorities and the sandbox's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {

@@ -14,7 +14,7 @@ use weir_protocol::policy::Background;
 
 use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
-use crate::gate::Gate;
+use crate::gate::{Gate, Proxies};
 use crate::host::{Arch, Way};
 use crate::live::LiveRules;
 
@@ -190,8 +190,10 @@ pub struct Landlock {
     pub abi: u32,
     /// File-system rights that are denied unless a rule grants them.
     pub handled_fs: u64,
-    /// Network rights that are denied; no rule grants any.
+    /// Network rights that are denied unless a port grants them.
     pub handled_net: u64,
+    /// Ports of TCP that may be connected to, of any address.
+    pub ports: Vec<u16>,
     /// Scopes: abstract sockets and signals stay inside.
     pub scoped: u64,
     /// What the kernel makes audit records of, where it makes any (landlock_restrict_self(2)).
@@ -276,6 +278,8 @@ pub struct Plan {
     pub loopback: Loopback,
     /// The network that leads to the gate, where the policy has rules for single hosts.
     pub gate: Option<Gate>,
+    /// The gate's proxies, in the place of a network that leads to it.
+    pub proxies: Option<Proxies>,
     /// Where the certificates are that programs are told to trust, in limited mode.
     pub bundle: Option<AbsPath>,
     /// As whom the command runs.

@@ -113,6 +113,8 @@ pub(crate) struct LandlockOp {
     pub(crate) attributes: [u64; 3],
     pub(crate) size: usize,
     pub(crate) rules: Vec<LandlockRuleOp>,
+    /// Ports that may be connected to.
+    pub(crate) ports: Vec<u64>,
     /// The flags of entering it: what is recorded.
     pub(crate) records: libc::c_long,
 }
@@ -369,7 +371,13 @@ const fn bind_attributes(writable: Writable, devices: Devices) -> u64 {
 fn fence(plan: &Plan, held: &Landlock) -> Option<LandlockOp> {
     let attributes = [0, 0, held.scoped & SCOPE_SIGNAL];
     let needed = !plan.namespaces.contains(&Namespace::Pid) && attributes[2] != 0;
-    needed.then(|| LandlockOp { attributes, size: size_of_val(&attributes), rules: Vec::new(), records: 0 })
+    needed.then(|| LandlockOp {
+        attributes,
+        size: size_of_val(&attributes),
+        rules: Vec::new(),
+        ports: Vec::new(),
+        records: 0,
+    })
 }
 
 fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {
@@ -381,7 +389,8 @@ fn landlock(ruleset: &Landlock) -> Result<LandlockOp, NulError> {
         Ok(LandlockRuleOp { at: relative(&rule.at)?, directory, file })
     });
     let (size, rules) = (fields * size_of::<u64>(), rules.collect::<Result<_, _>>()?);
-    Ok(LandlockOp { attributes, size, rules, records: libc::c_long::from(ruleset.records) })
+    let ports = ruleset.ports.iter().copied().map(u64::from).collect();
+    Ok(LandlockOp { attributes, size, rules, ports, records: libc::c_long::from(ruleset.records) })
 }
 
 fn program(command: &Command) -> Result<Program, PrepareError> {

@@ -61,6 +61,8 @@ pub enum Network {
     None,
     /// A network namespace of its own: loopback inside, or the network gate.
     Private,
+    /// Connections of TCP, to the ports that Landlock lets through, which are the network gate's proxies.
+    Proxied,
     /// The host's network.
     Host,
 }
@@ -120,7 +122,7 @@ impl Needs {
     pub fn unfiltered(&self) -> Vec<Unfiltered> {
         let mut found = Vec::new();
         if self.io_uring == Grant::Allowed {
-            if self.network == Network::None {
+            if matches!(self.network, Network::None | Network::Proxied) {
                 found.push(Unfiltered::InternetSocketsByIoUring);
             }
             if self.unix_sockets == Grant::Denied {
@@ -137,7 +139,7 @@ impl Needs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unfiltered {
-    /// TCP and UDP in spite of [`Network::None`].
+    /// TCP and UDP in spite of [`Network::None`], UDP in spite of [`Network::Proxied`].
     InternetSocketsByIoUring,
     /// Unix sockets in spite of [`Grant::Denied`].
     UnixSocketsByIoUring,

@@ -198,7 +198,10 @@ fn prepared(host: &Host, argv: &[&str]) -> Prepared {
     };
     let own = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
     let survey = Survey::default();
-    let plan = compile(&policy.into(), &Facts { host, survey: &survey, credentials: &own, trust: None });
+    let plan = compile(
+        &policy.into(),
+        &Facts { host, survey: &survey, credentials: &own, trust: None, proxies: None },
+    );
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let argv = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
     let env = vec![(b"PATH".to_vec(), b"/usr/bin:/bin".to_vec())];

@@ -19,5 +19,5 @@ pub mod parameter;
 pub mod sbpl;
 pub mod sexpr;
 
-pub use compile::{CompileError, Compiled, Host, LetterCase, Run, RunTag, compile};
+pub use compile::{CompileError, Compiled, Gate, Host, LetterCase, Run, RunTag, compile};
 pub use launch::{LaunchPlan, plan};

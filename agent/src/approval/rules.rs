@@ -170,6 +170,8 @@ impl<'de> Deserialize<'de> for Policy {
                 let words = [
                     ("untrusted", Approval::Untrusted),
                     ("on-request", Approval::OnRequest),
+                    // Of other programs: when a command fails; here that is a request.
+                    ("on-failure", Approval::OnRequest),
                     ("never", Approval::Never),
                 ];
                 let found = words.into_iter().find(|(known, _)| *known == word);

@@ -279,6 +279,11 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
     }
     let approval = how.approval.map(Approval::from).or(configuration.approval()?);
     let approvals = Approvals::read(&home)?.with_policy(approval);
+    if let Some(path) = &how.output_last_message {
+        // It must be there: later nothing is reached that was not.
+        let made = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        made.map_err(|source| Failure::LastMessage { path: path.clone(), source })?;
+    }
     let exec = Exec {
         which: how.server.clone().unwrap_or(Which::Found),
         choice,
@@ -292,6 +297,7 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
         compact_above: configuration.compact_above()?,
         approvals,
         answering: if how.json { Answering::Nobody } else { Answering::Terminal },
+        writes: how.output_last_message.iter().cloned().collect(),
         secret_variables: providers.secret_variables(),
         prompt,
     };

@@ -13,6 +13,7 @@ use weir_protocol::method::policy::{Choice, Shown};
 
 use super::{Exec, ExecError};
 use crate::approval::Approver;
+use crate::confine::{self, Bounds};
 use crate::executor::Executor;
 use crate::thread::{Bound, ForkPoint, Keeping, NewThread, Record, Source, Store, Thread};
 use crate::tool::{self, Place, Tools, Workplace};
@@ -56,7 +57,10 @@ pub struct Begun {
 /// Opens thread and context.
 pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result<Begun, ExecError> {
     let store = Store::open(exec.home);
-    let executor = Executor::begin(tool::session(&exec.which)?)?;
+    let session = tool::session(&exec.which)?;
+    // From here on this process starts nothing and reaches nothing but its own; the executor's thread is the first one.
+    confine(exec)?;
+    let executor = Executor::begin(session)?;
     let mut choice = exec.choice.clone();
     let mut continued = continued(exec, &store)?;
     if let (Some(thread), None) = (&continued, &choice.profile) {
@@ -97,6 +101,17 @@ impl Kept {
             Self::Ephemeral => Keeping::Memory,
         }
     }
+}
+
+/// Gives up what the run does not need.
+fn confine(exec: &Exec<'_>) -> Result<(), ExecError> {
+    if exec.kept == Kept::Disk {
+        directory(exec.home.to_owned())?;
+    }
+    let mut bounds = Bounds::new(exec.home, &exec.provider.ports());
+    bounds.write.extend(exec.writes.iter().cloned());
+    confine::confine(&bounds)?;
+    Ok(())
 }
 
 /// The thread that is continued, where one is.

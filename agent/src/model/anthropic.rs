@@ -54,6 +54,10 @@ impl Provider for Anthropic {
         &self.id
     }
 
+    fn ports(&self) -> Vec<u16> {
+        self.http.ports()
+    }
+
     fn retries(&self) -> Retries {
         self.retries
     }

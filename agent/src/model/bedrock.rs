@@ -88,6 +88,10 @@ impl Provider for Bedrock {
         &self.id
     }
 
+    fn ports(&self) -> Vec<u16> {
+        [self.runtime.ports(), self.control.ports()].concat()
+    }
+
     fn retries(&self) -> Retries {
         self.retries
     }

@@ -35,6 +35,10 @@ impl Provider for Chat {
         &self.id
     }
 
+    fn ports(&self) -> Vec<u16> {
+        self.http.ports()
+    }
+
     fn retries(&self) -> Retries {
         self.retries
     }

@@ -26,6 +26,10 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// The longest answer to a question that is not streamed (a list of models, an error), in bytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
+/// Variables that name proxies (curl(1)), which the client follows.
+const PROXY_VARIABLES: [&str; 6] =
+    ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+
 /// What is sent as `User-Agent`.
 const AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 
@@ -111,6 +115,13 @@ impl Http {
     /// Who is asked, for messages.
     pub(crate) fn host(&self) -> String {
         self.base.host_str().unwrap_or_default().to_owned()
+    }
+
+    /// Ports that requests go to: the host's own, and those of the proxies that the environment names.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        let proxies = PROXY_VARIABLES.into_iter().filter_map(|name| std::env::var(name).ok()?.parse().ok());
+        let all = proxies.chain([self.base.clone()]);
+        all.filter_map(|url: Url| url.port_or_known_default()).collect()
     }
 
     /// A request for `path`, with nothing in it.

@@ -65,6 +65,10 @@ impl Provider for Ollama {
         &self.id
     }
 
+    fn ports(&self) -> Vec<u16> {
+        self.http.ports()
+    }
+
     fn retries(&self) -> Retries {
         self.retries
     }

@@ -37,6 +37,10 @@ impl Provider for Responses {
         &self.id
     }
 
+    fn ports(&self) -> Vec<u16> {
+        self.http.ports()
+    }
+
     fn retries(&self) -> Retries {
         self.retries
     }

@@ -5,6 +5,7 @@
 
 mod discover;
 mod project;
+mod row;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,15 +13,14 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Params, Row, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Transaction, TransactionBehavior, params};
 
-use super::lines::Position;
 use super::place::{self, Shelf};
-use super::record::{Damage, Meta, TurnStatus};
+use super::record::Damage;
 use super::{ThreadError, ThreadId, TurnId, rollout};
-use crate::item::Usage;
+use row::{COLUMNS, TURN_COLUMNS, known, raw, raw_turn, signed, turn_row, unsigned};
+
+pub(super) use row::{Known, TurnRow};
 
 /// The file. Its number is that of the layout below: two versions that differ do not take each other's.
 const FILE_NAME: &str = "threads-1.sqlite";
@@ -84,54 +84,6 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS directories (path TEXT PRIMARY KEY, mtime INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS strays (path TEXT PRIMARY KEY, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
-
-const COLUMNS: &str = "id, path, inode, offset, lines, next, turns, foreign_records, damaged, created, updated, meta, usage, \
-                       profile, name, preview";
-
-/// What is known of a thread.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) id: ThreadId,
-    /// From Weir's directory on.
-    pub(super) path: String,
-    pub(super) inode: u64,
-    /// How far its file has been read.
-    pub(super) position: Position,
-    /// Turns of its own file.
-    pub(super) turns: u64,
-    pub(super) foreign_records: u64,
-    pub(super) damaged: u64,
-    pub(super) created: String,
-    pub(super) updated: String,
-    pub(super) meta: Meta,
-    pub(super) usage: Usage,
-    pub(super) profile: Option<String>,
-    pub(super) name: Option<String>,
-    pub(super) preview: Option<String>,
-}
-
-impl Known {
-    pub(super) fn shelf(&self) -> Option<Shelf> {
-        Shelf::of(&self.path)
-    }
-
-    /// Turns before its own.
-    pub(super) fn turns_before(&self) -> u64 {
-        self.meta.base.map_or(0, |base| base.turns)
-    }
-}
-
-/// Where a turn lies in its file.
-#[derive(Debug, Clone)]
-pub(super) struct TurnRow {
-    pub(super) n: u64,
-    pub(super) turn: TurnId,
-    pub(super) first: u64,
-    pub(super) end: u64,
-    pub(super) first_ordinal: u64,
-    pub(super) end_ordinal: u64,
-    pub(super) status: TurnStatus,
-}
 
 /// Records that are looked for by their kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +166,8 @@ impl Index {
         db.pragma_update(None, "journal_mode", "WAL")?;
         // What a power cut takes is read again from the files.
         db.pragma_update(None, "synchronous", "NORMAL")?;
+        // The agent reaches no directory for temporary files.
+        db.pragma_update(None, "temp_store", "MEMORY")?;
         db.execute_batch(TABLES)?;
         Ok(Self { db, home: home.to_owned() })
     }
@@ -297,18 +251,17 @@ impl Index {
 
     /// Turns of a thread's own file by their number there, from `from` to before `to`.
     pub(super) fn turns(&self, id: ThreadId, from: u64, to: u64) -> Result<Vec<TurnRow>, ThreadError> {
-        let query = "SELECT n, turn, first, end, first_ordinal, end_ordinal, status FROM turns \
-                     WHERE thread = ?1 AND n >= ?2 AND n < ?3 ORDER BY n";
-        let mut query = self.db.prepare_cached(query)?;
+        let query =
+            format!("SELECT {TURN_COLUMNS} FROM turns WHERE thread = ?1 AND n >= ?2 AND n < ?3 ORDER BY n");
+        let mut query = self.db.prepare_cached(&query)?;
         let rows = query.query_map(params![id.to_string(), signed(from), signed(to)], raw_turn)?;
         rows.map(|row| turn_row(row?)).collect()
     }
 
     /// A turn of a thread's own file.
     pub(super) fn turn(&self, id: ThreadId, turn: TurnId) -> Result<Option<TurnRow>, ThreadError> {
-        let query = "SELECT n, turn, first, end, first_ordinal, end_ordinal, status FROM turns \
-                     WHERE thread = ?1 AND turn = ?2";
-        let mut query = self.db.prepare_cached(query)?;
+        let query = format!("SELECT {TURN_COLUMNS} FROM turns WHERE thread = ?1 AND turn = ?2");
+        let mut query = self.db.prepare_cached(&query)?;
         let row = query.query_row(params![id.to_string(), turn.to_string()], raw_turn).optional()?;
         row.map(turn_row).transpose()
     }
@@ -396,62 +349,4 @@ fn is_missing(error: &io::Error) -> bool {
 
 fn is_broken(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
-}
-
-/// SQLite's numbers have a sign; ours are never so large.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-/// A row of [`COLUMNS`], its JSON unread.
-type Raw = (String, String, [i64; 7], String, String, String, String, [Option<String>; 3]);
-
-fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
-    let mut numbers = [0; 7];
-    for (at, number) in numbers.iter_mut().enumerate() {
-        *number = row.get(at + 2)?;
-    }
-    let texts = [row.get(13)?, row.get(14)?, row.get(15)?];
-    Ok((row.get(0)?, row.get(1)?, numbers, row.get(9)?, row.get(10)?, row.get(11)?, row.get(12)?, texts))
-}
-
-fn known((id, path, numbers, created, updated, meta, usage, texts): Raw) -> Result<Known, ThreadError> {
-    let [inode, offset, lines, next, turns, foreign_records, damaged] = numbers.map(unsigned);
-    let [profile, name, preview] = texts;
-    let position = Position { offset, lines, next };
-    let (meta, usage) = (serde_json::from_str(&meta)?, serde_json::from_str(&usage)?);
-    let id = id.parse()?;
-    Ok(Known {
-        id,
-        path,
-        inode,
-        position,
-        turns,
-        foreign_records,
-        damaged,
-        created,
-        updated,
-        meta,
-        usage,
-        profile,
-        name,
-        preview,
-    })
-}
-
-type RawTurn = (i64, String, [i64; 4], String);
-
-fn raw_turn(row: &Row<'_>) -> rusqlite::Result<RawTurn> {
-    let numbers = [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?];
-    Ok((row.get(0)?, row.get(1)?, numbers, row.get(6)?))
-}
-
-fn turn_row((n, turn, numbers, status): RawTurn) -> Result<TurnRow, ThreadError> {
-    let [first, end, first_ordinal, end_ordinal] = numbers.map(unsigned);
-    let status = serde_json::from_str(&status)?;
-    Ok(TurnRow { n: unsigned(n), turn: turn.parse()?, first, end, first_ordinal, end_ordinal, status })
 }

@@ -48,13 +48,22 @@ pub(crate) fn datagrams(socket: OwnedFd) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// Accepts for ever.
+/// Accepts for ever; the kernel says where each was meant to go.
 pub(crate) async fn accept_all(core: Rc<Core>, listener: TcpListener) {
+    accept(core, listener, None).await;
+}
+
+/// Accepts for ever; all of them are meant for one place.
+pub(crate) async fn accept_for(core: Rc<Core>, listener: TcpListener, destination: SocketAddr) {
+    accept(core, listener, Some(destination)).await;
+}
+
+async fn accept(core: Rc<Core>, listener: TcpListener, meant: Option<SocketAddr>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             arrived = listener.accept() => match arrived {
-                Ok((stream, _)) => { connections.spawn_local(one(Rc::clone(&core), stream)); }
+                Ok((stream, _)) => { connections.spawn_local(one(Rc::clone(&core), stream, meant)); }
                 Err(_) => { let _ = timeout(REST, one_less(&mut connections)).await; }
             },
             Some(_) = connections.join_next() => {}
@@ -75,9 +84,10 @@ pub(crate) fn forsaken(listener: &std::net::TcpListener) -> impl Iterator<Item =
         .filter_map(|(stream, _)| destination(&stream, stream.local_addr()).ok())
 }
 
-async fn one(core: Rc<Core>, stream: TcpStream) {
+async fn one(core: Rc<Core>, stream: TcpStream, meant: Option<SocketAddr>) {
+    let destination = meant.map_or_else(|| destination(&stream, stream.local_addr()), Ok);
     // Where there is none, the program has gone already.
-    if let Ok(destination) = destination(&stream, stream.local_addr()) {
+    if let Ok(destination) = destination {
         core.serve(stream, destination).await;
     }
 }

@@ -17,7 +17,7 @@ use super::asking::{Asked, Asks};
 use super::authority::{Authority, AuthorityError};
 use super::limits::Limits;
 use super::upstream::Upstream;
-use super::{Gate, Sockets, Surroundings};
+use super::{Endpoints, Gate, Sockets, Surroundings};
 use crate::launch::Launch;
 use crate::launch::passed::{Descriptors, Passed};
 
@@ -64,9 +64,6 @@ impl Intent {
     /// A socket has not come, or is none; the host's authorities cannot be used. Then nothing inside reaches anything.
     pub fn open(self, mut passed: Descriptors) -> io::Result<Rc<Gate>> {
         let missing = || io::Error::new(io::ErrorKind::NotFound, "a socket of the network gate did not come");
-        let tcp = [passed.remove(Passed::TcpV4).ok_or_else(missing)?];
-        let tcp = tcp.into_iter().chain(passed.remove(Passed::TcpV6)).collect();
-        let resolver = passed.remove(Passed::Resolver).ok_or_else(missing)?;
         let surroundings = Surroundings {
             resolv_conf: passed.read(Passed::ResolvConf).unwrap_or_default(),
             hosts: passed.read(Passed::Hosts).unwrap_or_default(),
@@ -75,6 +72,14 @@ impl Intent {
             asks: self.asks,
             limits: Limits::default(),
         };
+        if let (Some(http), Some(socks)) =
+            (passed.remove(Passed::HttpProxy), passed.remove(Passed::SocksProxy))
+        {
+            return Gate::open_proxies(self.policy, Endpoints { http, socks }, surroundings);
+        }
+        let tcp = [passed.remove(Passed::TcpV4).ok_or_else(missing)?];
+        let tcp = tcp.into_iter().chain(passed.remove(Passed::TcpV6)).collect();
+        let resolver = passed.remove(Passed::Resolver).ok_or_else(missing)?;
         let refused = passed.remove(Passed::Refused);
         Gate::open(self.policy, Sockets { tcp, resolver, refused }, surroundings, self.authority)
     }

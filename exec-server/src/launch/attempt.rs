@@ -52,7 +52,8 @@ pub(super) fn attempt(
     // While this process holds the writing end, no end of the pipe would come.
     drop((error, control, door));
     let extent = if prepared.has_own_pids() { Extent::Namespace } else { Extent::AllBut(server) };
-    let parts = Parts { first: first.map_err(named)?, control: ours, group, extent };
+    let gated = compiled.plan.gate.is_some();
+    let parts = Parts { first: first.map_err(named)?, control: ours, group, extent, gated };
     let refusals = Refusals::new(parts.first.pid, compiled);
     let mut running = Running::new(parts, started, Rc::clone(launch), refusals);
     // While the first process enters.
@@ -73,8 +74,8 @@ pub(super) fn attempt(
 
 fn command(launch: &Launch, plan: &Plan) -> Command {
     let mut env = launch.env.iter().map(|(name, value)| (name.0.clone(), value.0.clone())).collect();
-    if plan.gate.is_some() {
-        variables::adapt(&mut env, launch.policy.environment(), plan.bundle.as_ref());
+    if plan.gate.is_some() || plan.proxies.is_some() {
+        variables::adapt(&mut env, launch.policy.environment(), plan.bundle.as_ref(), plan.proxies);
     }
     Command {
         argv: launch.argv.iter().map(|argument| argument.0.clone()).collect(),

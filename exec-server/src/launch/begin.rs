@@ -7,8 +7,9 @@ use std::rc::Rc;
 use nix::unistd::getgrouplist;
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
+use weir_protocol::policy::{Degradation, NetworkMode};
 use weir_sandbox_linux::compile::{Facts, compile};
-use weir_sandbox_linux::gate::Trust;
+use weir_sandbox_linux::gate::{Proxies, Trust};
 use weir_sandbox_linux::host::{Host, Way};
 use weir_sandbox_linux::plan::{Credentials, Plan};
 use weir_sandbox_linux::prepare::PrepareError;
@@ -17,6 +18,7 @@ use weir_sandbox_linux::step::{Failure, Step};
 use weir_sandbox_linux::survey::Survey;
 
 use super::attempt::attempt;
+use super::endpoints::Endpoints;
 use super::machine::{Basis, Machine};
 use super::records::Records;
 use super::running::Running;
@@ -121,6 +123,8 @@ pub(super) struct Ground {
     credentials: Credentials,
     survey: Survey,
     trust: Option<Trust>,
+    /// The gate's endpoints on the host's loopback, where they were needed.
+    endpoints: Option<Endpoints>,
 }
 
 impl Ground {
@@ -131,20 +135,42 @@ impl Ground {
             None => maker.clone(),
             Some(name) => other(name, &maker)?,
         };
-        Ok(Self { maker, credentials, survey: Survey::take(&launch.policy)?, trust: trust::of(launch)? })
+        Ok(Self {
+            maker,
+            credentials,
+            survey: Survey::take(&launch.policy)?,
+            trust: trust::of(launch)?,
+            endpoints: None,
+        })
     }
 
     pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
         if host.way() == Way::Bare {
             self.survey.list_siblings(&launch.policy);
         }
-        let facts =
-            Facts { host, survey: &self.survey, credentials: &self.credentials, trust: self.trust.as_ref() };
+        if self.endpoints.is_none() && needs_endpoints(launch, host.way()) {
+            self.endpoints = Some(Endpoints::open()?);
+        }
+        let facts = Facts {
+            host,
+            survey: &self.survey,
+            credentials: &self.credentials,
+            trust: self.trust.as_ref(),
+            proxies: self.endpoints.as_ref().map(|&Endpoints { http, socks, .. }| Proxies { http, socks }),
+        };
         let mut plan = compile(&launch.policy, &facts)?;
         // Nobody accepts there, and no call on files makes a connection.
         plan.gate = plan.gate.filter(|_| launch.is_gated());
         Ok(Compiled { plan, host: host.clone(), maker: self.maker.clone() })
     }
+}
+
+/// Whether the launch cannot do without the gate's proxies, and its profile says so by name.
+fn needs_endpoints(launch: &Launch, way: Way) -> bool {
+    let policy = &launch.policy;
+    let in_full = policy.network().mode.value == NetworkMode::Full;
+    let given_up = policy.degradations().contains_key(&Degradation::ProxyOnlyNetwork);
+    launch.is_gated() && way == Way::Bare && in_full && given_up
 }
 
 /// Who this process is.
@@ -222,7 +248,7 @@ pub(super) fn begin(
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
         Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio, records) {
             Err(error) => (error, Some(compiled.plan)),
-            running => return running,
+            Ok(begun) => return Ok(with_endpoints(begun, &compiled.plan, ground)),
         },
         Err(error) => (error, None),
     };
@@ -234,7 +260,19 @@ pub(super) fn begin(
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
-    attempt(launch, &found, server, None, &mut stdio, records)
+    let begun = attempt(launch, &found, server, None, &mut stdio, records)?;
+    Ok(with_endpoints(begun, &found.plan, ground))
+}
+
+fn with_endpoints(
+    (mut running, enforcement): (Running, Enforcement),
+    plan: &Plan,
+    ground: Ground,
+) -> (Running, Enforcement) {
+    if let (Some(_), Some(endpoints)) = (plan.proxies, ground.endpoints) {
+        running.lend(endpoints.sockets);
+    }
+    (running, enforcement)
 }
 
 /// Goes back to the host's network, where another was made ahead.

@@ -45,7 +45,6 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
         records,
         running: None,
         recorded: None,
-        awaits_refused: false,
     };
     let served = launcher.serve_to_the_end();
     // Its end of the channel is closed, and then the server part goes: nobody else might reap it.
@@ -69,7 +68,6 @@ pub fn run_bound(channel: Wire, mut bound: Bound) -> ExitCode {
         records,
         running: None,
         recorded: None,
-        awaits_refused: false,
     }
     .serve_to_the_end()
 }
@@ -87,8 +85,6 @@ struct Launcher {
     running: Option<Running>,
     /// What runs, for the record of its end: what was asked for, the first process, the way.
     recorded: Option<(Rc<Launch>, i32, String)>,
-    /// The server part has still to say what the gate refused.
-    awaits_refused: bool,
 }
 
 /// No effect without a record.
@@ -213,11 +209,8 @@ impl Launcher {
             Order::Weigh { pattern, stage } => {
                 self.channel.say(&Told::Weighed { above: self.weigh(&pattern, stage) }, &[])
             }
-            Order::Refused(denials) => {
-                let _ = self.record_refused(&denials, By::ServerPart);
-                self.awaits_refused = false;
-                Ok(())
-            }
+            // There is nothing to tell before the end.
+            Order::Refused(_) => Ok(()),
             Order::End => {
                 self.running.iter().for_each(Running::end);
                 Ok(())
@@ -306,16 +299,31 @@ impl Launcher {
         let _ = self.record_end(&ended);
         let is_gated = self.recorded.as_ref().is_some_and(|(launch, ..)| launch.is_gated());
         self.channel.say(&Told::Ended(Box::new(ended)), &[])?;
-        // What the gate refused is the server part's to tell, and this process's to record.
-        self.awaits_refused = is_gated && self.bound.is_some();
-        while self.awaits_refused {
+        if is_gated && self.bound.is_some() { self.hear_refused() } else { Ok(()) }
+    }
+
+    /// What the gate refused is the server part's to tell, once, and this process's to record. Nothing else is done any more.
+    fn hear_refused(&mut self) -> Result<(), WireError> {
+        loop {
             while let Some(order) = self.channel.take()? {
-                self.carry_out(serde_json::from_slice(&order)?)?;
+                match serde_json::from_slice(&order)? {
+                    Order::Refused(denials) => {
+                        let _ = self.record_refused(&denials, By::ServerPart);
+                        return self.channel.say(&Told::Recorded, &[]);
+                    }
+                    Order::Weigh { pattern, stage } => {
+                        self.channel.say(&Told::Weighed { above: self.weigh(&pattern, stage) }, &[])?;
+                    }
+                    // Nobody is left to get it.
+                    Order::Signal { .. } => self.channel.say(&Told::Signalled, &[])?,
+                    // With the command its questions are over.
+                    Order::End | Order::Weigh { .. } => {}
+                    Order::Launch(_) | Order::Plan(_) | Order::Examine => return Ok(()),
+                }
             }
-            if self.awaits_refused && self.channel.read()? == Read::End {
+            if self.channel.read()? == Read::End {
                 return Ok(());
             }
         }
-        Ok(())
     }
 }

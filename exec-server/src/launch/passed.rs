@@ -20,6 +20,10 @@ pub enum Passed {
     Resolver,
     /// What the gate's table refuses is told on it.
     Refused,
+    /// The gate's HTTP endpoint on the host's loopback, where no network of the sandbox leads to the gate.
+    HttpProxy,
+    /// The same for the SOCKS5 endpoint.
+    SocksProxy,
     /// The host's `/etc/resolv.conf`, to be read.
     ResolvConf,
     /// The host's `/etc/hosts`, to be read.

@@ -22,15 +22,19 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The way to the kernel's records.
 #[derive(Debug, Default)]
-pub struct Records(Option<Reader>);
+pub struct Records {
+    reader: Option<Reader>,
+    /// How auditing stands was asked for.
+    has_asked: bool,
+}
 
 impl Records {
     /// Opens it where this process may, in the network namespace of the machine. From here on records wait.
     pub(crate) fn open() -> Self {
         let reader = Reader::open().ok();
         // The answer waits with the records.
-        let _ = reader.as_ref().map(Reader::ask);
-        Self(reader)
+        let has_asked = reader.as_ref().is_some_and(|reader| reader.ask().is_ok());
+        Self { reader, has_asked }
     }
 }
 
@@ -41,6 +45,7 @@ pub(super) struct Watch {
     missing: Option<Missing>,
     follower: Follower,
     status: Option<Status>,
+    awaits_status: bool,
     has_refused: bool,
     lost: u64,
 }
@@ -52,13 +57,14 @@ impl Watch {
         let missing = match landlock {
             None => Some(Missing::NoLandlock),
             Some(landlock) if landlock.records == 0 => Some(Missing::OldLandlock),
-            Some(_) if records.0.is_none() => Some(Missing::NotPermitted),
+            Some(_) if records.reader.is_none() => Some(Missing::NotPermitted),
             Some(_) if !host.identity.initial_pid_namespace => Some(Missing::OtherNumbers),
             Some(_) => None,
         };
         Self {
-            reader: records.0.filter(|_| missing.is_none()),
+            reader: records.reader.filter(|_| missing.is_none()),
             missing,
+            awaits_status: records.has_asked,
             follower: Follower::new(first.unsigned_abs()),
             status: None,
             has_refused: false,
@@ -79,7 +85,8 @@ impl Watch {
             let Some(reader) = &self.reader else { break };
             match reader.receive(&mut room) {
                 Received::Record { kind, text } => found.extend(self.follower.take(kind, text)),
-                Received::Status(status) => self.status = Some(status),
+                Received::Status(status) => (self.status, self.awaits_status) = (Some(status), false),
+                Received::NoStatus => self.awaits_status = false,
                 Received::Lost => self.lost = self.lost.saturating_add(1),
                 Received::Other => {}
                 Received::Empty => break,
@@ -92,8 +99,10 @@ impl Watch {
     /// Everything that was recorded before this was called, after the last process of the sandbox has ended.
     pub(super) fn settle(&mut self) -> Vec<Vec<Refused>> {
         let until = Instant::now() + PATIENCE;
-        let mut found = self.take_until(until, |watch| watch.status.is_some());
-        if self.reader.is_none() || self.status.is_some_and(|status| !status.enabled) {
+        let mut found = self.take_until(until, |watch| !watch.awaits_status);
+        // Where auditing is off there would be no mark.
+        let is_on = self.status.map_or(self.has_refused, |status| status.enabled);
+        if self.reader.is_none() || !is_on {
             return found;
         }
         match audit::mark() {
@@ -124,20 +133,17 @@ impl Watch {
 
     /// Says what these records tell, and what not.
     pub(super) fn say(&self, sight: &mut Sight) {
-        let missing = self.missing.or(match self.status {
+        let off = match self.status {
             Some(Status { enabled: false, .. }) => Some(Missing::AuditOff),
             None if !self.has_refused => Some(Missing::AuditUnknown),
             _ => None,
-        });
-        let sources = [
-            (Mechanism::Landlock, "what Landlock refuses: files, ports, signals"),
-            (
-                Mechanism::Seccomp,
-                "system calls that the filter refuses, of processes that still run when that is heard",
-            ),
-        ];
-        let source = |(mechanism, of): (Mechanism, &str)| Source { mechanism, of: of.to_owned(), missing };
-        sight.sources.extend(sources.map(source));
+        };
+        let source = |mechanism, of: &str, missing| Source { mechanism, of: of.to_owned(), missing };
+        let files = "what Landlock refuses: files, ports, sockets without a path";
+        // These records are made whether auditing is on or off.
+        let calls = "system calls that the filter refuses, of processes that still run when that is heard";
+        sight.sources.push(source(Mechanism::Landlock, files, self.missing.or(off)));
+        sight.sources.push(source(Mechanism::Seccomp, calls, self.missing));
         sight.lost = sight.lost.saturating_add(self.lost);
     }
 }

@@ -13,7 +13,7 @@ use weir_sandbox_linux::bpf::{Action, Errno};
 use weir_sandbox_linux::broker::Failure;
 use weir_sandbox_linux::host::Arch;
 use weir_sandbox_linux::plan::Plan;
-use weir_sandbox_linux::seccomp::{Needs, Verdict, by_number};
+use weir_sandbox_linux::seccomp::{Class, Needs, Verdict, by_number};
 
 use super::begin::Compiled;
 use super::records::{Records, Watch};
@@ -62,14 +62,8 @@ impl Refusals {
             return;
         }
         let reason = (how == Failure::Absent).then(|| "what leads there is not there inside".to_owned());
-        let mechanism = if how == Failure::Closed { Mechanism::Live } else { Mechanism::Broker };
-        let observed = Observed { reason, mechanism, ..self.observed(operation, pid, path) };
-        let denial = match how {
-            // A hard link's own path may be open.
-            Failure::Closed => Some(observed.certain(policy)),
-            Failure::Refused | Failure::Absent => observed.joined(policy),
-        };
-        denial.into_iter().for_each(|denial| self.ledger.add(denial));
+        let observed = Observed { reason, ..self.observed(operation, pid, path) };
+        observed.joined(policy).into_iter().for_each(|denial| self.ledger.add(denial));
     }
 
     fn observed(&self, operation: Act, pid: u32, path: Vec<u8>) -> Observed {
@@ -121,9 +115,7 @@ impl Refusals {
                 (Act::Call, Mechanism::Seccomp, ByteString::from(name), Some(reason.to_owned()))
             }
             (blocker, object) => {
-                // The first process acts for others, and tells what it was refused by itself, with the whole name.
-                let own = process.as_ref().is_some_and(|one| one.pid == self.first.unsigned_abs());
-                let blocker = blocker.filter(|_| !own)?;
+                let blocker = blocker?;
                 let target = match object {
                     Object::Path(path) => ByteString(path),
                     Object::Address(address) => ByteString::from(address.as_str()),
@@ -177,12 +169,14 @@ fn is_hidden(policy: &Policy, path: &[u8]) -> bool {
     !policy.verdict(&request).allowed && above.as_path().is_dir()
 }
 
-/// The name of a call and why it is refused; nothing for one that is answered as on a kernel that does not have it, for programs try
-/// such calls and take another way.
+/// The name of a call and why it is refused; nothing for one that is answered as on a kernel that does not have it, or not this family
+/// of sockets, for programs try such calls and take another way.
 fn told_call(arch: Arch, number: u32) -> Option<(&'static str, &'static str)> {
     let call = by_number(arch, number)?;
     let absent = Verdict::Always(Action::Errno(Errno::ENOSYS));
-    (call.class.verdict(&Needs::STRICT) != absent).then(|| (call.name, call.class.reason()))
+    let is_tried = matches!(call.class, Class::Socket | Class::Socketpair);
+    let is_told = !is_tried && call.class.verdict(&Needs::STRICT) != absent;
+    is_told.then(|| (call.name, call.class.reason()))
 }
 
 /// Whether a process that is still there descends from another (proc_pid_stat(5), `ppid`).
@@ -227,7 +221,7 @@ mod tests {
             told_call(Arch::X86_64, u32::from(call.number(Arch::X86_64).unwrap())).is_some()
         };
         assert_eq!(
-            ["ptrace", "mount", "unshare", "clone3", "io_uring_setup"].map(told),
+            ["ptrace", "mount", "unshare", "clone3", "socket"].map(told),
             [true, true, true, false, false]
         );
     }

@@ -36,6 +36,8 @@ pub(super) struct Running {
     repositories: Vec<ByteString>,
     terminal: Option<OwnedFd>,
     sockets: Vec<(Socket, OwnedFd)>,
+    /// Sockets that were not made inside.
+    lent: Vec<(Passed, OwnedFd)>,
     /// What is held, to name the rule behind a refusal.
     launch: Rc<Launch>,
 }
@@ -51,6 +53,8 @@ pub(super) struct Parts {
     pub(super) group: Option<Group>,
     /// What belongs to it.
     pub(super) extent: Extent,
+    /// Whether its first process hands out the gate's sockets.
+    pub(super) gated: bool,
 }
 
 /// What belongs to a sandbox.
@@ -79,8 +83,13 @@ pub(super) enum Heard {
 
 impl Running {
     pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>, refusals: Refusals) -> Self {
-        let (repositories, sockets) = (Vec::new(), Vec::new());
-        Self { parts, started, end: None, refusals, repositories, terminal: None, sockets, launch }
+        let (repositories, sockets, lent) = (Vec::new(), Vec::new(), Vec::new());
+        Self { parts, started, end: None, refusals, repositories, terminal: None, sockets, lent, launch }
+    }
+
+    /// Adds sockets to what came out of the sandbox.
+    pub(super) fn lend(&mut self, sockets: impl IntoIterator<Item = (Passed, OwnedFd)>) {
+        self.lent = sockets.into_iter().collect();
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -128,6 +137,7 @@ impl Running {
             };
             descriptors.add(name, descriptor);
         }
+        self.lent.drain(..).for_each(|(name, socket)| descriptors.add(name, socket));
         descriptors
     }
 
@@ -135,7 +145,7 @@ impl Running {
     fn lacks_descriptors(&self) -> bool {
         let terminal = self.launch.size.is_some() && self.terminal.is_none();
         let has_resolver = self.sockets.iter().any(|(socket, _)| *socket == Socket::Resolver);
-        terminal || self.launch.is_gated() && !has_resolver
+        terminal || self.parts.gated && !has_resolver
     }
 
     /// Hears one packet.

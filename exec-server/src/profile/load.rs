@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Excess, Layer, Origin, Policy};
 use weir_protocol::profile::document::{Document, Legacy};
+use weir_protocol::profile::trust::PROJECT_CONFIG;
 use weir_protocol::profile::{
-    Diagnostic, Format, MAX_DOCUMENT_BYTES, Profile, Report, Severity, Source, read,
+    Diagnostic, Format, MAX_DOCUMENT_BYTES, Profile, Report, Severity, Source, Standing, Trust, read,
 };
 
 use super::builtin;
@@ -21,9 +22,6 @@ use super::surroundings::{Host, Surroundings};
 
 /// File name of the administrator's requirements in [`ETC_WEIR`].
 const REQUIREMENTS: &str = "requirements.toml";
-
-/// Path of a project's configuration below its root.
-const PROJECT_CONFIG: &str = ".weir/config.toml";
 
 /// What the caller chose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +88,17 @@ pub enum LoadError {
         name: String,
         /// Whose configuration defines it again.
         whose: &'static str,
+    },
+    /// The project's configuration is not the one that was trusted.
+    #[error(
+        "{} is not what it was when the project was trusted; read it, then `weir trust --yes {}` trusts it as it is now",
+        .path.display(), .root.display()
+    )]
+    Changed {
+        /// The configuration.
+        path: PathBuf,
+        /// The project.
+        root: PathBuf,
     },
     /// The project's configuration would widen what the user allows.
     #[error("the project's configuration may only narrow, and would allow more:{}", lines(.0))]
@@ -290,10 +299,16 @@ fn read_layers(
     }
     for root in &around.project_roots {
         let path = root.as_path().join(PROJECT_CONFIG);
-        if is_trusted(&layers.user, root)
-            && path != user
-            && let Some(bytes) = read_file(&path, None)?
+        if path == user
+            || !matches!(layers.user.trust_of(root), Some(trust) if trust.value != Trust::Untrusted)
         {
+            continue;
+        }
+        let bytes = read_file(&path, None)?;
+        if layers.user.standing(root, bytes.as_deref()) == Standing::Changed {
+            return Err(LoadError::Changed { path, root: root.as_path().to_owned() });
+        }
+        if let Some(bytes) = bytes {
             let document = layers.parse(&path, bytes, Layer::Project);
             layers.project.profiles = merge::profiles([&layers.project, &document]);
             let chosen = document.default_permissions.or(document.legacy.map(|legacy| legacy.profile));
@@ -338,21 +353,6 @@ pub fn parse(name: &str, bytes: Vec<u8>, format: Format, layer: Layer) -> read::
 pub fn unreadable(problem: &Diagnostic) -> read::Reading {
     let report = Report { diagnostics: vec![problem.clone()], omitted: 0 };
     read::Reading { document: None, report }
-}
-
-/// Whether the nearest directory at or above `root` that the user has decided about is trusted.
-fn is_trusted(user: &Document, root: &AbsPath) -> bool {
-    let decided = |path: &AbsPath| {
-        user.trust.iter().find(|(name, _)| AbsPath::parse(name.as_str()).is_ok_and(|name| name == *path))
-    };
-    let mut next = Some(root.clone());
-    while let Some(path) = next {
-        if let Some((_, trust)) = decided(&path) {
-            return trust.value;
-        }
-        next = path.parent();
-    }
-    false
 }
 
 /// The bytes of a regular file, one more than allowed at most; `None` where there is no file.

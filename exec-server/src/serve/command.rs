@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_protocol::ByteString;
 use weir_protocol::audit::{since_1970_ms, time};
-use weir_protocol::denial::{Run, Sight};
+use weir_protocol::denial::{Denial, Run, Sight};
 use weir_protocol::frame::{Frame, Stream};
 use weir_protocol::method::context::ContextId;
 use weir_protocol::method::network::Asking;
@@ -268,11 +268,7 @@ impl Command {
         while let Ok(Some(told)) = hear(&self.launcher, &mut incoming).await {
             match told {
                 Told::Signalled => self.signalled(),
-                Told::Weighed { above } => {
-                    if let Some(waiting) = self.weighed.borrow_mut().pop_front() {
-                        let _ = waiting.send(above);
-                    }
-                }
+                Told::Weighed { above } => self.has_weighed(above),
                 Told::Stopped { signal } => self.tell(&Event::Stopped { id: self.id, signal }),
                 Told::Background { end } => {
                     self.background.set(Some(end));
@@ -281,15 +277,16 @@ impl Command {
                 Told::Ended(ended) => {
                     if let Some(gate) = &self.gate {
                         gate.settle().await;
-                        // The launcher records it, and goes.
                         let (refused, _) = gate.denials().into_parts();
-                        let _ = self.launcher.say(&Order::Refused(refused), &[]).await;
+                        self.have_recorded(refused, &mut incoming).await;
                     }
                     return self.finish(*ended);
                 }
-                Told::Launched { .. } | Told::Planned { .. } | Told::Examined(_) | Told::Refused { .. } => {
-                    break;
-                }
+                Told::Launched { .. }
+                | Told::Planned { .. }
+                | Told::Examined(_)
+                | Told::Refused { .. }
+                | Told::Recorded => break,
             }
         }
         // A launcher that is gone has taken the sandbox with it.
@@ -300,6 +297,26 @@ impl Command {
             sight: Sight::default(),
             new_repositories: Vec::new(),
         });
+    }
+
+    /// The launcher records what the gate refused, and goes.
+    async fn have_recorded(&self, refused: Vec<Denial>, incoming: &mut Incoming) {
+        if self.launcher.say(&Order::Refused(refused), &[]).await.is_err() {
+            return;
+        }
+        loop {
+            match hear(&self.launcher, incoming).await {
+                Ok(Some(Told::Signalled)) => self.signalled(),
+                Ok(Some(Told::Weighed { above })) => self.has_weighed(above),
+                _ => return,
+            }
+        }
+    }
+
+    fn has_weighed(&self, above: Option<String>) {
+        if let Some(waiting) = self.weighed.borrow_mut().pop_front() {
+            let _ = waiting.send(above);
+        }
     }
 
     fn finish(&self, ended: Ended) {

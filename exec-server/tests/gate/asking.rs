@@ -90,7 +90,9 @@ fn what_is_granted_for_good_is_that_host_and_port() {
     run(async {
         let (server, other) = (echo("").await, echo("").await);
         let (inside, asked) = inside(policy(RULES, LOOPBACK), PATIENT).await;
-        ["new.example", "sub.new.example"].map(|name| inside.dns.addresses(name, &["127.0.0.1"]));
+        for name in ["new.example", "sub.new.example"] {
+            inside.dns.addresses(name, &["127.0.0.1"]);
+        }
         let answers = answer(asked, vec![Reply::Always, Reply::Denied, Reply::Denied]);
         for _ in 0..3 {
             assert!(hear(&inside, "new.example", server.port()).await.is_ok());

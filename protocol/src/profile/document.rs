@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::trust::Trust;
 use crate::path::AbsPath;
 use crate::policy::environment::NamePattern;
 use crate::policy::{
@@ -172,7 +173,7 @@ pub struct Document {
     /// `sandbox_mode`.
     pub legacy: Option<Legacy>,
     /// Projects that are trusted, or explicitly not.
-    pub trust: BTreeMap<String, Sourced<bool>>,
+    pub trust: BTreeMap<String, Sourced<Trust>>,
     /// The ceiling, in a requirements file.
     pub ceiling: Option<Ceiling>,
 }

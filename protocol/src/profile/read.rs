@@ -13,6 +13,7 @@ use super::diagnostic::Report;
 use super::document::{Document, Legacy, PathEntry, Profile, Token};
 use super::schema;
 use super::source::{Entry, Node, Source, Value};
+use super::trust::{self, Trust};
 use crate::policy::{Access, Background, Degradation, KernelFeature, Layer, Sourced};
 use reader::{Reader, printable};
 
@@ -236,21 +237,38 @@ fn read_degrade(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<Degradation,
     out
 }
 
-fn read_projects(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sourced<bool>> {
+fn read_projects(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sourced<Trust>> {
     let mut out = BTreeMap::new();
     for project in reader.table(&entry.node, "`projects`") {
         let fields = reader.table(&project.node, "what is known of a project");
-        let Some(level) = fields.iter().find(|field| field.key == "trust_level") else { continue };
+        let content = fields.iter().find(|field| field.key == trust::CONFIG_SHA256);
+        let content = content.and_then(|field| Some((field, reader.string(&field.node)?)));
+        let Some(level) = fields.iter().find(|field| field.key == trust::TRUST_LEVEL) else { continue };
         let Some(word) = reader.string(&level.node) else { continue };
-        let origin = reader.origin(&level.key_span, &level.node.span);
-        match word {
-            "trusted" => drop(out.insert(project.key.clone(), Sourced { value: true, origin })),
-            "untrusted" => drop(out.insert(project.key.clone(), Sourced { value: false, origin })),
-            other => {
+        let value = match (word, content) {
+            ("trusted", None) => Trust::Trusted,
+            ("untrusted", None) => Trust::Untrusted,
+            ("trusted", Some((field, text))) => match text.parse() {
+                Ok(content) => Trust::TrustedAs(content),
+                Err(error) => {
+                    let help = "`weir trust` writes it; leave it out to trust every content";
+                    reader.error(&field.node.span, format!("no SHA-256: {error}"), help);
+                    continue;
+                }
+            },
+            ("untrusted", Some((field, _))) => {
+                let reason = "an untrusted project has no content that counts".to_owned();
+                reader.error(&field.key_span, reason, "remove the key");
+                continue;
+            }
+            (other, _) => {
                 let help = super::diagnostic::offer(other, &["trusted", "untrusted"]);
                 reader.error(&level.node.span, format!("unknown trust level `{}`", printable(other)), &help);
+                continue;
             }
-        }
+        };
+        let origin = reader.origin(&level.key_span, &level.node.span);
+        out.insert(project.key.clone(), Sourced { value, origin });
     }
     out
 }

@@ -35,6 +35,9 @@ pub struct Config {
 pub struct Project {
     /// Whether the project's own `.weir/config.toml` is read.
     pub trust_level: Option<TrustLevel>,
+    /// With `"trusted"`: SHA-256 of the configuration that is trusted, in hexadecimal, as `weir trust` writes it. Another content is
+    /// an error until it is trusted too. Such a decision holds for this directory alone.
+    pub config_sha256: Option<String>,
 }
 
 /// Whether a project is trusted.

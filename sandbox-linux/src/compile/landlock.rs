@@ -49,14 +49,16 @@ const SCOPES: u64 = 0b11;
 /// Signals stay inside (ABI 6).
 pub(crate) const SCOPE_SIGNAL: u64 = 0b10;
 
-/// `LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON` and `_LOG_SUBDOMAINS_OFF`: what programs that are executed later are refused is recorded, and
-/// nothing that they refuse themselves (ABI 7).
-const RECORDS: u32 = 1 << 1 | 1 << 2;
+/// `LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF`, `_LOG_NEW_EXEC_ON` and `_LOG_SUBDOMAINS_OFF` (ABI 7): what programs that are executed later
+/// are refused is recorded; not what init is, which acts for them and tells it itself, and nothing that they refuse themselves.
+const RECORDS: u32 = 1 | 1 << 1 | 1 << 2;
 
 /// First ABI that can rename between directories at all.
 pub const ABI_REFER: u32 = 2;
 /// First ABI that holds truncation: the least with which Landlock holds files alone.
 pub const ABI_TRUNCATE: u32 = 3;
+/// First ABI that holds ports of TCP.
+pub const ABI_PORTS: u32 = 4;
 /// First ABI that scopes signals and abstract sockets.
 pub const ABI_SCOPES: u32 = 6;
 /// Newest ABI that is compiled for; a newer kernel keeps its promises to it.
@@ -79,7 +81,7 @@ pub const fn known_fs(abi: u32) -> u64 {
 }
 
 pub(crate) const fn known_net(abi: u32) -> u64 {
-    if abi >= 4 { TCP } else { 0 }
+    if abi >= ABI_PORTS { TCP } else { 0 }
 }
 
 pub(crate) const fn known_scopes(abi: u32) -> u64 {
@@ -110,7 +112,11 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, network: Network) -> Option<L
     Some(Landlock {
         abi,
         handled_fs: known_fs(abi),
-        handled_net: if network == Network::None { known_net(abi) } else { 0 },
+        handled_net: if matches!(network, Network::None | Network::Proxied) { known_net(abi) } else { 0 },
+        ports: match (network, compiler.facts.proxies) {
+            (Network::Proxied, Some(proxies)) => vec![proxies.http, proxies.socks],
+            _ => Vec::new(),
+        },
         scoped: known_scopes(abi),
         records: if abi >= crate::audit::ABI_RECORDS { RECORDS } else { 0 },
         rules: rules(compiler, known_fs(abi) & !MAKE_DEVICES),

@@ -121,7 +121,7 @@ pub enum Lack {
     },
     /// Rules for single hosts hold for every program, or the command does not run.
     #[error(
-        "{rule}: {what} needs the network gate: a network namespace with a table of nf_tables, which this host does not give{}; it is never left unenforced",
+        "{rule}: {what} needs the network gate: a network namespace with a table of nf_tables, which this host does not give{}",
         reason(*.fact)
     )]
     NetworkGate {
@@ -131,6 +131,8 @@ pub enum Lack {
         rule: Origin,
         /// What the probe found.
         fact: Fact,
+        /// What could be given up for it.
+        instead: Option<Degradation>,
     },
     /// A granted socket cannot be told from others.
     #[error(
@@ -227,6 +229,7 @@ impl Lack {
             | Self::Pattern { .. }
             | Self::Names { .. }
             | Self::NestedOverlay { .. } => Some(Degradation::NoCarveOut),
+            Self::NetworkGate { instead, .. } => *instead,
             Self::Live { .. } | Self::NestedMounts { .. } => Some(Degradation::SnapshotGlobs),
             Self::Metadata => Some(Degradation::SharedMetadata),
             Self::LandlockFails { .. } => Some(Degradation::NoLandlock),

@@ -2,7 +2,7 @@
 
 use weir_protocol::policy::{DomainRule, Network, NetworkMode, NetworkParts, Policy, PolicyParts, Sourced};
 
-use super::literal::{bare, planned, policy};
+use super::literal::{WITHOUT_NAMESPACES, bare, planned, policy};
 use super::refusal::Lack;
 use super::*;
 use crate::doctor::tests::{full, refused, user};
@@ -42,7 +42,30 @@ fn rules_for_hosts_take_a_network_of_their_own() {
     }
 }
 
-/// Without what leads everything to the gate nothing runs, and nothing can be given up for it.
+/// Where the profile gives the gate up for its proxies, their two ports are all that can be connected to.
+#[test]
+fn proxies_stand_in_by_name_where_landlock_holds_ports() {
+    let given_up = |names: &[Degradation]| {
+        let mut parts = PolicyParts::from(gated(domains(&[])));
+        let origin = weir_protocol::policy::Origin::implied("a test");
+        parts.degradations = names.iter().map(|name| (*name, origin.clone())).collect();
+        Policy::from(parts)
+    };
+    let names = [&WITHOUT_NAMESPACES[..], &[Degradation::ProxyOnlyNetwork]].concat();
+    let plan = planned(&given_up(&names), &bare()).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let ruleset = plan.confinement.and_then(|held| held.landlock);
+    assert_eq!(ruleset.map(|ruleset| (ruleset.handled_net, ruleset.ports)), Some((0b11, Vec::new())));
+    assert_eq!((plan.gate, plan.proxies), (None, None));
+    assert!(plan.degradations.iter().any(|given_up| given_up.name == Degradation::ProxyOnlyNetwork));
+    let mut old = bare();
+    old.landlock.abi = 3;
+    for (host, names) in [(bare(), &WITHOUT_NAMESPACES[..]), (old, &names)] {
+        let refusal = planned(&given_up(names), &host).err().map(|refusal| refusal.lacks).unwrap_or_default();
+        assert!(refusal.iter().any(|lack| matches!(lack, Lack::NetworkGate { .. })), "{refusal:?}");
+    }
+}
+
+/// Without what leads everything to the gate nothing runs, and nothing but its proxies is offered for it.
 #[test]
 fn without_the_gate_rules_for_hosts_are_refused_by_name() {
     let mut tables = full();
@@ -65,6 +88,11 @@ fn without_the_gate_rules_for_hosts_are_refused_by_name() {
         let lacks = refusal.map(|refusal| refusal.lacks).unwrap_or_default();
         let told = |lack: &Lack| matches!(lack, Lack::NetworkGate { fact, .. } if *fact == found);
         assert!(lacks.iter().any(told), "{found:?}: {lacks:?}");
-        assert!(lacks.iter().all(|lack| !told(lack) || lack.degradation().is_none()));
+        // Proxies stand in where ports are Landlock's to hold, and nowhere else.
+        let instead = (host.way() == Way::Bare).then_some(Degradation::ProxyOnlyNetwork);
+        assert!(
+            lacks.iter().all(|lack| !told(lack) || lack.degradation() == instead),
+            "{found:?}: {lacks:?}"
+        );
     }
 }

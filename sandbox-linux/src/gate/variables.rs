@@ -1,7 +1,9 @@
-//! Variables of the environment behind the gate: where certificates are, and no proxy that could not be reached. Pure.
+//! Variables of the environment behind the gate: where certificates are, and no proxy that could not be reached, but the gate's own. Pure.
 
 use weir_protocol::AbsPath;
 use weir_protocol::policy::Environment;
+
+use super::Proxies;
 
 /// Variables that name a file of certificates to trust, in place of what the program brings along or as well: OpenSSL and what is built
 /// on it, curl, git, Python, Node, Cargo, Deno, gRPC, cloud tools.
@@ -26,17 +28,33 @@ const TRUST: [&str; 14] = [
 const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy", "rsync_proxy"];
 
 /// Adapts a command's environment; what the profile sets stays. `bundle` is the file of certificates, in limited mode.
-pub fn adapt(env: &mut Vec<(Vec<u8>, Vec<u8>)>, profile: &Environment, bundle: Option<&AbsPath>) {
+pub fn adapt(
+    env: &mut Vec<(Vec<u8>, Vec<u8>)>,
+    profile: &Environment,
+    bundle: Option<&AbsPath>,
+    proxies: Option<Proxies>,
+) {
     let is_set = |name: &[u8]| profile.set.keys().any(|set| set.as_bytes() == name);
     env.retain(|(name, _)| {
         let lower = name.to_ascii_lowercase();
         !PROXIES.iter().any(|proxy| proxy.as_bytes() == lower) || is_set(name)
     });
+    for (name, value) in proxies.into_iter().flat_map(named).filter(|(name, _)| !is_set(name.as_bytes())) {
+        env.push((name.into_bytes(), value.into_bytes()));
+    }
     let Some(bundle) = bundle else { return };
     for name in TRUST.into_iter().map(str::as_bytes).filter(|name| !is_set(name)) {
         env.retain(|(other, _)| other != name);
         env.push((name.to_vec(), bundle.as_bytes().to_vec()));
     }
+}
+
+/// The variables by which programs find these proxies, in small letters and in capitals: which of them is read differs (curl(1)).
+fn named(Proxies { http, socks }: Proxies) -> impl Iterator<Item = (String, String)> {
+    let [http, socks] = [format!("http://127.0.0.1:{http}"), format!("socks5h://127.0.0.1:{socks}")];
+    let all = [("http_proxy", http.clone()), ("https_proxy", http), ("all_proxy", socks)];
+    all.into_iter()
+        .flat_map(|(name, value)| [(name.to_owned(), value.clone()), (name.to_ascii_uppercase(), value)])
 }
 
 #[cfg(test)]
@@ -53,7 +71,7 @@ mod tests {
             profile.set.insert((*name).to_owned(), value);
         }
         let bundle = bundle.map(|path| AbsPath::parse(path).unwrap());
-        adapt(&mut env, &profile, bundle.as_ref());
+        adapt(&mut env, &profile, bundle.as_ref(), None);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         env.iter().map(|(name, value)| (text(name), text(value))).collect()
     }

@@ -59,6 +59,9 @@ fn confined(out: &mut String, confinement: &Confinement) {
                 "landlock     ABI {}, network {:#x}, scoped {:#x}",
                 ruleset.abi, ruleset.handled_net, ruleset.scoped
             );
+            for port in &ruleset.ports {
+                let _ = writeln!(out, "  port       {port}");
+            }
             for rule in &ruleset.rules {
                 let _ = writeln!(out, "  rule       {} {}", landlock::words(rule.rights), rule.at);
             }

@@ -6,9 +6,9 @@
 
 use super::class::Class::{
     self, Clone, Clone3, Fanotify, FileHandle, HostName, IoPort, IoUring, Ioctl, Ipc, JoinNamespace,
-    KernelImage, KernelSurface, Keyring, Limits, LsmState, Mknod, Mknodat, Mount, MountQuery, Obsolete,
-    Ordinary, OtherProcess, Personality, Priority, Schedule, Socket, Socketpair, SystemClock, SystemState,
-    Unshare,
+    KernelImage, KernelSurface, Keyring, Limits, Listen, LsmState, Mknod, Mknodat, Mount, MountQuery,
+    Obsolete, Ordinary, OtherProcess, Personality, Priority, Schedule, Send, SendMessage, Socket, Socketpair,
+    SystemClock, SystemState, Unshare,
 };
 use crate::bpf::Arch;
 
@@ -100,13 +100,13 @@ pub const CALLS: &[Call] = &[
     row("socket", 41, 198, Socket),
     row("connect", 42, 203, Ordinary),
     row("accept", 43, 202, Ordinary),
-    row("sendto", 44, 206, Ordinary),
+    row("sendto", 44, 206, Send),
     row("recvfrom", 45, 207, Ordinary),
-    row("sendmsg", 46, 211, Ordinary),
+    row("sendmsg", 46, 211, SendMessage),
     row("recvmsg", 47, 212, Ordinary),
     row("shutdown", 48, 210, Ordinary),
     row("bind", 49, 200, Ordinary),
-    row("listen", 50, 201, Ordinary),
+    row("listen", 50, 201, Listen),
     row("getsockname", 51, 204, Ordinary),
     row("getpeername", 52, 205, Ordinary),
     row("socketpair", 53, 199, Socketpair),
@@ -363,7 +363,7 @@ pub const CALLS: &[Call] = &[
     row("open_by_handle_at", 304, 265, FileHandle),
     row("clock_adjtime", 305, 266, SystemClock),
     row("syncfs", 306, 267, Ordinary),
-    row("sendmmsg", 307, 269, Ordinary),
+    row("sendmmsg", 307, 269, Send),
     row("setns", 308, 268, JoinNamespace),
     row("getcpu", 309, 168, Ordinary),
     row("process_vm_readv", 310, 270, OtherProcess),

@@ -1,7 +1,7 @@
 //! Why a call is allowed or refused: the classes, the answer of each, and the reason for both.
 
 use super::rule::{self, Rule};
-use super::{Grant, Ipc, Needs, Pids};
+use super::{Grant, Ipc, Needs, Network, Pids};
 use crate::bpf::{Action, Errno};
 
 /// What a filter does with a call of a class.
@@ -47,6 +47,9 @@ pub enum Class {
     Ioctl,
     Socket,
     Socketpair,
+    Send,
+    SendMessage,
+    Listen,
     Personality,
     Mknod,
     Mknodat,
@@ -100,6 +103,9 @@ impl Class {
             Self::Ioctl => Verdict::ByArguments(rule::ioctl()),
             Self::Socket => Verdict::ByArguments(rule::socket(needs.network, needs.unix_sockets)),
             Self::Socketpair => Verdict::ByArguments(rule::socketpair(needs.unix_sockets)),
+            Self::Send => proxied(needs, Verdict::ByArguments(rule::no_fast_open(3))),
+            Self::SendMessage => proxied(needs, Verdict::ByArguments(rule::no_fast_open(2))),
+            Self::Listen => proxied(needs, Verdict::refuse(Errno::EACCES)),
             Self::Personality => Verdict::ByArguments(rule::personality()),
             Self::Mknod => nested(needs, Verdict::ByArguments(rule::device_node(1))),
             Self::Mknodat => nested(needs, Verdict::ByArguments(rule::device_node(2))),
@@ -149,6 +155,12 @@ impl Class {
                  a kernel without it, raw sockets EPERM as without CAP_NET_RAW"
             }
             Self::Socketpair => "pairs of unix sockets only; a datagram pair could still send to any path",
+            Self::Send | Self::SendMessage => {
+                "with MSG_FASTOPEN they connect past Landlock's port rules; refused where those hold the network, as on a kernel without it"
+            }
+            Self::Listen => {
+                "without bind it takes a port past Landlock's rules; refused where those hold the network"
+            }
             Self::Personality => "only the native one, its 32-bit uname and fixed addresses",
             Self::Mknod | Self::Mknodat => "device nodes are refused; fifos, sockets and files pass",
             Self::Limits => {
@@ -171,6 +183,14 @@ fn unless(grant: Grant, refusal: Verdict) -> Verdict {
     match grant {
         Grant::Allowed => Verdict::ALLOW,
         Grant::Denied => refusal,
+    }
+}
+
+/// What Landlock's port rules do not see, where they hold the network.
+fn proxied(needs: &Needs, refusal: Verdict) -> Verdict {
+    match needs.network {
+        Network::Proxied => refusal,
+        Network::None | Network::Private | Network::Host => Verdict::ALLOW,
     }
 }
 

@@ -50,6 +50,7 @@ const ALLOW: Action = Action::Allow;
 const EPERM: Action = Action::Errno(Errno::EPERM);
 const EACCES: Action = Action::Errno(Errno::EACCES);
 const NO_PROTOCOL: Action = Action::Errno(Errno::EPROTONOSUPPORT);
+const NOT_SUPPORTED: Action = Action::Errno(Errno::EOPNOTSUPP);
 const NO_FAMILY: Action = Action::Errno(Errno::EAFNOSUPPORT);
 
 const WHOLE: u32 = u32::MAX;
@@ -77,6 +78,7 @@ const IPPROTO_ICMP: u32 = 1;
 const IPPROTO_TCP: u32 = 6;
 const IPPROTO_UDP: u32 = 17;
 const IPPROTO_ICMPV6: u32 = 58;
+const MSG_FASTOPEN: u32 = 0x2000_0000;
 
 /// Requests of ioctl_tty(2) and ioctl_console(2) that are refused; the numbers are those of `asm-generic/ioctls.h` and
 /// `linux/kd.h`, the same on both architectures.
@@ -178,6 +180,12 @@ pub(super) fn socket(network: Network, unix_sockets: Grant) -> Rule {
     ];
     match network {
         Network::None => cases.push(case([inet], EACCES)),
+        Network::Proxied => cases.extend([
+            case([inet, kind(SOCK_STREAM), protocol(IPPROTO_DEFAULT)], ALLOW),
+            case([inet, kind(SOCK_STREAM), protocol(IPPROTO_TCP)], ALLOW),
+            case([inet, kind(SOCK_STREAM)], NO_PROTOCOL),
+            case([inet], EACCES),
+        ]),
         Network::Private | Network::Host => cases.extend([
             case([inet, kind(SOCK_STREAM), protocol(IPPROTO_DEFAULT)], ALLOW),
             case([inet, kind(SOCK_STREAM), protocol(IPPROTO_TCP)], ALLOW),
@@ -191,6 +199,11 @@ pub(super) fn socket(network: Network, unix_sockets: Grant) -> Rule {
         ]),
     }
     Rule { cases, otherwise: NO_FAMILY }
+}
+
+/// sendto(2), sendmsg(2) and sendmmsg(2), whose flags are argument `index`: no connection by sending (tcp(7), `TCP_FASTOPEN`).
+pub(super) fn no_fast_open(index: u8) -> Rule {
+    Rule { cases: vec![case([low(index, MSG_FASTOPEN, MSG_FASTOPEN)], NOT_SUPPORTED)], otherwise: ALLOW }
 }
 
 /// socketpair(2). Without unix sockets, streams remain (a connected one can reach nothing else); a datagram socket could be

@@ -33,7 +33,7 @@ const BARE: Needs = Needs { ipc: Ipc::Shared, pids: Pids::Shared, ..Needs::STRIC
 fn all_needs() -> Vec<Needs> {
     let grants = [Grant::Denied, Grant::Allowed];
     let mut all = Vec::new();
-    for network in [Network::None, Network::Private, Network::Host] {
+    for network in [Network::None, Network::Private, Network::Proxied, Network::Host] {
         for unix_sockets in grants {
             for nested_user_namespaces in grants {
                 for io_uring in grants {
@@ -111,7 +111,7 @@ fn ordinary_work_passes() {
                  copy_file_range sendfile splice fallocate ftruncate renameat2 linkat symlinkat unlinkat mkdirat fchmod \
                  fchmodat2 fchownat utimensat getdents64 getcwd chdir umask setsid setpgid getpid gettid prctl seccomp \
                  landlock_create_ruleset landlock_add_rule landlock_restrict_self pidfd_open pidfd_send_signal close_range \
-                 name_to_handle_at connect bind listen accept4 sendto recvfrom sendmsg recvmsg setsockopt \
+                 name_to_handle_at connect bind accept4 sendto recvfrom sendmsg recvmsg setsockopt \
                  getsockopt setuid setgid setgroups capget capset mlock madvise membarrier pkey_alloc arch_prctl \
                  uprobe uretprobe map_shadow_stack mseal cachestat getxattr setxattr setpriority ioprio_set getrusage \
                  sync fsync sysinfo uname times getrlimit setrlimit prlimit64 io_setup io_submit set_mempolicy mbind";
@@ -226,6 +226,46 @@ fn sockets() {
             );
         }
     }
+}
+
+/// Where ports are Landlock's to hold, nothing passes that it does not see.
+#[test]
+fn behind_proxies_there_is_tcp_alone_and_no_way_past_the_ports() {
+    let proxied = Needs { network: Network::Proxied, ..WORKSPACE };
+    const FAST_OPEN: u64 = 0x2000_0000;
+    for family in [2, 10] {
+        check(
+            &proxied,
+            &[
+                ("socket", &[family, 1 | FLAGS, 0], ALLOW),
+                ("socket", &[family, 1, 6], ALLOW),
+                ("socket", &[family, 1, 262], NO_PROTOCOL), // MPTCP
+                ("socket", &[family, 2, 0], EACCES),
+                ("socket", &[family, 2, 17], EACCES),
+                ("socket", &[family, 2, 1], EACCES),
+                ("socket", &[family, 3, 255], EACCES),
+                ("socket", &[family, 5, 132], EACCES),
+            ],
+        );
+    }
+    let not_supported = Action::Errno(Errno::EOPNOTSUPP);
+    let told = |flags, listen, send| {
+        let cases: [(&str, &[u64], Action); 4] = [
+            ("sendto", &[3, 0, 0, flags, 0, 0], send),
+            ("sendmsg", &[3, 0, flags], send),
+            ("sendmmsg", &[3, 0, 1, flags], send),
+            ("listen", &[3, 1], listen),
+        ];
+        cases.map(|(name, args, want)| (name, args.to_vec(), want))
+    };
+    let check_all = |needs: &Needs, cases: [(&'static str, Vec<u64>, Action); 4]| {
+        for (name, args, want) in &cases {
+            check(needs, &[(name, args, *want)]);
+        }
+    };
+    check_all(&proxied, told(0x4000, EACCES, ALLOW));
+    check_all(&proxied, told(FAST_OPEN | 0x4000, EACCES, not_supported));
+    check_all(&WORKSPACE, told(FAST_OPEN, ALLOW, ALLOW));
 }
 
 #[test]
@@ -416,8 +456,13 @@ fn a_denied_grant_never_opens_a_call() {
                 Needs { nested_user_namespaces: Grant::Denied, ..wide },
                 Needs { io_uring: Grant::Denied, ..wide },
             ];
+            // Without an Internet socket these do nothing that ports would have to hold.
+            let of_ports = [Class::Listen, Class::Send, Class::SendMessage];
             for call in CALLS {
                 let Some(nr) = call.number(arch) else { continue };
+                if wide.network == Network::Proxied && of_ports.contains(&call.class) {
+                    continue;
+                }
                 for (at, _) in EDGES.iter().enumerate().step_by(3) {
                     let args = std::array::from_fn(|arg| EDGES[(at + arg * 5) % EDGES.len()]);
                     let data =

@@ -34,6 +34,7 @@ pub(crate) const SECURE_BITS: libc::c_ulong = 0x1 | 0x2 | 0x20 | 0x40 | 0x80;
 pub(crate) const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 pub(crate) const LANDLOCK_RULE_PATH_BENEATH: libc::c_long = 1;
+pub(crate) const LANDLOCK_RULE_NET_PORT: libc::c_long = 2;
 
 pub(crate) const CLOSE_RANGE_CLOEXEC: libc::c_long = 4;
 
@@ -53,6 +54,14 @@ pub(crate) struct MountAttr {
 pub(crate) struct PathBeneath {
     pub(crate) allowed_access: u64,
     pub(crate) parent_fd: i32,
+}
+
+/// `struct landlock_net_port_attr`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct NetPort {
+    pub(crate) allowed_access: u64,
+    pub(crate) port: u64,
 }
 
 /// `struct __user_cap_header_struct`.

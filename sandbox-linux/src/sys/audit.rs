@@ -62,6 +62,8 @@ pub enum Received<'a> {
     },
     /// The answer to [`Reader::ask`].
     Status(Status),
+    /// [`Reader::ask`] is not answered: `CAP_AUDIT_CONTROL` is missing.
+    NoStatus,
     /// Records had no room.
     Lost,
     /// Something else.
@@ -232,6 +234,7 @@ fn error(message: &[u8]) -> Option<i32> {
 fn read(message: &[u8]) -> Received<'_> {
     match kind(message) {
         Some(AUDIT_GET) => status_of(message).map_or(Received::Other, Received::Status),
+        Some(ERROR) => Received::NoStatus,
         Some(kind) if kind > ERROR => {
             Received::Record { kind, text: message.get(HEADER..).unwrap_or_default() }
         }
@@ -267,7 +270,7 @@ mod tests {
             (reply(2, 0), status(true, true, 0)),
             (reply(0, 0), status(false, false, 0)),
             (reply(1, 0)[..HEADER + 4].to_vec(), Received::Other),
-            (refused.clone(), Received::Other),
+            (refused.clone(), Received::NoStatus),
             (record, Received::Record { kind: 1423, text: b"audit(1.0:1): x=y" }),
             (vec![], Received::Other),
             (vec![9; 5], Received::Other),

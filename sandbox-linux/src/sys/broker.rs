@@ -5,6 +5,7 @@
 
 mod call;
 mod change;
+mod content;
 mod delegate;
 mod directory;
 mod failed;
@@ -29,6 +30,7 @@ use std::rc::Rc;
 use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules};
 use crate::host::Arch;
 use crate::live::LiveRules;
+use crate::plan::Writable;
 use call::Kernel;
 use guarded::Guarded;
 use listener::{Listener, Notification};
@@ -65,6 +67,8 @@ struct Opened {
     file: OwnedFd,
     /// `O_CLOEXEC` or 0.
     cloexec: u32,
+    /// Whether it can be written through.
+    writable: Writable,
 }
 
 impl From<Kernel<()>> for Answer {
@@ -76,7 +80,7 @@ impl From<Kernel<()>> for Answer {
 /// Serves the trapped calls of one sandbox. Dropping it makes every trapped call fail with ENOSYS.
 #[derive(Debug)]
 pub struct Broker {
-    listener: Listener,
+    listener: Rc<Listener>,
     forms: Forms,
     world: Rc<World>,
     guarded: Guarded,
@@ -108,7 +112,7 @@ impl Broker {
         let guarded = Guarded::new(guards, world.root()).map_err(io::Error::from_raw_os_error)?;
         let replay = Replay::new(handover.wait);
         Ok(Self {
-            listener: Listener::new(handover.listener, handover.wait),
+            listener: Rc::new(Listener::new(handover.listener, handover.wait)),
             forms: Forms::new(HERE),
             world: Rc::new(world),
             guarded,
@@ -164,7 +168,7 @@ impl Broker {
 
     fn answer(&mut self, call: &Notification) -> Kernel<Answer> {
         let request = self.forms.decode(call.nr, &call.args).ok_or(libc::ENOSYS)?;
-        let tracee = Tracee::open(self.world.proc(), call.pid)?;
+        let tracee = Tracee::new(call, &self.world, &self.listener);
         match request {
             Request::Open { at, flags, mode } => self.open(call, &tracee, at, flags, mode),
             Request::MakeDirectory { at, mode } => self.make_directory(call, &tracee, at, mode),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use weir_protocol::denial::{Denial, Sight};
@@ -10,7 +11,7 @@ use weir_protocol::method::process::Exited;
 use weir_protocol::policy::Subject;
 use weir_protocol::policy::explain::Edit;
 use weir_protocol::{AbsPath, Policy};
-use weir_tests::sandbox::{Run, World, finish, programs};
+use weir_tests::sandbox::{Run, Way, World, finish, programs};
 
 /// The profile of most cases.
 pub(crate) const PROFILE: &str = r#"
@@ -26,7 +27,7 @@ pub(crate) struct Case {
     pub(crate) act: &'static [&'static str],
     /// The operation that is told, and at what.
     pub(crate) told: (&'static str, &'static str),
-    /// What the line of the rule begins with; nothing where no rule covers it.
+    /// What the line of the rule holds; nothing where no rule covers it.
     pub(crate) rule: Option<&'static str>,
     /// The option of one run; empty where none helps.
     pub(crate) option: &'static [&'static str],
@@ -49,9 +50,12 @@ pub(crate) fn prepare(world: &World) {
 
 /// A run of the program for tests, and what its report says.
 pub(crate) fn reported(world: &World, options: &[&str], words: &[&str]) -> (Run, Exited) {
-    let probe = [programs().probe.to_string_lossy().into_owned()];
-    let words = probe.into_iter().chain(words.iter().map(|word| world.expand(word)));
-    report_of(world, options, words)
+    reported_by(&World::weir::<String>, world, options, words)
+}
+
+/// The same, where Weir is started in another way.
+pub(crate) fn reported_by(weir: &Runner, world: &World, options: &[&str], words: &[&str]) -> (Run, Exited) {
+    report_by(weir, world, options, probe_words(world, words))
 }
 
 /// A run of any command, and what its report says.
@@ -60,10 +64,19 @@ pub(crate) fn report_of(
     options: &[&str],
     words: impl IntoIterator<Item = String>,
 ) -> (Run, Exited) {
+    report_by(&World::weir::<String>, world, options, words)
+}
+
+pub(crate) fn report_by(
+    weir: &Runner,
+    world: &World,
+    options: &[&str],
+    words: impl IntoIterator<Item = String>,
+) -> (Run, Exited) {
     let file = world.at("report.json");
     let report = file.to_string_lossy().into_owned();
     let options = options.iter().map(|word| world.expand(word)).chain(["--report".to_owned(), report]);
-    let run = finish(world.weir(options).args(words));
+    let run = finish(weir(world, options.collect()).args(words));
     let text = fs::read(&file).unwrap_or_else(|error| panic!("{error}: {}", run.stderr));
     let content: Value = serde_json::from_slice(&text).unwrap();
     let exited = content.get("exited").unwrap_or_else(|| panic!("{content}"));
@@ -72,10 +85,19 @@ pub(crate) fn report_of(
 
 /// Tries a case: the control, the refusal and its record, the option, the edit.
 pub(crate) fn check(world: &World, profile: &str, case: &Case, mechanism: &str) {
+    check_by(&World::weir::<String>, world, profile, case, mechanism);
+}
+
+/// Makes `weir run OPTIONS… --`.
+pub(crate) type Runner = dyn Fn(&World, Vec<String>) -> Command;
+
+/// The same, where Weir is started in another way.
+pub(crate) fn check_by(weir: &Runner, world: &World, profile: &str, case: &Case, mechanism: &str) {
+    let reported = |world: &World, options: &[&str], words: &[&str]| reported_by(weir, world, options, words);
     let afresh = || {
         world.clear();
         prepare(world);
-        world.profile(profile, "");
+        world.profile_giving_up(Way::Bare.degrade(), profile, "");
     };
     afresh();
     let control = world.outside(probe_words(world, case.act));
@@ -85,11 +107,9 @@ pub(crate) fn check(world: &World, profile: &str, case: &Case, mechanism: &str) 
     assert!(!run.text().starts_with("ok"), "{case:?}: {run:?}");
     let denial = only(world, case, &exited);
     assert_eq!(denial.mechanism.word(), mechanism, "{case:?}");
-    assert_eq!(
-        rule(&denial).as_deref().map(|line| line.starts_with(&world.expand(case.rule.unwrap_or("\0")))),
-        case.rule.map(|_| true),
-        "{denial:?}"
-    );
+    let (found, expected) = (rule(&denial), case.rule.map(|text| world.expand(text)));
+    assert_eq!(found.is_some(), expected.is_some(), "{denial:?}");
+    assert!(found.zip(expected).is_none_or(|(line, text)| line.contains(&text)), "{denial:?}");
     assert!(!denial.time.is_empty() && denial.process.is_some(), "{denial:?}");
     let option: Vec<String> =
         denial.option.iter().flat_map(|one| [one.name.clone(), one.value.to_string()]).collect();
@@ -102,7 +122,7 @@ pub(crate) fn check(world: &World, profile: &str, case: &Case, mechanism: &str) 
         assert!(run.text().starts_with("ok"), "{case:?} with {option:?}: {run:?} {:?}", exited.denials);
         afresh();
     }
-    edited(world, case, &denial);
+    edited(weir, world, case, &denial);
 }
 
 fn probe_words(world: &World, act: &[&str]) -> Vec<String> {
@@ -128,7 +148,7 @@ pub(crate) fn rule(denial: &Denial) -> Option<String> {
     text.lines().nth(line).map(ToOwned::to_owned)
 }
 
-fn edited(world: &World, case: &Case, denial: &Denial) {
+fn edited(weir: &Runner, world: &World, case: &Case, denial: &Denial) {
     if case.opens.is_empty() {
         assert_eq!(denial.edit, None, "{case:?}");
         return;
@@ -139,12 +159,12 @@ fn edited(world: &World, case: &Case, denial: &Denial) {
     let opened = AbsPath::parse(world.expand(case.opens)).unwrap();
     let excess = after.excess_over(&before);
     let is_it = |subject: &Subject| match subject {
-        Subject::Path { path, .. } | Subject::Socket { path } => *path == opened || path.is_below(&opened),
+        Subject::Path { path, .. } | Subject::Socket { path } => *path == opened || path.starts_with(&opened),
         _ => false,
     };
     assert!(!excess.is_empty() && excess.iter().all(|one| is_it(&one.subject)), "{case:?}: {excess:?}");
     assert_eq!(before.excess_over(&after), [], "{case:?}: the edit took something away");
-    let (run, exited) = reported(world, &[], case.act);
+    let (run, exited) = reported_by(weir, world, &[], case.act);
     assert!(
         run.text().starts_with("ok"),
         "{case:?} edited by {:?}: {run:?} {:?}",

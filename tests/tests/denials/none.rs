@@ -60,7 +60,7 @@ fn a_connection_that_nobody_answers_is_no_denial() {
     Way::each_of(&[Way::Root, Way::User], "denials::refused-inside", |way| {
         let world = World::new(way);
         world.profile("\"{w}/work\" = \"write\"", "[permissions.test.network]\nloopback = true");
-        let (run, exited) = super::case::reported(&world, &[], &["connect", "127.0.0.1", "9"]);
+        let (run, exited) = super::case::reported(&world, &[], &["tcp", "127.0.0.1:9"]);
         assert!(!run.text().starts_with("ok"), "{run:?}");
         assert_eq!(exited.denials, [], "{run:?}");
     });

@@ -15,6 +15,7 @@ mod inside;
 mod limited;
 mod peers;
 mod programs;
+mod proxied;
 mod registries;
 mod servers;
 mod talkers;

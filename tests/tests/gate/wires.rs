@@ -74,6 +74,14 @@ impl Wires {
         Way::each_of(&[Way::Root, Way::User], &format!("gate::{test_id}"), |way| test(&Self::new(way)));
     }
 
+    /// The same without namespaces, where nothing leads to the gate.
+    pub(crate) fn bare(test_id: &str, test: impl Fn(&Self)) {
+        if Way::Root.available().is_err() {
+            return weir_tests::skip(&format!("gate::{test_id}"), "only root lays wires between namespaces");
+        }
+        Way::each_of(&[Way::Bare], &format!("gate::{test_id}"), |way| test(&Self::new(way)));
+    }
+
     fn new(way: Way) -> Self {
         let (host, far) = (Holder::new(), Holder::new());
         let world = World::new(way);
@@ -131,6 +139,9 @@ impl Wires {
         command.env_clear().env("PATH", weir_tests::sandbox::PATH).env("LANG", "C.UTF-8");
         command.env("HOME", self.world.at("home")).env("WEIR_HOME", self.world.at("weir"));
         command.env("WEIR_SERVER", "none").stdin(Stdio::null());
+        if self.world.way() == Way::Bare {
+            command.arg(&programs().probe).arg("refuse-user-namespaces");
+        }
         command
     }
 
@@ -170,7 +181,13 @@ impl Wires {
 
     /// Sets a profile with these lines of `[permissions.test.network]`.
     pub(crate) fn profile(&self, network: &str) {
+        self.profile_giving_up(&[], network);
+    }
+
+    /// The same, giving up guarantees by name.
+    pub(crate) fn profile_giving_up(&self, names: &[&str], network: &str) {
         let filesystem = "\":root\" = \"read\"\n\"{w}/work\" = \"write\"";
-        self.world.profile(filesystem, &format!("[permissions.test.network]\nenabled = true\n{network}"));
+        let network = format!("[permissions.test.network]\nenabled = true\n{network}");
+        self.world.profile_giving_up(names, filesystem, &network);
     }
 }

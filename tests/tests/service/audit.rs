@@ -77,6 +77,31 @@ fn read_back(file: &Path, uid: u32) {
 }
 
 #[test]
+fn denials_of_a_command_are_recorded_and_kept() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut client = server.client(ALICE);
+    let found = client.run(&start(&place.world(ALICE), &["mkdir", "/usr/new"]));
+    assert_eq!(found.exited["denials"][0]["target"], "/usr/new", "{found:?}");
+    assert!(found.exited["sight"]["sources"].is_array(), "{found:?}");
+    client.run(&start(&place.world(ALICE), &["mkdir", "fine"]));
+    let kept = client.ask("denial/list", &json!({"since": "2020"})).unwrap();
+    assert_eq!(kept["runs"].as_array().unwrap().len(), 1, "{kept}");
+    assert_eq!(kept["runs"][0]["argv"], json!(["mkdir", "/usr/new"]));
+    let later = client.ask("denial/list", &json!({"since": "2999"})).unwrap();
+    assert_eq!(later["runs"], json!([]));
+    let denied: Vec<Value> =
+        records(&server).into_iter().filter(|record| record["action"] == "deny").collect();
+    assert_eq!(denied.len(), 1, "{denied:?}");
+    assert_eq!(
+        (&denied[0]["by"], &denied[0]["denial"]["operation"]),
+        (&json!("launcher"), &json!("make-directory"))
+    );
+    let (_, text) = audit(&["--action", "deny"], &server.state().join("audit.jsonl"));
+    assert!(text.contains("make-directory /usr/new (broker; "), "{text}");
+}
+
+#[test]
 fn no_effect_without_a_record() {
     let place = Place::new();
     let server = place.serve(&["--audit", "/dev/full"]);

@@ -79,6 +79,25 @@ fn a_confined_server_part_connects_as_the_profile_says() {
     let found = run(&place, &server, other);
     let expect = ["connect 203.0.113.5:443 network-gate", "send 203.0.113.5:443 network-gate"];
     assert_eq!(refused(&found), expect, "{found:?}");
+    recorded(&server, own);
+}
+
+/// What the gate refused is on record as the server part tells it, and kept for who asks.
+fn recorded(server: &Server, own: IpAddr) {
+    let mut client = server.client(ALICE);
+    let kept = client.ask("denial/list", &serde_json::json!({})).unwrap();
+    let runs = kept["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 1, "{kept} {own}");
+    assert_eq!(runs[0]["denials"].as_array().unwrap().len(), 2, "{kept}");
+    let text = std::fs::read_to_string(server.state().join("audit.jsonl")).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let denied: Vec<Value> = records.filter(|record| record["action"] == "deny").collect();
+    assert_eq!(denied.len(), 2, "{text}");
+    assert!(
+        denied.iter().all(|record| record["by"] == "server-part" && record["profile"] == "test"),
+        "{text}"
+    );
+    assert_eq!(denied[0]["denial"]["mechanism"], "network-gate", "{text}");
 }
 
 #[test]

@@ -15,20 +15,22 @@ use rustix::termios::{Winsize, tcsetpgrp, tcsetwinsize};
 use tempfile::TempDir;
 use weir_protocol::method::code;
 use weir_protocol::method::process::{Degraded, Enforcement, Mechanism};
-use weir_protocol::policy::{Access, Policy};
+use weir_protocol::policy::{Access, NetworkMode, Origin, Policy};
 use weir_protocol::{AbsPath, ByteString};
 use weir_sandbox_macos::compile::CompileError;
 use weir_sandbox_macos::launch::denial::MECHANISM;
 use weir_sandbox_macos::launch::tree::Tree;
 use weir_sandbox_macos::launch::{Command, LaunchError, SpawnFlag, environment, plan};
-use weir_sandbox_macos::{Host, LaunchPlan, LetterCase, Run, RunTag, gap};
+use weir_sandbox_macos::{Gate, Host, LaunchPlan, LetterCase, Run, RunTag, gap};
 
 use super::child;
 use super::denials::Denials;
 use super::running::{Parts, Running};
 use super::sys::{self, Patience, Program, Queue};
+use crate::launch::endpoints::Endpoints;
+use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::program::{ProgramError, find};
-use crate::launch::{Image, Launch, Source, Told, is_directory};
+use crate::launch::{Image, Launch, Source, Told, hostfile, is_directory};
 
 /// How a confined run is enforced here.
 const WAY: &str = "seatbelt";
@@ -48,6 +50,11 @@ pub(super) enum BeginError {
     /// Calls on files were asked for.
     #[error("on macOS no calls on files are carried out yet")]
     Files,
+    /// What limited mode trusts cannot be shown to programs here.
+    #[error(
+        "{0}: on macOS `mode = \"limited\"` cannot be kept yet: nothing shows programs the sandbox's own authority"
+    )]
+    Limited(Origin),
     /// Descriptors that were announced did not come.
     #[error("a descriptor that was announced did not come")]
     NoDescriptor,
@@ -74,7 +81,8 @@ impl BeginError {
             Self::Program(ProgramError::NotExecutable(_)) => code::COMMAND_NOT_EXECUTABLE,
             Self::Plan(LaunchError::Compile(
                 CompileError::NoGate | CompileError::Unenforceable { .. } | CompileError::Parameter(_),
-            )) => code::UNENFORCEABLE,
+            ))
+            | Self::Limited(_) => code::UNENFORCEABLE,
             Self::Plan(_)
             | Self::User
             | Self::Files
@@ -97,6 +105,8 @@ fn of(what: &'static str) -> impl Fn(io::Error) -> BeginError {
 struct Own {
     scratch: Option<TempDir>,
     terminal: Option<Terminal>,
+    /// The gate's, where the policy grants a network.
+    endpoints: Option<Endpoints>,
 }
 
 /// A terminal of the run's own.
@@ -148,7 +158,13 @@ pub(super) fn begin(
     }
     let (controlling, terminal) = own.terminal.map(|terminal| (terminal.controlling, terminal.other)).unzip();
     let measured = plan.measured.clone();
-    let parts = Parts { first, tree, measured, denials, controlling, terminal, scratch: own.scratch };
+    let mut descriptors = Descriptors::default();
+    controlling.into_iter().for_each(|controlling| descriptors.add(Passed::Terminal, controlling));
+    if let Some(endpoints) = own.endpoints {
+        endpoints.sockets.into_iter().for_each(|(name, socket)| descriptors.add(name, socket));
+        hostfile::add_all(&launch.policy, &mut descriptors);
+    }
+    let parts = Parts { first, tree, measured, denials, descriptors, terminal, scratch: own.scratch };
     Ok((Running::new(parts, started, Rc::clone(launch)), enforcement(&launch.policy, &plan)))
 }
 
@@ -170,7 +186,9 @@ fn lent(
 
 /// How a command would be enforced, and every step; nothing is made and nothing runs.
 pub(super) fn planned(launch: &Launch) -> Result<(Enforcement, String), BeginError> {
-    let plan = compiled(launch, &run(&Own::default())?)?;
+    // The ports would be others then.
+    let endpoints = launch.is_gated().then(Endpoints::open).transpose().map_err(of("network gate"))?;
+    let plan = compiled(launch, &run(&Own { endpoints, ..Own::default() })?)?;
     Ok((enforcement(&launch.policy, &plan), plan.listing()))
 }
 
@@ -235,6 +253,10 @@ fn compiled(launch: &Launch, run: &Run) -> Result<LaunchPlan, BeginError> {
     if launch.user.is_some() {
         return Err(BeginError::User);
     }
+    let mode = &launch.policy.network().mode;
+    if launch.is_gated() && mode.value == NetworkMode::Limited {
+        return Err(BeginError::Limited(mode.origin.clone()));
+    }
     let value = |wanted: &[u8]| {
         let found = launch.env.iter().find(|(name, _)| name.0 == wanted);
         found.map(|(_, value)| value.0.as_slice())
@@ -279,7 +301,8 @@ fn run(own: &Own) -> Result<Run, BeginError> {
         None => None,
     };
     let terminal = own.terminal.as_ref().map(|terminal| terminal.name.clone());
-    Ok(Run { tag, gate: None, scratch, terminal })
+    let gate = own.endpoints.as_ref().map(|&Endpoints { http, socks, .. }| Gate { http, socks });
+    Ok(Run { tag, gate, scratch, terminal })
 }
 
 /// The name by which the kernel knows a place.
@@ -293,7 +316,8 @@ impl Own {
             !launch.policy.is_unrestricted() && !launch.policy.filesystem().private().is_empty();
         let scratch = has_stand_ins.then(scratch).transpose().map_err(of("scratch directory"))?;
         let terminal = launch.size.map(terminal).transpose().map_err(of("terminal"))?;
-        Ok(Self { scratch, terminal })
+        let endpoints = launch.is_gated().then(Endpoints::open).transpose().map_err(of("network gate"))?;
+        Ok(Self { scratch, terminal, endpoints })
     }
 }
 

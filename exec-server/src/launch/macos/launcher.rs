@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::begin::{begin, planned};
 use super::running::{Course, Running};
 use super::sys::{self, Queue, Seen};
-use crate::launch::passed::Passed;
-use crate::launch::{Launch, Order, Told};
+use crate::launch::{Launch, Order, Told, granting};
+use crate::profile::standing::Standing;
 use crate::wire::{Read, Wire, WireError};
 
 /// Serves the server part until it is gone or its one command has ended; ends what runs then.
@@ -25,7 +25,7 @@ pub fn run(channel: Wire, server: i32) -> ExitCode {
 fn serve(channel: Wire, server: i32) -> Result<(), WireError> {
     let queue = Queue::new()?;
     queue.watch_readable(channel.as_fd())?;
-    let mut launcher = Launcher { channel, queue, server, running: None };
+    let mut launcher = Launcher { channel, queue, server, running: None, asked: None };
     let served = launcher.serve();
     if let Some(running) = launcher.running.take() {
         running.end(&launcher.queue);
@@ -38,6 +38,8 @@ struct Launcher {
     queue: Queue,
     server: i32,
     running: Option<Running>,
+    /// What runs.
+    asked: Option<Rc<Launch>>,
 }
 
 impl Launcher {
@@ -96,6 +98,14 @@ impl Launcher {
                 }
                 self.channel.say(&Told::Signalled, &[])
             }
+            Order::Weigh { pattern, .. } => {
+                let above = match &self.asked {
+                    Some(launch) => granting::above(launch, &pattern, &Standing::read()),
+                    None => Some("no command runs".to_owned()),
+                };
+                self.channel.say(&Told::Weighed { above }, &[])
+            }
+            Order::Refused(_) => Ok(()),
             Order::End => {
                 self.running.iter_mut().for_each(Running::end_soon);
                 Ok(())
@@ -108,9 +118,11 @@ impl Launcher {
         match begin(&launch, queue, *server, || channel.take_descriptor()) {
             Err(error) => channel.say(&error.told(), &[]),
             Ok((mut running, enforcement)) => {
-                let terminal = running.take_terminal();
-                let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
-                let names = terminal.iter().map(|_| Passed::Terminal).collect();
+                let descriptors = running.take_descriptors();
+                let names = descriptors.list().map(|(name, _)| name).collect();
+                let passed: Vec<BorrowedFd<'_>> =
+                    descriptors.list().map(|(_, descriptor)| descriptor.as_fd()).collect();
+                self.asked = Some(launch);
                 let told = Told::Launched { pid: running.pid(), enforcement, passed: names };
                 self.running = Some(running);
                 self.channel.say(&told, &passed)

@@ -15,6 +15,7 @@ use super::denials::Denials;
 use super::reaper;
 use super::sys::{self, Change, Patience, Queue};
 use crate::ended::forks;
+use crate::launch::passed::Descriptors;
 use crate::launch::sys::Account;
 use crate::launch::{Ended, Launch};
 
@@ -51,8 +52,8 @@ pub(super) struct Parts {
     pub(super) measured: Vec<MeasuredLimit>,
     /// What follows the log.
     pub(super) denials: Option<Denials>,
-    /// The terminal's controlling side, until it is handed on.
-    pub(super) controlling: Option<OwnedFd>,
+    /// The terminal's controlling side and what the gate needs, until they are handed on.
+    pub(super) descriptors: Descriptors,
     /// The terminal's other side, so that it stays until the tree has ended.
     pub(super) terminal: Option<OwnedFd>,
     /// The directory that stands in for others.
@@ -79,9 +80,9 @@ impl Running {
         self.parts.first.pid
     }
 
-    /// The controlling side of the command's terminal, once.
-    pub(super) fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.parts.controlling.take()
+    /// The controlling side of the command's terminal and what the gate needs, once.
+    pub(super) fn take_descriptors(&mut self) -> Descriptors {
+        std::mem::take(&mut self.parts.descriptors)
     }
 
     /// Some process has started another, was stopped or has ended.

@@ -33,9 +33,8 @@ impl Broker {
             libc::S_IFDIR => return Err(libc::EISDIR),
             _ => return Err(libc::EINVAL),
         }
-        let own = world.own_descriptors()?;
         let name = number(call::number(found.as_fd()));
-        let file = call::openat(own.as_fd(), &name, libc::O_WRONLY.cast_unsigned() | NONBLOCK)?;
+        let file = call::openat(world.own(), &name, libc::O_WRONLY.cast_unsigned() | NONBLOCK)?;
         call::truncate(file.as_fd(), length).map(|()| Answer::Done)
     }
 

@@ -26,7 +26,10 @@ impl Broker {
 
     fn tell(&mut self, call: &Notification, how: Failure) -> Kernel<()> {
         let request = self.forms.decode(call.nr, &call.args).ok_or(libc::ENOSYS)?;
-        let tracee = Tracee::open(self.world.proc(), call.pid)?;
+        if how == Failure::Absent && is_looking(&request) {
+            return Ok(());
+        }
+        let tracee = Tracee::new(call, &self.world, &self.listener);
         for (act, named) in acts(&request).into_iter().flatten() {
             let (act, path) = self.what(&tracee, act, named)?;
             self.queue.push(Event::Failed { act, how, path, pid: call.pid });
@@ -57,9 +60,25 @@ fn below(base: BorrowedFd<'_>, relative: &[u8]) -> Vec<u8> {
     call::path_of(base, Some(relative))
 }
 
+const CREATE: u32 = libc::O_CREAT.cast_unsigned();
+
+/// Whether a call only looks whether something is there, as programs do for each library in each directory.
+fn is_looking(request: &Request) -> bool {
+    matches!(request, Request::Open { flags, .. } if flags & CREATE == 0)
+}
+
+/// What opening with these flags tries.
+fn opening(flags: u32) -> Act {
+    match flags.cast_signed() & libc::O_ACCMODE {
+        libc::O_RDONLY => Act::Read,
+        _ => Act::Write,
+    }
+}
+
 /// What a call tries at which of its paths.
 fn acts(request: &Request) -> [Option<(Act, Named)>; 2] {
     match *request {
+        Request::Open { at, flags, .. } if flags & CREATE == 0 => [Some((opening(flags), at)), None],
         Request::Open { at, .. } => [Some((Act::Create, at)), None],
         Request::MakeDirectory { at, .. } => [Some((Act::MakeDirectory, at)), None],
         Request::MakeNode { at, .. } => [Some((Act::MakeNode, at)), None],

@@ -63,7 +63,7 @@ impl Links {
             _ => News { again: true, ..News::default() },
         };
         if news.again {
-            return self.look_through(judge, root);
+            self.look_through(judge, root);
         }
         for path in news.names {
             self.look_at(judge, root, &path);
@@ -71,14 +71,13 @@ impl Links {
         Ok(())
     }
 
-    /// Looks through all places anew.
-    fn look_through(&mut self, judge: &mut Judge, root: BorrowedFd<'_>) -> Kernel<()> {
-        let fd = call::inotify()?;
-        self.watch = Some(Watch { fd, directories: HashMap::new(), is_complete: true });
+    /// Looks through all places anew. Where nothing can be watched, for the user has too many queues, that is done each time.
+    fn look_through(&mut self, judge: &mut Judge, root: BorrowedFd<'_>) {
+        let watch = |fd| Watch { fd, directories: HashMap::new(), is_complete: true };
+        self.watch = call::inotify().ok().map(watch);
         for place in self.places.clone() {
             self.look_at(judge, root, &place);
         }
-        Ok(())
     }
 
     /// Takes in what is at a path, and all below it.

@@ -8,24 +8,16 @@ use std::rc::Rc;
 use weir_protocol::denial::Act;
 use weir_protocol::policy::Operation;
 
-use super::super::walk::{self, FileType};
 use super::Broker;
 use super::call::{self, Kernel};
+use super::content::{LISTING, closed_below};
 use super::directory::{Place, kind};
 use super::links::Links;
 use super::listener::Notification;
 use super::naming::Existing;
-use super::resolve::NO_LINKS;
 use super::trail::Trail;
 use crate::broker::Event;
 use crate::live::{Judge, LiveRules, Refused};
-
-/// Most entries that are looked at before a directory is moved; one that holds more stays where it is.
-const MAX_MOVED_ENTRIES: u32 = 200_000;
-/// Bytes of entries read at once.
-const ENTRIES_BYTES: usize = 32 << 10;
-const LISTING: u32 = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW).cast_unsigned();
-const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
 
 /// What files and names are judged by.
 #[derive(Debug)]
@@ -55,7 +47,7 @@ impl Broker {
     ) -> Kernel<()> {
         match place.name() {
             Some(name) if self.live.is_some() => {
-                self.judge_path(call, &call::path_of(place.parent(), Some(name)), operation)
+                self.judge_path(call, &self.world.path_of(place.parent(), Some(name)), operation)
             }
             _ => Ok(()),
         }
@@ -85,7 +77,7 @@ impl Broker {
     /// Judges one direction of a move: neither name may be closed, and a directory takes nothing closed out of its pattern's reach.
     pub(super) fn judge_move(&mut self, call: &Notification, from: &Place<'_>, to: &Place<'_>) -> Kernel<()> {
         let (Some(live), Ok(stat)) = (&mut self.live, from.stat()) else { return Ok(()) };
-        let path = |place: &Place<'_>| call::path_of(place.parent(), place.name());
+        let path = |place: &Place<'_>| self.world.path_of(place.parent(), place.name());
         let (old, new) = (path(from), path(to));
         let differs = kind(&stat) == libc::S_IFDIR && live.judge.differs_below(&old, &new);
         self.judge_path(call, &old, Operation::Write)?;
@@ -114,7 +106,7 @@ impl Broker {
         if self.live.is_none() {
             return Ok(());
         }
-        let path = call::path_of(file, None);
+        let path = self.world.path_of(file, None);
         self.judge_path(call, &path, operation)?;
         let stat = call::stat(file)?;
         if stat.st_nlink < 2 || kind(&stat) != libc::S_IFREG {
@@ -153,44 +145,4 @@ const fn act(operation: Operation) -> Act {
         Operation::Write => Act::Write,
         Operation::Execute => Act::Execute,
     }
-}
-
-/// Something closed below a directory with this path, which would get away with it; what cannot be looked at where something could
-/// be closed counts.
-fn closed_below(judge: &mut Judge, top: BorrowedFd<'_>, path: &[u8]) -> Option<Vec<u8>> {
-    let mut waiting = vec![b".".to_vec()];
-    let mut buffer = vec![0; ENTRIES_BYTES];
-    let mut left = MAX_MOVED_ENTRIES;
-    while let Some(way) = waiting.pop() {
-        let name = CString::new(way.as_slice()).unwrap_or_default();
-        let directory = match call::openat2(top, &name, LISTING | CLOEXEC, 0, NO_LINKS) {
-            Ok(directory) => directory,
-            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => continue,
-            Err(_) => return Some(joined(path, &way)),
-        };
-        loop {
-            let filled = match walk::read_entries(directory.as_fd(), &mut buffer) {
-                Ok(0) => break,
-                Ok(filled) => filled,
-                Err(_) => return Some(joined(path, &way)),
-            };
-            for entry in walk::entries(buffer.get(..filled).unwrap_or_default()) {
-                let further = joined(&way, entry.name.to_bytes());
-                let whole = joined(path, further.strip_prefix(b"./").unwrap_or(&further));
-                left = left.saturating_sub(1);
-                if left == 0 || judge.judge(&whole, Operation::Read).is_some() {
-                    return Some(whole);
-                }
-                let may_hold = matches!(entry.file_type, FileType::Directory | FileType::Untold);
-                if may_hold && judge.reaches(&whole) {
-                    waiting.push(further);
-                }
-            }
-        }
-    }
-    None
-}
-
-fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    [directory, b"/", name].concat()
 }

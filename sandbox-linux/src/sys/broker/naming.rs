@@ -2,7 +2,7 @@
 //! was judged is what is done, whatever happens to the path meanwhile.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::rc::Rc;
 
 use super::call::{self, Kernel};
@@ -159,8 +159,7 @@ impl Broker {
             Existing::Name(from) => call::link(from.parent(), &from.last, place.parent(), &place.last, 0),
             Existing::File(file) => {
                 let path = CString::new(format!("{}", file.as_raw_fd())).unwrap_or_default();
-                let own = world.own_descriptors()?;
-                call::link(own.as_fd(), &path, place.parent(), &place.last, libc::AT_SYMLINK_FOLLOW)
+                call::link(world.own(), &path, place.parent(), &place.last, libc::AT_SYMLINK_FOLLOW)
             }
         }?;
         self.arrived(&place);

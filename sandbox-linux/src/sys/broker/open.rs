@@ -23,6 +23,7 @@ use super::resolve::{Followed, Last, Located, NO_LINKS};
 use super::tracee::Tracee;
 use super::{Answer, Broker, Opened};
 use crate::broker::{Named, Split};
+use crate::plan::Writable;
 
 /// The flags that openat(2) knows (`VALID_OPEN_FLAGS`, `linux/fcntl.h`); it ignores all others, openat2(2) does not.
 const KNOWN: u32 = (libc::O_ACCMODE
@@ -104,7 +105,9 @@ impl How {
     }
 
     fn answer(self, file: OwnedFd) -> Answer {
-        Answer::Descriptor(Opened { file, cloexec: self.cloexec })
+        let changes = self.is_writing() || self.is_both();
+        let writable = if changes { Writable::Yes } else { Writable::No };
+        Answer::Descriptor(Opened { file, cloexec: self.cloexec, writable })
     }
 }
 
@@ -295,10 +298,9 @@ impl Broker {
     /// A file without a name, in a directory.
     fn open_unnamed(&mut self, tracee: &Tracee, directory: BorrowedFd<'_>, how: How) -> Kernel<Answer> {
         self.adopt_umask(tracee);
-        let own = self.world.own_descriptors()?;
         let name = super::tracee::number(call::number(directory));
         let flags = how.flags & !NOFOLLOW | CLOEXEC;
-        call::openat2(own.as_fd(), &name, flags, how.mode, 0).map(|file| how.answer(file))
+        call::openat2(self.world.own(), &name, flags, how.mode, 0).map(|file| how.answer(file))
     }
 
     /// Opens anew what is held as a place.
@@ -322,11 +324,10 @@ impl Broker {
         if kind(&stat) == libc::S_IFCHR && stat.st_rdev == OWN_TERMINAL {
             return self.terminal(tracee, how).map(Step::answer);
         }
-        let own = self.world.own_descriptors()?;
         let name = super::tracee::number(call::number(there));
         let flags = how.existing() & !NOFOLLOW | NOCTTY;
         if !waits || how.is_writing() || how.is_both() {
-            match call::openat(own.as_fd(), &name, flags | NONBLOCK) {
+            match call::openat(self.world.own(), &name, flags | NONBLOCK) {
                 Ok(file) => return settle(&file, how).map(|()| how.answer(file)),
                 Err(libc::ENXIO) if waits => {}
                 Err(libc::EWOULDBLOCK) if !how.has(NONBLOCK) => {}

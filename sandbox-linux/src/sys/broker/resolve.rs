@@ -45,6 +45,8 @@ pub(super) enum Last {
 pub(super) struct World {
     root: OwnedFd,
     proc: OwnedFd,
+    /// The broker's own descriptors, as a directory of magic links.
+    own: OwnedFd,
     roots: Roots,
     trails: Trails,
     /// Whether the kernel would refuse to follow another user's link in a shared directory (fs.protected_symlinks).
@@ -75,9 +77,10 @@ impl World {
         if !call::is_proc(proc.as_fd()) {
             return Err(libc::ENOSYS);
         }
+        let own = call::open_path(proc.as_fd(), c"self/fd", libc::O_DIRECTORY)?;
         let sysctl = std::fs::read("/proc/sys/fs/protected_symlinks");
         let protects_links = sysctl.map_or(true, |text| text.first() != Some(&b'0'));
-        Ok(Self { root, proc, roots, trails, protects_links })
+        Ok(Self { root, proc, own, roots, trails, protects_links })
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -185,7 +188,24 @@ impl World {
         if fd == libc::AT_FDCWD { tracee.cwd() } else { tracee.descriptor(fd) }
     }
 
-    /// The broker's own descriptors, as a directory of magic links.
+    /// The broker's own descriptors, as a directory of magic links; to be asked for in the broker's own process.
+    pub(super) fn own(&self) -> BorrowedFd<'_> {
+        self.own.as_fd()
+    }
+
+    /// The path of a place as the kernel tells it; empty where it cannot be told.
+    pub(super) fn path_of(&self, place: BorrowedFd<'_>, name: Option<&[u8]>) -> Vec<u8> {
+        let mut path = call::read_link(self.own(), &number(call::number(place))).unwrap_or_default();
+        if let Some(name) = name.filter(|_| !path.is_empty()) {
+            if path.last() != Some(&b'/') {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+        }
+        path
+    }
+
+    /// The descriptors of this process, where that is one of the broker's own making.
     pub(super) fn own_descriptors(&self) -> Kernel<OwnedFd> {
         call::open_path(self.proc(), c"self/fd", libc::O_DIRECTORY)
     }

@@ -43,11 +43,11 @@ fn through_descriptor(tracee: &Tracee, device: libc::dev_t, flags: u32) -> Kerne
     let mut refused = libc::ENXIO;
     for fd in 0..TRIED {
         let name = below("fd/", fd);
-        let Ok(stat) = call::stat_at(tracee.dir(), &name, 0) else { continue };
+        let Ok(stat) = call::stat_at(tracee.dir()?, &name, 0) else { continue };
         if stat.st_rdev != device || stat.st_mode & libc::S_IFMT != libc::S_IFCHR {
             continue;
         }
-        match call::openat(tracee.dir(), &name, flags) {
+        match call::openat(tracee.dir()?, &name, flags) {
             Ok(file) => return Ok(file),
             Err(errno) => refused = errno,
         }

@@ -1,11 +1,14 @@
 //! The caller of a trapped call, seen through its `/proc` directory, and its memory.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use super::super::abi::errno;
 use super::call::{self, Kernel};
+use super::listener::{Listener, Notification};
+use super::resolve::World;
 use crate::broker::MAX_PATH;
 
 /// Memory is mapped in pages of at least this: a read within one cannot fail half way.
@@ -15,25 +18,37 @@ const STATUS_BYTES: usize = 2_048;
 /// What new files may be given when the mask cannot be read: the owner's permissions alone.
 const CAUTIOUS_UMASK: u32 = 0o077;
 
-/// A calling thread. The directory stands for this very thread: were it gone and its number taken, every look-up would fail.
+/// A calling thread. Its directory, once opened, stands for this very thread: were it gone and its number taken, every look-up would
+/// fail.
 #[derive(Debug)]
 pub(super) struct Tracee {
     pid: u32,
-    dir: OwnedFd,
+    call: u64,
+    world: Rc<World>,
+    listener: Rc<Listener>,
+    dir: OnceCell<OwnedFd>,
     /// Its file-mode mask, once it was asked for.
     umask: Cell<Option<u32>>,
 }
 
 impl Tracee {
-    /// Finds a thread. Whether it is the one that made the call is certain only after the notification has been
-    /// found valid, with everything read that is read by number.
-    pub(super) fn open(proc: BorrowedFd<'_>, pid: u32) -> Kernel<Self> {
-        let dir = call::open_path(proc, &number(pid), libc::O_DIRECTORY)?;
-        Ok(Self { pid, dir, umask: Cell::new(None) })
+    /// The thread that made a call. Whether what is read of its memory is its own is certain only after the notification has been found
+    /// valid.
+    pub(super) fn new(call: &Notification, world: &Rc<World>, listener: &Rc<Listener>) -> Self {
+        let (world, listener) = (Rc::clone(world), Rc::clone(listener));
+        Self { pid: call.pid, call: call.id, world, listener, dir: OnceCell::new(), umask: Cell::new(None) }
     }
 
-    pub(super) fn dir(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
+    /// Its directory: opened by its number when it is first needed, and its own as long as its call waits.
+    pub(super) fn dir(&self) -> Kernel<BorrowedFd<'_>> {
+        if let Some(dir) = self.dir.get() {
+            return Ok(dir.as_fd());
+        }
+        let dir = call::open_path(self.world.proc(), &number(self.pid), libc::O_DIRECTORY)?;
+        if !self.listener.is_valid(self.call) {
+            return Err(libc::ESRCH);
+        }
+        Ok(self.dir.get_or_init(|| dir).as_fd())
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -42,18 +57,18 @@ impl Tracee {
 
     /// The working directory.
     pub(super) fn cwd(&self) -> Kernel<OwnedFd> {
-        call::open_path(self.dir(), c"cwd", 0)
+        call::open_path(self.dir()?, c"cwd", 0)
     }
 
     /// The root directory.
     pub(super) fn root(&self) -> Kernel<OwnedFd> {
-        call::open_path(self.dir(), c"root", 0)
+        call::open_path(self.dir()?, c"root", 0)
     }
 
     /// What one of its descriptors refers to, as a place.
     pub(super) fn descriptor(&self, fd: i32) -> Kernel<OwnedFd> {
         let fd = u32::try_from(fd).map_err(|_| libc::EBADF)?;
-        call::open_path(self.dir(), &below("fd/", fd), 0).map_err(|errno| match errno {
+        call::open_path(self.dir()?, &below("fd/", fd), 0).map_err(|errno| match errno {
             libc::ENOENT => libc::EBADF,
             other => other,
         })
@@ -100,7 +115,7 @@ impl Tracee {
     }
 
     fn read_by_file(&self, address: usize, into: &mut [u8]) -> Kernel<usize> {
-        let file = call::openat(self.dir(), c"mem", 0).map_err(|_| libc::EPERM)?;
+        let file = call::openat(self.dir()?, c"mem", 0).map_err(|_| libc::EPERM)?;
         let offset = libc::off_t::try_from(address).map_err(|_| libc::EFAULT)?;
         // SAFETY: `into` is valid for its length.
         let read = unsafe { libc::pread(file.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), offset) };
@@ -152,7 +167,7 @@ impl Tracee {
 
     /// The start of one of its `/proc` files.
     pub(super) fn file(&self, name: &CStr) -> Option<Vec<u8>> {
-        let file = call::openat(self.dir(), name, 0).ok()?;
+        let file = call::openat(self.dir().ok()?, name, 0).ok()?;
         let mut bytes = vec![0; STATUS_BYTES];
         // SAFETY: `bytes` is valid for its length.
         let read = unsafe { libc::read(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };

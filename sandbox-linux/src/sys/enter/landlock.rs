@@ -1,7 +1,8 @@
 //! Makes the prepared ruleset and enters it (landlock(7)).
 
-use super::super::abi::{LANDLOCK_RULE_PATH_BENEATH, PathBeneath, check};
+use super::super::abi::{LANDLOCK_RULE_NET_PORT, LANDLOCK_RULE_PATH_BENEATH, NetPort, PathBeneath, check};
 use super::{At as _, Done, close, tree};
+use crate::compile::landlock::CONNECT_TCP;
 use crate::prepare::LandlockOp;
 use crate::step::Step;
 
@@ -21,6 +22,9 @@ pub(super) fn restrict(ruleset: &LandlockOp) -> Done {
 }
 
 fn add_rules(made: libc::c_int, ruleset: &LandlockOp) -> Done {
+    for (item, port) in ruleset.ports.iter().enumerate() {
+        add_port(made, *port).item(Step::LandlockRule, item)?;
+    }
     if ruleset.rules.is_empty() {
         return Ok(());
     }
@@ -39,6 +43,13 @@ fn add_rules(made: libc::c_int, ruleset: &LandlockOp) -> Done {
     }
     close(root);
     Ok(())
+}
+
+fn add_port(ruleset: libc::c_int, port: u64) -> Result<(), i32> {
+    let rule = NetPort { allowed_access: CONNECT_TCP, port };
+    let kind = LANDLOCK_RULE_NET_PORT;
+    // SAFETY: the kernel reads the structure, which outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, kind, &raw const rule, 0) }).map(drop)
 }
 
 fn add(ruleset: libc::c_int, place: libc::c_int, allowed_access: u64) -> Result<(), i32> {

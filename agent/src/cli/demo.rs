@@ -1,0 +1,64 @@
+//! `weir demo`.
+
+use clap::Args;
+
+use super::{Exit, output};
+use crate::demo::{Demo, DemoError};
+use crate::exec::events::Events;
+use crate::exec::human::Human;
+
+const EXAMPLES: &str = "\
+Shows what Weir is for, on a small project in a temporary directory, without a key and without a network: a recorded model reads code, runs a
+failing test, follows an instruction that somebody has hidden in the project and is refused a secret and a host, mends the fault and runs the
+test again. Its words are recorded; all that it asks for is really done, or refused, here.
+
+Exit codes:
+  0      everything happened as it should
+  125    it did not, and the message says what";
+
+/// Options of `weir demo`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DemoOptions {
+    /// Print the events of the session as JSON, one a line, as `weir exec --json` does
+    #[arg(long)]
+    json: bool,
+    /// Keep the project, its configuration and the thread, and say where they are
+    #[arg(long)]
+    keep: bool,
+}
+
+pub(super) fn run(options: &DemoOptions) -> Exit {
+    match play(options) {
+        Ok(text) if text.is_empty() => Exit::Success,
+        Ok(text) => output::message(&text, Exit::Success),
+        Err(error) => output::message(&format!("weir: {error}"), Exit::Failed),
+    }
+}
+
+fn play(options: &DemoOptions) -> Result<String, DemoError> {
+    let demo = Demo::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if options.json {
+        runtime.block_on(demo.play(&Events::new(std::io::stdout())))?;
+    } else {
+        output::text(&format!(
+            "The profile, in config.toml:\n\n{}\nThe person asks: {}\n\n",
+            indented(&demo),
+            demo.prompt()
+        ));
+        runtime.block_on(demo.play(&Human::new(std::io::stdout())))?;
+    }
+    let mut text = String::new();
+    if !demo.has_gate() {
+        text += "this machine holds no rules for hosts (`weir doctor` says why); the session had no network at all\n";
+    }
+    if options.keep {
+        text += &format!("the project and the thread are in {}\n", demo.keep().display());
+    }
+    Ok(text)
+}
+
+fn indented(demo: &Demo) -> String {
+    demo.profile().lines().map(|line| format!("    {line}\n")).collect()
+}

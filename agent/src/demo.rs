@@ -1,0 +1,233 @@
+//! `weir demo`: a recorded session on a small project that is made for it. The model's words are recorded; everything it asks for is
+//! really done, or really refused, by the exec-server on this machine. No key and no network are needed.
+//!
+//! The session is a turn like any other ([`exec`](crate::exec)), with the provider `replay`. At its end is checked that what should have
+//! happened has happened: a demonstration that only looks right is worse than none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use weir_protocol::AbsPath;
+use weir_protocol::method::policy::{Choice, Standpoint};
+use weir_protocol::method::process::{Planned, Start, Stdio};
+use weir_protocol::method::{Call, Error, code};
+
+use crate::approval::{Approval, Approvals};
+use crate::exec::{Answering, Continued, Done, Exec, ExecError, Kept, Show};
+use crate::link::{Link, LinkError, Which};
+use crate::model::{Replay, ReplayError};
+use crate::thread::TurnStatus;
+
+/// The provider, and the only model of a recording.
+const PROVIDER: &str = "replay";
+const MODEL: &str = "recorded";
+
+/// What the session is asked.
+const PROMPT: &str = "The test of this project fails. Find out why and mend it.";
+
+/// What nobody but the project's owner may read.
+const SECRET: &str = "TOKEN=only-the-owner-reads-this\n";
+
+const SESSION: &str = include_str!("demo/session.jsonl");
+const PROFILE: &str = include_str!("demo/config.toml");
+const NETWORK: &str = include_str!("demo/network.toml");
+
+/// The project's files.
+const FILES: [(&str, &str); 4] = [
+    ("README.md", include_str!("demo/README.md")),
+    ("greet.sh", include_str!("demo/greet.sh")),
+    ("test.sh", include_str!("demo/test.sh")),
+    ("settings.env", SECRET),
+];
+
+/// Why the session cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The project cannot be made.
+    #[error("cannot make the project of the demonstration: {0}")]
+    Project(#[from] std::io::Error),
+    /// Its place has a name that no profile can hold.
+    #[error("{}: the demonstration needs a temporary directory with a name in UTF-8", .0.display())]
+    Name(PathBuf),
+    /// No exec-server.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The recording is none.
+    #[error(transparent)]
+    Recording(#[from] ReplayError),
+    /// It did not run.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// It ran, and not as it should.
+    #[error("the session did not come to its end: {0}")]
+    Unfinished(String),
+    /// The project is not mended, or what was closed was read.
+    #[error("the session ended, and {0}")]
+    Wrong(&'static str),
+}
+
+/// A project with its own directory of Weir's, which goes with this value.
+#[derive(Debug)]
+pub struct Demo {
+    directory: TempDir,
+    standpoint: Standpoint,
+    /// Whether hosts are rules here, or there is no network at all.
+    has_gate: bool,
+}
+
+impl Demo {
+    /// Makes the project.
+    ///
+    /// # Errors
+    /// [`DemoError`].
+    pub fn new() -> Result<Self, DemoError> {
+        let directory = tempfile::Builder::new().prefix("weir-demo-").tempdir()?;
+        let place = directory.path().canonicalize()?;
+        for name in ["project", "home/.weir"] {
+            fs::create_dir_all(place.join(name))?;
+        }
+        for (name, text) in FILES {
+            fs::write(place.join("project").join(name), text)?;
+        }
+        let at =
+            |name: &str| AbsPath::from_host(&place.join(name)).ok_or_else(|| DemoError::Name(place.clone()));
+        let standpoint = Standpoint {
+            cwd: at("project")?,
+            project_roots: Vec::new(),
+            home: at("home")?,
+            weir_home: at("home/.weir")?,
+            tmpdir: None,
+        };
+        let mut demo = Self { directory, standpoint, has_gate: true };
+        demo.write_profile()?;
+        Ok(demo)
+    }
+
+    /// Where the project is.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Keeps the project, and says where.
+    #[must_use]
+    pub fn keep(self) -> PathBuf {
+        self.directory.keep()
+    }
+
+    /// What is asked of the model.
+    #[must_use]
+    pub const fn prompt(&self) -> &'static str {
+        PROMPT
+    }
+
+    /// What the profile says, as it stands in the project's configuration.
+    #[must_use]
+    pub fn profile(&self) -> String {
+        if self.has_gate { format!("{PROFILE}{NETWORK}") } else { PROFILE.to_owned() }
+    }
+
+    /// Whether this machine holds rules for hosts. Where it does not, the session has no network at all.
+    #[must_use]
+    pub const fn has_gate(&self) -> bool {
+        self.has_gate
+    }
+
+    /// With rules for hosts, where they can be held here.
+    fn write_profile(&mut self) -> Result<(), DemoError> {
+        let path = self.standpoint.weir_home.as_path().join("config.toml");
+        fs::write(&path, self.profile())?;
+        match Link::embedded()?.call::<Planned>(Call::ProcessPlan(Box::new(self.trial()))) {
+            Ok(_) => Ok(()),
+            Err(LinkError::Refused(Error { code: code::UNENFORCEABLE, .. })) => {
+                self.has_gate = false;
+                Ok(fs::write(&path, self.profile())?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn choice(&self) -> Choice {
+        let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
+        Choice { standpoint: self.standpoint.clone(), config: None, profile: None, read, write, deny }
+    }
+
+    /// A command that is planned and never run.
+    fn trial(&self) -> Start {
+        Start {
+            choice: self.choice(),
+            argv: vec!["true".into()],
+            env: Vec::new(),
+            set: Vec::new(),
+            stdio: Stdio::Descriptors { open: [false; 3] },
+            timeout_ms: None,
+            user: None,
+            output: Default::default(),
+            under: None,
+            asking: None,
+        }
+    }
+
+    /// Plays the session, with an exec-server of its own.
+    ///
+    /// # Errors
+    /// [`DemoError`], also where it did not go as it should.
+    pub async fn play(&self, show: &dyn Show) -> Result<Done, DemoError> {
+        let home = self.standpoint.weir_home.as_path();
+        let provider = Replay::of(PROVIDER, SESSION)?;
+        let exec = Exec {
+            which: Which::None,
+            choice: self.choice(),
+            home,
+            continued: Continued::New,
+            kept: Kept::Disk,
+            provider: &provider,
+            model: Some(MODEL.to_owned()),
+            effort: None,
+            output_schema: None,
+            compact_above: None,
+            approvals: Approvals { policy: Approval::Never, ..Approvals::default() },
+            answering: Answering::Nobody,
+            secret_variables: Vec::new(),
+            prompt: PROMPT.to_owned(),
+        };
+        let done = exec.run(show).await?;
+        self.check(&done)?;
+        Ok(done)
+    }
+
+    fn check(&self, done: &Done) -> Result<(), DemoError> {
+        match &done.ended.status {
+            TurnStatus::Completed => {}
+            TurnStatus::Failed { message } => return Err(DemoError::Unfinished(message.clone())),
+            TurnStatus::Interrupted | TurnStatus::Open => {
+                return Err(DemoError::Unfinished("it was interrupted".to_owned()));
+            }
+        }
+        let greet = fs::read_to_string(self.standpoint.cwd.as_path().join("greet.sh"))?;
+        if !greet.contains("${1:-world}") {
+            return Err(DemoError::Wrong("the project is as it was"));
+        }
+        if self.holds_secret(&self.standpoint.weir_home.as_path().join("sessions"))? {
+            return Err(DemoError::Wrong("the thread holds what must not be read"));
+        }
+        Ok(())
+    }
+
+    /// Whether a file below `directory` holds the secret.
+    fn holds_secret(&self, directory: &Path) -> Result<bool, DemoError> {
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            let found = if path.is_dir() {
+                self.holds_secret(&path)?
+            } else {
+                String::from_utf8_lossy(&fs::read(&path)?).contains(SECRET.trim_end())
+            };
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
