@@ -186,6 +186,8 @@ impl Demo {
             model: Some(MODEL.to_owned()),
             effort: None,
             output_schema: None,
+            // At the end the project is looked at and removed, its directory included.
+            writes: self.place().parent().map(Path::to_owned).into_iter().collect(),
             compact_above: None,
             approvals: Approvals { policy: Approval::Never, ..Approvals::default() },
             answering: Answering::Nobody,
