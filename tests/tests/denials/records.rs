@@ -42,6 +42,17 @@ impl Auditing {
     }
 }
 
+/// A test that fails leaves the machine as it was found, too.
+impl Drop for Auditing {
+    fn drop(&mut self) {
+        if matches!(self.server.try_wait(), Ok(None)) {
+            let pid = rustix::process::Pid::from_child(&self.server);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = self.server.wait();
+        }
+    }
+}
+
 /// Weir as root without what makes namespaces, so that Landlock alone holds the files.
 fn bare_as_root(world: &World, options: Vec<String>) -> Command {
     let mut command = world.command("setpriv");
