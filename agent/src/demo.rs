@@ -33,6 +33,11 @@ const SESSION: &str = include_str!("demo/session.jsonl");
 const PROFILE: &str = include_str!("demo/config.toml");
 const NETWORK: &str = include_str!("demo/network.toml");
 
+/// The line of the profile behind which the other stands where there are no namespaces.
+const EXTENDS: &str = "extends = \":workspace\"";
+const GIVEN_UP: &str =
+    "degrade = [\"shared-processes\", \"shared-metadata\", \"no-stand-ins\", \"shared-signals\"]";
+
 /// The project's files.
 const FILES: [(&str, &str); 4] = [
     ("README.md", include_str!("demo/README.md")),
@@ -40,6 +45,45 @@ const FILES: [(&str, &str); 4] = [
     ("test.sh", include_str!("demo/test.sh")),
     ("settings.env", SECRET),
 ];
+
+/// What this machine can hold the session to, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// All of it.
+    Whole,
+    /// Files, and no network at all: it holds no rules for hosts.
+    NoHosts,
+    /// The same without namespaces: the profile gives up by name what needs them.
+    NoNamespaces,
+}
+
+impl Ground {
+    const ALL: [Self; 3] = [Self::Whole, Self::NoHosts, Self::NoNamespaces];
+
+    /// The profile.
+    fn profile(self) -> String {
+        match self {
+            Self::Whole => format!("{PROFILE}{NETWORK}"),
+            Self::NoHosts => PROFILE.to_owned(),
+            Self::NoNamespaces => PROFILE.replacen(EXTENDS, &format!("{EXTENDS}\n{GIVEN_UP}"), 1),
+        }
+    }
+
+    /// What should be said of it.
+    #[must_use]
+    pub const fn remark(self) -> Option<&'static str> {
+        match self {
+            Self::Whole => None,
+            Self::NoHosts => Some(
+                "this machine holds no rules for hosts (`weir doctor` says why): the session has no network at all",
+            ),
+            Self::NoNamespaces => Some(
+                "this machine gives no namespaces (`weir doctor` says why): the profile gives up by name what needs them, and the session \
+                 has no network at all",
+            ),
+        }
+    }
+}
 
 /// Why the session cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +116,7 @@ pub enum DemoError {
 pub struct Demo {
     directory: TempDir,
     standpoint: Standpoint,
-    /// Whether hosts are rules here, or there is no network at all.
-    has_gate: bool,
+    ground: Ground,
 }
 
 impl Demo {
@@ -99,8 +142,8 @@ impl Demo {
             weir_home: at("home/.weir")?,
             tmpdir: None,
         };
-        let mut demo = Self { directory, standpoint, has_gate: true };
-        demo.write_profile()?;
+        let mut demo = Self { directory, standpoint, ground: Ground::Whole };
+        demo.settle()?;
         Ok(demo)
     }
 
@@ -125,27 +168,31 @@ impl Demo {
     /// What the profile says, as it stands in the project's configuration.
     #[must_use]
     pub fn profile(&self) -> String {
-        if self.has_gate { format!("{PROFILE}{NETWORK}") } else { PROFILE.to_owned() }
+        self.ground.profile()
     }
 
-    /// Whether this machine holds rules for hosts. Where it does not, the session has no network at all.
+    /// What this machine holds the session to.
     #[must_use]
-    pub const fn has_gate(&self) -> bool {
-        self.has_gate
+    pub const fn ground(&self) -> Ground {
+        self.ground
     }
 
-    /// With rules for hosts, where they can be held here.
-    fn write_profile(&mut self) -> Result<(), DemoError> {
+    /// Writes the best profile that can be enforced here: found by compiling it, as for a command.
+    fn settle(&mut self) -> Result<(), DemoError> {
         let path = self.standpoint.weir_home.as_path().join("config.toml");
-        fs::write(&path, self.profile())?;
-        match Link::embedded()?.call::<Planned>(Call::ProcessPlan(Box::new(self.trial()))) {
-            Ok(_) => Ok(()),
-            Err(LinkError::Refused(Error { code: code::UNENFORCEABLE, .. })) => {
-                self.has_gate = false;
-                Ok(fs::write(&path, self.profile())?)
+        let mut refused = None;
+        for ground in Ground::ALL {
+            self.ground = ground;
+            fs::write(&path, self.profile())?;
+            match Link::embedded()?.call::<Planned>(Call::ProcessPlan(Box::new(self.trial()))) {
+                Ok(_) => return Ok(()),
+                Err(error @ LinkError::Refused(Error { code: code::UNENFORCEABLE, .. })) => {
+                    refused = Some(error)
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn choice(&self) -> Choice {
@@ -186,6 +233,8 @@ impl Demo {
             model: Some(MODEL.to_owned()),
             effort: None,
             output_schema: None,
+            // At the end the project is looked at and removed, its directory included.
+            writes: self.place().parent().map(Path::to_owned).into_iter().collect(),
             compact_above: None,
             approvals: Approvals { policy: Approval::Never, ..Approvals::default() },
             answering: Answering::Nobody,

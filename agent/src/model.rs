@@ -1,6 +1,6 @@
 //! Models, behind one trait: what a turn asks of a provider, and what comes back.
 //!
-//! A provider is one file that makes a request of a [`Prompt`] and events of what is answered; [`http`] carries both, for all
+//! A provider is one file that makes a request of a [`Prompt`] and events of what is answered; `http` carries both, for all
 //! of them. Nothing here runs anything, keeps a conversation or decides what a model may do. Callers: [`crate::turn`], `weir
 //! models`.
 

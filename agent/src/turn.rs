@@ -1,6 +1,6 @@
 //! One turn: a prompt, and what the model says and does until it has nothing more to do.
 //!
-//! [`machine`] decides what is next and performs nothing; this file performs it: asks the provider, lets [`Tools`] carry out calls,
+//! `machine` decides what is next and performs nothing; this file performs it: asks the provider, lets [`Tools`] carry out calls,
 //! keeps every item in the thread before the next thing happens, and tells [`Watch`]. A turn ends in one of three ways, each of
 //! which is kept, with every item complete. Nothing here knows what a tool does or how a provider speaks.
 

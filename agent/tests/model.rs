@@ -1,5 +1,5 @@
 //! Providers over HTTP, against a server that answers what real ones were recorded to answer, and what none should.
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 #[path = "support/script.rs"]
 mod script;

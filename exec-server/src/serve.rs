@@ -94,8 +94,9 @@ pub(crate) fn run(setup: Setup) -> io::Result<ExitCode> {
     let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
     let contexts = Contexts::new(Store::open(&setup.store).map_err(io::Error::other)?);
     crate::egress::raise_descriptors();
-    confine(Part::Server, Some(setup.place.as_fd()))?;
+    // Before: where another crate of the build has tokio heed signals, its runtime makes a pair of sockets, which this part may not.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    confine(Part::Server, Some(setup.place.as_fd()))?;
     runtime.block_on(LocalSet::new().run_until(serve(setup, nothing, contexts)))?;
     Ok(ExitCode::SUCCESS)
 }

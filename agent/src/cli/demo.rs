@@ -50,9 +50,7 @@ fn play(options: &DemoOptions) -> Result<String, DemoError> {
         runtime.block_on(demo.play(&Human::new(std::io::stdout())))?;
     }
     let mut text = String::new();
-    if !demo.has_gate() {
-        text += "this machine holds no rules for hosts (`weir doctor` says why); the session had no network at all\n";
-    }
+    text.extend(demo.ground().remark().map(|remark| format!("{remark}\n")));
     if options.keep {
         text += &format!("the project and the thread are in {}\n", demo.keep().display());
     }

@@ -316,8 +316,7 @@ impl Launcher {
                     }
                     // Nobody is left to get it.
                     Order::Signal { .. } => self.channel.say(&Told::Signalled, &[])?,
-                    // With the command its questions are over.
-                    Order::End | Order::Weigh { .. } => {}
+                    Order::End => {}
                     Order::Launch(_) | Order::Plan(_) | Order::Examine => return Ok(()),
                 }
             }

@@ -58,7 +58,7 @@ impl Refusals {
         pid: u32,
         path: Vec<u8>,
     ) {
-        if how == Failure::Absent && !is_hidden(policy, &path) {
+        if how == Failure::Absent && !is_hidden(policy, operation, &path) {
             return;
         }
         let reason = (how == Failure::Absent).then(|| "what leads there is not there inside".to_owned());
@@ -162,11 +162,13 @@ fn sight(plan: &Plan) -> Sight {
     Sight { sources, left_out: 0, lost: 0 }
 }
 
-/// Whether something stands on the host at the directory of a path that the policy does not show.
-fn is_hidden(policy: &Policy, path: &[u8]) -> bool {
-    let Some(above) = AbsPath::parse(path).ok().and_then(|path| path.parent()) else { return false };
+/// Whether the host has what the policy does not show: the directory of what is to be made, or else the thing itself.
+fn is_hidden(policy: &Policy, act: Act, path: &[u8]) -> bool {
+    let Ok(path) = AbsPath::parse(path) else { return false };
+    let Some(above) = path.parent() else { return false };
     let request = Request::Path { path: &above, operation: Operation::Read };
-    !policy.verdict(&request).allowed && above.as_path().is_dir()
+    let is_there = || if act.needs_directory() { above.as_path().is_dir() } else { path.as_path().exists() };
+    !policy.verdict(&request).allowed && is_there()
 }
 
 /// The name of a call and why it is refused; nothing for one that is answered as on a kernel that does not have it, or not this family

@@ -2,7 +2,7 @@
 //!
 //! Policies come from the resolver, bounded by the ceiling in the launcher; here it is only decided which of them holds.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -37,6 +37,8 @@ pub(super) struct Contexts {
     store: Store,
     /// What is stored, as values.
     ready: RefCell<HashMap<ContextId, Rc<Held>>>,
+    /// The store's version as of which they are.
+    version: Cell<i64>,
 }
 
 impl From<StoreError> for Error {
@@ -69,7 +71,7 @@ fn check_narrower(asked: &Policy, bound: &Policy) -> Result<(), Error> {
 
 impl Contexts {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, ready: RefCell::default() }
+        Self { store, ready: RefCell::default(), version: Cell::new(0) }
     }
 
     /// A context with this policy; where the thread is bound already, only with the same or a narrower one.
@@ -225,6 +227,7 @@ impl Contexts {
 
     /// The policy under which a call without words is carried out, as [`Self::policy_for`].
     pub(super) fn held_for(&self, under: &Under) -> Result<Rc<Held>, Error> {
+        self.forget_what_changed()?;
         if under.lease.is_none()
             && let Some(held) = self.ready.borrow().get(&under.context)
         {
@@ -240,6 +243,15 @@ impl Contexts {
             ready.insert(under.context, Rc::clone(&held));
         }
         Ok(held)
+    }
+
+    /// Another server of this user may have narrowed a context, or closed it.
+    fn forget_what_changed(&self) -> Result<(), Error> {
+        let version = self.store.version()?;
+        if self.version.replace(version) != version {
+            self.ready.borrow_mut().clear();
+        }
+        Ok(())
     }
 
     fn context(&self, id: ContextId) -> Result<Kept, Error> {

@@ -1,7 +1,7 @@
 //! Where contexts outlive the server: one SQLite file for each user, the server part's own.
 //!
-//! It is opened once, before the server part gives up opening anything, and locked as long as that lives. Every change is on disk
-//! before it is answered.
+//! It is opened once, before the server part gives up opening anything. Every change is on disk before it is answered. A user may have
+//! several servers at once, each made for one client: what one of them binds or narrows holds in all.
 
 use std::path::Path;
 
@@ -81,8 +81,6 @@ impl Store {
     }
 
     fn prepared(db: Connection) -> Result<Self, StoreError> {
-        // With its lock held for good, the log needs no shared memory, and no file is opened later.
-        db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
@@ -98,9 +96,14 @@ impl Store {
             found => return Err(StoreError::Layout { found }),
         }
         db.execute_batch(LATER)?;
-        // The first change opens the log; from here on nothing is opened.
+        // The first change opens the log and the memory that is shared with other servers of this user; from here on nothing is opened.
         db.execute("DELETE FROM leases WHERE context NOT IN (SELECT id FROM contexts)", [])?;
         Ok(Self(db))
+    }
+
+    /// A number that is another one whenever another server has changed something.
+    pub(super) fn version(&self) -> Result<i64, StoreError> {
+        Ok(self.0.pragma_query_value(None, "data_version", |row| row.get(0))?)
     }
 
     /// The open context of this number.

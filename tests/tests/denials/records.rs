@@ -11,7 +11,7 @@ use weir_tests::sandbox::way::is_root;
 use weir_tests::sandbox::{Way, World, programs};
 use weir_tests::skip;
 
-use super::case::{Case, PROFILE, blind, check_by, prepare, reported_by};
+use super::case::{Case, PROFILE, blind, check_by, given_up, prepare, reported_by};
 
 /// A server that has switched the kernel's audit on, and the right of this test to say so alone: it is the machine's.
 struct Auditing {
@@ -186,7 +186,7 @@ fn closed_inside(world: &World) {
 fn the_last(world: &World) {
     world.clear();
     prepare(world);
-    world.profile_giving_up(Way::Bare.degrade(), "\"{w}/work\" = \"write\"", "");
+    world.profile_giving_up(&given_up("landlock"), "\"{w}/work\" = \"write\"", "");
     for _ in 0..20 {
         let words = ["cat".to_owned(), world.expand("{w}/other/secret")];
         let (_, exited) = super::case::report_by(&bare_as_root, world, &[], words);

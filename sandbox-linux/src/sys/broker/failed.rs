@@ -9,6 +9,7 @@ use weir_protocol::denial::Act;
 
 use super::Broker;
 use super::call::{self, Kernel};
+use super::directory::kind;
 use super::listener::Notification;
 use super::tracee::Tracee;
 use crate::broker::{Event, Failure, Named, Request};
@@ -41,10 +42,16 @@ impl Broker {
     fn what(&self, tracee: &Tracee, act: Act, named: Named) -> Kernel<(Act, Vec<u8>)> {
         let text = tracee.path(named.path)?;
         let world = &self.world;
-        if act == Act::Create
+        if matches!(act, Act::Create | Act::Read | Act::Write)
             && let Ok(found) = world.look(tracee, named, &text, &mut world.trail())
         {
-            return Ok((Act::Write, call::path_of(found.as_fd(), None)));
+            let is_directory = kind(&call::stat(found.as_fd())?) == libc::S_IFDIR;
+            let act = match act {
+                Act::Create => Act::Write,
+                Act::Read if is_directory => Act::List,
+                act => act,
+            };
+            return Ok((act, call::path_of(found.as_fd(), None)));
         }
         let located = world.locate(tracee, named.dir, &text)?;
         let lexical = below(located.base.as_fd(), located.path.to_bytes());
@@ -67,19 +74,20 @@ fn is_looking(request: &Request) -> bool {
     matches!(request, Request::Open { flags, .. } if flags & CREATE == 0)
 }
 
-/// What opening with these flags tries.
+/// What opening tries, before it is known whether something is there.
 fn opening(flags: u32) -> Act {
-    match flags.cast_signed() & libc::O_ACCMODE {
-        libc::O_RDONLY => Act::Read,
-        _ => Act::Write,
+    let reads = flags & libc::O_ACCMODE.cast_unsigned() == libc::O_RDONLY.cast_unsigned();
+    match (flags & CREATE != 0, reads && flags & libc::O_TRUNC.cast_unsigned() == 0) {
+        (true, _) => Act::Create,
+        (false, true) => Act::Read,
+        (false, false) => Act::Write,
     }
 }
 
 /// What a call tries at which of its paths.
 fn acts(request: &Request) -> [Option<(Act, Named)>; 2] {
     match *request {
-        Request::Open { at, flags, .. } if flags & CREATE == 0 => [Some((opening(flags), at)), None],
-        Request::Open { at, .. } => [Some((Act::Create, at)), None],
+        Request::Open { at, flags, .. } => [Some((opening(flags), at)), None],
         Request::MakeDirectory { at, .. } => [Some((Act::MakeDirectory, at)), None],
         Request::MakeNode { at, .. } => [Some((Act::MakeNode, at)), None],
         Request::Symlink { at, .. } => [Some((Act::MakeLink, at)), None],
