@@ -25,8 +25,8 @@ const PROC_ROOT: libc::ino_t = 1;
 /// How deep below its top a directory of a procfs can lie: `PID/task/TID/net/…`.
 const MAX_PROC_DEPTH: u32 = 16;
 
-/// Files of a process that the kernel lets everyone read and that tell everyone the same.
-const OPEN_TO_ALL: [&[u8]; 4] = [b"cgroup", b"cmdline", b"comm", b"status"];
+/// Files of a process that the kernel lets everyone read, nobody write, and that tell everyone the same.
+const OPEN_TO_ALL: [&[u8]; 3] = [b"cgroup", b"cmdline", b"status"];
 
 const DIRECTORY: u32 = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned();
 const PATH: u32 = (libc::O_PATH | libc::O_CLOEXEC).cast_unsigned();
