@@ -65,6 +65,9 @@ impl Asks {
     }
 }
 
+/// Hears the reply to a question that is under way.
+type Waiting = watch::Receiver<Option<Reply>>;
+
 /// The questions of one gate.
 #[derive(Debug)]
 pub(super) struct Questions {
@@ -72,7 +75,7 @@ pub(super) struct Questions {
     /// How many were asked.
     count: Cell<u32>,
     /// Under way; whoever asks the same hears the same answer.
-    waiting: RefCell<HashMap<(Host, u16), watch::Receiver<Option<Reply>>>>,
+    waiting: RefCell<HashMap<(Host, u16), Waiting>>,
     /// Denied by the client: not asked again. Bounded by how many are asked.
     denied: RefCell<HashSet<(Host, u16)>>,
 }
