@@ -34,10 +34,10 @@ struct Bench {
 
 impl Bench {
     async fn new(place: Place) -> Self {
-        Self::with(place, Approvals::default(), Rc::new(NoOne)).await
+        Self::with(place, ":workspace", Approvals::default(), Rc::new(NoOne)).await
     }
 
-    async fn with(place: Place, approvals: Approvals, approver: Rc<dyn Approver>) -> Self {
+    async fn with(place: Place, profile: &str, approvals: Approvals, approver: Rc<dyn Approver>) -> Self {
         let daemon = Daemon::start(place.dir.path());
         let at = |name: &str| AbsPath::from_host(Path::new(&place.path(name))).unwrap();
         let standpoint = Standpoint {
@@ -48,14 +48,17 @@ impl Bench {
             tmpdir: None,
         };
         let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
-        let profile = Some(":workspace".to_owned());
+        let profile = Some(profile.to_owned());
         let outputs = place.dir.path().join("outputs");
         std::fs::create_dir(&outputs).unwrap();
         let session = tool::session(&Which::At(daemon.socket.clone())).unwrap();
         let work = tool::Place {
             choice: Choice { standpoint, config: None, profile, read, write, deny },
             thread: ThreadId::new(),
-            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            environment: vec![
+                ("PATH".into(), "/usr/bin:/bin".into()),
+                ("HOME".into(), place.path("home").as_str().into()),
+            ],
             outputs: Some(outputs),
             approvals,
             approver,
@@ -255,21 +258,25 @@ impl Approver for Fixed {
 }
 
 /// Runs `test` with tools whose questions are all answered alike.
-fn with_answers(name: &str, answer: Answer, test: impl AsyncFnOnce(Bench, Rc<Fixed>)) {
+fn with_answers(
+    name: &str,
+    (profile, rules): (&str, &str),
+    answer: Answer,
+    test: impl AsyncFnOnce(Bench, Rc<Fixed>),
+) {
     let Some(place) = Place::confining(name) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let approver = Rc::new(Fixed(answer, RefCell::default()));
-        let rules = "[approvals]\nrules = [{ command = [\"rm\"], decision = \"ask\" }]";
         let approvals = Approvals::parse(rules, "config.toml").unwrap();
-        let bench = Bench::with(place, approvals, Rc::clone(&approver) as Rc<dyn Approver>).await;
+        let bench = Bench::with(place, profile, approvals, Rc::clone(&approver) as Rc<dyn Approver>).await;
         test(bench, approver).await;
     });
 }
 
 #[test]
 fn what_is_asked_for_and_granted_holds_for_the_turn_and_leaves_the_profile() {
-    with_answers("run::tools_granted", Answer::ForTurn, async |bench, approver| {
+    with_answers("run::tools_granted", (":read-only", ""), Answer::ForTurn, async |bench, approver| {
         std::fs::create_dir_all(bench.place.path("home/data")).unwrap();
         let write = async || bench.run("echo x > ~/data/new && cat ~/data/new").await;
         let digest = bench.tools.workplace().opened().digest;
@@ -292,7 +299,7 @@ fn what_is_asked_for_and_granted_holds_for_the_turn_and_leaves_the_profile() {
 
 #[test]
 fn what_is_granted_for_one_command_is_used_up_by_it() {
-    with_answers("run::tools_once", Answer::Once, async |bench, _| {
+    with_answers("run::tools_once", (":read-only", ""), Answer::Once, async |bench, _| {
         std::fs::create_dir_all(bench.place.path("home/data")).unwrap();
         let script = "echo x > ~/data/new";
         let ask = json!({ "write": ["~/data"], "command": script, "reason": "once" });
@@ -306,7 +313,8 @@ fn what_is_granted_for_one_command_is_used_up_by_it() {
 #[test]
 fn a_no_is_told_and_nothing_is_done() {
     let no = Answer::Deny { reason: Some("not here".to_owned()) };
-    with_answers("run::tools_no", no, async |bench, approver| {
+    let rules = "[approvals]\nrules = [{ command = [\"rm\"], decision = \"ask\" }]";
+    with_answers("run::tools_no", (":workspace", rules), no, async |bench, approver| {
         bench.place.write("project/kept", "");
         let outcome = bench.run("rm kept").await;
         assert!(matches!(status(&outcome), CommandStatus::Declined { .. }), "{outcome:?}");

@@ -28,7 +28,7 @@ impl Place {
             Ok(shown) if output.status.success() => {
                 Ok(shown["policy"]["profile"].as_str().unwrap().to_owned())
             }
-            _ => Err(text(&output.stderr)),
+            _ => Err(text(&output.stdout) + &text(&output.stderr)),
         }
     }
 

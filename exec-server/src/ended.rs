@@ -46,9 +46,9 @@ fn beyond(end: End, limits: &Resources) -> Option<Denial> {
         End::TimedOut { limit_ms } => (Resource::WallTime, limit_ms, "ms"),
         _ => return None,
     };
-    // A limit of the caller's own (`--timeout`) is no rule.
-    let rule = limits.limit(resource).filter(|limit| limit.value == most).map(|limit| limit.origin.clone());
-    Some(Denial { reason: Some(format!("more than {most} {unit}")), ..of_limit(resource, rule) })
+    // A limit of the caller's own (`--timeout`) is no rule, and its end says it all.
+    let rule = limits.limit(resource).filter(|limit| limit.value == most)?.origin.clone();
+    Some(Denial { reason: Some(format!("more than {most} {unit}")), ..of_limit(resource, Some(rule)) })
 }
 
 fn of_limit(resource: Resource, origin: Option<Origin>) -> Denial {
@@ -80,12 +80,15 @@ mod tests {
         let told =
             |end| beyond(end, &limits).map(|denial| (denial.target.to_string(), denial.origin.is_some()));
         assert_eq!(told(End::TimedOut { limit_ms: 500 }), Some(("wall_time".to_owned(), true)));
-        assert_eq!(told(End::TimedOut { limit_ms: 100 }), Some(("wall_time".to_owned(), false)));
-        assert_eq!(told(End::Memory { limit_bytes: 1 }), Some(("memory".to_owned(), false)));
-        assert_eq!(told(End::Output { limit_bytes: 1 }), Some(("output".to_owned(), false)));
-        for end in
-            [End::Exited { code: 137 }, End::Signalled { signal: 9 }, End::Cancelled, End::ServerStopping]
-        {
+        assert_eq!(told(End::TimedOut { limit_ms: 100 }), None);
+        for end in [
+            End::Memory { limit_bytes: 1 },
+            End::Output { limit_bytes: 1 },
+            End::Exited { code: 137 },
+            End::Signalled { signal: 9 },
+            End::Cancelled,
+            End::ServerStopping,
+        ] {
             assert_eq!(told(end), None);
         }
     }

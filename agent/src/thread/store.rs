@@ -179,7 +179,7 @@ impl Store {
             let history = History::of(index, id)?;
             let bound = history.bound(index)?.ok_or(ThreadError::Unbound { thread: id })?;
             let known = index.current(id)?;
-            let unfinished = last_turn(index, &history)?.filter(|(_, row)| row.status == TurnStatus::Open);
+            let unfinished = open_turn(index, &history, id)?;
             let parts = Parts {
                 kept: Kept::File(Rollout::resume(file, known.position.next)),
                 bound,
@@ -283,6 +283,16 @@ pub(super) fn located(index: &Index, id: ThreadId) -> Result<Known, ThreadError>
     }
 }
 
+/// The last turn, where it has begun in the thread's own file and not ended. One of a file that it was forked from goes on no more.
+fn open_turn<'h>(
+    index: &Index,
+    history: &'h History,
+    id: ThreadId,
+) -> Result<Option<(&'h Segment, TurnRow)>, ThreadError> {
+    let last = last_turn(index, history)?;
+    Ok(last.filter(|(segment, row)| row.status == TurnStatus::Open && segment.known.id == id))
+}
+
 fn last_turn<'h>(index: &Index, history: &'h History) -> Result<Option<(&'h Segment, TurnRow)>, ThreadError> {
     let turns = history.turns();
     Ok(history.rows(index, &(turns.saturating_sub(1)..turns))?.pop())
@@ -315,15 +325,13 @@ fn base_of(index: &Index, history: &History, known: &Known, at: ForkPoint) -> Re
             let turns = segment.known.turns_before() + row.n + 1;
             Ok(Base { thread: segment.known.id, ordinal: row.end_ordinal, offset: row.end, turns })
         }
-        ForkPoint::End => {
-            match last_turn(index, history)?.filter(|(_, row)| row.status == TurnStatus::Open) {
-                Some(open) => Ok(before(open)),
-                None => {
-                    let position = known.position;
-                    let turns = history.turns();
-                    Ok(Base { thread: known.id, ordinal: position.next, offset: position.offset, turns })
-                }
+        ForkPoint::End => match open_turn(index, history, known.id)? {
+            Some(open) => Ok(before(open)),
+            None => {
+                let position = known.position;
+                let turns = history.turns();
+                Ok(Base { thread: known.id, ordinal: position.next, offset: position.offset, turns })
             }
-        }
+        },
     }
 }
