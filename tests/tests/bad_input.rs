@@ -136,7 +136,9 @@ fn too_few_descriptors_are_told() {
             }
             let what = format!("{way:?}, {most} descriptors: {}", run.stderr);
             assert!((125..=127).contains(&run.code), "{what}");
-            assert!(run.stderr.contains("Too many open files"), "{what}");
+            // Init opens files for the command where rules are live: the loader then says it by number (errno(3), EMFILE).
+            let is_told = ["Too many open files", "Error 24"].iter().any(|words| run.stderr.contains(words));
+            assert!(is_told, "{what}");
             assert!(!world.at(MADE).exists(), "{what}");
         }
         assert!(ran > 0, "{way:?}: no number was enough");
