@@ -8,7 +8,7 @@
 //! | `item` | `item` | a complete item, as threads keep it: `agent_message`, `reasoning`, `tool_call` |
 //! | `usage` | `usage` | what the answer cost |
 //! | `done` | | ends an answer |
-//! | `expect` | `contains` | what the last result that the model was told must contain; before an answer |
+//! | `expect` | `contains` | what the results that the model was told last must contain, one of them; before an answer |
 //!
 //! Which answer is next is read from the conversation itself: as many items of the model's as are in it have been given. So a
 //! resumed thread goes on where it stood. What differs from the recording is an error, never an answer to something else.

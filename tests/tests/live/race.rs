@@ -49,7 +49,7 @@ fn a_path_that_flips_never_reads_what_is_closed() {
         let [attempts, opened, leaked] = race(&world);
         println!("{way:?}: {attempts} attempts, {opened} open reads, {leaked} closed reads");
         assert_eq!(leaked, 0, "{way:?}: of {attempts}");
-        assert!(attempts > 1_000 && opened > 100, "{way:?}: {attempts} {opened}");
+        assert!(attempts > 100 && opened > 20, "{way:?}: {attempts} {opened}");
     });
 }
 

@@ -149,7 +149,10 @@ impl Recorded {
             is_next
         });
         let answer = next.ok_or(ReplayError::Over { answers: self.answers.len() })?;
-        let told = items.iter().rev().find_map(result).unwrap_or_default();
+        // Calls at once are told in the order in which they end.
+        let since = items.iter().rposition(is_of_model).map_or(0, |at| at + 1);
+        let told: Vec<&str> = items.iter().skip(since).filter_map(result).collect();
+        let told = told.join("\n");
         if let Some(expected) = answer.expects.iter().find(|expected| !told.contains(expected.as_str())) {
             let told = told.chars().take(SHOWN_CHARS_MAX).collect();
             return Err(ReplayError::Diverged { expected: expected.clone(), told });

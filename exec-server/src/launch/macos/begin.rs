@@ -18,7 +18,6 @@ use weir_protocol::method::process::{Degraded, Enforcement, Mechanism};
 use weir_protocol::policy::{Access, NetworkMode, Origin, Policy};
 use weir_protocol::{AbsPath, ByteString};
 use weir_sandbox_macos::compile::CompileError;
-use weir_sandbox_macos::launch::denial::MECHANISM;
 use weir_sandbox_macos::launch::tree::Tree;
 use weir_sandbox_macos::launch::{Command, LaunchError, SpawnFlag, environment, plan};
 use weir_sandbox_macos::{Gate, Host, LaunchPlan, LetterCase, Run, RunTag, gap};
@@ -352,7 +351,7 @@ fn enforcement(policy: &Policy, plan: &LaunchPlan) -> Enforcement {
     if let Some(compiled) = &plan.compiled {
         let rules: usize = compiled.profile.sections.iter().map(|section| section.rules.len()).sum();
         let detail = format!("{rules} rules, {} parameters", compiled.parameters.len());
-        mechanisms.push(mechanism(MECHANISM, detail));
+        mechanisms.push(mechanism(weir_protocol::denial::Mechanism::Seatbelt.word(), detail));
     }
     mechanisms.push(mechanism("reaper", "the tree, by descent, process group and session".to_owned()));
     let concerning: Vec<_> = gap::concerning(policy).collect();

@@ -70,7 +70,10 @@ pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, mut charg
             Heard::Failure => break super::FAILED,
         }
     };
-    if !prepared.own_pids {
+    // Before this process goes, and with it the broker: nobody is to meet a call that nobody answers.
+    if prepared.own_pids {
+        descendants::everyone(libc::SIGKILL);
+    } else {
         descendants::end_all(prepared.bound());
     }
     exit(code)
