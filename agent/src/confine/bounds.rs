@@ -35,6 +35,7 @@ const DEVICES: [&str; 2] = ["/dev/null", "/dev/tty"];
 const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// The port of name servers.
+#[cfg(target_os = "linux")]
 pub(super) const RESOLVER_PORT: u16 = 53;
 
 /// What stays reachable.
