@@ -292,8 +292,7 @@ fn the_footer_tells_what_is_to_be_told_and_no_more() {
     assert_eq!(
         text(&output.stderr),
         "weir: not enforced: processes of the host can be seen (config.toml:4)\n\
-         weir: denied: create /a, 2 times (landlock; config.toml:4)\n\
-         weir: denied: create /a, 2 times (landlock; config.toml:4)\n\
+         weir: denied: create /a, 4 times (landlock; config.toml:4)\n\
          weir: new repository: /new; git on the host runs its hooks and reads its configuration: look at them first\n"
     );
     assert_eq!(text(&output.stdout), "");

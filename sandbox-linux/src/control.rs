@@ -63,6 +63,9 @@ pub enum Word {
     Terminal,
     /// A socket of the gate travels with this packet.
     Socket(Socket),
+    /// The listener of the broker travels with this packet, for the launcher to hold as well: while the sandbox ends, however that comes
+    /// about, a call that nobody performs any more waits for its caller's end and does not fail. Without a descriptor: it is over.
+    Listener,
     /// An order was carried out.
     Done,
     /// The command was stopped by this signal.
@@ -135,6 +138,7 @@ impl Word {
             Self::Done => (9, 0),
             Self::Background => (10, 0),
             Self::Socket(socket) => (11, socket.number()),
+            Self::Listener => (12, 0),
         };
         let mut out = [0; WORD_HEADER_BYTES];
         out[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -160,6 +164,7 @@ impl Word {
             9 => Self::Done,
             10 => Self::Background,
             11 => Self::Socket(Socket::from_number(value)?),
+            12 => Self::Listener,
             kind => {
                 let (act, how) = failure(kind)?;
                 Self::Failed { act, how, pid: value.cast_unsigned(), path: path.to_vec() }
@@ -209,6 +214,7 @@ mod tests {
             Word::RefusedSocket { pid: u32::MAX, path: Vec::new() },
             Word::Repository(vec![b'x'; 4096]),
             Word::Dropped(7),
+            Word::Listener,
         ];
         let failed = Act::ALL.iter().flat_map(|act| {
             Failure::ALL.map(|how| Word::Failed { act: *act, how, pid: 3, path: b"/a".to_vec() })

@@ -36,6 +36,8 @@ pub(super) struct Running {
     repositories: Vec<ByteString>,
     terminal: Option<OwnedFd>,
     sockets: Vec<(Socket, OwnedFd)>,
+    /// Held until the sandbox has ended: [`Word::Listener`].
+    listener: Option<OwnedFd>,
     /// Sockets that were not made inside.
     lent: Vec<(Passed, OwnedFd)>,
     /// What is held, to name the rule behind a refusal.
@@ -84,7 +86,8 @@ pub(super) enum Heard {
 impl Running {
     pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>, refusals: Refusals) -> Self {
         let (repositories, sockets, lent) = (Vec::new(), Vec::new(), Vec::new());
-        Self { parts, started, end: None, refusals, repositories, terminal: None, sockets, lent, launch }
+        let (end, terminal, listener) = (None, None, None);
+        Self { parts, started, end, refusals, repositories, terminal, sockets, listener, lent, launch }
     }
 
     /// Adds sockets to what came out of the sandbox.
@@ -171,6 +174,7 @@ impl Running {
                 self.repositories.push(ByteString(path));
             }
             Some(Word::Terminal) => self.terminal = descriptor,
+            Some(Word::Listener) => self.listener = descriptor,
             Some(Word::Socket(socket)) => self.sockets.extend(descriptor.map(|one| (socket, one))),
             Some(Word::Repository(_)) => {}
             None => return Heard::End,

@@ -69,7 +69,7 @@ fn own() -> libc::pid_t {
 }
 
 /// kill(2) with -1: everyone that this process may signal, but itself.
-pub(super) fn everyone(signal: libc::c_int) {
+fn everyone(signal: libc::c_int) {
     // SAFETY: callers are bounded by the kernel, so that nobody outside the sandbox is reached.
     unsafe { libc::kill(-1, signal) };
 }

@@ -145,7 +145,10 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
         keeper::start().at(Step::Keeper)?;
     }
     let handover = match &prepared.brokered {
-        Some(_) => Some(socket_pair().at(Step::Broker)?),
+        Some(_) => {
+            enough_descriptors().at(Step::Broker)?;
+            Some(socket_pair().at(Step::Broker)?)
+        }
         None => None,
     };
     // SAFETY: as fork(2) of a process with one thread; the child goes on in `command` and never returns.
@@ -164,7 +167,7 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
     }
     let broker = handover.and_then(|[ours, theirs]| {
         enter::close(theirs);
-        broker::start(prepared, ours)
+        broker::start(prepared, ours, wires.control)
     });
     Ok(supervise::Charge { leader: Some(leader), children, terminal, broker })
 }
@@ -186,6 +189,18 @@ fn close_foreign(wires: &Numbers) -> Result<(), i32> {
     };
     let [input, output, errors] = wires.stdio.map(number);
     foreign::close_all_but([wires.error, wires.control, input, output, errors])
+}
+
+/// Descriptors that this process and its broker have open at most, while a call is performed.
+const BROKER_DESCRIPTORS: libc::rlim_t = 24;
+
+/// Fails where this process may have too few: a call of the command's would fail for it, as if the command had too few itself.
+fn enough_descriptors() -> Result<(), i32> {
+    // SAFETY: all-zero is a valid limit.
+    let mut now: libc::rlimit = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel fills a local structure.
+    check_int(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut now) })?;
+    if now.rlim_cur < BROKER_DESCRIPTORS { Err(libc::EMFILE) } else { Ok(()) }
 }
 
 /// A pair over which the command's process hands its listener to this one.

@@ -1,5 +1,5 @@
 /* Threads flip the bytes of paths, and the target of a link, between an open and a closed file, while the main one opens and reads
-   them. Arguments: seconds. Starts in a directory with ok.txt, no.env and d/no.env. Prints attempts, open reads and closed reads. */
+   them, for so many seconds, and on until there were enough of both. Arguments: seconds. Starts in a directory with ok.txt, no.env and d/no.env. Prints attempts, open reads and closed reads. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 static char by_name[] = "./ok.txt", by_parent[] = "d/ok.txt", by_cwd[] = "/proc/self/cwd/ok.txt";
+/* What the test asks for, and seconds after which it is given up. */
+enum { ATTEMPTS = 1001, OPENED = 101, AT_MOST = 60 };
+
 static volatile int stop;
 
 static void put(volatile char *at, const char *name) {
@@ -54,6 +57,7 @@ int main(int argc, char **argv) {
     struct timespec from, now;
     clock_gettime(CLOCK_MONOTONIC, &from);
     long attempts = 0, opened = 0, leaked = 0;
+    double passed;
     do {
         int which = attempts++ % 6, makes = which < 4 && attempts % 5 == 0;
         const char *path = paths[which];
@@ -65,7 +69,8 @@ int main(int argc, char **argv) {
             close(fd);
         }
         clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec - from.tv_sec + (now.tv_nsec - from.tv_nsec) / 1e9 < seconds);
+        passed = now.tv_sec - from.tv_sec + (now.tv_nsec - from.tv_nsec) / 1e9;
+    } while (passed < seconds || ((attempts < ATTEMPTS || opened < OPENED) && passed < AT_MOST));
     stop = 1;
     for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
     printf("%ld %ld %ld\n", attempts, opened, leaked);

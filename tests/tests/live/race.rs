@@ -7,7 +7,7 @@ use weir_tests::sandbox::{Way, World, finish};
 
 use crate::inside::RULES;
 
-/// How long each race lasts.
+/// How long each race lasts, and as much longer as its attempts take on a busy machine.
 const SECONDS: &str = "4";
 
 fn line(output: &mut impl BufRead) -> String {
@@ -49,7 +49,7 @@ fn a_path_that_flips_never_reads_what_is_closed() {
         let [attempts, opened, leaked] = race(&world);
         println!("{way:?}: {attempts} attempts, {opened} open reads, {leaked} closed reads");
         assert_eq!(leaked, 0, "{way:?}: of {attempts}");
-        assert!(attempts > 100 && opened > 20, "{way:?}: {attempts} {opened}");
+        assert!(attempts > 1_000 && opened > 100, "{way:?}: {attempts} {opened}");
     });
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use weir_protocol::ByteString;
-use weir_protocol::denial::{Denial, Sight};
+use weir_protocol::denial::{Denial, Ledger, Sight};
 use weir_protocol::method::process::Degraded;
 
 use super::super::{Exit, output};
@@ -54,7 +54,9 @@ fn text(
     paint: Paint,
 ) -> String {
     let degraded = degraded.iter().map(|one| format!("{} ({})", one.lost, one.origin.whence()));
-    let denied = denials.iter().map(denial_line);
+    let mut folded = Ledger::default();
+    denials.iter().cloned().for_each(|one| folded.add(one));
+    let denied = folded.list().iter().map(denial_line);
     let new = repositories.iter().map(|directory| {
         format!("{directory}; git on the host runs its hooks and reads its configuration: look at them first")
     });

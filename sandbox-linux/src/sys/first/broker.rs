@@ -1,14 +1,16 @@
 //! The broker's start in the first process: takes the command's listener over and learns which file systems are private.
 
-use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use super::super::enter::tree;
+use super::super::passing;
 use crate::broker::{Broker, receive};
+use crate::control::Word;
 use crate::prepare::Prepared;
 
 /// The broker; none where the command's process ended before it handed its listener over, or where the broker cannot start:
-/// then the listener closes, and every call that it would have performed fails.
-pub(super) fn start(prepared: &Prepared, from: libc::c_int) -> Option<Broker> {
+/// then the listener closes, and every call that it would have performed fails. The launcher gets the listener too ([`Word::Listener`]).
+pub(super) fn start(prepared: &Prepared, from: libc::c_int, control: libc::c_int) -> Option<Broker> {
     // SAFETY: made by this process for this alone.
     let from = unsafe { OwnedFd::from_raw_fd(from) };
     let handover = receive(from.as_fd()).ok()?;
@@ -21,7 +23,11 @@ pub(super) fn start(prepared: &Prepared, from: libc::c_int) -> Option<Broker> {
         }
     }
     super::enter::close(root);
-    Broker::new(handover, brokered.guards.clone(), sockets, brokered.roots, brokered.live.as_ref()).ok()
+    let guards = brokered.guards.clone();
+    let broker = Broker::new(handover, guards, sockets, brokered.roots, brokered.live.as_ref()).ok()?;
+    // A launcher that has no room for it does without.
+    let _ = passing::send(control, &Word::Listener.header(), broker.as_fd().as_raw_fd());
+    Some(broker)
 }
 
 /// The file system that a descriptor lies on. Takes and closes it.

@@ -70,10 +70,7 @@ pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, mut charg
             Heard::Failure => break super::FAILED,
         }
     };
-    // Before this process goes, and with it the broker: nobody is to meet a call that nobody answers.
-    if prepared.own_pids {
-        descendants::everyone(libc::SIGKILL);
-    } else {
+    if !prepared.own_pids {
         descendants::end_all(prepared.bound());
     }
     exit(code)
@@ -113,6 +110,7 @@ fn serve(control: libc::c_int, charge: &mut Charge) {
     pass_on(control, charge);
     if served.is_err() {
         charge.broker = None;
+        tell(control, &Word::Listener);
     }
 }
 
