@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use weir_protocol::method::process::{ProcessId, Start};
-use weir_protocol::method::{Asks, Call, Error, context, file, policy};
+use weir_protocol::method::{Asks, Call, Error};
 
 use crate::link::{LinkError, Session, SessionError};
 use driver::Order;
@@ -108,29 +108,6 @@ impl Executor {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Call { call: Box::new(call), reply }).await?;
         answer.await.map_err(|_| ExecutorError::Gone)?
-    }
-
-    /// Opens the context that binds a thread of work.
-    ///
-    /// # Errors
-    /// [`ExecutorError::Refused`] where the thread is bound to less.
-    pub async fn open(
-        &self,
-        choice: policy::Choice,
-        thread: Option<String>,
-    ) -> Result<context::Opened, ExecutorError> {
-        self.ask(context::Open { choice, thread }).await
-    }
-
-    /// Reads a part of a file under a context.
-    ///
-    /// # Errors
-    /// [`ExecutorError`].
-    pub async fn read(
-        &self,
-        read: file::Within<file::Read>,
-    ) -> Result<(file::Content, Vec<u8>), ExecutorError> {
-        self.ask_with_content(read).await
     }
 
     /// Starts a command with pipes or a carried terminal.

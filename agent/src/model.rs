@@ -10,6 +10,7 @@ mod chat;
 pub mod config;
 mod error;
 mod http;
+mod keyed;
 mod ollama;
 mod openai;
 mod reader;

@@ -8,8 +8,6 @@ mod daemon;
 #[path = "support/place.rs"]
 mod place;
 
-use std::path::Path;
-
 use daemon::Daemon;
 use place::Place;
 use weir_agent::link::{LinkError, Session, SessionError, Which, reach};
@@ -17,7 +15,7 @@ use weir_protocol::method::Asks as _;
 use weir_protocol::method::context::{Close, Open, Under};
 use weir_protocol::method::error::code;
 use weir_protocol::method::file::{By, Change, Edit, Patch, Read, Search, Within, Write, Writing};
-use weir_protocol::method::policy::{Choice, Standpoint};
+use weir_protocol::method::policy::Choice;
 use weir_protocol::{AbsPath, ByteString};
 
 /// A session with an open context, in a place of the test's own.
@@ -35,7 +33,7 @@ impl Opened {
         let daemon = Daemon::start(place.dir.path());
         let mut session = Session::new(reach(&Which::At(daemon.socket.clone())).unwrap()).unwrap();
         let choice = Choice {
-            standpoint: standpoint(&place),
+            standpoint: place.standpoint(),
             config: None,
             profile: Some(":workspace".to_owned()),
             read: Vec::new(),
@@ -48,31 +46,17 @@ impl Opened {
     }
 
     fn at(&self, name: &str) -> AbsPath {
-        at(&self.place, name)
+        self.place.at(name)
     }
 
     fn within<T>(&self, file: T) -> Within<T> {
-        Within { under: self.under.clone(), standpoint: standpoint(&self.place), file }
+        Within { under: self.under.clone(), standpoint: self.place.standpoint(), file }
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, SessionError> {
         let read = Read { path: self.at(name), offset: 0, length: None };
         let read = self.within(read);
         self.session.ask_with_content(read).map(|(_, content)| content)
-    }
-}
-
-fn at(place: &Place, name: &str) -> AbsPath {
-    AbsPath::from_host(Path::new(&place.path(name))).unwrap()
-}
-
-fn standpoint(place: &Place) -> Standpoint {
-    Standpoint {
-        cwd: at(place, "project"),
-        project_roots: Vec::new(),
-        home: at(place, "home"),
-        weir_home: at(place, "home/.weir"),
-        tmpdir: None,
     }
 }
 
@@ -85,7 +69,7 @@ fn refusal(error: SessionError) -> i64 {
 
 #[test]
 fn files_are_written_read_searched_and_patched_under_a_context() {
-    let Some(mut opened) = Opened::new("run::files") else { return };
+    let Some(mut opened) = Opened::new("files") else { return };
     // More than one frame, and as much as one reading brings.
     let content: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8 | 0x80).collect();
     let path = opened.at("project/data");
@@ -116,7 +100,7 @@ fn files_are_written_read_searched_and_patched_under_a_context() {
 
 #[test]
 fn what_the_profile_closes_is_refused_and_the_session_goes_on() {
-    let Some(mut opened) = Opened::new("run::files_refused") else { return };
+    let Some(mut opened) = Opened::new("files_refused") else { return };
     std::fs::create_dir_all(opened.place.path("home/.ssh")).unwrap();
     opened.place.write("home/.ssh/id_ed25519", "secret");
     opened.place.write("project/open", "open");
@@ -131,7 +115,7 @@ fn what_the_profile_closes_is_refused_and_the_session_goes_on() {
 
 #[test]
 fn calls_that_are_begun_are_answered_each_under_its_number() {
-    let Some(mut opened) = Opened::new("run::files_begun") else { return };
+    let Some(mut opened) = Opened::new("files_begun") else { return };
     let names = ["one", "two", "three"];
     for name in names {
         opened.place.write(&format!("project/{name}"), name);

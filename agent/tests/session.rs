@@ -16,11 +16,10 @@ use daemon::Daemon;
 use place::Place;
 use proxy::{Cut, Proxy};
 use weir_agent::link::{Happened, Proof, Session, SessionError, StreamError, Verified, Which, reach};
-use weir_protocol::AbsPath;
 use weir_protocol::frame::Stream;
 use weir_protocol::method::code;
 use weir_protocol::method::output::{Keep, Output, Overflow, Role, WhenLeft};
-use weir_protocol::method::policy::{Choice, Standpoint};
+use weir_protocol::method::policy::Choice;
 use weir_protocol::method::process::{End, ProcessId, Receivers, Start, Stdio};
 
 /// A server of the test's own, and where its client stands.
@@ -47,14 +46,7 @@ impl Served {
 
     /// A command of a shell with pipes, which stays when its client goes.
     fn start(&self, script: &str) -> Start {
-        let at = |name: &str| AbsPath::from_host(Path::new(&self.place.path(name))).unwrap();
-        let standpoint = Standpoint {
-            cwd: at("project"),
-            project_roots: Vec::new(),
-            home: at("home"),
-            weir_home: at("home/.weir"),
-            tmpdir: None,
-        };
+        let standpoint = self.place.standpoint();
         let choice = Choice {
             standpoint,
             config: None,

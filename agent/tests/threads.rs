@@ -194,15 +194,18 @@ fn lists_go_page_by_page_and_by_directory() {
     assert_eq!(found.iter().map(|thread| thread.thread).collect::<Vec<_>>(), [made[4]]);
 }
 
+/// A thread on the disk that nobody holds open, and its file.
+fn with_one_turn(store: &Store) -> (ThreadId, PathBuf) {
+    let mut thread = store.create(new("/work", Keeping::Disk)).unwrap();
+    turn(&mut thread, "one");
+    (thread.id(), store.path(thread.id()).unwrap())
+}
+
 #[test]
 fn archived_threads_are_out_of_the_way() {
     let home = tempfile::tempdir().unwrap();
     let store = store(home.path());
-    let mut thread = store.create(new("/work", Keeping::Disk)).unwrap();
-    let id = thread.id();
-    turn(&mut thread, "one");
-    drop(thread);
-    let path = store.path(id).unwrap();
+    let (id, path) = with_one_turn(&store);
     store.archive(id).unwrap();
     assert!(!path.exists());
     assert!(listed(&store).is_empty());
@@ -221,11 +224,7 @@ fn archived_threads_are_out_of_the_way() {
 fn files_that_people_move_are_found_again() {
     let home = tempfile::tempdir().unwrap();
     let store = store(home.path());
-    let mut thread = store.create(new("/work", Keeping::Disk)).unwrap();
-    let id = thread.id();
-    turn(&mut thread, "one");
-    drop(thread);
-    let path = store.path(id).unwrap();
+    let (id, path) = with_one_turn(&store);
     let archive = home.path().join("archived_sessions");
     fs::create_dir(&archive).unwrap();
     fs::rename(&path, archive.join(path.file_name().unwrap())).unwrap();

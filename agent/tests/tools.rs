@@ -17,12 +17,12 @@ use daemon::Daemon;
 use place::Place;
 use serde_json::{Value, json};
 use weir_agent::approval::{Answer, Approvals, Approver, Asking, NoOne, Question};
+use weir_agent::executor::Executor;
 use weir_agent::item::{CommandStatus, Did, ToolOutcome};
 use weir_agent::link::Which;
 use weir_agent::thread::{ThreadId, TurnId};
 use weir_agent::tool::{self, Tools, Workplace};
-use weir_protocol::AbsPath;
-use weir_protocol::method::policy::{Choice, Standpoint};
+use weir_protocol::method::policy::Choice;
 use weir_protocol::method::process::End;
 
 /// Tools at a server of the test's own.
@@ -39,14 +39,7 @@ impl Bench {
 
     async fn with(place: Place, profile: &str, approvals: Approvals, approver: Rc<dyn Approver>) -> Self {
         let daemon = Daemon::start(place.dir.path());
-        let at = |name: &str| AbsPath::from_host(Path::new(&place.path(name))).unwrap();
-        let standpoint = Standpoint {
-            cwd: at("project"),
-            project_roots: Vec::new(),
-            home: at("home"),
-            weir_home: at("home/.weir"),
-            tmpdir: None,
-        };
+        let standpoint = place.standpoint();
         let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
         let profile = Some(profile.to_owned());
         let outputs = place.dir.path().join("outputs");
@@ -63,7 +56,7 @@ impl Bench {
             approvals,
             approver,
         };
-        let tools = Tools::new(Workplace::open(session, work).await.unwrap());
+        let tools = Tools::new(Workplace::open(Executor::begin(session).unwrap(), work).await.unwrap());
         tools.begin_turn(TurnId::new());
         Self { place, daemon, tools }
     }
@@ -104,7 +97,7 @@ const fn ended(code: i32) -> CommandStatus {
 
 #[test]
 fn a_command_tells_its_output_its_end_and_its_account() {
-    with("run::tools_command", async |bench| {
+    with("tools_command", async |bench| {
         let outcome = bench.run("echo out; echo err >&2; exit 3").await;
         assert_eq!(status(&outcome), &ended(3), "{}", outcome.told);
         assert!(
@@ -122,7 +115,7 @@ fn a_command_tells_its_output_its_end_and_its_account() {
 
 #[test]
 fn what_does_not_fit_is_stated_to_the_byte_and_kept_whole() {
-    with("run::tools_kept", async |bench| {
+    with("tools_kept", async |bench| {
         let arguments = json!({ "cmd": "seq 100000", "max_output_tokens": 100 });
         let outcome = bench.call("exec_command", arguments).await;
         let all: Vec<u8> = (1..=100_000).flat_map(|number| format!("{number}\n").into_bytes()).collect();
@@ -136,7 +129,7 @@ fn what_does_not_fit_is_stated_to_the_byte_and_kept_whole() {
 
 #[test]
 fn a_command_that_takes_longer_is_polled_written_to_and_ended() {
-    with("run::tools_running", async |bench| {
+    with("tools_running", async |bench| {
         let arguments = json!({ "cmd": "read x; echo got $x; exec cat", "stdin": true, "yield_time_ms": 1 });
         let outcome = bench.call("exec_command", arguments).await;
         assert_eq!(status(&outcome), &CommandStatus::Running);
@@ -155,7 +148,7 @@ fn a_command_that_takes_longer_is_polled_written_to_and_ended() {
 
 #[test]
 fn a_call_that_is_dropped_ends_what_it_started() {
-    with("run::tools_dropped", async |bench| {
+    with("tools_dropped", async |bench| {
         let running = bench.run("echo $$ > pid; exec sleep 1000");
         let _ = tokio::time::timeout(Duration::from_secs(2), running).await.unwrap_err();
         assert!(bench.tools.running().is_empty());
@@ -171,7 +164,7 @@ fn a_call_that_is_dropped_ends_what_it_started() {
 
 #[test]
 fn files_are_read_found_searched_changed_and_written() {
-    with("run::tools_files", async |bench| {
+    with("tools_files", async |bench| {
         bench.place.write("project/a.txt", "one\ntwo\nthree\n");
         let told = async |tool: &str, arguments: Value| bench.call(tool, arguments).await.told;
         assert_eq!(
@@ -203,7 +196,7 @@ fn files_are_read_found_searched_changed_and_written() {
 
 #[test]
 fn what_the_profile_closes_is_closed_for_tools() {
-    with("run::tools_refused", async |bench| {
+    with("tools_refused", async |bench| {
         std::fs::create_dir_all(bench.place.path("home/.ssh")).unwrap();
         bench.place.write("home/.ssh/id_ed25519", "the-secret");
         let secret = bench.place.path("home/.ssh/id_ed25519");
@@ -230,7 +223,7 @@ fn what_the_profile_closes_is_closed_for_tools() {
 
 #[test]
 fn what_a_model_writes_wrongly_comes_back_to_it() {
-    with("run::tools_wrong", async |bench| {
+    with("tools_wrong", async |bench| {
         let cases = [
             ("exec_command", "{\"cmd\": ", "cannot be read"),
             ("exec_command", "{\"cmd\": \"true\", \"sandbox\": \"none\"}", "unknown field `sandbox`"),
@@ -276,7 +269,7 @@ fn with_answers(
 
 #[test]
 fn what_is_asked_for_and_granted_holds_for_the_turn_and_leaves_the_profile() {
-    with_answers("run::tools_granted", (":read-only", ""), Answer::ForTurn, async |bench, approver| {
+    with_answers("tools_granted", (":read-only", ""), Answer::ForTurn, async |bench, approver| {
         std::fs::create_dir_all(bench.place.path("home/data")).unwrap();
         let write = async || bench.run("echo x > ~/data/new && cat ~/data/new").await;
         let digest = bench.tools.workplace().opened().digest;
@@ -299,7 +292,7 @@ fn what_is_asked_for_and_granted_holds_for_the_turn_and_leaves_the_profile() {
 
 #[test]
 fn what_is_granted_for_one_command_is_used_up_by_it() {
-    with_answers("run::tools_once", (":read-only", ""), Answer::Once, async |bench, _| {
+    with_answers("tools_once", (":read-only", ""), Answer::Once, async |bench, _| {
         std::fs::create_dir_all(bench.place.path("home/data")).unwrap();
         let script = "echo x > ~/data/new";
         let ask = json!({ "write": ["~/data"], "command": script, "reason": "once" });
@@ -314,7 +307,7 @@ fn what_is_granted_for_one_command_is_used_up_by_it() {
 fn a_no_is_told_and_nothing_is_done() {
     let no = Answer::Deny { reason: Some("not here".to_owned()) };
     let rules = "[approvals]\nrules = [{ command = [\"rm\"], decision = \"ask\" }]";
-    with_answers("run::tools_no", (":workspace", rules), no, async |bench, approver| {
+    with_answers("tools_no", (":workspace", rules), no, async |bench, approver| {
         bench.place.write("project/kept", "");
         let outcome = bench.run("rm kept").await;
         assert!(matches!(status(&outcome), CommandStatus::Declined { .. }), "{outcome:?}");

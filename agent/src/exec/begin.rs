@@ -168,7 +168,7 @@ async fn tools(
     };
     let approvals = exec.approvals.clone();
     let place = Place { choice, thread: thread.id(), environment, outputs, approvals, approver };
-    Ok(Tools::new(Workplace::at(executor, place).await?))
+    Ok(Tools::new(Workplace::open(executor, place).await?))
 }
 
 /// A directory that is its owner's alone.

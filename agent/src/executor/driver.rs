@@ -83,7 +83,6 @@ impl Driver {
 
     fn serve(&mut self) -> Result<(), ExecutorError> {
         loop {
-            self.hand_out()?;
             if !self.carry_out() {
                 return Ok(());
             }

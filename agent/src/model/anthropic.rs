@@ -7,8 +7,10 @@ use futures_util::future::LocalBoxFuture;
 
 use super::config::{ConfigError, Definition, Surroundings};
 use super::http::{Framing, Http, HttpError};
+use super::keyed::Keyed;
 use super::openai::models_of;
 use super::reader::events;
+use super::secret::Secret;
 use super::{Account, Events, Model, ModelError, Prompt, Provider, Retries};
 
 /// The version of the API that is spoken.
@@ -19,10 +21,7 @@ const PAGE: &str = "models?limit=1000";
 
 /// A provider that speaks Messages.
 pub(crate) struct Anthropic {
-    id: String,
-    http: Http,
-    from: Option<String>,
-    retries: Retries,
+    server: Keyed,
     max_output_tokens: u32,
 }
 
@@ -32,34 +31,31 @@ impl Anthropic {
         definition: &Definition,
         around: &Surroundings<'_>,
     ) -> Result<Self, ConfigError> {
+        let show = |http: &mut Http, key: &Secret| http.header("x-api-key", key.expose());
+        let mut server = Keyed::new(id, definition, around, show)?;
         let failed = |source: HttpError| ConfigError::Http { id: id.to_owned(), source };
-        let mut http = definition.http(id, around)?;
-        http.header("anthropic-version", VERSION).map_err(failed)?;
-        let key = definition.key(id, around)?;
-        if let Some(key) = &key {
-            http.header("x-api-key", key.expose()).map_err(failed)?;
-        }
+        server.http.header("anthropic-version", VERSION).map_err(failed)?;
         let max_output_tokens = definition.max_output_tokens.unwrap_or(request::OUTPUT_TOKENS);
-        let from = key.map(|key| key.from().to_owned());
-        Ok(Self { id: id.to_owned(), http, from, retries: definition.retries(), max_output_tokens })
+        Ok(Self { server, max_output_tokens })
     }
 
     async fn list(&self) -> Result<Vec<Model>, ModelError> {
-        Ok(models_of(&self.http.whole(self.http.get(PAGE)?).await?))
+        let Keyed { http, .. } = &self.server;
+        Ok(models_of(&http.whole(http.get(PAGE)?).await?))
     }
 }
 
 impl Provider for Anthropic {
     fn id(&self) -> &str {
-        &self.id
+        &self.server.id
     }
 
     fn ports(&self) -> Vec<u16> {
-        self.http.ports()
+        self.server.http.ports()
     }
 
     fn retries(&self) -> Retries {
-        self.retries
+        self.server.retries
     }
 
     fn models(&self) -> LocalBoxFuture<'_, Result<Vec<Model>, ModelError>> {
@@ -67,21 +63,15 @@ impl Provider for Anthropic {
     }
 
     fn account(&self) -> LocalBoxFuture<'_, Result<Account, ModelError>> {
-        Box::pin(async {
-            let Some(from) = self.from.clone() else { return Ok(Account::Local) };
-            match self.list().await {
-                Ok(_) => Ok(Account::Key { from, accepted: true }),
-                Err(ModelError::Key { .. }) => Ok(Account::Key { from, accepted: false }),
-                Err(error) => Err(error),
-            }
-        })
+        Box::pin(self.server.account(self.list()))
     }
 
     fn respond<'a>(&'a self, prompt: &'a Prompt<'a>) -> LocalBoxFuture<'a, Result<Events, ModelError>> {
         Box::pin(async move {
-            let body = request::body(prompt, &self.id, self.max_output_tokens);
-            let frames = self.http.frames(self.http.post("messages", &body)?, Framing::Events).await?;
-            Ok(events(frames, reader::MessagesReader::new(&self.id)))
+            let Keyed { id, http, .. } = &self.server;
+            let body = request::body(prompt, id, self.max_output_tokens);
+            let frames = http.frames(http.post("messages", &body)?, Framing::Events).await?;
+            Ok(events(frames, reader::MessagesReader::new(id)))
         })
     }
 }

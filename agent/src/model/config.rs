@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::http::HttpError;
+use super::keyed::Keyed;
+use super::ollama::Ollama;
+use super::openai::{OpenAi, Tongue};
 use super::secret::{Secret, SecretError};
-use super::{Provider, ReplayError, anthropic, bedrock, chat, ollama, openai, replay};
+use super::{Provider, ReplayError, anthropic, bedrock, replay};
 
 pub(crate) use definition::{Definition, WireApi};
 
@@ -184,12 +187,14 @@ impl Providers {
             return Err(ConfigError::UnknownProvider { id: id.to_owned(), known });
         };
         definition.check(id)?;
+        let server = || Keyed::bearer(id, definition, around);
+        let open_ai = |tongue| server().map(|server| OpenAi { server, tongue });
         Ok(match definition.wire_api {
-            WireApi::Responses => Box::new(openai::Responses::new(id, definition, around)?),
-            WireApi::Chat => Box::new(chat::Chat::new(id, definition, around)?),
+            WireApi::Responses => Box::new(open_ai(Tongue::Responses)?),
+            WireApi::Chat => Box::new(open_ai(Tongue::Chat)?),
             WireApi::Anthropic => Box::new(anthropic::Anthropic::new(id, definition, around)?),
             WireApi::Bedrock => Box::new(bedrock::Bedrock::new(id, definition, around)?),
-            WireApi::Ollama => Box::new(ollama::Ollama::new(id, definition, around)?),
+            WireApi::Ollama => Box::new(Ollama { server: server()? }),
             WireApi::Replay => Box::new(replay::Replay::new(id, definition, around)?),
         })
     }

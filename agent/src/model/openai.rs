@@ -1,4 +1,4 @@
-//! OpenAI's Responses, and servers that speak it.
+//! OpenAI's tongues, and servers that speak one of them: Responses here, chat completions in [`chat`].
 
 mod listing;
 mod reader;
@@ -6,58 +6,60 @@ mod request;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::config::{ConfigError, Definition, Surroundings};
-use super::http::{Framing, Http};
+use super::http::Framing;
+use super::keyed::Keyed;
 use super::reader::events;
-use super::{Account, Events, Model, ModelError, Prompt, Provider, Retries};
+use super::{Account, Events, Model, ModelError, Prompt, Provider, Retries, chat};
 
-pub(crate) use listing::{Listed, account, models, models_of};
+pub(crate) use listing::models_of;
 
-/// A provider that speaks Responses.
-pub(crate) struct Responses {
-    id: String,
-    http: Http,
-    from: Option<String>,
-    retries: Retries,
+/// How it is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tongue {
+    /// Responses.
+    Responses,
+    /// Chat completions.
+    Chat,
 }
 
-impl Responses {
-    pub(crate) fn new(
-        id: &str,
-        definition: &Definition,
-        around: &Surroundings<'_>,
-    ) -> Result<Self, ConfigError> {
-        let Listed { http, from } = Listed::new(id, definition, around)?;
-        Ok(Self { id: id.to_owned(), http, from, retries: definition.retries() })
-    }
+/// A provider that speaks one of OpenAI's tongues.
+pub(super) struct OpenAi {
+    pub(super) server: Keyed,
+    pub(super) tongue: Tongue,
 }
 
-impl Provider for Responses {
+impl Provider for OpenAi {
     fn id(&self) -> &str {
-        &self.id
+        &self.server.id
     }
 
     fn ports(&self) -> Vec<u16> {
-        self.http.ports()
+        self.server.http.ports()
     }
 
     fn retries(&self) -> Retries {
-        self.retries
+        self.server.retries
     }
 
     fn models(&self) -> LocalBoxFuture<'_, Result<Vec<Model>, ModelError>> {
-        Box::pin(listing::models(&self.http))
+        Box::pin(listing::models(&self.server.http))
     }
 
     fn account(&self) -> LocalBoxFuture<'_, Result<Account, ModelError>> {
-        Box::pin(listing::account(&self.http, self.from.as_deref()))
+        Box::pin(self.server.account(listing::models(&self.server.http)))
     }
 
     fn respond<'a>(&'a self, prompt: &'a Prompt<'a>) -> LocalBoxFuture<'a, Result<Events, ModelError>> {
-        Box::pin(async move {
-            let request = self.http.post("responses", &request::body(prompt, &self.id))?;
-            let frames = self.http.frames(request, Framing::Events).await?;
-            Ok(events(frames, reader::ResponsesReader::new(&self.id)))
-        })
+        match self.tongue {
+            Tongue::Responses => Box::pin(respond(&self.server, prompt)),
+            Tongue::Chat => Box::pin(chat::respond(&self.server, prompt)),
+        }
     }
+}
+
+/// Asks once.
+async fn respond(server: &Keyed, prompt: &Prompt<'_>) -> Result<Events, ModelError> {
+    let request = server.http.post("responses", &request::body(prompt, &server.id))?;
+    let frames = server.http.frames(request, Framing::Events).await?;
+    Ok(events(frames, reader::ResponsesReader::new(&server.id)))
 }

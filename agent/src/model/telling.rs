@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::Prompt;
 use crate::item::{CallId, Item, Opaque};
+use crate::tool::ToolSchema;
 
 /// What a model is told of a call whose result is not in the thread.
 const NO_RESULT: &str = "There is no result: the call was interrupted.";
@@ -98,12 +100,53 @@ pub(crate) fn messages<'a>(pieces: &'a [Told<'a>]) -> impl Iterator<Item = (Who,
     pieces.chunk_by(|a, b| a.who() == b.who()).filter_map(|chunk| Some((chunk.first()?.who(), chunk)))
 }
 
+/// The messages of chat completions, and of who speaks like them: the instructions first; each piece of the person's is a message, and
+/// all that the model said at once is one.
+pub(crate) fn dialogue(
+    prompt: &Prompt<'_>,
+    provider: &str,
+    user: fn(&Told<'_>) -> Option<Value>,
+    assistant: fn(&[Told<'_>]) -> Value,
+) -> Vec<Value> {
+    let mut told = vec![json!({ "role": "system", "content": prompt.instructions })];
+    let pieces = pieces(prompt.items, provider);
+    for (who, pieces) in messages(&pieces) {
+        match who {
+            Who::User => told.extend(pieces.iter().filter_map(user)),
+            Who::Assistant => told.push(assistant(pieces)),
+        }
+    }
+    told
+}
+
+/// A tool, as chat completions and who speaks like them are told of it.
+pub(crate) fn function(tool: &ToolSchema) -> Value {
+    let ToolSchema { name, description, parameters } = tool;
+    json!({ "type": "function", "function": { "name": name, "description": description, "parameters": parameters } })
+}
+
+/// Messages of blocks, as Anthropic's Messages and Converse have them.
+pub(crate) fn blocks(
+    prompt: &Prompt<'_>,
+    provider: &str,
+    block: fn(&Told<'_>) -> Option<Value>,
+) -> Vec<Value> {
+    let message = |(who, pieces): (Who, &[Told<'_>])| {
+        let role = match who {
+            Who::User => "user",
+            Who::Assistant => "assistant",
+        };
+        json!({ "role": role, "content": pieces.iter().filter_map(block).collect::<Vec<_>>() })
+    };
+    messages(&pieces(prompt.items, provider)).map(message).collect()
+}
+
 /// Arguments as an object, for providers that take nothing else. What is no object is told as text.
 pub(crate) fn object(arguments: &str) -> Value {
     match serde_json::from_str(arguments) {
         Ok(Value::Object(object)) => Value::Object(object),
         _ if arguments.trim().is_empty() => Value::Object(serde_json::Map::new()),
-        _ => serde_json::json!({ "malformed": arguments }),
+        _ => json!({ "malformed": arguments }),
     }
 }
 

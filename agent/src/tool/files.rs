@@ -195,7 +195,7 @@ impl Tools {
         let mut offset = 0;
         let has_more = loop {
             let read = Read { path: path.clone(), offset, length: None };
-            let read = self.place.executor.read(self.within(read)).await;
+            let read = self.place.executor.ask_with_content(self.within(read)).await;
             let (content, bytes) = read.map_err(|error| error.to_string())?;
             offset += content.bytes;
             if !lines.add(&bytes, content.ends) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use weir_protocol::method::context::{Opened, Under};
+use weir_protocol::method::context::{Open, Opened, Under};
 use weir_protocol::method::file::{Links, Stat, Within};
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::{AbsPath, ByteString};
@@ -59,18 +59,10 @@ impl Workplace {
     ///
     /// # Errors
     /// [`ExecutorError::Refused`] with both digests and the differing rules where the profile allows more than what binds the thread.
-    pub async fn open(session: Session, place: Place) -> Result<Self, ExecutorError> {
-        Self::at(Executor::begin(session)?, place).await
-    }
-
-    /// The same, at a server that is spoken to already.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub async fn at(executor: Executor, place: Place) -> Result<Self, ExecutorError> {
+    pub async fn open(executor: Executor, place: Place) -> Result<Self, ExecutorError> {
         let Place { choice, thread, environment, outputs, approvals, approver } = place;
         let standpoint = choice.standpoint.clone();
-        let opened = executor.open(choice, Some(thread.to_string())).await?;
+        let opened = executor.ask(Open { choice, thread: Some(thread.to_string()) }).await?;
         let gate = Gate::new(approvals, approver, &opened.profile);
         let shell = SHELLS[1];
         let mut workplace = Self { executor, opened, standpoint, environment, shell, outputs, thread, gate };

@@ -1,10 +1,12 @@
 //! A home and a project in a temporary directory, and `weir` in them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
+use weir_protocol::AbsPath;
+use weir_protocol::method::policy::Standpoint;
 
 /// The example of SPEC 1.1, byte for byte.
 pub(crate) const EXAMPLE: &str = include_str!("../../../tests/samples/valid/spec-example.toml");
@@ -62,6 +64,21 @@ impl Place {
 
     pub(crate) fn path(&self, name: &str) -> String {
         self.dir.path().canonicalize().unwrap().join(name).display().to_string()
+    }
+
+    pub(crate) fn at(&self, name: &str) -> AbsPath {
+        AbsPath::from_host(Path::new(&self.path(name))).unwrap()
+    }
+
+    /// Where whoever works in the project stands.
+    pub(crate) fn standpoint(&self) -> Standpoint {
+        Standpoint {
+            cwd: self.at("project"),
+            project_roots: Vec::new(),
+            home: self.at("home"),
+            weir_home: self.at("home/.weir"),
+            tmpdir: None,
+        }
     }
 
     /// `program` in the project, in an environment that leads to nothing of the machine's.

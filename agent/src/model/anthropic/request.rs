@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::telling::{Told, Who, messages, object, pieces};
+use super::super::telling::{Told, blocks, object};
 use super::super::{Effort, Prompt};
 use crate::tool::ToolSchema;
 
@@ -11,8 +11,7 @@ pub(super) const OUTPUT_TOKENS: u32 = 32_000;
 
 /// The body of a request. What does not change from request to request is marked for the cache, and the last message.
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str, max_tokens: u32) -> Value {
-    let pieces = pieces(prompt.items, provider);
-    let mut told: Vec<_> = messages(&pieces).map(|(who, pieces)| message(who, pieces)).collect();
+    let mut told = blocks(prompt, provider, block);
     if let Some(last) = told.last_mut().and_then(|message| message.pointer_mut("/content")).and_then(last_of)
     {
         last["cache_control"] = json!({ "type": "ephemeral" });
@@ -54,14 +53,6 @@ fn word(effort: Effort) -> Option<&'static str> {
 
 fn tool(tool: &ToolSchema) -> Value {
     json!({ "name": tool.name, "description": tool.description, "input_schema": tool.parameters })
-}
-
-fn message(who: Who, pieces: &[Told<'_>]) -> Value {
-    let role = match who {
-        Who::User => "user",
-        Who::Assistant => "assistant",
-    };
-    json!({ "role": role, "content": pieces.iter().filter_map(block).collect::<Vec<_>>() })
 }
 
 fn block(piece: &Told<'_>) -> Option<Value> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::Prompt;
-use super::super::telling::{Told, Who, messages, object, pieces};
+use super::super::telling::{Told, blocks, object};
 use crate::tool::ToolSchema;
 
 /// The name of the tool that stands for an answer by a schema.
@@ -12,8 +12,7 @@ const ANSWER: &str =
 
 /// The body of a request.
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str, max_tokens: Option<u32>) -> Value {
-    let pieces = pieces(prompt.items, provider);
-    let told: Vec<_> = messages(&pieces).map(|(who, pieces)| message(who, pieces)).collect();
+    let told = blocks(prompt, provider, block);
     let mut system = vec![json!({ "text": prompt.instructions })];
     if let Some(schema) = prompt.output_schema {
         // Converse has no place for a schema that all its models know.
@@ -35,14 +34,6 @@ fn tool(tool: &ToolSchema) -> Value {
         "description": tool.description,
         "inputSchema": { "json": tool.parameters },
     } })
-}
-
-fn message(who: Who, pieces: &[Told<'_>]) -> Value {
-    let role = match who {
-        Who::User => "user",
-        Who::Assistant => "assistant",
-    };
-    json!({ "role": role, "content": pieces.iter().filter_map(block).collect::<Vec<_>>() })
 }
 
 fn block(piece: &Told<'_>) -> Option<Value> {

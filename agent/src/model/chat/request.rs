@@ -3,27 +3,18 @@
 use serde_json::{Map, Value, json};
 
 use super::super::Prompt;
-use super::super::telling::{Told, Who, messages, pieces};
-use crate::tool::ToolSchema;
+use super::super::telling::{Told, dialogue, function};
 
 /// The body of a request. Nothing that strict servers do not know stands in it unless it was asked for.
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {
-    let mut told = vec![json!({ "role": "system", "content": prompt.instructions })];
-    let pieces = pieces(prompt.items, provider);
-    for (who, pieces) in messages(&pieces) {
-        match who {
-            Who::User => told.extend(pieces.iter().filter_map(user)),
-            Who::Assistant => told.push(assistant(pieces)),
-        }
-    }
     let mut body = json!({
         "model": prompt.model,
-        "messages": told,
+        "messages": dialogue(prompt, provider, user, assistant),
         "stream": true,
         "stream_options": { "include_usage": true },
     });
     if !prompt.tools.is_empty() {
-        body["tools"] = prompt.tools.iter().map(tool).collect();
+        body["tools"] = prompt.tools.iter().map(function).collect();
     }
     if let Some(effort) = prompt.effort {
         body["reasoning_effort"] = json!(effort.word());
@@ -32,11 +23,6 @@ pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {
         body["response_format"] = json!({ "type": "json_schema", "json_schema": { "name": "answer", "strict": true, "schema": schema } });
     }
     body
-}
-
-fn tool(tool: &ToolSchema) -> Value {
-    let ToolSchema { name, description, parameters } = tool;
-    json!({ "type": "function", "function": { "name": name, "description": description, "parameters": parameters } })
 }
 
 fn user(piece: &Told<'_>) -> Option<Value> {

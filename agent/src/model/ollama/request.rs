@@ -2,23 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::super::telling::{Told, Who, messages, object, pieces};
+use super::super::telling::{Told, dialogue, function, object};
 use super::super::{Effort, Prompt};
-use crate::tool::ToolSchema;
 
 /// The body of a request.
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {
-    let mut told = vec![json!({ "role": "system", "content": prompt.instructions })];
-    let pieces = pieces(prompt.items, provider);
-    for (who, pieces) in messages(&pieces) {
-        match who {
-            Who::User => told.extend(pieces.iter().filter_map(user)),
-            Who::Assistant => told.push(assistant(pieces)),
-        }
-    }
-    let mut body = json!({ "model": prompt.model, "messages": told, "stream": true });
+    let mut body = json!({ "model": prompt.model, "messages": dialogue(prompt, provider, user, assistant), "stream": true });
     if !prompt.tools.is_empty() {
-        body["tools"] = prompt.tools.iter().map(tool).collect();
+        body["tools"] = prompt.tools.iter().map(function).collect();
     }
     match prompt.effort {
         None => {}
@@ -31,11 +22,6 @@ pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {
         body["format"] = schema.clone();
     }
     body
-}
-
-fn tool(tool: &ToolSchema) -> Value {
-    let ToolSchema { name, description, parameters } = tool;
-    json!({ "type": "function", "function": { "name": name, "description": description, "parameters": parameters } })
 }
 
 fn user(piece: &Told<'_>) -> Option<Value> {

@@ -2,47 +2,12 @@
 
 use serde_json::Value;
 
-use super::super::config::{ConfigError, Definition, Surroundings};
-use super::super::http::{Http, HttpError};
-use super::super::{Account, Model, ModelError};
-
-/// Where a server that speaks one of OpenAI's tongues is asked, with its key.
-pub(crate) struct Listed {
-    pub(crate) http: Http,
-    /// Where the key is from.
-    pub(crate) from: Option<String>,
-}
-
-impl Listed {
-    pub(crate) fn new(
-        id: &str,
-        definition: &Definition,
-        around: &Surroundings<'_>,
-    ) -> Result<Self, ConfigError> {
-        let mut http = definition.http(id, around)?;
-        let key = definition.key(id, around)?;
-        if let Some(key) = &key {
-            let failed = |source: HttpError| ConfigError::Http { id: id.to_owned(), source };
-            http.bearer(key).map_err(failed)?;
-        }
-        Ok(Self { http, from: key.map(|key| key.from().to_owned()) })
-    }
-}
+use super::super::http::Http;
+use super::super::{Model, ModelError};
 
 /// The models that the key may use.
-pub(crate) async fn models(http: &Http) -> Result<Vec<Model>, ModelError> {
+pub(super) async fn models(http: &Http) -> Result<Vec<Model>, ModelError> {
     Ok(models_of(&http.whole(http.get("models")?).await?))
-}
-
-/// Whose key it is, as far as the list of models tells.
-pub(crate) async fn account(http: &Http, from: Option<&str>) -> Result<Account, ModelError> {
-    let Some(from) = from else { return Ok(Account::Local) };
-    let accepted = match models(http).await {
-        Ok(_) => true,
-        Err(ModelError::Key { .. }) => false,
-        Err(error) => return Err(error),
-    };
-    Ok(Account::Key { from: from.to_owned(), accepted })
 }
 
 /// The models of a list: `data` as OpenAI has it, `models` as others do.
