@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetpgrp, tcsetattr,
 };
-use weir_protocol::method::network::{Answer, Decision, Question};
+use weir_protocol::method::network::{Answer, Decision, HostQuestion};
 
 use super::job;
 
@@ -34,14 +34,14 @@ fn open() -> Option<File> {
 /// The questions that wait, the first of them on the terminal.
 #[derive(Default)]
 pub(super) struct Prompt {
-    waiting: VecDeque<(Question, Instant)>,
+    waiting: VecDeque<(HostQuestion, Instant)>,
     /// The terminal, as it was before.
     shown: Option<(File, Termios)>,
 }
 
 impl Prompt {
     /// Adds a question.
-    pub(super) fn put(&mut self, question: Question) {
+    pub(super) fn put(&mut self, question: HostQuestion) {
         let until = Instant::now() + Duration::from_millis(question.answer_ms);
         self.waiting.push_back((question, until));
     }
@@ -130,7 +130,7 @@ impl Prompt {
             Decision::Deny => "no",
         });
         self.hide();
-        let (Question { id, question, .. }, _) = self.waiting.pop_front()?;
+        let (HostQuestion { id, question, .. }, _) = self.waiting.pop_front()?;
         Some(Answer { id, question, answer: decision })
     }
 
@@ -161,8 +161,8 @@ fn decision(key: u8) -> Option<Decision> {
 }
 
 /// Host and rule as the server names them, without what a terminal would take for an order.
-fn text(question: &Question) -> String {
-    let Question { host, port, rule, .. } = question;
+fn text(question: &HostQuestion) -> String {
+    let HostQuestion { host, port, rule, .. } = question;
     let rule = match rule {
         Some(rule) => format!("only the default covers it: {rule}"),
         None => "no rule covers it".to_owned(),
@@ -194,7 +194,7 @@ mod tests {
     fn a_name_gives_the_terminal_no_orders() {
         let host = "a\u{1b}[2J.example\r\n".to_owned();
         let question =
-            Question { id: 1, question: 1, context: None, host, port: 443, rule: None, answer_ms: 1 };
+            HostQuestion { id: 1, question: 1, context: None, host, port: 443, rule: None, answer_ms: 1 };
         let text = text(&question);
         assert!(text.contains("a[2J.example:443; no rule covers it"), "{text}");
         assert!(!text.contains('\u{1b}'));

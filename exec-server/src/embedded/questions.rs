@@ -7,7 +7,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, channel};
 
-use weir_protocol::method::network::{Asking, Decision, Question, QuestionId};
+use weir_protocol::method::network::{Asking, Decision, HostQuestion, QuestionId};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::DomainPattern;
 
@@ -67,7 +67,7 @@ impl Questions {
     }
 
     /// Hears the launcher's word about the oldest that is weighed: the question that is to be put to the client now, if any.
-    pub(super) fn weighed(&mut self, above: Option<String>) -> Option<Question> {
+    pub(super) fn weighed(&mut self, above: Option<String>) -> Option<HostQuestion> {
         let (question, stage) = self.weighing.pop_front()?;
         let asked = self.open.remove(&question)?;
         let reply = match (stage, above) {
@@ -87,8 +87,8 @@ impl Questions {
         None
     }
 
-    fn told(&self, question: QuestionId, asked: &Asked) -> Question {
-        Question {
+    fn told(&self, question: QuestionId, asked: &Asked) -> HostQuestion {
+        HostQuestion {
             id: ONLY,
             question,
             context: None,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use tokio::sync::{mpsc, oneshot};
-use weir_protocol::method::network::{Asking, Decision, Question, QuestionId};
+use weir_protocol::method::network::{Asking, Decision, HostQuestion, QuestionId};
 use weir_protocol::method::process::Event;
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::DomainPattern;
@@ -75,7 +75,7 @@ async fn settle(server: Rc<Server>, command: Rc<Command>, asked: Asked, bounds: 
     }
     let Some(owner) = command.owners_outbox() else { return };
     let (question, answered) = command.questions.put();
-    let event = Event::Question(Box::new(Question {
+    let event = Event::Question(Box::new(HostQuestion {
         id: command.id,
         question,
         context: command.context,

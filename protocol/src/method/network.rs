@@ -1,6 +1,6 @@
 //! Questions about hosts: what no rule covers is put to the client that started the command, where it says that it answers.
 //!
-//! A client that starts a command with [`Asking`] hears [`Question`]s as `network/question` and answers each with `network/answer`. The
+//! A client that starts a command with [`Asking`] hears [`HostQuestion`]s as `network/question` and answers each with `network/answer`. The
 //! connection of the program waits meanwhile, and its host's name is looked up by nobody. Without an answer in time the host stays refused.
 //! What a rule denies is not asked about, and no answer goes above the administrator's ceiling.
 
@@ -34,7 +34,7 @@ pub struct Asking {
 
 /// A host that a program tries to reach and that no rule covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
+pub struct HostQuestion {
     /// The command.
     pub id: ProcessId,
     /// Names the question.

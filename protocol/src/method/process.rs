@@ -22,7 +22,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::context::Under;
-use super::network::{Asking, Question};
+use super::network::{Asking, HostQuestion};
 use super::output::{Closed, Gap, Output};
 use super::policy::Choice;
 use crate::bytes::ByteString;
@@ -203,7 +203,7 @@ pub enum Event {
     },
     /// A program tries to reach a host that no rule covers, and waits for the client's word.
     #[serde(rename = "network/question")]
-    Question(Box<Question>),
+    Question(Box<HostQuestion>),
     /// It has ended, and everything it started with it. Once, and the last event where the server carries no stream.
     #[serde(rename = "process/exited")]
     Exited(Box<Exited>),

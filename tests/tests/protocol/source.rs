@@ -7,7 +7,7 @@ use std::path::Path;
 use syn::{Attribute, Expr, Fields, Item as SynItem, Lit, Meta, Type};
 
 /// Sources of what travels.
-const METHODS: [&str; 12] = [
+const METHODS: [&str; 13] = [
     "protocol/src/method.rs",
     "protocol/src/method/server.rs",
     "protocol/src/method/context.rs",
@@ -15,6 +15,7 @@ const METHODS: [&str; 12] = [
     "protocol/src/method/output.rs",
     "protocol/src/method/policy.rs",
     "protocol/src/method/file.rs",
+    "protocol/src/method/network.rs",
     "protocol/src/method/denial.rs",
     "protocol/src/denial.rs",
     "protocol/src/denial/run.rs",
@@ -23,11 +24,12 @@ const METHODS: [&str; 12] = [
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 18] = [
+const LIMITS: [&str; 19] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
     "protocol/src/method/file.rs",
+    "protocol/src/method/network.rs",
     "protocol/src/method/denial.rs",
     "protocol/src/denial/ledger.rs",
     "protocol/src/denial/run.rs",
