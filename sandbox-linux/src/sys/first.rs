@@ -146,7 +146,7 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
     }
     let handover = match &prepared.brokered {
         Some(_) => {
-            enough_descriptors().at(Step::Broker)?;
+            enough_descriptors()?;
             Some(socket_pair().at(Step::Broker)?)
         }
         None => None,
@@ -195,12 +195,13 @@ fn close_foreign(wires: &Numbers) -> Result<(), i32> {
 const BROKER_DESCRIPTORS: libc::rlim_t = 24;
 
 /// Fails where this process may have too few: a call of the command's would fail for it, as if the command had too few itself.
-fn enough_descriptors() -> Result<(), i32> {
+fn enough_descriptors() -> Result<(), Failure> {
     // SAFETY: all-zero is a valid limit.
     let mut now: libc::rlimit = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills a local structure.
-    check_int(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut now) })?;
-    if now.rlim_cur < BROKER_DESCRIPTORS { Err(libc::EMFILE) } else { Ok(()) }
+    check_int(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut now) }).at(Step::Limits)?;
+    let enough = if now.rlim_cur < BROKER_DESCRIPTORS { Err(libc::EMFILE) } else { Ok(()) };
+    enough.at(Step::Broker)
 }
 
 /// A pair over which the command's process hands its listener to this one.

@@ -97,7 +97,8 @@ impl Denial {
         let linked = AbsPath::parse(&self.subject).ok().and_then(|path| linked(&path));
         let linked = linked.map(|path| ByteString(path.as_bytes().to_vec()));
         let names = [Some(ByteString::from(self.subject.as_str())), linked].into_iter().flatten();
-        let joined = names.map(|name| self.observed(name, time)).find_map(|observed| observed.joined(policy));
+        let ruled = |observed: Observed| observed.joined(policy).filter(|told| told.origin.is_some());
+        let joined = names.map(|name| self.observed(name, time)).find_map(ruled);
         let known =
             joined.unwrap_or_else(|| self.observed(self.subject.as_str().into(), time).certain(policy));
         Told { count: self.count, ..known }

@@ -1,6 +1,6 @@
 //! What was decided is recorded before it takes effect, by who has a privilege; and `weir audit` reads it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +11,9 @@ use weir_tests::sandbox::way::is_root;
 
 use super::client::start;
 use super::place::{ALICE, Place, Server, below};
+
+/// Bytes that no file of a server under a limit may grow beyond, more than its store needs and less than a log is set aside at.
+const ROOM: u64 = 4 << 20;
 
 fn records(server: &Server) -> Vec<Value> {
     let text = fs::read_to_string(server.state().join("audit.jsonl")).unwrap();
@@ -118,20 +121,23 @@ fn no_effect_without_a_record() {
 #[test]
 fn a_start_that_cannot_be_recorded_does_not_happen() {
     let place = Place::new();
-    // Room for the first record of this server, and for no other: the limit is the launcher's as well.
+    // Room for the first record of this server, and for no other: the limit is the launcher's as well. What else a server keeps has
+    // room below the limit, as the log begins with a hole.
     let (log, made) = (place.at("small.jsonl"), place.world(ALICE).join("work/made"));
     let mut first = place.serve(&["--audit", log.to_str().unwrap()]);
     first.client(ALICE);
     first.child.kill().unwrap();
     first.ended();
     let size = fs::metadata(&log).unwrap().len();
-    fs::remove_file(&log).unwrap();
-    let server = place.serve_limited(size + 8, &["--audit", log.to_str().unwrap()]);
+    let taken = File::options().write(true).open(&log).unwrap();
+    taken.set_len(0).and_then(|()| taken.set_len(ROOM - size - 8)).unwrap();
+    let server = place.serve_limited(ROOM, &["--audit", log.to_str().unwrap()]);
     let mut client = server.client(ALICE);
     let touch = start(&place.world(ALICE), &["touch", "made"]);
     let (code, error) = client.ask("process/start", &touch).unwrap_err();
     assert_eq!(code, -32032, "{error}");
     assert!(!made.exists());
+    assert!(fs::metadata(&log).unwrap().len() > ROOM - 8 - 1, "the client was recorded");
     drop(server);
     let server = place.serve(&["--audit", log.to_str().unwrap()]);
     server.client(ALICE).run(&touch);
