@@ -33,15 +33,10 @@ const SESSION: &str = include_str!("demo/session.jsonl");
 const PROFILE: &str = include_str!("demo/config.toml");
 const NETWORK: &str = include_str!("demo/network.toml");
 
-/// What stands behind lines of the profile where there are no namespaces. Whoever has a repository in the shared temporary directory
-/// would lose what protects it there, so nothing of that directory is written.
-const BARE: [(&str, &str); 2] = [
-    (
-        "extends = \":workspace\"",
-        "degrade = [\"shared-processes\", \"shared-metadata\", \"no-stand-ins\", \"shared-signals\"]",
-    ),
-    ("[permissions.demo.filesystem]", "\":slash_tmp\" = \"read\""),
-];
+/// The line of the profile behind which the other stands where there are no namespaces.
+const EXTENDS: &str = "extends = \":workspace\"";
+const GIVEN_UP: &str =
+    "degrade = [\"shared-processes\", \"shared-metadata\", \"no-stand-ins\", \"shared-signals\"]";
 
 /// The project's files.
 const FILES: [(&str, &str); 4] = [
@@ -70,9 +65,7 @@ impl Ground {
         match self {
             Self::Whole => format!("{PROFILE}{NETWORK}"),
             Self::NoHosts => PROFILE.to_owned(),
-            Self::NoNamespaces => BARE.iter().fold(PROFILE.to_owned(), |profile, (line, more)| {
-                profile.replacen(line, &format!("{line}\n{more}"), 1)
-            }),
+            Self::NoNamespaces => PROFILE.replacen(EXTENDS, &format!("{EXTENDS}\n{GIVEN_UP}"), 1),
         }
     }
 

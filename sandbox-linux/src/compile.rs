@@ -337,7 +337,10 @@ impl<'a> Compiler<'a> {
 
     /// The first rule that must hold for files that appear later, if there is one.
     fn live_rule(&self) -> Option<Origin> {
-        live::first_rule(&self.filesystem)
+        // Without a listener nothing holds what mounts would.
+        let alone = self.way == Way::Bare && self.facts.host.seccomp.listener.works();
+        let inside = if alone { live::WITHOUT_MOUNTS } else { live::BESIDE_MOUNTS };
+        live::first_rule(&self.filesystem, inside)
     }
 
     /// Whether such rules are held.
