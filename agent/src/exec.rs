@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::approval::Approvals;
 use crate::confine::ConfineError;
+use crate::delegate::{Counts, Delegating, Family};
 use crate::executor::ExecutorError;
 use crate::item::Item;
 use crate::link::{LinkError, Which};
@@ -135,17 +136,29 @@ impl Exec<'_> {
         let (say, mut words) = mpsc::channel(WORDS);
         let begun = begin::begin(&self, self.answering.approver(say.clone())).await?;
         show.thread(&begun, self.provider.id());
-        let Begun { mut conversation, tools, model, .. } = begun;
-        let opened = tools.workplace().opened();
+        let Begun { mut conversation, tools, model, store, choice, .. } = begun;
+        let instructions = instructions::text(&choice.standpoint.cwd, tools.workplace().opened());
+        let family = Family {
+            provider: self.provider,
+            watch: show,
+            store,
+            keeping: self.kept.keeping(),
+            model: model.clone(),
+            effort: self.effort,
+            compact_above: self.compact_above,
+            approval: self.approvals.policy,
+            instructions: instructions::of_helper,
+            counts: Counts::default(),
+        };
+        let tools = Delegating::new(family, tools, conversation.thread(), choice);
         let settings = Settings {
             cwd: self.choice.standpoint.cwd.clone(),
             model: model.clone(),
             provider: self.provider.id().to_owned(),
             effort: self.effort.map(|effort| effort.word().to_owned()),
             approval: self.approvals.policy,
-            digest: opened.digest,
+            digest: tools.own().workplace().opened().digest,
         };
-        let instructions = instructions::text(&self.choice.standpoint.cwd, opened);
         let asked = Asked {
             model: &model,
             instructions: &instructions,
@@ -170,7 +183,7 @@ impl Exec<'_> {
                 }
             }
         };
-        tools.end_all();
+        tools.end().await;
         let signal = signal.filter(|_| ended.status == TurnStatus::Interrupted);
         Ok(Done { thread, ended, signal })
     }
@@ -206,6 +219,10 @@ impl<S: Watch> Watch for Last<S> {
             *self.message.borrow_mut() = Some(text.clone());
         }
         self.show.see(seen);
+    }
+
+    fn see_in(&self, thread: ThreadId, seen: Seen<'_>) {
+        self.show.see_in(thread, seen);
     }
 }
 

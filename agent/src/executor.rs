@@ -104,6 +104,13 @@ impl Executor {
         Ok((serde_json::from_value(told).map_err(|error| SessionError::Link(error.into()))?, content))
     }
 
+    /// Makes a call whose answer nobody waits for. Where too many orders wait it is not made.
+    pub fn tell<A: Asks>(&self, asks: A) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.shared.orders.try_send(Order::Call { call: Box::new(asks.into_call()), reply });
+        self.shared.wake();
+    }
+
     async fn answer(&self, call: Call) -> Result<(serde_json::Value, Vec<u8>), ExecutorError> {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Call { call: Box::new(call), reply }).await?;

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod configuration;
 pub mod confine;
 pub mod demo;
+pub mod delegate;
 mod denial;
 pub mod exec;
 pub mod executor;

@@ -4,8 +4,8 @@
 //! back to it as text. Calls may run at the same time. A call whose future is dropped ends what it started; what was left running
 //! ends with [`Tools::end_all`], or with the tools. [`turn`](crate) drives this.
 
-mod arguments;
-mod capture;
+pub(crate) mod arguments;
+pub(crate) mod capture;
 mod command;
 mod files;
 mod job;
@@ -26,7 +26,7 @@ use weir_protocol::method::file::Within;
 use weir_protocol::method::process::ProcessId;
 
 use crate::item::{CallId, ToolOutcome};
-use crate::thread::TurnId;
+use crate::thread::{ThreadId, TurnId};
 use job::Job;
 
 pub(crate) use told::ended;
@@ -55,6 +55,13 @@ pub enum Progress<'a> {
     },
     /// It wrote this.
     Output(&'a [u8]),
+    /// Another thread has the work.
+    Delegated {
+        /// The thread.
+        thread: ThreadId,
+        /// The work, in the model's words.
+        task: &'a str,
+    },
 }
 
 /// Who hears of progress.

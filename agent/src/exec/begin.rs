@@ -19,9 +19,6 @@ use crate::thread::{Bound, ForkPoint, Keeping, NewThread, Record, Source, Store,
 use crate::tool::{self, Place, Tools, Workplace};
 use crate::turn::Conversation;
 
-/// Where all that commands write is kept, below the agent's home.
-const OUTPUTS: &str = "outputs";
-
 /// The thread that a run is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Continued {
@@ -50,6 +47,10 @@ pub struct Begun {
     pub tools: Tools,
     /// The model.
     pub model: String,
+    /// The profile that binds it, and where it stands.
+    pub choice: Choice,
+    /// Where threads are kept.
+    pub store: Store,
     /// What should be said of it before it begins.
     pub remarks: Vec<String>,
 }
@@ -86,16 +87,16 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
         })?,
     };
     let mut remarks: Vec<_> = thread.damage().iter().map(ToString::to_string).collect();
-    let tools = tools(exec, (executor, approver), choice, &thread).await?;
+    let tools = tools(exec, (executor, approver), choice.clone(), &thread).await?;
     if tools.workplace().opened().digest != bound.digest {
         return Err(ExecError::Changed);
     }
     remarks.extend(tools.workplace().opened().remarks.iter().cloned());
-    Ok(Begun { conversation: Conversation::new(thread)?, tools, model, remarks })
+    Ok(Begun { conversation: Conversation::new(thread)?, tools, model, choice, store, remarks })
 }
 
 impl Kept {
-    fn keeping(self) -> Keeping {
+    pub(super) fn keeping(self) -> Keeping {
         match self {
             Self::Disk => Keeping::Disk,
             Self::Ephemeral => Keeping::Memory,
@@ -162,10 +163,7 @@ async fn tools(
         .filter(|(name, _)| !is_secret(name))
         .map(|(name, value)| (bytes(&name), bytes(&value)))
         .collect();
-    let outputs = match thread.path()? {
-        Some(_) => Some(directory(exec.home.join(OUTPUTS).join(thread.id().to_string()))?),
-        None => None,
-    };
+    let outputs = thread.outputs()?;
     let approvals = exec.approvals.clone();
     let place = Place { choice, thread: thread.id(), environment, outputs, approvals, approver };
     Ok(Tools::new(Workplace::open(executor, place).await?))

@@ -115,7 +115,11 @@ impl Driver {
                 if let Ok(started) = &started {
                     self.readers.insert(started.id, events);
                 }
-                let _ = reply.send(started.map(|started| (started.id, started.enforcement)));
+                let told = reply.send(started.map(|started| (started.id, started.enforcement)));
+                // Whoever wanted it has gone meanwhile.
+                if let Err(Ok((id, _))) = told {
+                    self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+                }
             }
             Order::Write { id, bytes, reply } => {
                 let _ = reply.send(self.session.write(id, &bytes).map_err(ExecutorError::from));

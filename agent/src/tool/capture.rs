@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// What a command wrote since it was last looked at.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(crate) struct Capture {
     budget: usize,
     head: Vec<u8>,
     tail: VecDeque<u8>,
@@ -17,11 +17,11 @@ pub(super) struct Capture {
 
 impl Capture {
     /// One that tells `budget` bytes at most, half from the beginning and half from the end.
-    pub(super) fn new(budget: usize) -> Self {
+    pub(crate) fn new(budget: usize) -> Self {
         Self { budget, head: Vec::new(), tail: VecDeque::new(), bytes: 0 }
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         let half = self.budget / 2;
         let (first, rest) = bytes.split_at(bytes.len().min(half.saturating_sub(self.head.len())));
@@ -38,7 +38,7 @@ impl Capture {
     }
 
     /// The text, with the gap stated to the byte. What is no UTF-8 is replaced, as a terminal would.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
         let left_out = self.bytes - (self.head.len() + tail.len()) as u64;
         if left_out == 0 {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use weir_protocol::method::context::{Open, Opened, Under};
+use weir_protocol::method::context::{Close, Fork, Narrow, Open, Opened, Under};
 use weir_protocol::method::file::{Links, Stat, Within};
-use weir_protocol::method::policy::{Choice, Standpoint};
+use weir_protocol::method::policy::{Choice, Shown, Standpoint};
 use weir_protocol::{AbsPath, ByteString};
 
 use crate::approval::{Approvals, Approver, Gate};
@@ -73,6 +73,56 @@ impl Workplace {
             }
         }
         Ok(workplace)
+    }
+
+    /// The same place for another thread, which is bound to the same policy, or to what `narrower` says; the server refuses it where
+    /// that allows more.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Refused`] with both digests and the differing rules.
+    pub async fn fork(
+        &self,
+        thread: ThreadId,
+        narrower: Option<Choice>,
+        outputs: Option<PathBuf>,
+    ) -> Result<Self, ExecutorError> {
+        let executor = self.executor.clone();
+        let fork = Fork { id: self.opened.id, thread: Some(thread.to_string()) };
+        let mut opened = executor.ask(fork).await?;
+        if let Some(choice) = narrower {
+            let id = opened.id;
+            opened = executor.ask(Narrow { id, choice }).await.inspect_err(|_| executor.tell(Close { id }))?;
+        }
+        Ok(Self {
+            gate: self.gate.for_profile(&opened.profile),
+            executor,
+            opened,
+            standpoint: self.standpoint.clone(),
+            environment: self.environment.clone(),
+            shell: self.shell,
+            outputs,
+            thread,
+        })
+    }
+
+    /// The policy of a profile as it is now, for whoever would open a context under it.
+    ///
+    /// # Errors
+    /// [`ExecutorError`].
+    pub async fn show(&self, choice: Choice) -> Result<Shown, ExecutorError> {
+        self.executor.ask(choice).await
+    }
+
+    /// Closes the context; its thread stays bound. Nobody waits for that, and nothing depends on it: an open context is one of those that a
+    /// user may have.
+    pub fn close(&self) {
+        self.executor.tell(Close { id: self.opened.id });
+    }
+
+    /// The same, and waits until it is done.
+    pub async fn closed(&self) {
+        // A server that is gone has nothing open.
+        let _ = self.executor.ask(Close { id: self.opened.id }).await;
     }
 
     /// The context: its profile and the digest of its policy.
