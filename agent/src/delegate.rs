@@ -252,7 +252,10 @@ fn outcome(thread: ThreadId, ended: Result<(Ended, Option<String>), String>) -> 
             format!("Its last words:\n\n{}", capture.text())
         },
     );
-    ToolOutcome { told: format!("{how} (thread {thread}). {said}"), did: Did::Delegated { thread, status, usage } }
+    ToolOutcome {
+        told: format!("{how} (thread {thread}). {said}"),
+        did: Did::Delegated { thread, status, usage },
+    }
 }
 
 /// A helper among those that work, until it is dropped.

@@ -95,7 +95,15 @@ impl From<Usage> for Tokens {
 impl<W: Write> Events<W> {
     /// Events on `out`, a line each.
     pub fn new(out: W) -> Self {
-        Self { state: RefCell::new(State { out, thread: String::new(), begun: BTreeMap::new(), next: 0, plan: None }) }
+        Self {
+            state: RefCell::new(State {
+                out,
+                thread: String::new(),
+                begun: BTreeMap::new(),
+                next: 0,
+                plan: None,
+            }),
+        }
     }
 
     /// Something went wrong outside of a turn.

@@ -91,7 +91,8 @@ impl Workplace {
         let mut opened = executor.ask(fork).await?;
         if let Some(choice) = narrower {
             let id = opened.id;
-            opened = executor.ask(Narrow { id, choice }).await.inspect_err(|_| executor.tell(Close { id }))?;
+            opened =
+                executor.ask(Narrow { id, choice }).await.inspect_err(|_| executor.tell(Close { id }))?;
         }
         Ok(Self {
             gate: self.gate.for_profile(&opened.profile),

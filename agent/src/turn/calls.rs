@@ -121,13 +121,7 @@ impl Running<'_> {
     fn begin(&self, call: Call) -> Begun {
         let id = ItemId::new();
         self.turn.watch.see(Seen::CallStarted { id, call: &call });
-        Begun {
-            id,
-            call,
-            command: RefCell::default(),
-            delegated: Cell::default(),
-            tail: RefCell::default(),
-        }
+        Begun { id, call, command: RefCell::default(), delegated: Cell::default(), tail: RefCell::default() }
     }
 
     fn result(&mut self, begun: &Begun, outcome: ToolOutcome) -> Result<(), ThreadError> {

@@ -56,7 +56,13 @@ pub(super) fn of_call(call: &Call, did: &Did, told: &str, output: Option<String>
 }
 
 /// A thread that was given work. `helper`: it, with what is known of how it stands.
-pub(super) fn delegated(id: &str, by: &str, prompt: &str, helper: (ThreadId, &TurnStatus), told: Option<&str>) -> Value {
+pub(super) fn delegated(
+    id: &str,
+    by: &str,
+    prompt: &str,
+    helper: (ThreadId, &TurnStatus),
+    told: Option<&str>,
+) -> Value {
     let (thread, status) = helper;
     let (state, status) = match status {
         TurnStatus::Open => ("running", "in_progress"),
