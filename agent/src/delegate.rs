@@ -123,8 +123,7 @@ impl<'a> Delegating<'a> {
 
     /// Ends every command that was left running, and closes the thread's context.
     pub async fn end(&self) {
-        self.tools.end_all();
-        self.tools.workplace().closed().await;
+        self.tools.end().await;
     }
 
     /// Its own tools.

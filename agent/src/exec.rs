@@ -9,6 +9,7 @@ pub mod events;
 pub mod human;
 mod instructions;
 mod interrupts;
+mod left;
 
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ use crate::thread::{Settings, ThreadError, ThreadId, TurnStatus};
 use crate::turn::{Asked, Ended, Seen, Turn, WORDS, Watch, Word};
 use serde_json::Value;
 use weir_protocol::method::context::Wider;
+use weir_protocol::method::output::WhenLeft;
 use weir_protocol::method::policy::Choice;
 
 use interrupts::Interrupts;
@@ -101,6 +103,8 @@ pub struct Exec<'a> {
     pub approvals: Approvals,
     /// Who answers.
     pub answering: Answering,
+    /// What becomes of a command when this process goes without a word.
+    pub when_left: WhenLeft,
     /// Files beyond the agent's own that the caller writes at the end. They are there.
     pub writes: Vec<std::path::PathBuf>,
     /// Variables that no command is to see.

@@ -9,6 +9,7 @@ pub(crate) mod capture;
 mod command;
 mod files;
 mod job;
+mod left;
 mod numbered;
 mod permission;
 mod plan;
@@ -74,13 +75,16 @@ pub struct Tools {
     turn: RefCell<Option<TurnId>>,
     leases: permission::Held,
     jobs: RefCell<BTreeMap<ProcessId, Rc<Mutex<Job>>>>,
+    /// Commands that have ended and whose end is told; the server may still hold what they wrote.
+    over: RefCell<Vec<ProcessId>>,
 }
 
 impl Tools {
     /// Tools that work in `place`.
     #[must_use]
     pub fn new(place: Workplace) -> Self {
-        Self { place, turn: RefCell::default(), leases: RefCell::default(), jobs: RefCell::default() }
+        let (turn, leases, jobs, over) = Default::default();
+        Self { place, turn, leases, jobs, over }
     }
 
     /// Where they work.
@@ -135,9 +139,19 @@ impl Tools {
         format!("there is no tool `{tool}`; there are {}", names.join(", "))
     }
 
-    /// Ends every command that was left running.
+    /// Ends every command that was left running. Nobody waits for that; [`Self::end`] does.
     pub fn end_all(&self) {
         self.jobs.borrow_mut().clear();
+        for id in self.over.take() {
+            self.place.forget(id);
+        }
+    }
+
+    /// Ends every command that was left running, and closes the context.
+    pub async fn end(&self) {
+        self.end_all();
+        self.place.executor.settle().await;
+        self.place.closed().await;
     }
 
     /// Numbers of the commands that were left running.

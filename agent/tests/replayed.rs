@@ -8,6 +8,8 @@ mod daemon;
 mod helpers;
 #[path = "replayed/injected.rs"]
 mod injected;
+#[path = "replayed/killed.rs"]
+mod killed;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 #[path = "support/place.rs"]
 mod place;

@@ -297,6 +297,7 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
         compact_above: configuration.compact_above()?,
         approvals,
         answering: if how.json { Answering::Nobody } else { Answering::Terminal },
+        when_left: configuration.left_commands()?,
         writes: how.output_last_message.iter().cloned().collect(),
         secret_variables: providers.secret_variables(),
         prompt,

@@ -11,7 +11,7 @@ use weir_protocol::Policy;
 use weir_protocol::method::context::Wider;
 use weir_protocol::method::policy::{Choice, Shown};
 
-use super::{Exec, ExecError};
+use super::{Exec, ExecError, left};
 use crate::approval::Approver;
 use crate::confine::{self, Bounds};
 use crate::executor::Executor;
@@ -75,7 +75,7 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
     }
     let model = exec.model.clone().or_else(|| continued.as_ref().map(|thread| thread.meta().model.clone()));
     let model = model.unwrap_or_default();
-    let thread = match continued {
+    let mut thread = match continued {
         Some(thread) => thread,
         None => store.create(NewThread {
             cwd: choice.standpoint.cwd.clone(),
@@ -92,6 +92,7 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
         return Err(ExecError::Changed);
     }
     remarks.extend(tools.workplace().opened().remarks.iter().cloned());
+    remarks.extend(left::complete(&mut thread, &tools).await?);
     Ok(Begun { conversation: Conversation::new(thread)?, tools, model, choice, store, remarks })
 }
 
@@ -165,7 +166,8 @@ async fn tools(
         .collect();
     let outputs = thread.outputs()?;
     let approvals = exec.approvals.clone();
-    let place = Place { choice, thread: thread.id(), environment, outputs, approvals, approver };
+    let when_left = exec.when_left;
+    let place = Place { choice, thread: thread.id(), environment, outputs, when_left, approvals, approver };
     Ok(Tools::new(Workplace::open(executor, place).await?))
 }
 

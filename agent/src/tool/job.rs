@@ -15,7 +15,7 @@ use crate::item::{CommandStatus, Did};
 use crate::link::{Happened, Verified};
 
 /// Bytes of the end of what a command wrote that an item keeps.
-const TAIL_BYTES: usize = 16 << 10;
+pub(super) const TAIL_BYTES: usize = 16 << 10;
 
 /// A command and what is known of it.
 #[derive(Debug)]
@@ -76,6 +76,19 @@ impl Job {
             if let Some(happened) = happened? {
                 self.take(happened, observer);
             }
+        }
+        Ok(())
+    }
+
+    /// Follows the command until so many bytes have come, or it is over.
+    ///
+    /// # Errors
+    /// [`ExecutorError`] when the exec-server is gone.
+    pub(super) async fn catch_up(&mut self, bytes: u64) -> Result<(), ExecutorError> {
+        while self.all.bytes() < bytes
+            && let Some(happened) = self.next().await?
+        {
+            self.take(happened, &|_| {});
         }
         Ok(())
     }

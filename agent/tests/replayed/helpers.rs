@@ -226,7 +226,7 @@ fn an_interruption_ends_helpers_and_theirs_with_every_item_complete() {
         let (status, result) = turn(&session, &second);
         assert_eq!(status, "interrupted");
         let did = &result["outcome"]["did"];
-        assert_eq!((&did["kind"], &did["output_tail"]), (&json!("command"), &json!("so far\n")), "{result}");
+        assert_eq!(did["kind"], "command", "{result}");
         assert_eq!(did["status"]["end"]["reason"], "cancelled", "{result}");
         for thread in [&thread, &first, &second] {
             let records = session.records(thread);

@@ -62,7 +62,7 @@ fn nothing_is_written_beyond_the_profile_from_anywhere_by_any_program() {
                     "env -i HOME={home} PATH=/bin WEIR_HOME=/ WEIR_SERVER=none sh -c 'echo x > ~/outside/4'"
                 ),
             ),
-            runs("5", &format!("HOME={home}; export HOME; setsid sh -c 'echo x > ~/outside/5'")),
+            runs("5", &format!("HOME={home}; export HOME; setsid -w sh -c 'echo x > ~/outside/5'")),
             runs("6", &format!("ln -sfn {home}/outside link && echo x > link/6")),
             calls("7", "write_file", &json!({ "path": "../home/outside/7", "content": "x" })),
             calls("8", "patch_files", &json!({ "changes": [{ "path": "~/outside/8", "create": "x" }] })),
