@@ -5,7 +5,7 @@ use std::time::Duration;
 use blake3::Hasher;
 use tokio::time::{Instant, timeout_at};
 use weir_protocol::frame::{Place, Stream};
-use weir_protocol::method::output::Account;
+use weir_protocol::method::output::{Account, Listed};
 use weir_protocol::method::process::{End, Exited};
 
 use super::capture::{Capture, Kept};
@@ -80,12 +80,13 @@ impl Job {
         Ok(())
     }
 
-    /// Follows the command until so many bytes have come, or it is over.
+    /// Follows the command until as much has come as it had written when it was `listed`, or it is over.
     ///
     /// # Errors
     /// [`ExecutorError`] when the exec-server is gone.
-    pub(super) async fn catch_up(&mut self, bytes: u64) -> Result<(), ExecutorError> {
-        while self.all.bytes() < bytes
+    pub(super) async fn catch_up(&mut self, listed: &Listed) -> Result<(), ExecutorError> {
+        let bytes: u64 = listed.written.iter().sum();
+        while (self.all.bytes() < bytes || listed.exited.is_some())
             && let Some(happened) = self.next().await?
         {
             self.take(happened, &|_| {});

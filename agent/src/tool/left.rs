@@ -59,7 +59,7 @@ impl Tools {
         let kept = kept.map_err(|error| format!("what it wrote is not kept: {error}"));
         let mut job = Job::new(running, argv.to_vec(), kept);
         job.look(command::budget(None));
-        job.catch_up(listed.written.iter().sum()).await.ok()?;
+        job.catch_up(&listed).await.ok()?;
         Some(self.put_back(Rc::new(Mutex::new(job))).await)
     }
 }
