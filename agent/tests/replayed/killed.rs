@@ -17,8 +17,8 @@ use super::session::{Session, calls, done, is_told, runs, says};
 /// Rounds of each way, where `WEIR_LIFE_ROUNDS` asks for nothing else.
 const ROUNDS: usize = 10;
 
-/// Bytes of the file beside the output within which the agent is killed: from the first lines to beyond what a stream may have under way.
-const MOMENTS_BYTES: u64 = 400_000;
+/// Bytes of the file beside the output within which the agent is killed: from its first line to some thousands.
+const MOMENTS_BYTES: u64 = 60_000;
 
 /// Writes lines until it is told to stop. Whoever reads `alive` hears its end.
 const SCRIPT: &str = "exec 9>alive 8>truth; i=0; while [ ! -e stop ]; do i=$((i+1)); echo \"line $i\"; echo \"line $i\" >&8; done";
