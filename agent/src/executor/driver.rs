@@ -104,6 +104,8 @@ impl Driver {
             }
             self.end_abandoned()?;
             self.hand_out()?;
+            // Where nobody waits for an event nobody would be told.
+            self.session.goes_on()?;
             self.wait()?;
             self.session.turn();
         }

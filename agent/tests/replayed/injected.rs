@@ -7,15 +7,10 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::place::{text, weir};
-use super::session::{Session, calls, completed, done, helper, runs, says};
+use super::session::{CONFINED, Session, calls, completed, done, helper, runs, says};
 
 /// The profile that confines nothing.
 const OPEN: &str = ":danger-full-access";
-
-/// What holds where nothing else is said: the project can be written, and nothing else; the tests' own places lie in the shared
-/// temporary directory.
-const CONFINED: &str = "default_permissions = \"confined\"\n[permissions.confined]\nextends = \":workspace\"\n\
-                        [permissions.confined.filesystem]\n\":slash_tmp\" = \"read\"\n";
 
 /// A session of each kind: with a server of its own, and at one that runs.
 fn sessions(test: &str) -> impl Iterator<Item = Session> {

@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 use super::daemon::Daemon;
 use super::place::{Place, text, weir};
 
+/// What holds where nothing else is said: the project can be written, and nothing else; the tests' own places lie in the shared
+/// temporary directory.
+pub(crate) const CONFINED: &str = "default_permissions = \"confined\"\n[permissions.confined]\nextends = \":workspace\"\n\
+                        [permissions.confined.filesystem]\n\":slash_tmp\" = \"read\"\n";
+
 /// What a model says in one answer, and what it is told before: lines of a recording.
 pub(crate) fn says(words: &str) -> Value {
     json!({ "type": "item", "item": { "type": "agent_message", "text": words } })
