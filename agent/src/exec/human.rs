@@ -10,6 +10,7 @@ use super::events::command_line;
 use super::{Begun, Clock, Show};
 use crate::denial;
 use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Item, Step, StepStatus, ToolOutcome, Usage};
+use crate::model::{Price, Prices};
 use crate::thread::{ThreadId, TurnStatus};
 use crate::tool::{self, Progress};
 use crate::turn::{Call, Ended, Seen, Watch};
@@ -34,12 +35,23 @@ struct State<W> {
     streamed: bool,
     /// The helper that is spoken of.
     helper: Option<ThreadId>,
+    prices: Prices,
+    /// Of the model that is asked.
+    price: Option<Price>,
 }
 
 impl<W: Write> Human<W> {
-    /// Shows a run on `out`.
-    pub fn new(out: W) -> Self {
-        let state = State { out, clock: Clock::start(), is_open: false, streamed: false, helper: None };
+    /// Shows a run on `out`, with what it cost where that is known.
+    pub fn new(out: W, prices: Prices) -> Self {
+        let state = State {
+            out,
+            clock: Clock::start(),
+            is_open: false,
+            streamed: false,
+            helper: None,
+            prices,
+            price: None,
+        };
         Self { state: RefCell::new(state) }
     }
 }
@@ -47,6 +59,7 @@ impl<W: Write> Human<W> {
 impl<W: Write> Show for Human<W> {
     fn thread(&self, begun: &Begun, provider: &str) {
         let mut state = self.state.borrow_mut();
+        state.price = state.prices.get(&begun.model).cloned();
         let thread = begun.conversation.thread().id();
         let opened = begun.tools.workplace().opened();
         state.line(&format!(
@@ -184,7 +197,8 @@ impl<W: Write> State<W> {
             TurnStatus::Interrupted => self.line("interrupted"),
             TurnStatus::Completed | TurnStatus::Open => {}
         }
-        let line = format!("{} in {}", tokens(ended.usage), self.clock.seconds());
+        let cost = self.price.as_ref().map(|price| format!("; {}", price.of(ended.usage)));
+        let line = format!("{} in {}{}", tokens(ended.usage), self.clock.seconds(), cost.unwrap_or_default());
         self.line(&line);
     }
 }

@@ -88,7 +88,8 @@ fn helpers_work_side_by_side_in_threads_of_their_own() {
 #[test]
 fn a_helper_has_no_more_than_its_parent() {
     let Some(session) = Session::new("helpers_no_more") else { return };
-    session.configure("[permissions.still]\nextends = \":read-only\"");
+    let prices = "[model_prices.recorded]\ninput = 2.0\noutput = 10.0\ncurrency = \"EUR\"";
+    session.configure(&format!("[permissions.still]\nextends = \":read-only\"\n{prices}"));
     let with = |id: &str, more: Value| {
         let mut arguments = json!({ "task": format!("write {id}") });
         arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -109,6 +110,7 @@ fn a_helper_has_no_more_than_its_parent() {
         runs("w", "for name in own less shut; do echo x > $name; done; true"),
         done(),
         says("tried"),
+        costs(1_000, 10),
         done(),
     ]);
     std::fs::create_dir(session.project("shut.d")).unwrap();
@@ -137,7 +139,7 @@ fn a_helper_has_no_more_than_its_parent() {
     assert_ne!(session.digest(&less), session.digest(&own));
     // People see who does what.
     assert!(told.contains("helper ") && told.contains("] $ /bin/bash -c 'for name in"), "{told}");
-    assert!(told.contains("is done; tokens: "), "{told}");
+    assert!(told.contains("is done; tokens: ") && told.trim_end().ends_with("; 0.0063 EUR"), "{told}");
 }
 
 #[test]
