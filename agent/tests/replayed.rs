@@ -5,8 +5,8 @@
 #[allow(dead_code, reason = "shared with the tests of the other commands")]
 #[path = "support/daemon.rs"]
 mod daemon;
-#[path = "replayed/helpers.rs"]
-mod helpers;
+#[path = "replayed/delegated.rs"]
+mod delegated;
 #[path = "replayed/injected.rs"]
 mod injected;
 #[path = "replayed/kept.rs"]

@@ -26,7 +26,7 @@ fn turn(session: &Session, thread: &str) -> (Value, Value) {
 }
 
 #[test]
-fn helpers_work_side_by_side_in_threads_of_their_own() {
+fn they_work_side_by_side_in_threads_of_their_own() {
     let Some(session) = Session::new("helpers_side_by_side") else { return };
     drop(session.pipe("pipe"));
     session.record(&[
@@ -143,7 +143,7 @@ fn a_helper_has_no_more_than_its_parent() {
 }
 
 #[test]
-fn helpers_are_not_without_number() {
+fn they_are_not_without_number() {
     let Some(session) = Session::new("helpers_number") else { return };
     let mut gate = session.pipe("gate");
     let mut lines: Vec<_> =
@@ -189,7 +189,7 @@ fn helpers_are_not_without_number() {
 }
 
 #[test]
-fn an_interruption_ends_helpers_and_theirs_with_every_item_complete() {
+fn an_interruption_ends_them_and_theirs_with_every_item_complete() {
     for session in [Session::new("helpers_interrupted"), Session::served("helpers_interrupted")] {
         let Some(session) = session else { return };
         let mut pipe = session.pipe("pipe");
