@@ -87,7 +87,7 @@ fn no_turn_resume_or_fork_loses_the_policy_to_another_file_option_or_server() {
             assert_eq!(output.status.code(), Some(2), "{how} {option:?}: {}", text(&output.stderr));
         }
     }
-    assert_eq!(started(&session), [bound.clone()], "nothing of it was run");
+    assert_eq!(started(&session), std::slice::from_ref(&bound), "nothing of it was run");
     assert!(!outside.join("marks").exists());
     // Narrower holds from then on.
     session.events(&["resume", &first, "--profile", ":read-only", "two"]);
