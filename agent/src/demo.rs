@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use weir_protocol::AbsPath;
+use weir_protocol::method::output::WhenLeft;
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::method::process::{Planned, Start, Stdio};
 use weir_protocol::method::{Call, Error, code};
@@ -237,6 +238,7 @@ impl Demo {
             writes: self.place().parent().map(Path::to_owned).into_iter().collect(),
             compact_above: None,
             approvals: Approvals { policy: Approval::Never, ..Approvals::default() },
+            when_left: WhenLeft::End,
             answering: Answering::Nobody,
             secret_variables: Vec::new(),
             prompt: PROMPT.to_owned(),
