@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
-use weir_protocol::denial::Ledger;
 use weir_protocol::gate::PROXY;
 use weir_protocol::method::network::Asking;
 use weir_protocol::policy::NetworkMode;
@@ -17,7 +16,7 @@ use super::asking::{Asked, Asks};
 use super::authority::{Authority, AuthorityError};
 use super::limits::Limits;
 use super::upstream::Upstream;
-use super::{Endpoints, Gate, Sockets, Surroundings};
+use super::{Account, Endpoints, Gate, Sockets, Surroundings};
 use crate::launch::Launch;
 use crate::launch::passed::{Descriptors, Passed};
 
@@ -99,7 +98,7 @@ impl Intent {
                 let _ = tell.send(());
                 let _ = stopped.await;
                 gate.settle().await;
-                Ok(gate.denials())
+                Ok(gate.account())
             }))
         })?;
         match told.blocking_recv() {
@@ -130,13 +129,13 @@ fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
 #[derive(Debug)]
 pub struct Apart {
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Ledger>>,
+    thread: JoinHandle<io::Result<Account>>,
 }
 
 impl Apart {
-    /// Ends it; what it refused.
+    /// Ends it; what it has to tell.
     #[must_use]
-    pub fn end(self) -> Ledger {
+    pub fn end(self) -> Account {
         let _ = self.stop.send(());
         self.thread.join().ok().and_then(Result::ok).unwrap_or_default()
     }
