@@ -25,6 +25,8 @@ pub mod names;
 pub mod opening;
 mod own;
 pub mod proxy;
+#[cfg(target_os = "linux")]
+mod publish;
 pub mod refusal;
 mod relay;
 pub mod resolver;
@@ -139,8 +141,12 @@ pub struct Gate {
     tasks: RefCell<JoinSet<()>>,
     /// The same sockets as the tasks accept on.
     listeners: RefCell<Vec<std::net::TcpListener>>,
+    /// Whether connections of the sandbox lead here.
+    is_gate: Cell<bool>,
     #[cfg(target_os = "linux")]
     log: RefCell<Option<Rc<datagrams::Log>>>,
+    #[cfg(target_os = "linux")]
+    doors: RefCell<Option<Rc<publish::Doors>>>,
 }
 
 impl Gate {
@@ -229,8 +235,26 @@ impl Gate {
             tasks: RefCell::default(),
             listeners: RefCell::default(),
             #[cfg(target_os = "linux")]
+            is_gate: Cell::new(true),
             log: RefCell::default(),
+            #[cfg(target_os = "linux")]
+            doors: RefCell::default(),
         }))
+    }
+
+    /// Leads connections to published ports inside from now on; `bundle` is what the launcher packed.
+    ///
+    /// # Errors
+    /// The system's, where a socket is none.
+    #[cfg(target_os = "linux")]
+    pub fn publish(&self, bundle: &OwnedFd) -> io::Result<()> {
+        let (doors, listeners) = publish::Doors::unpack(bundle)?;
+        for (listener, inside) in listeners {
+            let accepting = Rc::clone(&doors).accept_all(Rc::clone(&self.core), listener, inside);
+            self.tasks.borrow_mut().spawn_local(accepting);
+        }
+        self.doors.replace(Some(doors));
+        Ok(())
     }
 
     /// Serves one connection that was meant for `destination`, to its end.
@@ -252,14 +276,29 @@ impl Gate {
         self.core.failures.unreached()
     }
 
-    /// What it tells of the whole run.
+    /// What it tells of the whole run; nothing where no connection of the sandbox's leads to it.
     #[must_use]
-    pub fn account(&self) -> Account {
-        Account { denials: self.denials(), unreached: self.unreached() }
+    pub fn account(&self) -> Option<Account> {
+        let account = Account { denials: self.denials(), unreached: self.unreached() };
+        self.is_gate.get().then_some(account)
+    }
+
+    /// Serves published ports alone: no connection of the sandbox's leads here.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn for_published_alone(policy: Arc<Policy>) -> io::Result<Rc<Self>> {
+        let gate = Self::without_sockets(policy, Surroundings::default(), None)?;
+        gate.is_gate.set(false);
+        Ok(gate)
     }
 
     /// Records what the programs of a sandbox that has ended tried last: connections that were made and not yet decided about.
     pub async fn settle(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(doors) = self.doors.take() {
+            doors.finish().await;
+        }
         for _ in 0..LAST_TURNS {
             tokio::task::yield_now().await;
         }

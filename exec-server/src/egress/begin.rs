@@ -30,6 +30,8 @@ pub struct Intent {
     authority: Option<Authority>,
     upstream: Option<Upstream>,
     asks: Option<Asks>,
+    is_gated: bool,
+    publishes: bool,
 }
 
 impl Intent {
@@ -38,16 +40,19 @@ impl Intent {
     /// # Errors
     /// [`AuthorityError`].
     pub fn of(launch: &mut Launch) -> Result<Option<Self>, AuthorityError> {
-        if !launch.is_gated() {
+        let is_gated = launch.is_gated();
+        if !is_gated && !launch.publishes() {
             return Ok(None);
         }
         let authority = match launch.policy.network().mode.value {
-            NetworkMode::Limited => Some(Authority::new()?),
-            NetworkMode::Full => None,
+            NetworkMode::Limited if is_gated => Some(Authority::new()?),
+            _ => None,
         };
         launch.certificate = authority.as_ref().map(|authority| authority.certificate_pem().to_owned());
-        let upstream = take_proxy(&mut launch.env);
-        Ok(Some(Self { policy: Arc::new(launch.policy.clone()), authority, upstream, asks: None }))
+        let upstream = if is_gated { take_proxy(&mut launch.env) } else { None };
+        let publishes = launch.publishes();
+        let policy = Arc::new(launch.policy.clone());
+        Ok(Some(Self { policy, authority, upstream, asks: None, is_gated, publishes }))
     }
 
     /// With questions within these bounds, and where they come out.
@@ -62,7 +67,17 @@ impl Intent {
     /// # Errors
     /// A socket has not come, or is none; the host's authorities cannot be used. Then nothing inside reaches anything.
     pub fn open(self, mut passed: Descriptors) -> io::Result<Rc<Gate>> {
-        let missing = || io::Error::new(io::ErrorKind::NotFound, "a socket of the network gate did not come");
+        let published = self.publishes.then(|| passed.remove(Passed::Published).ok_or_else(missing));
+        let gate = self.open_gate(passed)?;
+        #[cfg(target_os = "linux")]
+        published.transpose()?.iter().try_for_each(|bundle| gate.publish(bundle))?;
+        Ok(gate)
+    }
+
+    fn open_gate(self, mut passed: Descriptors) -> io::Result<Rc<Gate>> {
+        if !self.is_gated {
+            return Gate::for_published_alone(self.policy);
+        }
         let surroundings = Surroundings {
             resolv_conf: passed.read(Passed::ResolvConf).unwrap_or_default(),
             hosts: passed.read(Passed::Hosts).unwrap_or_default(),
@@ -111,6 +126,10 @@ impl Intent {
     }
 }
 
+fn missing() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "a socket of the network gate did not come")
+}
+
 /// The host's proxy, as the environment names it, for HTTPS before HTTP. The variables go from the command's environment, for inside they lead
 /// nowhere; what names the gate's own endpoints stays.
 fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
@@ -129,15 +148,15 @@ fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
 #[derive(Debug)]
 pub struct Apart {
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Account>>,
+    thread: JoinHandle<io::Result<Option<Account>>>,
 }
 
 impl Apart {
     /// Ends it; what it has to tell.
     #[must_use]
-    pub fn end(self) -> Account {
+    pub fn end(self) -> Option<Account> {
         let _ = self.stop.send(());
-        self.thread.join().ok().and_then(Result::ok).unwrap_or_default()
+        self.thread.join().ok().and_then(Result::ok).flatten()
     }
 }
 

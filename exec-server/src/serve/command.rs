@@ -326,7 +326,7 @@ impl Command {
         // Nobody answers any more.
         self.weighed.borrow_mut().clear();
         self.questions.leave();
-        let account = self.gate.as_ref().map(|gate| gate.account());
+        let account = self.gate.as_ref().and_then(|gate| gate.account());
         self.gate.iter().for_each(|gate| gate.close());
         self.terminal.borrow_mut().take();
         let exited = exited(self.id, ended, self.ended_for.get(), account, &self.limits);
