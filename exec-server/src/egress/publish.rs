@@ -2,7 +2,8 @@
 //!
 //! A connection that is accepted on the host's loopback is joined to one that is made inside, with a socket that init made there: this
 //! process has no way into the sandbox's network of its own. Such sockets are few, and used again and again; what is beyond waits in the
-//! kernel's queue. Nothing inside is connected to but the ports of the rules. Whoever is on the machine can connect, whatever their user.
+//! kernel's queue, and whoever has had a server's last word makes room for it. Nothing inside is connected to but the ports of the rules.
+//! Whoever is on the machine can connect, whatever their user.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -12,13 +13,15 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::{Core, arrival, relay};
+use super::relay::{either_ends, pump};
+use super::{Core, arrival};
 use crate::launch::published::{Piece, unpack};
 
 /// How long a server inside may take to accept; it is on the same machine.
@@ -35,10 +38,18 @@ pub(super) struct Doors {
     /// One for each connection that may be open.
     turns: Semaphore,
     /// Clients whose connections are open, by number.
-    open: RefCell<HashMap<u64, Rc<TcpStream>>>,
+    open: RefCell<HashMap<u64, Client>>,
     count: Cell<u64>,
-    /// Rung when one has ended.
+    /// Rung when a connection has ended, or its server's side of it.
     ended: Notify,
+}
+
+/// A client whose connection is open.
+#[derive(Debug)]
+struct Client {
+    stream: Rc<TcpStream>,
+    /// Whether the server has said all that it will.
+    is_answered: bool,
 }
 
 /// Where connections arrive, and at which port inside they end.
@@ -74,7 +85,7 @@ impl Doors {
         let mut connections = JoinSet::new();
         loop {
             let arrived = async {
-                let Ok(turn) = self.turns.acquire().await else { return std::future::pending().await };
+                let turn = self.turn().await;
                 let arrived = listener.accept().await;
                 // The connection gives it back.
                 arrived.is_ok().then(|| turn.forget());
@@ -92,10 +103,35 @@ impl Doors {
         }
     }
 
+    /// The turn of one more connection.
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        loop {
+            if let Ok(turn) = self.turns.try_acquire() {
+                return turn;
+            }
+            self.make_room();
+            tokio::select! {
+                Ok(turn) = self.turns.acquire() => return turn,
+                () = self.ended.notified() => {}
+            }
+        }
+    }
+
+    /// Ends what clients leave open that have had their answer and say nothing: others wait.
+    fn make_room(&self) {
+        for client in self.open.borrow().values().filter(|client| client.is_answered) {
+            let mut waiting = [PollFd::new(&client.stream, PollFlags::IN)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if poll(&mut waiting, Some(&now)) == Ok(0) {
+                let _ = shutdown(&client.stream, Shutdown::Read);
+            }
+        }
+    }
+
     /// Carries one connection to its end.
     async fn lead(self: Rc<Self>, core: Rc<Core>, client: TcpStream, inside: u16) {
         let client = Rc::new(client);
-        let _open = Open::new(&self, &client);
+        let open = Open::new(&self, &client);
         let Some(server) = self.connect(inside).await else {
             let _ = client.set_zero_linger();
             return;
@@ -103,8 +139,14 @@ impl Doors {
         let _ = client.set_nodelay(true);
         let _ = server.stream.set_nodelay(true);
         // Nothing is judged on the way in.
-        let opening = async { Ok(Vec::new()) };
-        if relay::relay(&core, &client, &server.stream, opening).await.is_err() {
+        let last = Cell::new(Instant::now());
+        let answer = async {
+            pump(&core, &server.stream, &client, &last).await?;
+            open.is_answered();
+            Ok(())
+        };
+        let both = async { tokio::try_join!(pump(&core, &client, &server.stream, &last), answer).map(drop) };
+        if either_ends(&core, both, &last).await.is_err() {
             let _ = client.set_zero_linger();
             server.reset();
         }
@@ -129,7 +171,7 @@ impl Doors {
     pub(super) async fn finish(&self) {
         for client in self.open.borrow().values() {
             // Nobody inside hears it any more, so that only what was said inside is waited for.
-            let _ = shutdown(client, Shutdown::Read);
+            let _ = shutdown(&client.stream, Shutdown::Read);
         }
         let all = async {
             while !self.open.borrow().is_empty() {
@@ -191,8 +233,16 @@ impl<'a> Open<'a> {
     fn new(doors: &'a Doors, client: &Rc<TcpStream>) -> Self {
         let number = doors.count.get();
         doors.count.set(number + 1);
-        doors.open.borrow_mut().insert(number, Rc::clone(client));
+        let client = Client { stream: Rc::clone(client), is_answered: false };
+        doors.open.borrow_mut().insert(number, client);
         Self { doors, number }
+    }
+
+    fn is_answered(&self) {
+        if let Some(client) = self.doors.open.borrow_mut().get_mut(&self.number) {
+            client.is_answered = true;
+        }
+        self.doors.ended.notify_waiters();
     }
 }
 
