@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use nix::unistd::getgrouplist;
+use weir_protocol::Policy;
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
 use weir_protocol::policy::{Degradation, NetworkMode};
@@ -20,6 +21,7 @@ use weir_sandbox_linux::survey::Survey;
 use super::attempt::attempt;
 use super::endpoints::Endpoints;
 use super::machine::{Basis, Machine};
+use super::published::{self, Piece, PublishError};
 use super::records::Records;
 use super::running::Running;
 use super::user::user;
@@ -54,6 +56,9 @@ pub(super) enum BeginError {
     /// In limited mode something inspects connections.
     #[error("{0}")]
     Trust(#[from] trust::NoCertificate),
+    /// A port is not to be had.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
     /// Another user was asked for, by someone other than root.
     #[error("only root may run a command as another user")]
     NotRoot,
@@ -125,6 +130,8 @@ pub(super) struct Ground {
     trust: Option<Trust>,
     /// The gate's endpoints on the host's loopback, where they were needed.
     endpoints: Option<Endpoints>,
+    /// Listening sockets of published ports, where they were needed.
+    published: Vec<(Piece, OwnedFd)>,
 }
 
 impl Ground {
@@ -141,7 +148,16 @@ impl Ground {
             survey: Survey::take(&launch.policy)?,
             trust: trust::of(launch)?,
             endpoints: None,
+            published: Vec::new(),
         })
+    }
+
+    /// Listens on the ports that the plan publishes, unless that is done already.
+    fn listen(&mut self, plan: &Plan, policy: &Policy) -> Result<(), BeginError> {
+        if self.published.is_empty() && !plan.publish.is_empty() {
+            self.published = published::bind(&policy.network().publish)?;
+        }
+        Ok(())
     }
 
     pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
@@ -161,6 +177,9 @@ impl Ground {
         let mut plan = compile(&launch.policy, &facts)?;
         // Nobody accepts there, and no call on files makes a connection.
         plan.gate = plan.gate.filter(|_| launch.is_gated());
+        if !launch.publishes() {
+            plan.publish.clear();
+        }
         Ok(Compiled { plan, host: host.clone(), maker: self.maker.clone() })
     }
 }
@@ -240,15 +259,18 @@ pub(super) fn begin(
             Source::Terminal => start::Source::Terminal,
         };
     }
-    // The user database may need the host's network.
-    if launch.user.is_some() {
+    // The user database may need the host's network, and published ports are the host's.
+    if launch.user.is_some() || launch.publishes() {
         leave(network.take())?;
     }
     let mut ground = Ground::of(launch)?;
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
-        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio, records) {
+        Ok(compiled) => match ground
+            .listen(&compiled.plan, &launch.policy)
+            .and_then(|()| attempt(launch, &compiled, server, network.take(), &mut stdio, records))
+        {
             Err(error) => (error, Some(compiled.plan)),
-            Ok(begun) => return Ok(with_endpoints(begun, &compiled.plan, ground)),
+            Ok(begun) => return Ok(with_sockets(begun, &compiled.plan, ground)),
         },
         Err(error) => (error, None),
     };
@@ -260,11 +282,12 @@ pub(super) fn begin(
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
+    ground.listen(&found.plan, &launch.policy)?;
     let begun = attempt(launch, &found, server, None, &mut stdio, records)?;
-    Ok(with_endpoints(begun, &found.plan, ground))
+    Ok(with_sockets(begun, &found.plan, ground))
 }
 
-fn with_endpoints(
+fn with_sockets(
     (mut running, enforcement): (Running, Enforcement),
     plan: &Plan,
     ground: Ground,
@@ -272,6 +295,7 @@ fn with_endpoints(
     if let (Some(_), Some(endpoints)) = (plan.proxies, ground.endpoints) {
         running.lend(endpoints.sockets);
     }
+    running.publish(ground.published);
     (running, enforcement)
 }
 
