@@ -6,6 +6,7 @@
 //! compiled into less than was asked. Called by the launcher.
 
 pub mod landlock;
+pub mod copied;
 pub mod refusal;
 
 mod bare;
@@ -48,6 +49,8 @@ pub struct Facts<'a> {
     pub trust: Option<&'a Trust>,
     /// The gate's proxies on the host's loopback, where they were made.
     pub proxies: Option<Proxies>,
+    /// Where the copy of each place is kept that the policy has changed in one only.
+    pub copies: Option<&'a BTreeMap<AbsPath, AbsPath>>,
 }
 
 /// Compiles a policy for one launch.
@@ -153,6 +156,7 @@ impl<'a> Compiler<'a> {
         let gate = (network == Network::Private && self.policy.network().is_gated())
             .then(|| Gate::new(self.inner_loopback()));
         let proxies = self.facts.proxies.filter(|_| network == Network::Proxied);
+        mechanisms.extend(copied::mechanisms(&mounts));
         mechanisms.extend(gate_mechanism(network, gate.is_some(), proxies));
         if let Some(group) = &limits.group {
             mechanisms.push(Mechanism { name: "cgroup".to_owned(), detail: group.words() });

@@ -107,6 +107,12 @@ pub enum CompileError {
     /// The policy grants a network, and there is no gate to hold it to its hosts.
     #[error("the profile grants a network, and on macOS that needs the gate, which is not there")]
     NoGate,
+    /// Changes would have to land in a copy.
+    #[error("{rule}: `copy` needs an overlay file system, which macOS does not have")]
+    Copy {
+        /// The rule.
+        rule: Box<weir_protocol::policy::Origin>,
+    },
     /// Port 0.
     #[error("port 0 cannot be the gate's")]
     BadGate,
@@ -130,6 +136,9 @@ pub enum CompileError {
 pub fn compile(policy: &Policy, host: Host, run: &Run) -> Result<Compiled, CompileError> {
     if policy.is_unrestricted() {
         return Ok(unrestricted(run));
+    }
+    if let Some(rule) = policy.filesystem().copies().next() {
+        return Err(CompileError::Copy { rule: Box::new(rule.origin.clone()) });
     }
     if let Some((gap, degradation)) = gap::unmet(policy) {
         return Err(CompileError::Unenforceable { gap, degradation });

@@ -1,10 +1,12 @@
 //! One launch: look, compile, attempt; and where the machine is not what it was taken for, try it out and attempt once more.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use nix::unistd::getgrouplist;
+use weir_protocol::AbsPath;
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
 use weir_protocol::policy::{Degradation, NetworkMode};
@@ -24,6 +26,7 @@ use super::records::Records;
 use super::running::Running;
 use super::user::user;
 use super::{Launch, Source, Told, is_directory, trust};
+use crate::copies::{Copies, CopyError};
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,9 @@ pub(super) enum BeginError {
         "standard input, output or error is a directory; a command could walk out of the sandbox from it"
     )]
     Directory,
+    /// A copy cannot be used.
+    #[error("{0}")]
+    Copy(#[from] CopyError),
     /// In limited mode something inspects connections.
     #[error("{0}")]
     Trust(#[from] trust::NoCertificate),
@@ -99,6 +105,7 @@ impl BeginError {
     pub(super) fn told(&self) -> Told {
         let code = match self {
             Self::Refused(_) => code::UNENFORCEABLE,
+            Self::Copy(error) => error.code(),
             Self::Step { failure: Failure { step: Step::Execute, errno: libc::ENOENT, .. }, .. } => {
                 code::COMMAND_NOT_FOUND
             }
@@ -122,6 +129,8 @@ pub(super) struct Ground {
     maker: Credentials,
     credentials: Credentials,
     survey: Survey,
+    /// Where the copies are kept.
+    copies: BTreeMap<AbsPath, AbsPath>,
     trust: Option<Trust>,
     /// The gate's endpoints on the host's loopback, where they were needed.
     endpoints: Option<Endpoints>,
@@ -129,16 +138,19 @@ pub(super) struct Ground {
 
 impl Ground {
     /// Looks once, also for a launch that is attempted twice.
-    pub(super) fn of(launch: &Launch) -> Result<Self, BeginError> {
+    pub(super) fn of(launch: &Launch, copies: &Copies) -> Result<Self, BeginError> {
         let maker = own();
         let credentials = match &launch.user {
             None => maker.clone(),
             Some(name) => other(name, &maker)?,
         };
+        let mut survey = Survey::take(&launch.policy)?;
+        copies.correct(&mut survey);
         Ok(Self {
             maker,
             credentials,
-            survey: Survey::take(&launch.policy)?,
+            survey,
+            copies: Copies::places(&launch.policy, &launch.standpoint)?,
             trust: trust::of(launch)?,
             endpoints: None,
         })
@@ -156,6 +168,7 @@ impl Ground {
             survey: &self.survey,
             credentials: &self.credentials,
             trust: self.trust.as_ref(),
+            copies: Some(&self.copies),
             proxies: self.endpoints.as_ref().map(|&Endpoints { http, socks, .. }| Proxies { http, socks }),
         };
         let mut plan = compile(&launch.policy, &facts)?;
@@ -244,9 +257,33 @@ pub(super) fn begin(
     if launch.user.is_some() {
         leave(network.take())?;
     }
-    let mut ground = Ground::of(launch)?;
+    let copies = Copies::take(&launch.policy, &launch.standpoint)?;
+    match enter(launch, machine, server, network, &mut stdio, records, &copies) {
+        Ok((mut running, enforcement)) => {
+            running.hold(copies);
+            Ok((running, enforcement))
+        }
+        Err(error) => {
+            // Nothing of a refused command stays.
+            copies.settle();
+            Err(error)
+        }
+    }
+}
+
+/// The attempt by what the machine is presumed to be, and where that fails one by what it is.
+fn enter(
+    launch: &Rc<Launch>,
+    machine: &mut Machine,
+    server: Option<i32>,
+    mut network: Option<NetworkAhead>,
+    stdio: &mut [start::Source; 3],
+    records: &mut Records,
+    copies: &Copies,
+) -> Result<(Running, Enforcement), BeginError> {
+    let mut ground = Ground::of(launch, copies)?;
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
-        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), &mut stdio, records) {
+        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), stdio, records) {
             Err(error) => (error, Some(compiled.plan)),
             Ok(begun) => return Ok(with_endpoints(begun, &compiled.plan, ground)),
         },
@@ -260,7 +297,7 @@ pub(super) fn begin(
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
-    let begun = attempt(launch, &found, server, None, &mut stdio, records)?;
+    let begun = attempt(launch, &found, server, None, stdio, records)?;
     Ok(with_endpoints(begun, &found.plan, ground))
 }
 

@@ -22,6 +22,7 @@ use super::passed::{Descriptors, Passed};
 use super::records::{Records, Watch};
 use super::refused::Refusals;
 use super::{Ended, Launch, sys};
+use crate::copies::Copies;
 
 /// Most repositories kept for the report.
 const MAX_REPOSITORIES: usize = 1000;
@@ -42,6 +43,8 @@ pub(super) struct Running {
     lent: Vec<(Passed, OwnedFd)>,
     /// What is held, to name the rule behind a refusal.
     launch: Rc<Launch>,
+    /// The copies that it changes.
+    copies: Copies,
 }
 
 /// What a sandbox is held by.
@@ -87,12 +90,18 @@ impl Running {
     pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>, refusals: Refusals) -> Self {
         let (repositories, sockets, lent) = (Vec::new(), Vec::new(), Vec::new());
         let (end, terminal, listener) = (None, None, None);
-        Self { parts, started, end, refusals, repositories, terminal, sockets, listener, lent, launch }
+        let copies = Copies::default();
+        Self { parts, started, end, refusals, repositories, terminal, sockets, listener, lent, launch, copies }
     }
 
     /// Adds sockets to what came out of the sandbox.
     pub(super) fn lend(&mut self, sockets: impl IntoIterator<Item = (Passed, OwnedFd)>) {
         self.lent = sockets.into_iter().collect();
+    }
+
+    /// Holds copies until the sandbox has ended.
+    pub(super) fn hold(&mut self, copies: Copies) {
+        self.copies = copies;
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -250,6 +259,7 @@ impl Running {
         self.account_for_limits();
         // Nothing of the sandbox is left where the end is told.
         drop(self.parts.group.take());
+        self.copies.settle();
         let (denials, sight) = self.refusals.settle(&self.launch.policy);
         Ended {
             end: self.end.unwrap_or(End::Cancelled),

@@ -318,7 +318,7 @@ impl<T: Terrain> Resolver<'_, T> {
     fn planted<'l>(&self, links: &'l [AbsPath]) -> Option<&'l AbsPath> {
         links
             .iter()
-            .find(|link| link.parent().is_some_and(|parent| self.reach.access(&parent) == Access::Write))
+            .find(|link| link.parent().is_some_and(|parent| self.reach.access(&parent).writes()))
     }
 
     /// Where commands may write under these rules or under others that deny less: a denial must never make a link

@@ -108,7 +108,7 @@ impl From<Filesystem> for FilesystemParts {
 }
 
 impl Filesystem {
-    /// Sorts, and settles rules for the same path: none over write over read, then the later layer.
+    /// Sorts, and settles rules for the same path: none over copy over write over read, then the later layer.
     #[must_use]
     pub fn new(parts: FilesystemParts) -> Self {
         let FilesystemParts { mut rules, mut globs, mut private, glob_scan_max_depth } = parts;
@@ -186,6 +186,19 @@ impl Filesystem {
     #[must_use]
     pub fn access(&self, path: &AbsPath) -> Access {
         self.covering(path).map_or(Access::None, |rule| rule.access)
+    }
+
+    /// Whether what a command sees at `path` is a copy: the place itself, or with nothing but `read` between, one above it, has `copy`.
+    #[must_use]
+    pub fn is_copied(&self, path: &AbsPath) -> bool {
+        let mut nearest = ancestor_slices(path.as_bytes()).filter_map(|prefix| self.rule_at_bytes(prefix));
+        nearest.find(|rule| rule.access != Access::Read).is_some_and(|rule| rule.access == Access::Copy)
+    }
+
+    /// The rules at which a copy begins: those with `copy` that lie in no other copy.
+    pub fn copies(&self) -> impl Iterator<Item = &PathRule> {
+        let inside = |rule: &PathRule| rule.path.parent().is_some_and(|parent| self.is_copied(&parent));
+        self.rules.iter().filter(move |rule| rule.access == Access::Copy && !inside(rule))
     }
 
     /// The stand-in that the command finds at `path`, where no rule covers the path itself or something between.
