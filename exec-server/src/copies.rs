@@ -160,7 +160,8 @@ impl Copies {
         if policy.access(store.path()) > weir_protocol::policy::Access::None {
             return Err(CopyError::Open { place: store.path().clone() });
         }
-        for root in places.keys().filter(|root| root.as_path().is_dir()) {
+        // What is no directory, or the whole tree, is refused by name when the plan is made.
+        for root in places.keys().filter(|root| !root.is_root() && root.as_path().is_dir()) {
             state::check_mounts(root)?;
             taken.0.push(store.begin(root)?);
         }

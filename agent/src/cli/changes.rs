@@ -106,7 +106,7 @@ impl Chosen {
         let found = find(self.server.as_ref().unwrap_or(&link::Which::Found))?;
         let mut link = match found {
             Some(link) => link,
-            None => Link::start()?,
+            None => Link::embedded()?,
         };
         Ok(link.call(call)?)
     }
