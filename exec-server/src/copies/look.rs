@@ -170,8 +170,7 @@ impl Looking {
     fn found(&self, path: &[u8], kind: Kind, upper: &Stat, host: Option<&Stat>) -> io::Result<Found> {
         let conflict = match host {
             Some(host) => kind != Kind::Mode && self.is_newer(path, host, kind)?,
-            // What was copied up was there, and the host has removed it.
-            None => kind == Kind::Added && self.was_copied(path, upper),
+            None => kind == Kind::Added && self.was_removed(path, upper)?,
         };
         let special = match tree::kind(upper) {
             FileType::Socket => Some("a socket means nothing without the process that made it; it is not applied"),
@@ -215,7 +214,17 @@ impl Looking {
         is_newer_below(&self.host.directory(path)?, self.begun, 0)
     }
 
-    /// Overlayfs notes of what it has copied that it has.
+    /// Whether the host has removed what was copied from there: overlayfs notes of what it has copied that it has, also where a command
+    /// has moved it since; then the directory on the host is as it was.
+    fn was_removed(&self, path: &[u8], upper: &Stat) -> io::Result<bool> {
+        if !self.was_copied(path, upper) {
+            return Ok(false);
+        }
+        let above = path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash]);
+        let above = rustix::fs::fstat(self.host.directory(above)?)?;
+        Ok(self.begun.is_before(Identity::of(&above).changed))
+    }
+
     fn was_copied(&self, path: &[u8], upper: &Stat) -> bool {
         const ORIGIN: &str = "user.overlay.origin";
         let marked = |file: &dyn AsFd| rustix::fs::fgetxattr(file.as_fd(), ORIGIN, &mut [0; 0][..]).is_ok();
