@@ -157,6 +157,8 @@ impl Ground {
     }
 
     pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
+        let host = host.clone();
+        let host = if self.copies.is_empty() { host } else { host.for_overlays() };
         if host.way() == Way::Bare {
             self.survey.list_siblings(&launch.policy);
         }
@@ -164,7 +166,7 @@ impl Ground {
             self.endpoints = Some(Endpoints::open()?);
         }
         let facts = Facts {
-            host,
+            host: &host,
             survey: &self.survey,
             credentials: &self.credentials,
             trust: self.trust.as_ref(),
@@ -174,7 +176,7 @@ impl Ground {
         let mut plan = compile(&launch.policy, &facts)?;
         // Nobody accepts there, and no call on files makes a connection.
         plan.gate = plan.gate.filter(|_| launch.is_gated());
-        Ok(Compiled { plan, host: host.clone(), maker: self.maker.clone() })
+        Ok(Compiled { plan, host, maker: self.maker.clone() })
     }
 }
 

@@ -228,3 +228,43 @@ fn overrule(winner: &mut PathRule, loser: PathRule) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filesystem(rules: &[(&str, Access)]) -> Filesystem {
+        let rule = |(path, access): &(&str, Access)| PathRule {
+            path: AbsPath::parse(*path).unwrap(),
+            access: *access,
+            origin: Origin::implied("a test"),
+            via: None,
+            overruled: Vec::new(),
+        };
+        Filesystem::new(FilesystemParts { rules: rules.iter().map(rule).collect(), ..FilesystemParts::default() })
+    }
+
+    /// A copy reaches through what is read-only in it, and ends where something is closed or written through.
+    #[test]
+    fn copies_begin_where_no_other_goes_on() {
+        use Access::{Copy, None, Read, Write};
+        let rules = [
+            ("/a", Copy),
+            ("/a/b", Read),
+            ("/a/b/c", Copy),
+            ("/a/out", Write),
+            ("/a/out/d", Copy),
+            ("/a/closed", None),
+            ("/a/closed/e", Copy),
+            ("/w", Write),
+            ("/w/f", Copy),
+        ];
+        let fs = filesystem(&rules);
+        let begins: Vec<String> = fs.copies().map(|rule| rule.path.to_string()).collect();
+        assert_eq!(begins, ["/a", "/a/closed/e", "/a/out/d", "/w/f"]);
+        let copied = |path: &str| fs.is_copied(&AbsPath::parse(path).unwrap());
+        assert_eq!(["/a/x", "/a/b/x", "/a/b/c/x", "/a/out/d"].map(copied), [true; 4]);
+        assert_eq!(["/", "/w/x", "/a/out/x", "/a/closed/x"].map(copied), [false; 4]);
+        assert!(None < Read && Read < Copy && Copy < Write);
+    }
+}

@@ -101,3 +101,89 @@ pub(super) fn mechanisms(mounts: &[MountStep]) -> Option<Mechanism> {
     let detail = format!("changes to {} are kept in a copy", places.join(", "));
     (!places.is_empty()).then(|| Mechanism { name: "overlay".to_owned(), detail })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use weir_protocol::policy::{Access, FilesystemParts, Origin, PathRule, PolicyParts};
+
+    use super::*;
+    use crate::compile::literal::{bare, policy};
+    use crate::compile::{Facts, compile};
+    use crate::doctor::tests::{full, refused, user};
+    use crate::host::{Host, Step};
+    use crate::plan::Credentials;
+    use crate::survey::Survey;
+
+    const RULES: [(&str, Access); 6] = [
+        ("/p", Access::Copy),
+        ("/p/.git/config", Access::Read),
+        ("/p/closed", Access::None),
+        ("/p/out", Access::Write),
+        ("/p/missing", Access::Read),
+        ("/p/.git/config/x", Access::Copy),
+    ];
+
+    /// The mounts below `/p`, or why there are none.
+    fn mounts(host: &Host, kind: Kind) -> Result<Vec<String>, Vec<Lack>> {
+        let at = |path: &str| AbsPath::parse(path).unwrap();
+        let rule = |(path, access): (&str, Access)| PathRule {
+            path: at(path),
+            access,
+            origin: Origin::implied("a test"),
+            via: None,
+            overruled: Vec::new(),
+        };
+        let mut parts = PolicyParts::from(policy(&[], None, &[]));
+        let mut files: FilesystemParts = parts.filesystem.to_parts();
+        files.rules.extend(RULES.map(rule));
+        parts.filesystem = weir_protocol::policy::Filesystem::new(files);
+        let mut survey = Survey::default();
+        survey.places.extend(RULES.map(|(path, _)| (at(path), Kind::Directory)));
+        survey.places.insert(at("/p"), kind);
+        survey.places.insert(at("/p/missing"), Kind::Missing);
+        let copies = BTreeMap::from([(at("/p"), at("/home/u/.weir/copies/k"))]);
+        let credentials = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
+        let facts = Facts { host, survey: &survey, credentials: &credentials, trust: None, proxies: None, copies: Some(&copies) };
+        let plan = compile(&parts.into(), &facts).map_err(|refusal| refusal.lacks)?;
+        let listing = plan.listing();
+        let lines = listing.lines().filter(|line| line.contains(" /p") && !line.starts_with(' '));
+        Ok(lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
+    }
+
+    #[test]
+    fn what_is_below_a_copy_is_mounted_on_the_copy() {
+        let expected = [
+            "directory /p mode 0311",
+            "copy /p, changes in /home/u/.weir/copies/k",
+            "again write /p/.git",
+            "again read /p/.git/config",
+            "again write /p/.git/config/x",
+            "mask dir /p/closed",
+            "bind write /p/out",
+            "guard /p/missing",
+        ];
+        for host in [full(), user()] {
+            assert_eq!(mounts(&host, Kind::Directory), Ok(expected.map(str::to_owned).to_vec()));
+        }
+    }
+
+    #[test]
+    fn where_there_can_be_no_copy_the_rule_is_refused() {
+        let why = |host: &Host, kind| match mounts(host, kind) {
+            Err(lacks) => lacks.into_iter().find_map(|lack| match lack {
+                Lack::Copy { why, .. } => Some(why),
+                _ => None,
+            }),
+            Ok(_) => None,
+        };
+        assert_eq!(why(&bare(), Kind::Directory), Some(NoCopy::NoMounts));
+        assert_eq!(why(&full(), Kind::File), Some(NoCopy::NotADirectory));
+        let fact = refused(Step::MountOverlay, libc::ENODEV);
+        let mut host = full();
+        host.direct.overlay = fact;
+        assert_eq!(why(&host, Kind::Directory), Some(NoCopy::Overlay(fact)));
+        assert_eq!(mounts(&full(), Kind::Missing).map(|found| found.iter().any(|line| line.starts_with("copy"))), Ok(false));
+    }
+}

@@ -11,7 +11,7 @@ use weir_tests::sandbox::{Way, World, programs};
 use super::settle::{WAYS, assert_clean, changes, left, shell, world};
 
 /// How often applying is ended, in each way.
-const ROUNDS: u32 = 60;
+const ROUNDS: u32 = 30;
 
 /// Files of each kind of change.
 const FILES: usize = 12;

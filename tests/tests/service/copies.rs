@@ -79,6 +79,9 @@ fn a_copy_is_its_user_s_alone() {
 
 #[test]
 fn calls_on_files_change_the_copy_too() {
+    if !is_root() {
+        return skip("service::copies_files", "the ordinary user may have no namespaces");
+    }
     let place = place();
     let server = place.serve(&[]);
     let mut client = server.client(ALICE);
@@ -101,7 +104,7 @@ fn calls_on_files_change_the_copy_too() {
 #[test]
 fn what_nobody_may_write_nobody_applies() {
     if !is_root() {
-        return skip("service::copies-ceiling", "only root's server has requirements");
+        return skip("service::copies_ceiling", "only root's server has requirements");
     }
     let place = place();
     for (limit, allowed) in [("copy", false), ("write", true)] {
