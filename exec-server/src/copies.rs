@@ -42,7 +42,9 @@ use state::{State, Store};
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// The directory in which copies are kept is somebody else's, or open to others.
-    #[error("{place} must be a directory of the user who runs the command, writable by nobody else, to keep copies in")]
+    #[error(
+        "{place} must be a directory of the user who runs the command, writable by nobody else, to keep copies in"
+    )]
     NotOwn {
         /// The directory.
         place: AbsPath,
@@ -54,7 +56,9 @@ pub enum CopyError {
         place: AbsPath,
     },
     /// Something is mounted below.
-    #[error("`copy` on {root}: {below} is mounted inside, which a copy cannot show; name the directories beside it")]
+    #[error(
+        "`copy` on {root}: {below} is mounted inside, which a copy cannot show; name the directories beside it"
+    )]
     Mounted {
         /// The root.
         root: AbsPath,

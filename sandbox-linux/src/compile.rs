@@ -5,8 +5,8 @@
 //! input gives the same plan. What the host cannot hold is refused here, before anything exists, by name; nothing is ever
 //! compiled into less than was asked. Called by the launcher.
 
-pub mod landlock;
 pub mod copied;
+pub mod landlock;
 pub mod refusal;
 
 mod bare;

@@ -209,7 +209,8 @@ fn line(out: &mut String, change: &Change) {
     }
     for text in change.diff.iter().flat_map(|diff| diff.lines()) {
         // What a terminal would obey is shown, not sent.
-        let shown: String = text.chars().map(|one| if one.is_control() && one != '\t' { '\u{fffd}' } else { one }).collect();
+        let shown: String =
+            text.chars().map(|one| if one.is_control() && one != '\t' { '\u{fffd}' } else { one }).collect();
         let _ = writeln!(out, "    {shown}");
     }
 }

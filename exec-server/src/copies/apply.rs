@@ -29,12 +29,15 @@ const TEMPORARY: &str = ".weir-apply-";
 /// Bytes of chance in a temporary name.
 const CHANCE_BYTES: usize = 8;
 
-const CHANGED: &str = "it was changed on the host since the copy was begun; look at both, then say --force or discard it";
+const CHANGED: &str =
+    "it was changed on the host since the copy was begun; look at both, then say --force or discard it";
 
 /// Applies what is chosen.
 pub(super) fn apply(state: State, paths: &[AbsPath], force: bool) -> Result<Outcome, CopyError> {
     let mut outcome = Outcome { root: state.root().clone(), done: Vec::new(), left: Vec::new() };
-    if journal::recover(&state)? && let Some(journal) = journal::read(&state)? {
+    if journal::recover(&state)?
+        && let Some(journal) = journal::read(&state)?
+    {
         finish(&state, journal.steps, &mut outcome)?;
     }
     let steps = chosen(&state, paths, force, &mut outcome)?;
@@ -51,21 +54,32 @@ fn left(path: &[u8], conflict: bool, because: impl Into<String>) -> Left {
 }
 
 /// What is to be done; what is not, and why, goes to the outcome.
-fn chosen(state: &State, paths: &[AbsPath], force: bool, outcome: &mut Outcome) -> Result<Vec<Step>, CopyError> {
+fn chosen(
+    state: &State,
+    paths: &[AbsPath],
+    force: bool,
+    outcome: &mut Outcome,
+) -> Result<Vec<Step>, CopyError> {
     let mut chance = [0; CHANCE_BYTES];
-    SystemRandom::new().fill(&mut chance).map_err(|_| io::Error::other("there is no chance")).of(state.root())?;
+    SystemRandom::new()
+        .fill(&mut chance)
+        .map_err(|_| io::Error::other("there is no chance"))
+        .of(state.root())?;
     let chance: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut steps = Vec::new();
-    let (whole, parts): (Vec<Found>, Vec<Found>) = look(state)?.into_iter().partition(|found| found.part_of.is_none());
+    let (whole, parts): (Vec<Found>, Vec<Found>) =
+        look(state)?.into_iter().partition(|found| found.part_of.is_none());
     for found in parts.iter().filter(|found| is_chosen(state.root(), &found.path, paths)) {
         let whole = found.part_of.as_deref().unwrap_or_default();
         if !is_chosen(state.root(), whole, paths) {
-            let because = format!("it is a part of {}, which is applied as a whole", String::from_utf8_lossy(whole));
+            let because =
+                format!("it is a part of {}, which is applied as a whole", String::from_utf8_lossy(whole));
             outcome.left.push(left(&found.path, false, because));
         }
     }
     for found in whole.iter().filter(|found| is_chosen(state.root(), &found.path, paths)) {
-        let inner = parts.iter().find_map(|part| part.refused.filter(|_| part.part_of.as_ref() == Some(&found.path)));
+        let inner =
+            parts.iter().find_map(|part| part.refused.filter(|_| part.part_of.as_ref() == Some(&found.path)));
         if let Some(because) = found.refused.or(inner) {
             outcome.left.push(left(&found.path, false, because));
         } else if found.conflict && !force {
@@ -184,7 +198,9 @@ fn carry_out(step: &Step, host: &Tree) -> io::Result<Done> {
         Act::Exchange => site.exchange(step),
         Act::Remove => site.remove(step),
         Act::Mode => {
-            let Some(found) = tree::status(&site.parent, target)?.filter(tree::is_directory) else { return Ok(Done::Changed) };
+            let Some(found) = tree::status(&site.parent, target)?.filter(tree::is_directory) else {
+                return Ok(Done::Changed);
+            };
             if found.st_mode & MODE_BITS != step.mode {
                 chmodat(&site.parent, target, Mode::from_bits_truncate(step.mode), AtFlags::empty())?;
             }
@@ -242,7 +258,11 @@ impl Site<'_> {
         let there = self.found(self.target)?;
         let same = there.zip(step.before).is_some_and(|(there, before)| there.is_file(&before));
         if self.found(&self.temporary)?.is_some() || there.is_none() || !same {
-            return Ok(if there.is_none() || self.found(&self.temporary)?.is_some() { Done::Done } else { Done::Changed });
+            return Ok(if there.is_none() || self.found(&self.temporary)?.is_some() {
+                Done::Done
+            } else {
+                Done::Changed
+            });
         }
         if there != step.before {
             return Ok(Done::Changed);

@@ -36,7 +36,9 @@ pub(super) fn discard(state: State, paths: &[AbsPath]) -> Result<Outcome, CopyEr
             continue;
         }
         match obstacle(&state, one, &found).of(state.root())? {
-            Some(because) => outcome.left.push(Left { path: ByteString(one.path.clone()), conflict: false, because }),
+            Some(because) => {
+                outcome.left.push(Left { path: ByteString(one.path.clone()), conflict: false, because })
+            }
             None if one.kind == Kind::Mode => modes.push(one.path.clone()),
             None => gone.push(one.path.clone()),
         }
@@ -52,12 +54,16 @@ pub(super) fn discard(state: State, paths: &[AbsPath]) -> Result<Outcome, CopyEr
 fn obstacle(state: &State, one: &Found, all: &[Found]) -> io::Result<Option<String>> {
     if one.kind == Kind::Mode {
         let host = state.host()?.status(&one.path)?.map_or(one.mode, |found| found.st_mode & MODE_BITS);
-        let (parent, name) = state.upper()?.parent(&one.path).map(|(parent, name)| (parent, name.to_owned()))?;
+        let (parent, name) =
+            state.upper()?.parent(&one.path).map(|(parent, name)| (parent, name.to_owned()))?;
         rustix::fs::chmodat(&parent, &name, Mode::from_bits_truncate(host), AtFlags::empty())?;
         return Ok(None);
     }
-    let whole = all.iter().find(|other| Some(&other.path) == one.part_of.as_ref() && other.kind == Kind::Replaced);
-    Ok(whole.map(|whole| format!("it is a part of {}, which is discarded as a whole", String::from_utf8_lossy(&whole.path))))
+    let whole =
+        all.iter().find(|other| Some(&other.path) == one.part_of.as_ref() && other.kind == Kind::Replaced);
+    Ok(whole.map(|whole| {
+        format!("it is a part of {}, which is discarded as a whole", String::from_utf8_lossy(&whole.path))
+    }))
 }
 
 /// Takes these out of the upper layer. What is out already is.
@@ -96,7 +102,10 @@ fn prune(upper: &Tree, host: &Tree, path: &[u8]) -> io::Result<()> {
     let mut rest = path;
     while !rest.is_empty() {
         if merged(upper, host, rest)? {
-            let same = upper.status(rest)?.zip(host.status(rest)?).is_some_and(|(one, other)| (one.st_mode ^ other.st_mode) & MODE_BITS == 0);
+            let same = upper
+                .status(rest)?
+                .zip(host.status(rest)?)
+                .is_some_and(|(one, other)| (one.st_mode ^ other.st_mode) & MODE_BITS == 0);
             let (parent, name) = upper.parent(rest)?;
             if !same || unlinkat(&parent, name, AtFlags::REMOVEDIR).is_err() {
                 return Ok(());

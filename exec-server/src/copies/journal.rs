@@ -154,8 +154,10 @@ pub(super) fn applied(state: &State) -> Result<Applied, CopyError> {
 pub(super) fn note_applied(state: &State, more: Vec<(Vec<u8>, Identity)>) -> Result<(), CopyError> {
     let mut all = applied(state)?.0;
     all.extend(more);
-    let list: Vec<(ByteString, Identity)> = all.into_iter().map(|(path, found)| (ByteString(path), found)).collect();
-    let text = serde_json::to_vec(&list).map_err(|source| CopyError::Damaged { root: state.root().clone(), source })?;
+    let list: Vec<(ByteString, Identity)> =
+        all.into_iter().map(|(path, found)| (ByteString(path), found)).collect();
+    let text = serde_json::to_vec(&list)
+        .map_err(|source| CopyError::Damaged { root: state.root().clone(), source })?;
     replace(state, APPLIED, &text).of(state.root())
 }
 

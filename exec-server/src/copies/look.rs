@@ -65,9 +65,10 @@ pub(super) fn below<'p>(root: &AbsPath, path: &'p AbsPath) -> Option<&'p [u8]> {
 
 /// Whether what is at `path` below a root lies at or below one of the chosen paths; where none is chosen, it does.
 pub(super) fn is_chosen(root: &AbsPath, path: &[u8], chosen: &[AbsPath]) -> bool {
-    chosen.is_empty() || chosen.iter().any(|chosen| {
-        root.starts_with(chosen) || below(root, chosen).is_some_and(|chosen| is_at_or_below(path, chosen))
-    })
+    chosen.is_empty()
+        || chosen.iter().any(|chosen| {
+            root.starts_with(chosen) || below(root, chosen).is_some_and(|chosen| is_at_or_below(path, chosen))
+        })
 }
 
 pub(super) fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
@@ -118,7 +119,11 @@ impl Looking {
     ) -> io::Result<()> {
         if is_whiteout(upper) {
             if let Some(host) = host {
-                let found = Found { what: what(host), mode: host.st_mode & MODE_BITS, ..self.found(path, Kind::Removed, upper, Some(host))? };
+                let found = Found {
+                    what: what(host),
+                    mode: host.st_mode & MODE_BITS,
+                    ..self.found(path, Kind::Removed, upper, Some(host))?
+                };
                 out.push(found);
             }
             return Ok(());
@@ -157,7 +162,9 @@ impl Looking {
         };
         for name in tree::names(&open)? {
             let inner = joined(path, name.as_bytes());
-            let Some(upper) = tree::status(&open, &name)?.filter(|upper| !is_whiteout(upper)) else { continue };
+            let Some(upper) = tree::status(&open, &name)?.filter(|upper| !is_whiteout(upper)) else {
+                continue;
+            };
             let part_of = Some(whole.to_vec());
             out.push(Found { part_of, conflict: false, ..self.found(&inner, Kind::Added, &upper, None)? });
             if is_directory(&upper) && depth < MAX_DEPTH {
@@ -173,7 +180,9 @@ impl Looking {
             None => kind == Kind::Added && self.was_removed(path, upper)?,
         };
         let special = match tree::kind(upper) {
-            FileType::Socket => Some("a socket means nothing without the process that made it; it is not applied"),
+            FileType::Socket => {
+                Some("a socket means nothing without the process that made it; it is not applied")
+            }
             FileType::CharacterDevice | FileType::BlockDevice if kind != Kind::Removed => {
                 Some("a device is not applied")
             }
@@ -243,7 +252,9 @@ impl Looking {
             FileType::RegularFile => {
                 Ok(modes && owners && upper.st_size == host.st_size && self.same_file(path)?)
             }
-            FileType::Symlink => Ok(owners && self.target(&self.upper, path)? == self.target(&self.host, path)?),
+            FileType::Symlink => {
+                Ok(owners && self.target(&self.upper, path)? == self.target(&self.host, path)?)
+            }
             _ => Ok(modes && owners && upper.st_rdev == host.st_rdev),
         }
     }
@@ -254,7 +265,9 @@ impl Looking {
     }
 
     fn same_file(&self, path: &[u8]) -> io::Result<bool> {
-        let (Ok(mut upper), Ok(mut host)) = (self.upper.file(path), self.host.file(path)) else { return Ok(false) };
+        let (Ok(mut upper), Ok(mut host)) = (self.upper.file(path), self.host.file(path)) else {
+            return Ok(false);
+        };
         if attributes(&upper)? != attributes(&host)? {
             return Ok(false);
         }
@@ -277,7 +290,10 @@ fn is_newer_below(directory: &OwnedFd, begun: Begun, depth: usize) -> io::Result
         if begun.is_before(Identity::of(&found).changed) {
             return Ok(true);
         }
-        if is_directory(&found) && depth < MAX_DEPTH && is_newer_below(&tree::directory(directory, &name)?, begun, depth + 1)? {
+        if is_directory(&found)
+            && depth < MAX_DEPTH
+            && is_newer_below(&tree::directory(directory, &name)?, begun, depth + 1)?
+        {
             return Ok(true);
         }
     }

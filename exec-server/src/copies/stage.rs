@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, XattrFlags, chownat, fchmod, fchown, flistxattr, fsetxattr, fstat, futimens,
-    linkat, mkdirat, mknodat, openat, readlinkat, symlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, Stat, XattrFlags, chownat, fchmod, fchown, flistxattr, fsetxattr, fstat,
+    futimens, linkat, mkdirat, mknodat, openat, readlinkat, symlinkat, utimensat,
 };
 
 use super::look::{MODE_BITS, SET_ID};
@@ -62,12 +62,20 @@ struct Place<'a> {
 
 impl Staging {
     /// Makes what is at `name` in a directory of the copy at `new` in another directory, and sees that it is on the disk.
-    pub(super) fn make(&mut self, from: BorrowedFd<'_>, name: &OsStr, to: BorrowedFd<'_>, new: &OsStr) -> io::Result<()> {
+    pub(super) fn make(
+        &mut self,
+        from: BorrowedFd<'_>,
+        name: &OsStr,
+        to: BorrowedFd<'_>,
+        new: &OsStr,
+    ) -> io::Result<()> {
         self.place(&Place { from, name, to, new }, 0)
     }
 
     fn place(&mut self, place: &Place<'_>, depth: usize) -> io::Result<()> {
-        let Some(found) = tree::status(place.from, place.name)? else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(found) = tree::status(place.from, place.name)? else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         match tree::kind(&found) {
             FileType::RegularFile => self.file(place, &found),
             FileType::Directory if depth < MAX_DEPTH => self.directory(place, depth),
@@ -82,7 +90,10 @@ impl Staging {
                 rustix::fs::chmodat(place.to, place.new, mode, AtFlags::empty())?;
                 own(place, &found)
             }
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "it is a socket or a device, which is not applied")),
+            _ => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "it is a socket or a device, which is not applied",
+            )),
         }
     }
 
@@ -114,7 +125,10 @@ impl Staging {
         for name in tree::names(&from)? {
             let Some(found) = tree::status(&from, &name)? else { continue };
             if !tree::is_whiteout(&found) {
-                self.place(&Place { from: from.as_fd(), name: &name, to: to.as_fd(), new: &name }, depth + 1)?;
+                self.place(
+                    &Place { from: from.as_fd(), name: &name, to: to.as_fd(), new: &name },
+                    depth + 1,
+                )?;
             }
         }
         finish(&to, &from, &fstat(&from)?, MODE_BITS)?;

@@ -4,7 +4,9 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+};
 use std::path::PathBuf;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -143,7 +145,9 @@ impl Store {
             self.check()?;
         }
         let around = |root: &AbsPath, path: &AbsPath| path.starts_with(root);
-        if let Some(path) = paths.iter().find(|path| !roots.iter().any(|root| around(root, path) || around(path, root))) {
+        if let Some(path) =
+            paths.iter().find(|path| !roots.iter().any(|root| around(root, path) || around(path, root)))
+        {
             return Err(CopyError::NoCopy { path: path.clone() });
         }
         let mut chosen = Vec::new();
@@ -213,7 +217,9 @@ impl State {
     fn renew(&self) -> io::Result<()> {
         let host = fs::symlink_metadata(self.root.as_path())?;
         let upper = self.inside(UPPER);
-        if (host.uid(), host.gid()) != (fs::symlink_metadata(&upper)?.uid(), fs::symlink_metadata(&upper)?.gid()) {
+        if (host.uid(), host.gid())
+            != (fs::symlink_metadata(&upper)?.uid(), fs::symlink_metadata(&upper)?.gid())
+        {
             // Whoever may not give it away sees it as its own; what is inside keeps its owners.
             let _ = chown(&upper, Some(host.uid()), Some(host.gid()));
         }
@@ -230,7 +236,9 @@ impl State {
         let upper = self.upper().ok()?;
         let below = super::look::below(&self.root, path)?;
         let mut hidden = None;
-        for end in below.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([below.len()]) {
+        for end in
+            below.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([below.len()])
+        {
             let Some(found) = upper.status(&below[..end]).ok()? else { return hidden };
             if tree::is_whiteout(&found) {
                 return Some(Kind::Missing);
@@ -286,7 +294,8 @@ fn kind(found: &rustix::fs::Stat) -> Kind {
 /// Nothing may be mounted inside a root: the overlay would show what lies beneath.
 pub(super) fn check_mounts(root: &AbsPath) -> Result<(), CopyError> {
     let table = fs::read("/proc/self/mountinfo").of(root)?;
-    let places = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let places =
+        table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     let places = places.filter_map(|place| AbsPath::parse(unescaped(place)).ok());
     match places.into_iter().find(|place| place != root && place.starts_with(root)) {
         Some(below) => Err(CopyError::Mounted { root: root.clone(), below }),

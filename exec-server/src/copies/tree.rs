@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, openat2, statat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, openat2, statat,
+};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -115,7 +117,11 @@ fn inside() -> ResolveFlags {
 
 fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
-    if gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) { Ok(None) } else { Err(error) }
+    if gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+        Ok(None)
+    } else {
+        Err(error)
+    }
 }
 
 /// What is at a name in a directory.

@@ -1,8 +1,8 @@
 //! What is asked about copies, answered where the user's rights are: under the ceiling, and on record before it is done.
 
+use weir_protocol::AbsPath;
 use weir_protocol::method::changes::Ask;
 use weir_protocol::method::code;
-use weir_protocol::AbsPath;
 
 use super::{Bound, Told};
 use crate::answer::policy::around;

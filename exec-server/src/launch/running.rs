@@ -91,7 +91,19 @@ impl Running {
         let (repositories, sockets, lent) = (Vec::new(), Vec::new(), Vec::new());
         let (end, terminal, listener) = (None, None, None);
         let copies = Copies::default();
-        Self { parts, started, end, refusals, repositories, terminal, sockets, listener, lent, launch, copies }
+        Self {
+            parts,
+            started,
+            end,
+            refusals,
+            repositories,
+            terminal,
+            sockets,
+            listener,
+            lent,
+            launch,
+            copies,
+        }
     }
 
     /// Adds sockets to what came out of the sandbox.

@@ -117,10 +117,16 @@ impl Standing {
     ///
     /// # Errors
     /// [`Above`].
-    pub fn check_write(&self, root: &AbsPath, caller: &Caller, around: &Surroundings) -> Result<(), Above<'_>> {
+    pub fn check_write(
+        &self,
+        root: &AbsPath,
+        caller: &Caller,
+        around: &Surroundings,
+    ) -> Result<(), Above<'_>> {
         let requirements = self.0.as_ref().map_err(Above::Unusable)?;
         let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
-        let entry = PathEntry { access: Access::Write, origin: Origin::implied("applying changes writes there") };
+        let entry =
+            PathEntry { access: Access::Write, origin: Origin::implied("applying changes writes there") };
         let filesystem = [((Base::Path(root.clone()), Below::Path(String::new())), entry)].into();
         let asked = Profile { filesystem, ..Profile::default() };
         let asked = resolve(APPLYING, &asked, around, &Host::default())?.policy;
@@ -132,7 +138,9 @@ impl Standing {
             return Err(Above::Refused(refused));
         }
         let writes = |name: &String| self.writes(requirements, name, root, caller, around);
-        if names.is_empty() || requirements.profiles.keys().chain(builtin::document().profiles.keys()).any(writes) {
+        if names.is_empty()
+            || requirements.profiles.keys().chain(builtin::document().profiles.keys()).any(writes)
+        {
             Ok(())
         } else {
             Err(Above::Refused(names))

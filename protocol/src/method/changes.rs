@@ -181,7 +181,9 @@ impl Ask {
     #[must_use]
     pub const fn which(&self) -> &Which {
         match self {
-            Self::List(List { which, .. }) | Self::Apply(Apply { which, .. }) | Self::Discard(Discard { which }) => which,
+            Self::List(List { which, .. })
+            | Self::Apply(Apply { which, .. })
+            | Self::Discard(Discard { which }) => which,
         }
     }
 }

@@ -241,7 +241,10 @@ mod tests {
             via: None,
             overruled: Vec::new(),
         };
-        Filesystem::new(FilesystemParts { rules: rules.iter().map(rule).collect(), ..FilesystemParts::default() })
+        Filesystem::new(FilesystemParts {
+            rules: rules.iter().map(rule).collect(),
+            ..FilesystemParts::default()
+        })
     }
 
     /// A copy reaches through what is read-only in it, and ends where something is closed or written through.

@@ -9,9 +9,9 @@ use std::fmt;
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::Mechanism;
 
+use super::Compiler;
 use super::refusal::{Lack, reason};
 use super::tree::{Builder, View};
-use super::Compiler;
 use crate::host::{Fact, Way};
 use crate::plan::{MountStep, Writable};
 use crate::survey::Kind;
@@ -36,14 +36,24 @@ pub enum NoCopy {
 impl fmt::Display for NoCopy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoMounts => out.write_str("needs overlayfs in a mount namespace, which this host does not give"),
-            Self::Overlay(fact) => {
-                write!(out, "needs overlayfs (with `userxattr`, Linux 5.11), which this host does not give{}", reason(*fact))
+            Self::NoMounts => {
+                out.write_str("needs overlayfs in a mount namespace, which this host does not give")
             }
-            Self::Root => out.write_str("is not possible for the whole tree; name the directories to be copied"),
+            Self::Overlay(fact) => {
+                write!(
+                    out,
+                    "needs overlayfs (with `userxattr`, Linux 5.11), which this host does not give{}",
+                    reason(*fact)
+                )
+            }
+            Self::Root => {
+                out.write_str("is not possible for the whole tree; name the directories to be copied")
+            }
             Self::NotADirectory => out.write_str("needs a directory"),
             Self::Nowhere => out.write_str("has no place for the copy"),
-            Self::Inside => out.write_str("holds Weir's own directory, in which the copy would be kept; set WEIR_HOME elsewhere"),
+            Self::Inside => out.write_str(
+                "holds Weir's own directory, in which the copy would be kept; set WEIR_HOME elsewhere",
+            ),
         }
     }
 }
@@ -145,7 +155,14 @@ mod tests {
         survey.places.insert(at("/p/missing"), Kind::Missing);
         let copies = BTreeMap::from([(at("/p"), at("/home/u/.weir/copies/k"))]);
         let credentials = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
-        let facts = Facts { host, survey: &survey, credentials: &credentials, trust: None, proxies: None, copies: Some(&copies) };
+        let facts = Facts {
+            host,
+            survey: &survey,
+            credentials: &credentials,
+            trust: None,
+            proxies: None,
+            copies: Some(&copies),
+        };
         let plan = compile(&parts.into(), &facts).map_err(|refusal| refusal.lacks)?;
         let listing = plan.listing();
         let lines = listing.lines().filter(|line| line.contains(" /p") && !line.starts_with(' '));
@@ -184,6 +201,9 @@ mod tests {
         let mut host = full();
         host.direct.overlay = fact;
         assert_eq!(why(&host, Kind::Directory), Some(NoCopy::Overlay(fact)));
-        assert_eq!(mounts(&full(), Kind::Missing).map(|found| found.iter().any(|line| line.starts_with("copy"))), Ok(false));
+        assert_eq!(
+            mounts(&full(), Kind::Missing).map(|found| found.iter().any(|line| line.starts_with("copy"))),
+            Ok(false)
+        );
     }
 }

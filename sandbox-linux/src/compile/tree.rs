@@ -189,7 +189,9 @@ impl Builder<'_, '_> {
             (View::Host(_) | View::Empty | View::Private, Access::Copy) => copied::show(self, at),
             (View::Host(around), _) if writable(access) == around => {}
             (View::Copied(around), Access::Read | Access::Copy) if writable(access) == around => {}
-            (View::Copied(_), Access::Read | Access::Copy) => self.remount(at, View::Copied(writable(access))),
+            (View::Copied(_), Access::Read | Access::Copy) => {
+                self.remount(at, View::Copied(writable(access)))
+            }
             (View::Host(_) | View::Copied(_), _) => self.remount(at, View::Host(writable(access))),
             (View::Empty | View::Private, _) => self.open(at, writable(access)),
             (View::Proc, _) => self.inside_proc(at, access),
@@ -372,7 +374,9 @@ impl Builder<'_, '_> {
     fn matches(&mut self) {
         let survey = self.compiler.facts.survey;
         for found in survey.matches.iter().chain(&survey.closed) {
-            if matches!(self.view(&found.path), View::Host(_) | View::Copied(_)) && found.kind != Kind::Symlink {
+            if matches!(self.view(&found.path), View::Host(_) | View::Copied(_))
+                && found.kind != Kind::Symlink
+            {
                 self.mask(&found.path, found.kind == Kind::Directory);
             }
         }

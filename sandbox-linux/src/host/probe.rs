@@ -168,8 +168,7 @@ const PROC: &CStr = c"/proc";
 const OVERLAY_DIRECTORIES: [&CStr; 4] = [c"/proc/lower", c"/proc/upper", c"/proc/work", c"/proc/merged"];
 /// With its records in `user.*` attributes (Linux 5.11): in a user namespace it can have no others, and elsewhere whoever is not root could
 /// not read them.
-const OVERLAY: &CStr =
-    c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work,userxattr";
+const OVERLAY: &CStr = c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work,userxattr";
 
 /// Where each fact of [`Namespaces`] will stand.
 type Places = [Option<usize>; 17];

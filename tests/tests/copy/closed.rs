@@ -10,7 +10,9 @@ const RULES: &str = r#"
 
 fn filled(way: Way) -> World {
     let world = World::new(way);
-    for (path, content) in [("vendor/v", "v"), ("private/p", "p"), ("out/o", "o"), ("x.env", "secret"), (".git/config", "c")] {
+    for (path, content) in
+        [("vendor/v", "v"), ("private/p", "p"), ("out/o", "o"), ("x.env", "secret"), (".git/config", "c")]
+    {
         world.file(format!("work/{path}"), content);
     }
     world.directory("work/.git/hooks");

@@ -72,9 +72,15 @@ fn one_command_at_a_time_holds_a_copy() {
         first = first.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut first = first.spawn().unwrap();
         let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(first.stdout.as_mut().unwrap()), &mut line).unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(first.stdout.as_mut().unwrap()), &mut line)
+            .unwrap();
         assert_eq!(line, "ready\n");
-        for run in [world.run(["true"]), weir(&world, &["changes"]), weir(&world, &["apply"]), weir(&world, &["discard"])] {
+        for run in [
+            world.run(["true"]),
+            weir(&world, &["changes"]),
+            weir(&world, &["apply"]),
+            weir(&world, &["discard"]),
+        ] {
             assert_ne!(run.code, 0);
             assert!(run.stderr.contains("is in use"), "{}", run.stderr);
         }

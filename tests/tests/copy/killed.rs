@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use weir_tests::sandbox::{Way, World, programs};
 
-use super::settle::{WAYS, assert_clean, changes, left, shell, world};
+use super::settle::{assert_clean, changes, left, shell, world};
 
 /// How often applying is ended, in each way.
-const ROUNDS: u32 = 30;
+const ROUNDS: u32 = 20;
 
 /// Files of each kind of change.
-const FILES: usize = 12;
+const FILES: usize = 6;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -49,22 +50,54 @@ fn filled(way: Way) -> World {
 const ACT: &str = "for f in changed-*; do cat $f > /tmp/x; tr o n < /tmp/x > $f; done; rm removed-*; \
     for d in anew-*; do rm -r $d; mkdir $d; echo new > $d/new; mkdir added-$d; cp changed-0 added-$d/f; done";
 
-/// Ends the exec-server that applies, and `weir` with it, after so long; whether it was under way.
-fn strike(world: &World, after: Duration) -> bool {
+/// The journal of what is being applied, where it is.
+fn journal(world: &World) -> Option<PathBuf> {
+    let copies = fs::read_dir(world.at("weir/copies")).ok()?;
+    copies.flatten().map(|copy| copy.path().join("journal")).find(|journal| journal.exists())
+}
+
+/// How long the journal is there while all of it is applied.
+fn window(world: &World) -> Duration {
+    let mut child = applying(world);
+    while journal(world).is_none() {
+        assert!(child.try_wait().unwrap().is_none(), "nothing was begun");
+    }
+    let begun = Instant::now();
+    while journal(world).is_some() {
+        std::hint::spin_loop();
+    }
+    let window = begun.elapsed();
+    assert!(child.wait().unwrap().success());
+    window
+}
+
+fn applying(world: &World) -> Child {
     let mut apply: Command = world.command(&programs().weir);
-    let mut child = apply.arg("apply").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    apply.arg("apply").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Ends whoever applies, so long after the journal was begun; whether its commit was on the disk by then and its end was not.
+fn strike(world: &World, after: Duration) -> bool {
+    let mut child = applying(world);
+    let all = loop {
+        let all = descendants(child.id());
+        if journal(world).is_some() || child.try_wait().unwrap().is_some() {
+            break all;
+        }
+    };
     let begun = Instant::now();
     // Waited for without sleeping: the moment matters, not the processor.
     while begun.elapsed() < after {
         std::hint::spin_loop();
     }
-    let under_way = child.try_wait().unwrap().is_none();
-    for process in descendants(child.id()) {
-        let _ = Command::new("kill").args(["-9", &process.to_string()]).stderr(Stdio::null()).status();
+    for process in all.into_iter().filter_map(|process| Pid::from_raw(process.cast_signed())) {
+        // It may have ended by then; nothing else has its number so soon.
+        let _ = kill_process(process, Signal::KILL);
     }
-    let _ = child.kill();
     child.wait().unwrap();
-    under_way
+    journal(world)
+        .and_then(|journal| fs::read_to_string(journal).ok())
+        .is_some_and(|text| text.contains("committed"))
 }
 
 /// The processes that descend from one, itself last.
@@ -77,36 +110,51 @@ fn descendants(of: u32) -> Vec<u32> {
 }
 
 #[test]
-fn applying_that_is_killed_leaves_nothing_half_and_is_finished_by_the_next() {
-    Way::each_of(&WAYS, "copy::killed", |way| {
+fn applying_that_is_killed_as_root_leaves_nothing_half_and_is_finished_by_the_next() {
+    finished_by_the_next(Way::Root);
+}
+
+#[test]
+fn applying_that_is_killed_as_a_user_leaves_nothing_half_and_is_finished_by_the_next() {
+    finished_by_the_next(Way::User);
+}
+
+fn finished_by_the_next(way: Way) {
+    Way::each_of(&[way], "copy::killed", |way| {
         let world = filled(way);
         let old = files(&world.at("work"));
         shell(&world, ACT);
-        let begun = Instant::now();
-        assert_eq!(left(&world, &["apply"]), []);
-        let whole = begun.elapsed();
+        let window = window(&world);
         let new = files(&world.at("work"));
         assert_ne!(old, new);
-        let (mut struck, mut finished) = (0, 0);
+        let (mut committed, mut mixed) = (0, 0);
         for round in 0..ROUNDS {
             let world = filled(way);
             shell(&world, ACT);
-            struck += u32::from(strike(&world, whole * round / ROUNDS));
+            let was_committed = strike(&world, window * round / ROUNDS);
+            committed += u32::from(was_committed);
             let now = files(&world.at("work"));
             for (path, content) in &now {
                 let is_whole = old.get(path) == Some(content) || new.get(path) == Some(content);
                 assert!(is_whole, "{round}: {} is half", path.display());
             }
-            finished += u32::from(now != old && now != new);
+            mixed += u32::from(now != old && now != new);
             // A command that comes between runs on one side or the other, never on a mixture of both.
             let between = world.run(["true"]);
-            assert!(between.code == 0 || between.stderr.contains("`weir apply` finishes it"), "{}", between.stderr);
+            assert_eq!(between.code != 0, was_committed, "{round}: {}", between.stderr);
+            assert!(
+                between.code == 0 || between.stderr.contains("`weir apply` finishes it"),
+                "{}",
+                between.stderr
+            );
             assert_eq!(left(&world, &["apply"]), [], "{round}");
             assert_eq!(files(&world.at("work")), new, "{round}");
             assert_eq!(changes(&world), Vec::<String>::new());
             assert_clean(&world);
         }
-        println!("{way:?}: {struck} of {ROUNDS} were under way, {finished} were finished by the next, in {whole:?} each");
-        assert!(struck > 0);
+        println!(
+            "{way:?}: of {ROUNDS} within {window:?}, {committed} were committed and {mixed} mixed, and finished by the next"
+        );
+        assert!(committed > 0);
     });
 }

@@ -58,7 +58,8 @@ fn each_kind_is_told_and_applied() {
         assert_eq!(control.outside(["sh", "-c", AFTER]).code, 0);
         assert_eq!(control.outside(["chmod", "755", "tree/deep/leaf"]).code, 0);
         assert_eq!(seen(&world), seen(&control));
-        let names = ["work/tree/deep/leaf", "work/tree/twin"].map(|name| fs::metadata(world.at(name)).unwrap());
+        let names =
+            ["work/tree/deep/leaf", "work/tree/twin"].map(|name| fs::metadata(world.at(name)).unwrap());
         assert_eq!((names[0].ino(), names[0].nlink()), (names[1].ino(), 2));
     });
 }
@@ -67,7 +68,10 @@ fn each_kind_is_told_and_applied() {
 fn what_is_not_applied_is_said() {
     Way::each_of(&WAYS, "copy::special", |way| {
         let world = world(way);
-        shell(&world, "python3 -c 'import socket; socket.socket(socket.AF_UNIX)' || true; mkdir r; mkdir r/.git; echo 1 > r/f");
+        shell(
+            &world,
+            "python3 -c 'import socket; socket.socket(socket.AF_UNIX)' || true; mkdir r; mkdir r/.git; echo 1 > r/f",
+        );
         let notes: Vec<String> = listed(&world)
             .iter()
             .filter_map(|change| Some(format!("{}: {}", change["path"].as_str()?, change["note"].as_str()?)))
@@ -84,7 +88,8 @@ fn what_is_not_applied_is_said() {
 fn times_and_attributes_are_applied() {
     Way::each_of(&WAYS, "copy::attributes", |way| {
         let world = world(way);
-        let act = "touch -d 2020-02-02 f; python3 -c 'import os; os.setxattr(\"f\", \"user.kept\", b\"yes\")'";
+        let act =
+            "touch -d 2020-02-02 f; python3 -c 'import os; os.setxattr(\"f\", \"user.kept\", b\"yes\")'";
         shell(&world, &format!("echo new > f; {act}"));
         assert_eq!(left(&world, &["apply"]), []);
         let read = "python3 -c 'import os; print(os.getxattr(\"f\", \"user.kept\").decode(), int(os.stat(\"f\").st_mtime), os.listxattr(\"f\"))'";

@@ -30,7 +30,12 @@ fn shell(client: &mut Client, place: &Place, user: u32, line: &str) -> String {
 
 fn changes(client: &mut Client, standpoint: &Value) -> Vec<Value> {
     let listed = client.ask("changes/list", &json!({"which": {"standpoint": standpoint}})).unwrap();
-    listed["copies"].as_array().unwrap().iter().flat_map(|copy| copy["changes"].as_array().unwrap().clone()).collect()
+    listed["copies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|copy| copy["changes"].as_array().unwrap().clone())
+        .collect()
 }
 
 #[test]
@@ -61,7 +66,8 @@ fn a_copy_is_its_user_s_alone() {
     // Where he may look at it, it is refused for whose it is.
     fs::set_permissions(&kept, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     for entry in fs::read_dir(&kept).unwrap() {
-        fs::set_permissions(entry.unwrap().path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        fs::set_permissions(entry.unwrap().path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .unwrap();
     }
     for method in ["changes/list", "changes/apply", "changes/discard"] {
         assert_eq!(bob.ask(method, &json!({"which": {"standpoint": own}})).unwrap_err().0, FILE, "{method}");
@@ -72,9 +78,15 @@ fn a_copy_is_its_user_s_alone() {
     let applied = alice.ask("changes/apply", &json!({"which": {"standpoint": own}})).unwrap();
     assert_eq!(applied["copies"][0]["done"], json!(["a"]), "{applied}");
     let made = place.world(ALICE).join("work/a");
-    assert_eq!((fs::read_to_string(&made).unwrap().as_str(), fs::metadata(&made).unwrap().uid()), ("alice\n", ALICE));
+    assert_eq!(
+        (fs::read_to_string(&made).unwrap().as_str(), fs::metadata(&made).unwrap().uid()),
+        ("alice\n", ALICE)
+    );
     let log = fs::read_to_string(server.state().join("audit.jsonl")).unwrap();
-    assert!(log.lines().any(|line| line.contains("\"changes\"") && line.contains("apply the changes to")), "{log}");
+    assert!(
+        log.lines().any(|line| line.contains("\"changes\"") && line.contains("apply the changes to")),
+        "{log}"
+    );
 }
 
 #[test]
@@ -111,7 +123,8 @@ fn what_nobody_may_write_nobody_applies() {
         let work = place.world(ALICE).join("work");
         place.requirements(&format!("[ceiling.filesystem]\n\":root\" = \"read\"\n{work:?} = \"{limit}\"\n"));
         let path = place.world(ALICE).join("weir/config.toml");
-        let text = format!("default_permissions = \"test\"\n[permissions.test.filesystem]\n{work:?} = \"copy\"\n");
+        let text =
+            format!("default_permissions = \"test\"\n[permissions.test.filesystem]\n{work:?} = \"copy\"\n");
         fs::write(path, text).unwrap();
         let server = place.serve(&[]);
         let mut client = server.client(ALICE);

@@ -195,9 +195,8 @@ impl Protection<'_> {
 /// The tops of writable roots. Below a writable directory another grant of the same says nothing new and is no root of its
 /// own, unless it is a root of the project: a project in a temporary directory is one all the same.
 fn tops(written: &Filesystem, roots: &[AbsPath]) -> Vec<AbsPath> {
-    let nested = |rule: &PathRule| {
-        rule.path.parent().is_some_and(|parent| written.access(&parent) == rule.access)
-    };
+    let nested =
+        |rule: &PathRule| rule.path.parent().is_some_and(|parent| written.access(&parent) == rule.access);
     let rules = written.rules().iter().filter(|rule| rule.access.writes() && !is_device(&rule.path));
     let is_root = |rule: &PathRule| {
         roots.contains(&rule.path) || rule.via.as_ref().is_some_and(|via| roots.contains(via))

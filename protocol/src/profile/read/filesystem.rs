@@ -133,7 +133,8 @@ fn read_access(reader: &mut Reader<'_>, node: &Node) -> Option<Access> {
     let text = match &node.value {
         Value::String(text) => text.as_str(),
         other => {
-            let reason = format!("access is one of the words `read`, `copy`, `write`, `none`, not {}", other.kind());
+            let reason =
+                format!("access is one of the words `read`, `copy`, `write`, `none`, not {}", other.kind());
             reader.error(&node.span, reason, "for instance \"read\"");
             return None;
         }
