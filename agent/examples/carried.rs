@@ -64,6 +64,7 @@ fn start() -> Start {
             profile: None,
             read: Vec::new(),
             write: Vec::new(),
+            copy: Vec::new(),
             deny: Vec::new(),
         },
         argv: std::env::args_os().skip(1).map(text).collect(),

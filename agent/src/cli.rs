@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod changes;
 mod demo;
 mod denials;
 mod exec;
@@ -87,6 +88,7 @@ Examples:
   weir policy diff :read-only :workspace
   weir threads list
   weir denials --last
+  weir run --copy . -- ./build.sh; weir changes --diff; weir apply
   weir doctor
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 125 Weir itself failed.
@@ -139,6 +141,12 @@ enum Command {
     },
     /// Show what was refused in runs that are over, by which rule, and what would allow it
     Denials(denials::DenialsOptions),
+    /// Show what commands changed in a copy
+    Changes(changes::ChangesOptions),
+    /// Make changes of a copy those of the directory itself
+    Apply(changes::ApplyOptions),
+    /// Forget changes of a copy
+    Discard(changes::DiscardOptions),
     /// Show what Weir is for: a recorded session on a small project, really carried out
     Demo(demo::DemoOptions),
     /// Read what a server for several users has decided
@@ -176,7 +184,7 @@ struct Place {
 }
 
 /// Options that change the chosen profile for this one command.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 struct Overrides {
     /// Let PATH be read as well
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
@@ -184,6 +192,9 @@ struct Overrides {
     /// Let PATH be written as well
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     write: Vec<String>,
+    /// Let PATH be written in a copy: nothing of it changes before `weir apply`
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    copy: Vec<String>,
     /// Close PATH
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     deny: Vec<String>,
@@ -206,6 +217,9 @@ pub fn main() -> ExitCode {
         Command::Trust(options) => trust::run(&options),
         Command::Doctor { json } => doctor(json),
         Command::Denials(options) => denials::run(&options),
+        Command::Changes(options) => changes::list(&options),
+        Command::Apply(options) => changes::apply(&options),
+        Command::Discard(options) => changes::discard(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Completion { shell } => {

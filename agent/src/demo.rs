@@ -197,8 +197,8 @@ impl Demo {
     }
 
     fn choice(&self) -> Choice {
-        let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
-        Choice { standpoint: self.standpoint.clone(), config: None, profile: None, read, write, deny }
+        let [read, write, copy, deny] = [const { Vec::new() }; 4];
+        Choice { standpoint: self.standpoint.clone(), config: None, profile: None, read, write, copy, deny }
     }
 
     /// A command that is planned and never run.

@@ -38,6 +38,7 @@ impl Opened {
             profile: Some(":workspace".to_owned()),
             read: Vec::new(),
             write: Vec::new(),
+            copy: Vec::new(),
             deny: Vec::new(),
         };
         let opened = session.ask(Open { choice, thread: Some("a thread".to_owned()) }).unwrap();

@@ -53,6 +53,7 @@ impl Served {
             profile: None,
             read: Vec::new(),
             write: Vec::new(),
+            copy: Vec::new(),
             deny: Vec::new(),
         };
         Start {

@@ -41,13 +41,13 @@ impl Bench {
     async fn with(place: Place, profile: &str, approvals: Approvals, approver: Rc<dyn Approver>) -> Self {
         let daemon = Daemon::start(place.dir.path());
         let standpoint = place.standpoint();
-        let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
+        let [read, write, copy, deny] = [const { Vec::new() }; 4];
         let profile = Some(profile.to_owned());
         let outputs = place.dir.path().join("outputs");
         std::fs::create_dir(&outputs).unwrap();
         let session = tool::session(&Which::At(daemon.socket.clone())).unwrap();
         let work = tool::Place {
-            choice: Choice { standpoint, config: None, profile, read, write, deny },
+            choice: Choice { standpoint, config: None, profile, read, write, copy, deny },
             thread: ThreadId::new(),
             environment: vec![
                 ("PATH".into(), "/usr/bin:/bin".into()),

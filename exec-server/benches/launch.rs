@@ -99,7 +99,14 @@ fn launches(rounds: usize) {
     variants.push(Variant::new("survey and compile before it", None, move || {
         let host = Host::presumed();
         let survey = Survey::take(&policy).unwrap();
-        let facts = Facts { host: &host, survey: &survey, credentials: &own(), trust: None, proxies: None };
+        let facts = Facts {
+            host: &host,
+            survey: &survey,
+            credentials: &own(),
+            trust: None,
+            proxies: None,
+            copies: None,
+        };
         compile(&policy, &facts).unwrap();
     }));
     whole_programs(place.path(), &mut variants);
@@ -158,7 +165,14 @@ impl Launch {
         }
         let plan = compile(
             &policy,
-            &Facts { host: &host, survey: &survey, credentials: &own(), trust: None, proxies: None },
+            &Facts {
+                host: &host,
+                survey: &survey,
+                credentials: &own(),
+                trust: None,
+                proxies: None,
+                copies: None,
+            },
         )
         .unwrap();
         let command = prepare::Command {

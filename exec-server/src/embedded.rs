@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use serde_json::Value;
+use weir_protocol::method::changes::Ask;
 use weir_protocol::method::network::Answer;
 use weir_protocol::method::process::{
     End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
@@ -254,6 +255,10 @@ impl Session {
             Ok(request) => request,
             Err(refusal) => return self.client.say(&refusal, &[]),
         };
+        let call = match call.on_copies() {
+            Ok(ask) => return self.about_copies(id, ask),
+            Err(call) => call,
+        };
         let outcome = match call {
             Call::ProcessStart(start) => self.start(id, &start),
             Call::ProcessPlan(start) => self.plan(id, &start),
@@ -293,6 +298,15 @@ impl Session {
             self.questions = Some(Questions::of(gated, bounds).map_err(failed)?);
         }
         self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
+    }
+
+    /// The launcher answers about copies: it does so as well where the user has one part alone.
+    fn about_copies(&mut self, id: u64, ask: Ask) -> Result<(), WireError> {
+        let ordered = self.check_idle().and_then(|()| self.order(id, &Order::Copies(Box::new(ask)), &[]));
+        match ordered {
+            Ok(_) => Ok(()),
+            Err(error) => self.client.say(&response(Some(id), Err(error)), &[]),
+        }
     }
 
     /// The gate asks, or is gone.
@@ -357,6 +371,7 @@ impl Session {
                 self.deadline = None;
                 self.client.say(&response(self.asked.take(), Err(Error { code, message })), &[])
             }
+            Told::Copies(answer) => self.client.say(&response(self.asked.take(), Ok(answer)), &[]),
             Told::Examined(examined) => {
                 let examined = serde_json::to_value(examined)?;
                 self.client.say(&response(self.asked.take(), Ok(examined)), &[])

@@ -13,6 +13,8 @@ pub mod macos;
 mod attempt;
 #[cfg(target_os = "linux")]
 mod begin;
+#[cfg(target_os = "linux")]
+mod copying;
 mod endpoints;
 mod granting;
 mod hostfile;
@@ -42,7 +44,9 @@ pub use macos::launcher;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use weir_protocol::denial::{Denial, Sight};
+use weir_protocol::method::changes::Ask;
 use weir_protocol::method::network::Decision;
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{End, Enforcement, Receivers, Usage};
@@ -167,6 +171,8 @@ pub enum Order {
         /// How far it is.
         stage: Stage,
     },
+    /// Answers about copies, or does something with one.
+    Copies(Box<Ask>),
     /// Ends the sandbox at once.
     End,
     /// What the network gate refused, for the record; once, after the end, where there is a gate.
@@ -205,6 +211,8 @@ pub enum Told {
         /// Every step.
         listing: String,
     },
+    /// What [`Order::Copies`] asks for.
+    Copies(Value),
     /// What was found by trying.
     Examined(Box<Examined>),
     /// There is no sandbox.

@@ -4,6 +4,8 @@ pub mod answer;
 #[cfg(target_os = "linux")]
 pub mod audit;
 #[cfg(target_os = "linux")]
+pub mod copies;
+#[cfg(target_os = "linux")]
 pub mod daemon;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod egress;

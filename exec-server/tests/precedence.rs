@@ -68,6 +68,23 @@ fn none_wins_over_write_over_read_for_one_path() {
     check("\"/link\" = \"write\"", &link, &[("/p/c/d", "write"), ("/link/d", "write")]);
 }
 
+/// Who asks for a copy wants the place itself left alone.
+#[test]
+fn none_wins_over_copy_over_write_for_one_path() {
+    check(
+        "\":cwd\" = \"copy\"\n\":project_roots\" = \"write\"",
+        &[],
+        &[("/p/x", "copy"), ("/p/.git/config", "read")],
+    );
+    check("\":cwd\" = \"copy\"\n\":project_roots\" = \"read\"", &[], &[("/p/x", "copy")]);
+    check("\":cwd\" = \"copy\"\n\":project_roots\" = \"none\"", &[], &[("/p/x", "none")]);
+    check(
+        "\":cwd\" = \"copy\"\n\"/p/out\" = \"write\"",
+        &[],
+        &[("/p/out/x", "write"), ("/p/out/.vscode", "read")],
+    );
+}
+
 #[test]
 fn patterns_deny_whatever_is_granted() {
     check(

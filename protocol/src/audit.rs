@@ -63,6 +63,8 @@ pub enum Action {
     Deny,
     /// A sandbox has ended, or could not be made.
     End,
+    /// Changes of a copy are applied or discarded.
+    Changes,
     /// The requirements were read again.
     Reload,
     /// The server stops, and with it what runs.
@@ -71,7 +73,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Admit,
         Self::TurnAway,
         Self::Start,
@@ -79,6 +81,7 @@ impl Action {
         Self::Answer,
         Self::Deny,
         Self::End,
+        Self::Changes,
         Self::Reload,
         Self::Stop,
     ];
@@ -94,6 +97,7 @@ impl Action {
             Self::Answer => "answer",
             Self::Deny => "deny",
             Self::End => "end",
+            Self::Changes => "changes",
             Self::Reload => "reload",
             Self::Stop => "stop",
         }

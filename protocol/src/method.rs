@@ -1,5 +1,6 @@
 //! The methods of the exec-server, each defined once: name, parameters, result. Carried as JSON-RPC 2.0.
 
+pub mod changes;
 pub mod context;
 pub mod denial;
 pub mod error;
@@ -96,6 +97,15 @@ pub enum Call {
     /// Lists what was refused in runs that are over.
     #[serde(rename = "denial/list")]
     DenialList(denial::Asked),
+    /// Lists what commands changed in a copy.
+    #[serde(rename = "changes/list")]
+    ChangesList(Box<changes::List>),
+    /// Makes changes of a copy those of the place itself.
+    #[serde(rename = "changes/apply")]
+    ChangesApply(Box<changes::Apply>),
+    /// Forgets changes of a copy.
+    #[serde(rename = "changes/discard")]
+    ChangesDiscard(Box<changes::Discard>),
     /// Reads a part of a file.
     #[serde(rename = "file/read")]
     FileRead(Box<file::Within<file::Read>>),
@@ -146,6 +156,21 @@ impl Call {
             Self::FileGlob(within) => within.map(file::Ask::Glob),
             Self::FileSearch(within) => within.map(file::Ask::Search),
             other => return Err(Box::new(other)),
+        })
+    }
+}
+
+impl Call {
+    /// A call about copies as what the launcher is asked; any other comes back.
+    ///
+    /// # Errors
+    /// The call, where it is none about copies.
+    pub fn on_copies(self) -> Result<changes::Ask, Self> {
+        Ok(match self {
+            Self::ChangesList(list) => changes::Ask::List(*list),
+            Self::ChangesApply(apply) => changes::Ask::Apply(*apply),
+            Self::ChangesDiscard(discard) => changes::Ask::Discard(*discard),
+            other => return Err(other),
         })
     }
 }

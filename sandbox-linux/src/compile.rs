@@ -5,6 +5,7 @@
 //! input gives the same plan. What the host cannot hold is refused here, before anything exists, by name; nothing is ever
 //! compiled into less than was asked. Called by the launcher.
 
+pub mod copied;
 pub mod landlock;
 pub mod refusal;
 
@@ -48,6 +49,8 @@ pub struct Facts<'a> {
     pub trust: Option<&'a Trust>,
     /// The gate's proxies on the host's loopback, where they were made.
     pub proxies: Option<Proxies>,
+    /// Where the copy of each place is kept that the policy has changed in one only.
+    pub copies: Option<&'a BTreeMap<AbsPath, AbsPath>>,
 }
 
 /// Compiles a policy for one launch.
@@ -154,6 +157,7 @@ impl<'a> Compiler<'a> {
         let gate = (network == Network::Private && self.policy.network().is_gated())
             .then(|| Gate::new(self.inner_loopback()));
         let proxies = self.facts.proxies.filter(|_| network == Network::Proxied);
+        mechanisms.extend(copied::mechanisms(&mounts));
         mechanisms.extend(gate_mechanism(network, gate.is_some(), proxies));
         let publish = self.published(network);
         if !publish.is_empty() {

@@ -166,6 +166,8 @@ pub struct Identity {
 
 /// `CAP_SETPCAP` (capabilities(7)).
 pub const CAP_SETPCAP: u32 = 8;
+/// `CAP_DAC_OVERRIDE` (capabilities(7)).
+pub const CAP_DAC_OVERRIDE: u32 = 1;
 /// `CAP_SYS_ADMIN` (capabilities(7)).
 pub const CAP_SYS_ADMIN: u32 = 21;
 
@@ -444,6 +446,17 @@ impl Host {
     #[must_use]
     pub fn with_groups(self) -> Self {
         Self { cgroups: cgroup::cgroups(), ..self }
+    }
+
+    /// The same machine for a sandbox with overlays: overlayfs works in a directory without any mode bit, so that whoever passes over
+    /// no mode makes them in a user namespace, where it does.
+    #[must_use]
+    pub fn for_overlays(self) -> Self {
+        let nested = self.user_namespace.and(self.nested.essential()).and(self.nested.overlay);
+        if self.identity.has(CAP_DAC_OVERRIDE) || !nested.works() {
+            return self;
+        }
+        Self { direct: Namespaces::UNTRIED, ..self }
     }
 
     /// The best way to make a sandbox here.

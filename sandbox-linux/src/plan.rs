@@ -108,6 +108,20 @@ pub enum MountStep {
         /// Whether devices on it work.
         devices: Devices,
     },
+    /// What the tree shows there already, mounted on itself to change whether it can be written.
+    Again {
+        /// Where.
+        at: AbsPath,
+        /// Whether it can be written.
+        writable: Writable,
+    },
+    /// A directory of the host, with changes in a copy (overlayfs).
+    Copied {
+        /// The place on the host, and the same in the sandbox.
+        at: AbsPath,
+        /// The directory of the host that keeps the copy: `upper` and `work` lie in it.
+        state: AbsPath,
+    },
     /// An unreadable empty file.
     MaskFile {
         /// Where.

@@ -76,6 +76,14 @@ pub(crate) enum MountAct {
     Bind {
         attributes: u64,
     },
+    /// The attributes that a copy of the mount there gets, and loses.
+    Again {
+        set: u64,
+        clear: u64,
+    },
+    Copied {
+        state: CString,
+    },
     MaskFile,
     MaskDirectory,
     Proc {
@@ -319,6 +327,11 @@ fn mount(
         MountStep::Bind { at, writable, devices } => {
             (at.clone(), MountAct::Bind { attributes: bind_attributes(*writable, *devices) })
         }
+        MountStep::Again { at, writable } => {
+            let set = read_only(*writable);
+            (at.clone(), MountAct::Again { set, clear: abi::MOUNT_ATTR_RDONLY & !set })
+        }
+        MountStep::Copied { at, state } => (at.clone(), MountAct::Copied { state: relative(state)? }),
         MountStep::MaskFile { at } => (at.clone(), MountAct::MaskFile),
         MountStep::MaskDirectory { at } => (at.clone(), MountAct::MaskDirectory),
         MountStep::Proc { writable } => {

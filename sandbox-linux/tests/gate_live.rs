@@ -90,7 +90,14 @@ fn run(way: Way, loopback: bool, script: &str) -> Run {
     let survey = Survey::take(&policy).unwrap();
     let plan = compile(
         &policy,
-        &Facts { host: &host, survey: &survey, credentials: &maker, trust: None, proxies: None },
+        &Facts {
+            host: &host,
+            survey: &survey,
+            credentials: &maker,
+            trust: None,
+            proxies: None,
+            copies: None,
+        },
     );
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let argv = ["bash", "-c", script].map(|word| word.as_bytes().to_vec()).to_vec();

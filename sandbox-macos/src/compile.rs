@@ -115,6 +115,12 @@ pub enum CompileError {
         /// The rule.
         rule: Origin,
     },
+    /// Changes would have to land in a copy.
+    #[error("{rule}: `copy` needs an overlay file system, which macOS does not have")]
+    Copy {
+        /// The rule.
+        rule: Box<weir_protocol::policy::Origin>,
+    },
     /// Port 0.
     #[error("port 0 cannot be the gate's")]
     BadGate,
@@ -138,6 +144,9 @@ pub enum CompileError {
 pub fn compile(policy: &Policy, host: Host, run: &Run) -> Result<Compiled, CompileError> {
     if policy.is_unrestricted() {
         return Ok(unrestricted(run));
+    }
+    if let Some(rule) = policy.filesystem().copies().next() {
+        return Err(CompileError::Copy { rule: Box::new(rule.origin.clone()) });
     }
     if let Some((gap, degradation)) = gap::unmet(policy) {
         return Err(CompileError::Unenforceable { gap, degradation });

@@ -189,6 +189,7 @@ fn meaning(grant: &Grant) -> String {
         Grant::Path { path, access } => {
             let act = match access {
                 Access::Write => "read, change, create and remove",
+                Access::Copy => "read, and change in a copy",
                 Access::Read => "read",
                 Access::None => "nothing of",
             };

@@ -99,6 +99,9 @@ struct How {
     /// Let PATH be written as well
     #[arg(long, visible_alias = "add-dir", value_name = "PATH", value_hint = clap::ValueHint::AnyPath, global = true)]
     write: Vec<String>,
+    /// Let commands write PATH in a copy: nothing of it changes before `weir apply`
+    #[arg(long, value_name = "PATH", global = true, value_hint = clap::ValueHint::AnyPath)]
+    copy: Vec<String>,
     /// Close PATH
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath, global = true)]
     deny: Vec<String>,
@@ -258,7 +261,12 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
     let prompt = prompt::read(prompt.as_deref(), how.stdin)?;
     let place =
         Place { config: None, project_root: how.project_root.clone(), directory: how.directory.clone() };
-    let overrides = Overrides { read: how.read.clone(), write: how.write.clone(), deny: how.deny.clone() };
+    let overrides = Overrides {
+        read: how.read.clone(),
+        write: how.write.clone(),
+        copy: how.copy.clone(),
+        deny: how.deny.clone(),
+    };
     let mut choice = place.choice(None, &overrides)?;
     let home = PathBuf::from(choice.standpoint.weir_home.display().into_owned());
     let configuration = Configuration::read(&home, &how.config)?;

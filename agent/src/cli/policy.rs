@@ -151,7 +151,7 @@ fn carry_out(command: PolicyCommand) -> Result<Exit, Failure> {
         }
         PolicyCommand::Explain(options) => explain_one(*options),
         PolicyCommand::Diff { a, b, common } => {
-            let none = Overrides { read: Vec::new(), write: Vec::new(), deny: Vec::new() };
+            let none = Overrides::default();
             let params = Diff {
                 one: common.place.choice(Some(&a), &none)?,
                 other: common.place.choice(Some(&b), &none)?,

@@ -38,6 +38,7 @@ Examples:
   weir run --profile :isolated --timeout 5m make -j4
   weir run --write ../shared --deny secrets.txt -- python build.py
   weir run --env CI=1 --env TERM --report run.json -- npm test
+  weir run --copy . -- ./unknown.sh; weir changes --diff; weir discard
   weir run --dry-run -- make
   id=$(weir run --detach -- make -j4); weir attach $id
 

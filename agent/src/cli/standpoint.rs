@@ -63,6 +63,7 @@ impl Place {
             profile: profile.map(str::to_owned),
             read: overrides.read.clone(),
             write: overrides.write.clone(),
+            copy: overrides.copy.clone(),
             deny: overrides.deny.clone(),
         })
     }

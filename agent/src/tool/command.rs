@@ -184,9 +184,9 @@ impl Tools {
     }
 
     fn start(&self, run: &Run, standpoint: Standpoint, argv: &[String]) -> Start {
-        let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
+        let [read, write, copy, deny] = [const { Vec::new() }; 4];
         Start {
-            choice: Choice { standpoint, config: None, profile: None, read, write, deny },
+            choice: Choice { standpoint, config: None, profile: None, read, write, copy, deny },
             argv: argv.iter().map(|word| ByteString::from(word.as_str())).collect(),
             env: self.place.environment.clone(),
             set: Vec::new(),

@@ -38,6 +38,7 @@ pub(crate) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
         profile: choice.profile.clone(),
         read: paths(&choice.read),
         write: paths(&choice.write),
+        copy: paths(&choice.copy),
         deny: paths(&choice.deny),
     };
     let caller = || Caller::of_this_process().clone();

@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use weir_protocol::method::process::Enforcement;
 use weir_sandbox_linux::gate::variables;
 use weir_sandbox_linux::group::Group;
-use weir_sandbox_linux::plan::Plan;
+use weir_sandbox_linux::plan::{MountStep, Plan};
 use weir_sandbox_linux::prepare::{Command, Prepared};
 use weir_sandbox_linux::start::{NetworkAhead, Source, Wires, start};
 use weir_sandbox_linux::step::{FAILURE_BYTES, Failure, Step};
@@ -84,6 +84,15 @@ fn command(launch: &Launch, plan: &Plan) -> Command {
     }
 }
 
+fn of_mount(step: &MountStep) -> String {
+    match step {
+        MountStep::Copied { at, state } => format!(
+            "`copy` on {at}: overlayfs takes neither this directory nor {state} for its layers, or is not there; see the file systems of both"
+        ),
+        step => format!("{step:?}"),
+    }
+}
+
 /// The failure with what it is about: the program, the directory, the mount.
 fn named(failure: Failure, launch: &Launch, compiled: &Compiled) -> BeginError {
     let what = match failure.step {
@@ -92,7 +101,7 @@ fn named(failure: Failure, launch: &Launch, compiled: &Compiled) -> BeginError {
         Step::Mount => usize::try_from(failure.item)
             .ok()
             .and_then(|item| compiled.plan.mounts.get(item))
-            .map(|step| format!("{step:?}"))
+            .map(of_mount)
             .unwrap_or_default(),
         _ => String::new(),
     };

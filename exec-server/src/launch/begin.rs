@@ -1,14 +1,15 @@
 //! One launch: look, compile, attempt; and where the machine is not what it was taken for, try it out and attempt once more.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use nix::unistd::getgrouplist;
-use weir_protocol::Policy;
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
 use weir_protocol::policy::{Degradation, NetworkMode};
+use weir_protocol::{AbsPath, Policy};
 use weir_sandbox_linux::compile::{Facts, compile};
 use weir_sandbox_linux::gate::{Proxies, Trust};
 use weir_sandbox_linux::host::{Host, Way};
@@ -26,6 +27,7 @@ use super::records::Records;
 use super::running::Running;
 use super::user::user;
 use super::{Launch, Source, Told, is_directory, trust};
+use crate::copies::{Copies, CopyError};
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,9 @@ pub(super) enum BeginError {
         "standard input, output or error is a directory; a command could walk out of the sandbox from it"
     )]
     Directory,
+    /// A copy cannot be used.
+    #[error("{0}")]
+    Copy(#[from] CopyError),
     /// In limited mode something inspects connections.
     #[error("{0}")]
     Trust(#[from] trust::NoCertificate),
@@ -104,6 +109,7 @@ impl BeginError {
     pub(super) fn told(&self) -> Told {
         let code = match self {
             Self::Refused(_) => code::UNENFORCEABLE,
+            Self::Copy(error) => error.code(),
             Self::Step { failure: Failure { step: Step::Execute, errno: libc::ENOENT, .. }, .. } => {
                 code::COMMAND_NOT_FOUND
             }
@@ -127,6 +133,8 @@ pub(super) struct Ground {
     maker: Credentials,
     credentials: Credentials,
     survey: Survey,
+    /// Where the copies are kept.
+    copies: BTreeMap<AbsPath, AbsPath>,
     trust: Option<Trust>,
     /// The gate's endpoints on the host's loopback, where they were needed.
     endpoints: Option<Endpoints>,
@@ -136,16 +144,19 @@ pub(super) struct Ground {
 
 impl Ground {
     /// Looks once, also for a launch that is attempted twice.
-    pub(super) fn of(launch: &Launch) -> Result<Self, BeginError> {
+    pub(super) fn of(launch: &Launch, copies: &Copies) -> Result<Self, BeginError> {
         let maker = own();
         let credentials = match &launch.user {
             None => maker.clone(),
             Some(name) => other(name, &maker)?,
         };
+        let mut survey = Survey::take(&launch.policy)?;
+        copies.correct(&mut survey);
         Ok(Self {
             maker,
             credentials,
-            survey: Survey::take(&launch.policy)?,
+            survey,
+            copies: Copies::places(&launch.policy, &launch.standpoint)?,
             trust: trust::of(launch)?,
             endpoints: None,
             published: Vec::new(),
@@ -161,6 +172,8 @@ impl Ground {
     }
 
     pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
+        let host = host.clone();
+        let host = if self.copies.is_empty() { host } else { host.for_overlays() };
         if host.way() == Way::Bare {
             self.survey.list_siblings(&launch.policy);
         }
@@ -168,10 +181,11 @@ impl Ground {
             self.endpoints = Some(Endpoints::open()?);
         }
         let facts = Facts {
-            host,
+            host: &host,
             survey: &self.survey,
             credentials: &self.credentials,
             trust: self.trust.as_ref(),
+            copies: Some(&self.copies),
             proxies: self.endpoints.as_ref().map(|&Endpoints { http, socks, .. }| Proxies { http, socks }),
         };
         let mut plan = compile(&launch.policy, &facts)?;
@@ -180,7 +194,7 @@ impl Ground {
         if !launch.publishes() {
             plan.publish.clear();
         }
-        Ok(Compiled { plan, host: host.clone(), maker: self.maker.clone() })
+        Ok(Compiled { plan, host, maker: self.maker.clone() })
     }
 }
 
@@ -263,11 +277,35 @@ pub(super) fn begin(
     if launch.user.is_some() || launch.publishes() {
         leave(network.take())?;
     }
-    let mut ground = Ground::of(launch)?;
+    let copies = Copies::take(&launch.policy, &launch.standpoint)?;
+    match enter(launch, machine, server, network, &mut stdio, records, &copies) {
+        Ok((mut running, enforcement)) => {
+            running.hold(copies);
+            Ok((running, enforcement))
+        }
+        Err(error) => {
+            // Nothing of a refused command stays.
+            copies.settle();
+            Err(error)
+        }
+    }
+}
+
+/// The attempt by what the machine is presumed to be, and where that fails one by what it is.
+fn enter(
+    launch: &Rc<Launch>,
+    machine: &mut Machine,
+    server: Option<i32>,
+    mut network: Option<NetworkAhead>,
+    stdio: &mut [start::Source; 3],
+    records: &mut Records,
+    copies: &Copies,
+) -> Result<(Running, Enforcement), BeginError> {
+    let mut ground = Ground::of(launch, copies)?;
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
         Ok(compiled) => match ground
             .listen(&compiled.plan, &launch.policy)
-            .and_then(|()| attempt(launch, &compiled, server, network.take(), &mut stdio, records))
+            .and_then(|()| attempt(launch, &compiled, server, network.take(), stdio, records))
         {
             Err(error) => (error, Some(compiled.plan)),
             Ok(begun) => return Ok(with_sockets(begun, &compiled.plan, ground)),
@@ -283,7 +321,7 @@ pub(super) fn begin(
         return Err(failed);
     }
     ground.listen(&found.plan, &launch.policy)?;
-    let begun = attempt(launch, &found, server, None, &mut stdio, records)?;
+    let begun = attempt(launch, &found, server, None, stdio, records)?;
     Ok(with_sockets(begun, &found.plan, ground))
 }
 

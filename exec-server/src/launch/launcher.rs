@@ -17,8 +17,9 @@ use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::records::Records;
 use super::running::{Heard, Running};
-use super::{Bound, Ended, Launch, Order, Stage, Told, granting, hostfile, sys};
+use super::{Bound, Ended, Launch, Order, Stage, Told, copying, granting, hostfile, sys};
 use crate::answer::policy::around;
+use crate::copies::Copies;
 use crate::profile::ceiling::Caller;
 use crate::profile::standing::Standing;
 use crate::wire::{self, Read, Wire, WireError};
@@ -199,6 +200,10 @@ impl Launcher {
                 self.channel.say(&told, &[])
             }
             Order::Examine => self.channel.say(&Told::examined(), &[]),
+            Order::Copies(ask) => {
+                let told = copying::answer(&ask, self.bound.as_ref());
+                self.channel.say(&told, &[])
+            }
             Order::Launch(_) if self.running.is_some() => self.channel.say(&Told::busy(), &[]),
             Order::Launch(launch) => self.launch(launch.into()),
             Order::Signal { signal, to } => {
@@ -231,7 +236,7 @@ impl Launcher {
 
     fn plan(&mut self, launch: &Launch) -> Result<Compiled, BeginError> {
         leave(self.network.take())?;
-        Ground::of(launch)?.compiled(launch, self.machine.probed())
+        Ground::of(launch, &Copies::default())?.compiled(launch, self.machine.probed())
     }
 
     fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
@@ -317,7 +322,7 @@ impl Launcher {
                     // Nobody is left to get it.
                     Order::Signal { .. } => self.channel.say(&Told::Signalled, &[])?,
                     Order::End => {}
-                    Order::Launch(_) | Order::Plan(_) | Order::Examine => return Ok(()),
+                    Order::Launch(_) | Order::Plan(_) | Order::Examine | Order::Copies(_) => return Ok(()),
                 }
             }
             if self.channel.read()? == Read::End {

@@ -59,6 +59,11 @@ impl Bound {
         self.audit.write(&of(Action::Answer, launch).because(&why))
     }
 
+    /// Before something is done with a copy. Where this fails it must not be.
+    pub(super) fn changes(&self, what: &str) -> io::Result<()> {
+        self.audit.write(&own(Action::Changes).because(what))
+    }
+
     /// What a command was refused, the first of many; those that the server part tells are its claims.
     pub(super) fn denied(&self, launch: &Launch, pid: i32, denials: &[Denial], by: By) -> io::Result<()> {
         for denial in denials.iter().take(MAX_DENIALS) {

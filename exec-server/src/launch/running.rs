@@ -23,6 +23,7 @@ use super::published::{self, Piece};
 use super::records::{Records, Watch};
 use super::refused::Refusals;
 use super::{Ended, Launch, sys};
+use crate::copies::Copies;
 
 /// Most repositories kept for the report.
 const MAX_REPOSITORIES: usize = 1000;
@@ -45,6 +46,8 @@ pub(super) struct Running {
     published: Vec<(Piece, OwnedFd)>,
     /// What is held, to name the rule behind a refusal.
     launch: Rc<Launch>,
+    /// The copies that it changes.
+    copies: Copies,
 }
 
 /// What a sandbox is held by.
@@ -92,6 +95,7 @@ impl Running {
     pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>, refusals: Refusals) -> Self {
         let (repositories, sockets, lent, published) = Default::default();
         let (end, terminal, listener) = (None, None, None);
+        let copies = Copies::default();
         Self {
             parts,
             started,
@@ -104,6 +108,7 @@ impl Running {
             lent,
             published,
             launch,
+            copies,
         }
     }
 
@@ -115,6 +120,11 @@ impl Running {
     /// Adds listening sockets of published ports.
     pub(super) fn publish(&mut self, listeners: Vec<(Piece, OwnedFd)>) {
         self.published.extend(listeners);
+    }
+
+    /// Holds copies until the sandbox has ended.
+    pub(super) fn hold(&mut self, copies: Copies) {
+        self.copies = copies;
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -286,6 +296,7 @@ impl Running {
         self.account_for_limits();
         // Nothing of the sandbox is left where the end is told.
         drop(self.parts.group.take());
+        self.copies.settle();
         let (denials, sight) = self.refusals.settle(&self.launch.policy);
         Ended {
             end: self.end.unwrap_or(End::Cancelled),

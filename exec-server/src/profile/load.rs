@@ -34,6 +34,8 @@ pub struct Selection {
     pub read: Vec<PathBuf>,
     /// More paths to write, for this run.
     pub write: Vec<PathBuf>,
+    /// More paths to write in a copy, for this run.
+    pub copy: Vec<PathBuf>,
     /// Paths to close, for this run.
     pub deny: Vec<PathBuf>,
 }
@@ -413,7 +415,8 @@ fn below(directory: &AbsPath, text: &str) -> String {
 /// The paths of the command line as rules. They pass through the same reader as every other rule.
 fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile, LoadError> {
     let mut entries = serde_json::Map::new();
-    for (paths, word) in [(&selection.read, "read"), (&selection.write, "write"), (&selection.deny, "none")] {
+    let Selection { read, write, copy, deny, .. } = selection;
+    for (paths, word) in [(read, "read"), (write, "write"), (copy, "copy"), (deny, "none")] {
         for path in paths {
             let text = path.to_str().ok_or_else(|| LoadError::Unreadable {
                 path: path.clone(),

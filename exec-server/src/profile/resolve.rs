@@ -323,9 +323,7 @@ impl<T: Terrain> Resolver<'_, T> {
 
     /// The first of these links that a command may have put there.
     fn planted<'l>(&self, links: &'l [AbsPath]) -> Option<&'l AbsPath> {
-        links
-            .iter()
-            .find(|link| link.parent().is_some_and(|parent| self.reach.access(&parent) == Access::Write))
+        links.iter().find(|link| link.parent().is_some_and(|parent| self.reach.access(&parent).writes()))
     }
 
     /// Where commands may write under these rules or under others that deny less: a denial must never make a link

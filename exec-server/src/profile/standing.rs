@@ -5,15 +5,19 @@
 
 use std::path::Path;
 
-use weir_protocol::Policy;
-use weir_protocol::policy::{Access, Layer};
+use weir_protocol::policy::{Access, Layer, Origin};
+use weir_protocol::profile::document::{Base, Below, PathEntry};
 use weir_protocol::profile::{Document, Profile};
+use weir_protocol::{AbsPath, Policy};
 
 use super::ceiling::{self, Caller, Refusal};
 use super::load;
 use super::resolve::{ETC_WEIR, ResolveError, resolve};
 use super::surroundings::{Host, Surroundings};
 use super::{LoadError, builtin, merge};
+
+/// Stands for a profile where changes of a copy are applied.
+const APPLYING: &str = "apply";
 
 /// The requirements, or why they cannot be used.
 #[derive(Debug)]
@@ -106,6 +110,58 @@ impl Standing {
             self.check_name(requirements, policy, around)?;
         }
         Ok(())
+    }
+
+    /// Whether `caller` may be given a profile that writes to `root`: what a command changed in a copy must not come there either way
+    /// where it may not be changed.
+    ///
+    /// # Errors
+    /// [`Above`].
+    pub fn check_write(
+        &self,
+        root: &AbsPath,
+        caller: &Caller,
+        around: &Surroundings,
+    ) -> Result<(), Above<'_>> {
+        let requirements = self.0.as_ref().map_err(Above::Unusable)?;
+        let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
+        let entry =
+            PathEntry { access: Access::Write, origin: Origin::implied("applying changes writes there") };
+        let filesystem = [((Base::Path(root.clone()), Below::Path(String::new())), entry)].into();
+        let asked = Profile { filesystem, ..Profile::default() };
+        let asked = resolve(APPLYING, &asked, around, &Host::default())?.policy;
+        let refused = ceiling::refusals(APPLYING, &asked, ceiling, caller, around, &Host::default())?;
+        // Nobody asks for a profile: whether one that the caller may have writes there is asked below.
+        let is_name = |one: &Refusal| matches!(one, Refusal::Profile { .. } | Refusal::User { .. });
+        let (names, refused): (Vec<Refusal>, Vec<Refusal>) = refused.into_iter().partition(is_name);
+        if !refused.is_empty() {
+            return Err(Above::Refused(refused));
+        }
+        let writes = |name: &String| self.writes(requirements, name, root, caller, around);
+        if names.is_empty()
+            || requirements.profiles.keys().chain(builtin::document().profiles.keys()).any(writes)
+        {
+            Ok(())
+        } else {
+            Err(Above::Refused(names))
+        }
+    }
+
+    /// Whether `caller` may have the administrator's profile of this name, and it writes to `root`.
+    fn writes(
+        &self,
+        requirements: &Document,
+        name: &str,
+        root: &AbsPath,
+        caller: &Caller,
+        around: &Surroundings,
+    ) -> bool {
+        let profiles = merge::profiles([builtin::document(), requirements]);
+        let Ok(profile) = merge::extended(&profiles, name, None) else { return false };
+        let Some(ceiling) = &requirements.ceiling else { return true };
+        let resolved = resolve(name, &ceiling::impose(&profile, ceiling), around, &Host::default());
+        let Ok(policy) = resolved.map(|resolved| resolved.policy) else { return false };
+        policy.access(root) == Access::Write && self.check(&policy, caller, around).is_ok()
     }
 
     fn check_name(

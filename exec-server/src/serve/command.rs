@@ -16,6 +16,7 @@ use weir_protocol::ByteString;
 use weir_protocol::audit::{since_1970_ms, time};
 use weir_protocol::denial::{Denial, Run, Sight};
 use weir_protocol::frame::{Frame, Stream};
+use weir_protocol::method::changes::Ask;
 use weir_protocol::method::context::ContextId;
 use weir_protocol::method::network::Asking;
 use weir_protocol::method::output::{Account, Closed, Listed, Output};
@@ -165,6 +166,14 @@ pub(super) async fn examine(launcher: Wire) -> Result<Value, Error> {
     }
 }
 
+/// Asks about copies, which only who has the user's rights can reach.
+pub(super) async fn copies(launcher: Wire, ask: Ask) -> Result<Value, Error> {
+    match order(&launcher, &mut Incoming::default(), &Order::Copies(Box::new(ask)), &[]).await? {
+        Told::Copies(answer) => Ok(answer),
+        _ => Err(failed("the launcher has said something else")),
+    }
+}
+
 /// What surrounds a start.
 pub(super) struct Circumstances {
     pub(super) id: u64,
@@ -285,6 +294,7 @@ impl Command {
                 Told::Launched { .. }
                 | Told::Planned { .. }
                 | Told::Examined(_)
+                | Told::Copies(_)
                 | Told::Refused { .. }
                 | Told::Recorded => break,
             }

@@ -205,6 +205,16 @@ impl Connection {
             }
             Err(call) => *call,
         };
+        let call = match call.on_copies() {
+            Ok(ask) => {
+                let outcome = match self.server.launcher().await {
+                    Ok(launcher) => command::copies(launcher, ask).await,
+                    Err(error) => Err(error),
+                };
+                return drop(self.answer(id, outcome).await);
+            }
+            Err(call) => call,
+        };
         let outcome = match call {
             Call::ProcessStart(start) => match self.start(id, *start, passed).await {
                 Ok(()) => return,

@@ -308,9 +308,9 @@ pub(crate) mod tests {
 
     fn start(under: Under, argv: &[&str]) -> Start {
         let standpoint = standpoint();
-        let (read, write, deny) = (Vec::new(), Vec::new(), Vec::new());
+        let [read, write, copy, deny] = [const { Vec::new() }; 4];
         Start {
-            choice: Choice { standpoint, config: None, profile: None, read, write, deny },
+            choice: Choice { standpoint, config: None, profile: None, read, write, copy, deny },
             argv: argv.iter().map(|word| ByteString::from(*word)).collect(),
             env: Vec::new(),
             set: Vec::new(),

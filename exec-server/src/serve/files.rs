@@ -168,7 +168,8 @@ fn worker(server: &Rc<Server>, question: &Question<'_>) -> Result<(mpsc::Sender<
     let (policy, standpoint) = (question.held.policy.clone(), question.standpoint.clone());
     let server = Rc::clone(server);
     tokio::task::spawn_local(async move {
-        let mut queue = Queue { waiting, holding };
+        let calls = if policy.filesystem().copies().next().is_some() { Calls::One } else { Calls::Many };
+        let mut queue = Queue { waiting, holding, calls };
         let left = match Sandbox::start(&server, policy, standpoint).await {
             Err(error) => Lost::Refused(error),
             Ok(sandbox) => {
@@ -227,12 +228,28 @@ impl Sandbox {
         link.introduce(&held).await.map_err(failed)?;
         Ok(Self { launcher, incoming, link })
     }
+
+    /// Ends it, and waits until nothing of it is left.
+    async fn end(mut self) {
+        if self.launcher.say(&Order::End, &[]).await.is_ok() {
+            let _ = hear(&self.launcher, &mut self.incoming).await;
+        }
+    }
 }
 
 /// What a worker is asked, in order.
 struct Queue {
     waiting: mpsc::Receiver<Job>,
     holding: watch::Receiver<()>,
+    calls: Calls,
+}
+
+/// How many calls a worker serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    Many,
+    /// One sandbox at a time holds a copy: a worker that waits would keep every command from it.
+    One,
 }
 
 impl Queue {
@@ -254,6 +271,11 @@ impl Queue {
                 _ = self.holding.changed() => return lost(reply),
             };
             match answer {
+                Ok(Ok(answer)) if self.calls == Calls::One => {
+                    // Whoever hears the answer may start a command at once.
+                    sandbox.end().await;
+                    return drop(reply.send(Ok(answer)));
+                }
                 Ok(Ok(answer)) => drop(reply.send(Ok(answer))),
                 // Too late, or what it says makes no sense.
                 Ok(Err(_)) | Err(_) => return lost(reply),

@@ -55,7 +55,7 @@ pub(crate) fn pattern() -> impl Strategy<Value = String> {
 }
 
 fn access() -> impl Strategy<Value = Value> {
-    select(&["read", "write", "none", "deny"][..]).prop_map(Value::from)
+    select(&["read", "copy", "write", "none", "deny"][..]).prop_map(Value::from)
 }
 
 fn nested() -> impl Strategy<Value = Value> {

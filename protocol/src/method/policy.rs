@@ -43,6 +43,9 @@ pub struct Choice {
     /// More paths to write.
     #[serde(default)]
     pub write: Vec<String>,
+    /// More paths to write in a copy.
+    #[serde(default)]
+    pub copy: Vec<String>,
     /// Paths to close.
     #[serde(default)]
     pub deny: Vec<String>,

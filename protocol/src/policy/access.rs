@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a rule grants on a path and everything below it. `Write` implies `Read`; the order is the order of permission.
+/// What a rule grants on a path and everything below it. Each implies the ones before; the order is the order of permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
@@ -14,6 +14,8 @@ pub enum Access {
     None,
     /// Reading, listing and executing.
     Read,
+    /// As `Write` to the command, whose changes land in a copy beside the place: nothing of the place itself changes.
+    Copy,
     /// Reading, and creating, changing, renaming and removing.
     Write,
 }
@@ -24,17 +26,25 @@ impl Access {
     pub fn permits(self, operation: Operation) -> bool {
         match operation {
             Operation::Read | Operation::Execute => self >= Self::Read,
-            Operation::Write => self == Self::Write,
+            Operation::Write => self.writes(),
         }
     }
 
-    /// Which of two rules for the same path wins: none over write over read. Larger is stronger.
+    /// Whether a command may change what it sees there, be it the place itself or a copy.
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Copy | Self::Write)
+    }
+
+    /// Which of two rules for the same path wins: none over copy over write over read. Larger is stronger: who asks for a copy
+    /// wants the place itself left alone.
     #[must_use]
     pub fn precedence(self) -> u8 {
         match self {
             Self::Read => 0,
             Self::Write => 1,
-            Self::None => 2,
+            Self::Copy => 2,
+            Self::None => 3,
         }
     }
 }
@@ -44,6 +54,7 @@ impl fmt::Display for Access {
         out.write_str(match self {
             Self::None => "none",
             Self::Read => "read",
+            Self::Copy => "copy",
             Self::Write => "write",
         })
     }
@@ -62,7 +73,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The access that a rule must grant for this operation.
+    /// The access that an edit grants for this operation.
     #[must_use]
     pub fn needs(self) -> Access {
         match self {

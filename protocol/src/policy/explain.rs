@@ -158,7 +158,7 @@ impl Policy {
             lost.extend(rule.overruled.iter().map(|overruled| Loser {
                 rule: format!("{} = {}", rule.path, overruled.access),
                 origin: overruled.origin.clone(),
-                because: "for one path none wins over write and write over read".to_owned(),
+                because: "for one path none wins over copy, copy over write, and write over read".to_owned(),
             }));
         }
         lost
@@ -356,6 +356,9 @@ fn conditions(verdict: &Verdict<'_>) -> Vec<String> {
     }
     if verdict.allowed && found.checked_address {
         out.push("the name must lead to a public address, or to one that `allow_private` covers".to_owned());
+    }
+    if found.copied {
+        out.push("changes land in a copy; `weir changes` shows them".to_owned());
     }
     if let Some(class) = found.address_class {
         out.push(format!("the address is {class}, which needs a rule of its own"));

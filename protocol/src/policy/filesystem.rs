@@ -108,7 +108,7 @@ impl From<Filesystem> for FilesystemParts {
 }
 
 impl Filesystem {
-    /// Sorts, and settles rules for the same path: none over write over read, then the later layer.
+    /// Sorts, and settles rules for the same path: none over copy over write over read, then the later layer.
     #[must_use]
     pub fn new(parts: FilesystemParts) -> Self {
         let FilesystemParts { mut rules, mut globs, mut private, glob_scan_max_depth } = parts;
@@ -188,6 +188,19 @@ impl Filesystem {
         self.covering(path).map_or(Access::None, |rule| rule.access)
     }
 
+    /// Whether what a command sees at `path` is a copy: the place itself, or with nothing but `read` between, one above it, has `copy`.
+    #[must_use]
+    pub fn is_copied(&self, path: &AbsPath) -> bool {
+        let mut nearest = ancestor_slices(path.as_bytes()).filter_map(|prefix| self.rule_at_bytes(prefix));
+        nearest.find(|rule| rule.access != Access::Read).is_some_and(|rule| rule.access == Access::Copy)
+    }
+
+    /// The rules at which a copy begins: those with `copy` that lie in no other copy.
+    pub fn copies(&self) -> impl Iterator<Item = &PathRule> {
+        let inside = |rule: &PathRule| rule.path.parent().is_some_and(|parent| self.is_copied(&parent));
+        self.rules.iter().filter(move |rule| rule.access == Access::Copy && !inside(rule))
+    }
+
     /// The stand-in that the command finds at `path`, where no rule covers the path itself or something between.
     #[must_use]
     pub fn stand_in(&self, path: &AbsPath) -> Option<&PrivateDirectory> {
@@ -213,5 +226,48 @@ fn overrule(winner: &mut PathRule, loser: PathRule) {
         if !same && !winner.overruled.contains(&overruled) {
             winner.overruled.push(overruled);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filesystem(rules: &[(&str, Access)]) -> Filesystem {
+        let rule = |(path, access): &(&str, Access)| PathRule {
+            path: AbsPath::parse(*path).unwrap(),
+            access: *access,
+            origin: Origin::implied("a test"),
+            via: None,
+            overruled: Vec::new(),
+        };
+        Filesystem::new(FilesystemParts {
+            rules: rules.iter().map(rule).collect(),
+            ..FilesystemParts::default()
+        })
+    }
+
+    /// A copy reaches through what is read-only in it, and ends where something is closed or written through.
+    #[test]
+    fn copies_begin_where_no_other_goes_on() {
+        use Access::{Copy, None, Read, Write};
+        let rules = [
+            ("/a", Copy),
+            ("/a/b", Read),
+            ("/a/b/c", Copy),
+            ("/a/out", Write),
+            ("/a/out/d", Copy),
+            ("/a/closed", None),
+            ("/a/closed/e", Copy),
+            ("/w", Write),
+            ("/w/f", Copy),
+        ];
+        let fs = filesystem(&rules);
+        let begins: Vec<String> = fs.copies().map(|rule| rule.path.to_string()).collect();
+        assert_eq!(begins, ["/a", "/a/closed/e", "/a/out/d", "/w/f"]);
+        let copied = |path: &str| fs.is_copied(&AbsPath::parse(path).unwrap());
+        assert_eq!(["/a/x", "/a/b/x", "/a/b/c/x", "/a/out/d"].map(copied), [true; 4]);
+        assert_eq!(["/", "/w/x", "/a/out/x", "/a/closed/x"].map(copied), [false; 4]);
+        assert!(None < Read && Read < Copy && Copy < Write);
     }
 }

@@ -217,7 +217,7 @@ impl Lease {
         let raised = Filesystem::new(rules.clone());
         for grant in &self.grants {
             let Grant::Path { path: root, access: Access::Write } = grant else { continue };
-            if base.access(root) == Access::Write {
+            if base.access(root).writes() {
                 continue;
             }
             // Whether there is a repository is not known here.

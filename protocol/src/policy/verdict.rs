@@ -87,6 +87,8 @@ pub struct Conditions<'p> {
     pub limited_methods: bool,
     /// The name must lead to a public address, or to one that `allow_private` covers.
     pub checked_address: bool,
+    /// The change lands in a copy, and the place itself stays as it is.
+    pub copied: bool,
     /// The real place stays out of reach; the command finds this private directory instead.
     pub stand_in: Option<&'p PrivateDirectory>,
     /// The address is of a kind that needs a rule of its own.
@@ -160,7 +162,7 @@ impl Policy {
     /// Whether `request` is allowed, and by which rule.
     ///
     /// Paths: a denying pattern wins over everything; else the rule with most components that covers the path (for one
-    /// path none over write over read); a path that nothing covers is denied. Hosts: a denial wins, except a bare `*`,
+    /// path none over copy over write over read); a path that nothing covers is denied. Hosts: a denial wins, except a bare `*`,
     /// which states the default; nothing listed means nothing allowed.
     #[must_use]
     pub fn verdict(&self, request: &Request<'_>) -> Verdict<'_> {
@@ -208,6 +210,9 @@ impl Policy {
         let rule = self.path_rule(path);
         let allowed = matches!(rule, RuleRef::Path(rule) if rule.access.permits(operation));
         let mut verdict = Verdict::new(allowed, rule);
+        verdict.conditions.copied = allowed
+            && operation == Operation::Write
+            && matches!(rule, RuleRef::Path(rule) if rule.access == Access::Copy);
         if !allowed && !matches!(rule, RuleRef::Glob(_)) {
             verdict.conditions.stand_in = self.filesystem().stand_in(path);
         }

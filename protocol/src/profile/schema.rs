@@ -133,6 +133,8 @@ pub enum PathValue {
 pub enum AccessWord {
     /// Reading, listing and executing.
     Read,
+    /// As `write` to the command, whose changes land in a copy: `weir changes` shows them, `weir apply` and `weir discard` act on them.
+    Copy,
     /// Reading, and creating, changing, renaming and removing.
     Write,
     /// Nothing: the place does not exist for the command.

@@ -34,6 +34,7 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
         let lost = "home and temporary directories that are not granted are out of reach";
         compiler.give_up(Degradation::NoStandIns, lost, Lack::StandIn { path });
     }
+    super::copied::refuse_all(compiler);
     carve_outs(compiler);
     settings(compiler);
 }
@@ -44,7 +45,7 @@ fn settings(compiler: &mut Compiler<'_>) {
         return;
     }
     for path in ["/proc/sys", "/sys"].map(super::tree::path) {
-        if compiler.access(&path) == Access::Write {
+        if compiler.access(&path).writes() {
             let rule = compiler.origin(&path);
             compiler.lacks.push(Lack::Settings { path, rule });
         }
@@ -60,8 +61,8 @@ fn carve_outs(compiler: &mut Compiler<'_>) {
         .filesystem
         .rules()
         .iter()
-        .filter(|rule| around(compiler, &rule.path) == Access::Write && is_there(compiler, &rule.path))
-        .filter(|rule| rule.access < Access::Write && !live)
+        .filter(|rule| around(compiler, &rule.path).writes() && is_there(compiler, &rule.path))
+        .filter(|rule| !rule.access.writes() && !live)
         .cloned()
         .collect();
     for rule in inside {
@@ -71,7 +72,7 @@ fn carve_outs(compiler: &mut Compiler<'_>) {
     let survey = compiler.facts.survey;
     for found in survey.matches.iter().chain(&survey.closed) {
         let glob = compiler.policy.filesystem().globs().get(found.rule);
-        if let Some(glob) = glob.filter(|_| !live && compiler.access(&found.path) == Access::Write) {
+        if let Some(glob) = glob.filter(|_| !live && compiler.access(&found.path).writes()) {
             let lack = Lack::Pattern { path: found.path.clone(), rule: glob.origin.clone() };
             compiler.give_up(Degradation::NoCarveOut, lost, lack);
         }
@@ -137,7 +138,7 @@ pub(super) fn guards(compiler: &Compiler<'_>) -> Vec<Guard> {
     let mut guards = Guards::default();
     for rule in compiler.filesystem.rules() {
         let missing = matches!(compiler.facts.survey.places.get(&rule.path), Some(Kind::Missing));
-        if missing && rule.access < Access::Write && around(compiler, &rule.path) == Access::Write {
+        if missing && !rule.access.writes() && around(compiler, &rule.path).writes() {
             guards.add(&rule.path);
         }
     }

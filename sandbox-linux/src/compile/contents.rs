@@ -52,7 +52,7 @@ fn cover(builder: &mut Builder<'_, '_>, name: &str, bytes: &Arc<[u8]>) -> Option
         return Some(at);
     }
     match builder.view(&at) {
-        View::Host(_) => builder.pin(&at),
+        View::Host(_) | View::Copied(_) => builder.pin(&at),
         View::Empty | View::Private => {
             builder.mount_point(&at);
         }

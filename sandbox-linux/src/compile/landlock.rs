@@ -186,7 +186,7 @@ const fn rights(access: Access) -> u64 {
     match access {
         Access::None => 0,
         Access::Read => READ,
-        Access::Write => WRITE,
+        Access::Copy | Access::Write => WRITE,
     }
 }
 

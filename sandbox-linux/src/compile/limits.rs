@@ -1,7 +1,7 @@
 //! Limits: for each process by setrlimit(2); for the whole tree by a control group, where the host gives one.
 
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Access, Degradation, Origin, Resource, Sourced};
+use weir_protocol::policy::{Degradation, Origin, Resource, Sourced};
 
 use super::Compiler;
 use super::landlock::ABI_SCOPES;
@@ -100,10 +100,10 @@ fn out_of_reach(compiler: &mut Compiler<'_>, found: &Cgroup2, limit: &Origin) {
         }
         let inside = |at: &AbsPath| at.starts_with(&path);
         let mut rules = compiler.filesystem.rules().iter();
-        let below = rules.find(|rule| rule.access == Access::Write && inside(&rule.path));
+        let below = rules.find(|rule| rule.access.writes() && inside(&rule.path));
         let writable = below
             .map(|rule| rule.origin.clone())
-            .or_else(|| (compiler.access(&path) == Access::Write).then(|| compiler.origin(&path)));
+            .or_else(|| compiler.access(&path).writes().then(|| compiler.origin(&path)));
         if let Some(rule) = writable {
             compiler.lacks.push(Lack::GroupsWritable { path, rule, limit: limit.clone() });
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Degradation, Origin, Resource};
 
+use super::copied::NoCopy;
 use crate::bpf::ProgramError;
 use crate::doctor::{Cause, Finding};
 use crate::host::Fact;
@@ -222,6 +223,16 @@ pub enum Lack {
         /// The limit.
         limit: Origin,
     },
+    /// Changes cannot be kept in a copy.
+    #[error("{rule}: `copy` on {path} {why}")]
+    Copy {
+        /// The place.
+        path: AbsPath,
+        /// The rule.
+        rule: Origin,
+        /// Why.
+        why: NoCopy,
+    },
     /// A rule in a place that the sandbox makes for itself.
     #[error(
         "{rule}: {path} cannot be granted by itself; grant /proc, which holds the sandbox's own processes only"
@@ -274,12 +285,12 @@ fn list(lacks: &[Lack]) -> String {
 }
 
 /// Which step failed, and how.
-fn failure(fact: Fact) -> String {
+pub(super) fn failure(fact: Fact) -> String {
     Cause::of(fact).map(|cause| cause.to_string()).unwrap_or_default()
 }
 
 /// The same behind what it explains; nothing where it was not tried, for then something before it is missing.
-fn reason(fact: Fact) -> String {
+pub(super) fn reason(fact: Fact) -> String {
     if fact == Fact::Untried { String::new() } else { format!(" ({})", failure(fact)) }
 }
 

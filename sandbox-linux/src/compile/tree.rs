@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, KernelFeature, Request, RuleRef, StandIn};
 
+use super::copied::NoCopy;
 use super::refusal::Lack;
-use super::{Compiler, contents, devices};
+use super::{Compiler, contents, copied, devices};
 use crate::broker::Guard;
 use crate::plan::{Devices, MountStep, Owned, Writable};
 use crate::survey::Kind;
@@ -45,6 +46,8 @@ const PROC_HIDDEN: [&str; 8] = [
 pub(super) enum View {
     /// The host's own.
     Host(Writable),
+    /// The host's own, with changes in a copy.
+    Copied(Writable),
     /// A sealed directory made for the sandbox.
     Empty,
     /// A private, writable directory.
@@ -134,6 +137,7 @@ impl Builder<'_, '_> {
     fn root(&mut self) {
         let root = AbsPath::root();
         let view = match self.compiler.access(&root) {
+            Access::Copy => return copied::refuse(self.compiler, &root, NoCopy::Root),
             Access::None => {
                 self.steps.push(MountStep::Tmpfs { at: root.clone(), mode: PASSAGE, owned: Owned::ByMaker });
                 self.seals.push(root.clone());
@@ -178,12 +182,17 @@ impl Builder<'_, '_> {
     fn access(&mut self, at: &AbsPath, access: Access) {
         let dev = at.as_bytes().starts_with(b"/dev/");
         match (self.view(at), access) {
-            (View::Host(around), Access::None) => self.close(at, around),
+            (View::Host(around) | View::Copied(around), Access::None) => self.close(at, around),
             (View::Empty | View::Private | View::Hidden, Access::None) => {}
             (View::Hidden, _) => {}
             (View::Empty, _) if dev => devices::device(self, at),
+            (View::Host(_) | View::Empty | View::Private, Access::Copy) => copied::show(self, at),
             (View::Host(around), _) if writable(access) == around => {}
-            (View::Host(_), _) => self.remount(at, writable(access)),
+            (View::Copied(around), Access::Read | Access::Copy) if writable(access) == around => {}
+            (View::Copied(_), Access::Read | Access::Copy) => {
+                self.remount(at, View::Copied(writable(access)))
+            }
+            (View::Host(_) | View::Copied(_), _) => self.remount(at, View::Host(writable(access))),
             (View::Empty | View::Private, _) => self.open(at, writable(access)),
             (View::Proc, _) => self.inside_proc(at, access),
         }
@@ -198,19 +207,31 @@ impl Builder<'_, '_> {
     }
 
     /// Changes how a place that the tree shows already can be written.
-    fn remount(&mut self, at: &AbsPath, writable: Writable) {
+    fn remount(&mut self, at: &AbsPath, view: View) {
         match self.kind(at) {
             None | Some(Kind::Unreadable(_)) => {}
-            Some(Kind::Missing) if writable == Writable::No => self.guards.add(at),
+            Some(Kind::Missing) if matches!(view, View::Host(Writable::No) | View::Copied(Writable::No)) => {
+                self.guards.add(at);
+            }
             Some(Kind::Missing) => {
                 self.compiler.remarks.push(format!("{at} does not exist, so nothing can be written there"));
             }
             Some(_) => {
                 self.pin(at);
-                self.steps.push(MountStep::Bind { at: at.clone(), writable, devices: Devices::Inert });
-                self.views.insert(at.clone(), View::Host(writable));
+                self.mount(at, view);
             }
         }
+    }
+
+    /// Mounts a place of the host, or of a copy that the tree shows, where it is.
+    fn mount(&mut self, at: &AbsPath, view: View) {
+        let at = at.clone();
+        self.steps.push(match view {
+            View::Copied(writable) => MountStep::Again { at: at.clone(), writable },
+            View::Host(writable) => MountStep::Bind { at: at.clone(), writable, devices: Devices::Inert },
+            View::Empty | View::Private | View::Proc | View::Hidden => return,
+        });
+        self.views.insert(at, view);
     }
 
     /// Takes a place of the host out of reach, which the tree shows so far.
@@ -257,7 +278,8 @@ impl Builder<'_, '_> {
     /// Makes each directory between the nearest mount and `at` a mount of its own, where it can be written: the command
     /// could otherwise move one away with all that is mounted below it, and put its own in the place.
     pub(super) fn pin(&mut self, at: &AbsPath) {
-        if self.view(at) != View::Host(Writable::Yes) {
+        let view = self.view(at);
+        if !matches!(view, View::Host(Writable::Yes) | View::Copied(Writable::Yes)) {
             return;
         }
         let mut between = Vec::new();
@@ -267,9 +289,7 @@ impl Builder<'_, '_> {
             between.push(path);
         }
         for path in between.into_iter().rev() {
-            let (writable, devices) = (Writable::Yes, Devices::Inert);
-            self.steps.push(MountStep::Bind { at: path.clone(), writable, devices });
-            self.views.insert(path, View::Host(writable));
+            self.mount(&path, view);
         }
     }
 
@@ -277,8 +297,8 @@ impl Builder<'_, '_> {
         let mode = if kind == StandIn::Home { HOME } else { SHARED };
         match self.view(at) {
             View::Hidden | View::Proc => return,
-            View::Host(_) if self.kind(at) != Some(Kind::Directory) => return,
-            View::Host(_) => self.pin(at),
+            View::Host(_) | View::Copied(_) if self.kind(at) != Some(Kind::Directory) => return,
+            View::Host(_) | View::Copied(_) => self.pin(at),
             View::Empty | View::Private => self.passage(at, Some(mode)),
         }
         self.steps.push(MountStep::Tmpfs { at: at.clone(), mode, owned: Owned::ByCommand });
@@ -354,7 +374,9 @@ impl Builder<'_, '_> {
     fn matches(&mut self) {
         let survey = self.compiler.facts.survey;
         for found in survey.matches.iter().chain(&survey.closed) {
-            if matches!(self.view(&found.path), View::Host(_)) && found.kind != Kind::Symlink {
+            if matches!(self.view(&found.path), View::Host(_) | View::Copied(_))
+                && found.kind != Kind::Symlink
+            {
                 self.mask(&found.path, found.kind == Kind::Directory);
             }
         }
@@ -362,7 +384,7 @@ impl Builder<'_, '_> {
 
     fn proc(&mut self, at: &AbsPath) {
         if self.compiler.access(at) == Access::None {
-            if matches!(self.view(at), View::Host(_)) {
+            if matches!(self.view(at), View::Host(_) | View::Copied(_)) {
                 self.mask(at, true);
             }
             return;
@@ -384,7 +406,7 @@ impl Builder<'_, '_> {
             (Access::None, Some(Kind::Directory)) => self.mask(at, true),
             (Access::None, Some(Kind::File)) => self.mask(at, false),
             (Access::None | Access::Read, _) => {}
-            (Access::Write, _) => {
+            (Access::Copy | Access::Write, _) => {
                 let rule = self.compiler.origin(at);
                 self.compiler.lacks.push(Lack::InsideProc { path: at.clone(), rule });
             }
@@ -410,7 +432,7 @@ impl Guards {
 
 const fn writable(access: Access) -> Writable {
     match access {
-        Access::Write => Writable::Yes,
+        Access::Copy | Access::Write => Writable::Yes,
         Access::None | Access::Read => Writable::No,
     }
 }

@@ -166,16 +166,15 @@ const ROOT: &CStr = c"/";
 const PROC: &CStr = c"/proc";
 /// Directories on the child's own tmpfs, which covers `/proc` by then.
 const OVERLAY_DIRECTORIES: [&CStr; 4] = [c"/proc/lower", c"/proc/upper", c"/proc/work", c"/proc/merged"];
-const OVERLAY: &CStr = c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work";
-/// In a user namespace overlayfs keeps its records in `user.*` attributes (Linux 5.11).
-const OVERLAY_IN_USER_NAMESPACE: &CStr =
-    c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work,userxattr";
+/// With its records in `user.*` attributes (Linux 5.11): in a user namespace it can have no others, and elsewhere whoever is not root could
+/// not read them.
+const OVERLAY: &CStr = c"lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work,userxattr";
 
 /// Where each fact of [`Namespaces`] will stand.
 type Places = [Option<usize>; 17];
 
 /// Adds every namespace and mount, all after `first` where it is given; answers where each fact will stand.
-fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr, way: &'a Gate) -> Places {
+fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, way: &'a Gate) -> Places {
     let mount = set.add(Step::UnshareMount, Act::Unshare(libc::CLONE_NEWNS), first);
     let ipc = set.add(Step::UnshareIpc, Act::Unshare(libc::CLONE_NEWIPC), first);
     let uts = set.add(Step::UnshareUts, Act::Unshare(libc::CLONE_NEWUTS), first);
@@ -197,7 +196,7 @@ fn namespaces<'a>(set: &mut Set<'a>, first: Option<usize>, overlay: &'a CStr, wa
     }
     let merged = OVERLAY_DIRECTORIES[3];
     let overlay =
-        set.add(Step::MountOverlay, Act::Mount { kind: c"overlay", at: merged, data: overlay }, made);
+        set.add(Step::MountOverlay, Act::Mount { kind: c"overlay", at: merged, data: OVERLAY }, made);
     let [made, copied, changed, attached, pivot] = tree(set, tmpfs);
     [
         mount, pid, ipc, uts, cgroup, network, private, proc, tmpfs, overlay, made, copied, changed,
@@ -245,7 +244,7 @@ fn collect(facts: &[Fact], places: Places) -> Namespaces {
 /// The trials without a user namespace.
 fn direct(gate: &Gate) -> (Set<'_>, Places) {
     let mut set = Set { trials: Vec::new() };
-    let places = namespaces(&mut set, None, OVERLAY, gate);
+    let places = namespaces(&mut set, None, gate);
     (set, places)
 }
 
@@ -262,7 +261,7 @@ fn nested<'a>(uid_map: &'a CStr, gid_map: &'a CStr, gate: &'a Gate) -> (Set<'a>,
     let mapped = set.add(Step::WriteUidMap, uids, denied);
     let gids = Act::Write { path: c"/proc/self/gid_map", text: gid_map.to_bytes() };
     let ready = set.add(Step::WriteGidMap, gids, mapped);
-    let places = namespaces(&mut set, ready, OVERLAY_IN_USER_NAMESPACE, gate);
+    let places = namespaces(&mut set, ready, gate);
     (set, places)
 }
 

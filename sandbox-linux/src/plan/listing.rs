@@ -97,6 +97,10 @@ fn mount(step: &MountStep) -> String {
             let devices = if *devices == Devices::Work { ", devices" } else { "" };
             format!("bind {access}   {at}{devices}")
         }
+        MountStep::Again { at, writable } => {
+            format!("again {}  {at}", if *writable == Writable::Yes { "write" } else { "read " })
+        }
+        MountStep::Copied { at, state } => format!("copy         {at}, changes in {state}"),
         MountStep::MaskFile { at } => format!("mask file    {at}"),
         MountStep::MaskDirectory { at } => format!("mask dir     {at}"),
         MountStep::Proc { writable } => {

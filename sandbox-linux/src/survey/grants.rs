@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn access() -> impl Strategy<Value = Access> {
-        proptest::sample::select(vec![Access::None, Access::Read, Access::Write])
+        proptest::sample::select(vec![Access::None, Access::Read, Access::Copy, Access::Write])
     }
 
     proptest! {

@@ -36,7 +36,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 pub(super) fn is_protected_top(filesystem: &Filesystem, directory: &AbsPath) -> bool {
     let Ok(git) = directory.join(".git") else { return false };
     let inner = names().filter_map(|name| git.join(name).ok());
-    filesystem.rule_at(directory).is_some_and(|rule| rule.access == Access::Write)
+    filesystem.rule_at(directory).is_some_and(|rule| rule.access.writes())
         && std::iter::once(git.clone()).chain(inner).any(|path| filesystem.rule_at(&path).is_some())
 }
 
@@ -45,16 +45,16 @@ pub(super) fn complete(survey: &mut Survey, policy: &Policy) {
     let filesystem = policy.filesystem();
     for repository in &survey.repositories {
         let Ok(git) = repository.join(".git") else { continue };
-        if let Some(real) = leads_to(&git).filter(|real| filesystem.access(real) == Access::Write) {
+        if let Some(real) = leads_to(&git).filter(|real| filesystem.access(real).writes()) {
             survey.git_directories.insert(git, real);
         }
     }
-    let tops = filesystem.rules().iter().filter(|rule| rule.access == Access::Write).map(|rule| &rule.path);
+    let tops = filesystem.rules().iter().filter(|rule| rule.access.writes()).map(|rule| &rule.path);
     // A rule may be for a repository's own directory, as that of a linked worktree's repository is.
     let own = tops.clone().filter(|top| is_git_directory(top.as_path())).cloned();
     let holders = survey.repositories.iter().chain(tops).filter_map(|holder| holder.join(".git").ok());
     let all: BTreeSet<AbsPath> = holders.chain(own).chain(survey.git_directories.values().cloned()).collect();
-    let worktrees = all.iter().flat_map(worktrees).filter(|path| filesystem.access(path) == Access::Write);
+    let worktrees = all.iter().flat_map(worktrees).filter(|path| filesystem.access(path).writes());
     survey.worktrees = worktrees.collect();
     survey.worktrees.sort();
     survey.worktrees.dedup();
@@ -154,7 +154,7 @@ fn read_only(
     origin: impl Fn() -> Origin,
 ) -> Option<PathRule> {
     let covering = filesystem.covering(path)?;
-    if covering.access != Access::Write || covering.path != *holder && covering.path.starts_with(holder) {
+    if !covering.access.writes() || covering.path != *holder && covering.path.starts_with(holder) {
         return None;
     }
     Some(PathRule {
@@ -169,7 +169,7 @@ fn read_only(
 /// The top of the writable root around `directory`.
 fn top(filesystem: &Filesystem, directory: &AbsPath) -> AbsPath {
     let mut top = directory.clone();
-    while let Some(parent) = top.parent().filter(|parent| filesystem.access(parent) == Access::Write) {
+    while let Some(parent) = top.parent().filter(|parent| filesystem.access(parent).writes()) {
         top = parent;
     }
     top
@@ -178,5 +178,5 @@ fn top(filesystem: &Filesystem, directory: &AbsPath) -> AbsPath {
 /// Whether the policy lets commands write this name at the top of a root, by a rule for exactly that place.
 fn is_opened(filesystem: &Filesystem, top: &AbsPath, name: &str) -> bool {
     let rule = top.join(".git").and_then(|git| git.join(name)).ok();
-    rule.and_then(|path| filesystem.rule_at(&path)).is_some_and(|rule| rule.access == Access::Write)
+    rule.and_then(|path| filesystem.rule_at(&path)).is_some_and(|rule| rule.access.writes())
 }

@@ -159,7 +159,7 @@ impl<'p> Walk<'p> {
 
     fn run(&mut self) -> Result<(), SurveyError> {
         let (state, standing) = (self.patterns.start(), self.grants.start());
-        if state.is_empty() && self.grants.most(standing) < Access::Write {
+        if state.is_empty() && !self.grants.most(standing).writes() {
             return Ok(());
         }
         self.visit(&Waiting { name: CString::default(), state, standing, within: Within::Open })?;
@@ -218,7 +218,7 @@ impl<'p> Walk<'p> {
 
     /// Whether the entries that matter can only be told by listing the directory.
     fn is_listed(&self, next: &Waiting) -> bool {
-        let searched = next.within == Within::Open && next.standing.access == Access::Write;
+        let searched = next.within == Within::Open && next.standing.access.writes();
         match next.within {
             Within::Denied(_) => true,
             // Nothing is granted but at the rules further down, whose names are known.
@@ -372,7 +372,7 @@ impl<'p> Walk<'p> {
             self.compare(at, entry)?;
         }
         let in_open = at.of.within == Within::Open;
-        if name == GIT && in_open && at.of.standing.access == Access::Write && can_be_git(file_type) {
+        if name == GIT && in_open && at.of.standing.access.writes() && can_be_git(file_type) {
             self.repository();
         }
         if file_type != FileType::Directory || self.path.is_empty() && KERNEL_TREES.contains(&name) {
@@ -380,7 +380,7 @@ impl<'p> Walk<'p> {
         }
         let state = self.patterns.next(&at.of.state, open);
         let within = if name == GIT { Within::Git } else { at.of.within };
-        if state.is_empty() && (within != Within::Open || most < Access::Write) {
+        if state.is_empty() && (within != Within::Open || !most.writes()) {
             return Ok(());
         }
         self.wait(at.of, Waiting { name: entry.name.to_owned(), state, standing, within }, waiting);

@@ -21,6 +21,7 @@ pub(crate) const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
 
 pub(crate) const FSOPEN_CLOEXEC: u32 = 1;
 pub(crate) const FSMOUNT_CLOEXEC: u32 = 1;
+pub(crate) const FSCONFIG_SET_FLAG: u32 = 0;
 pub(crate) const FSCONFIG_SET_STRING: u32 = 1;
 pub(crate) const FSCONFIG_CMD_CREATE: u32 = 6;
 

@@ -92,7 +92,8 @@ fn stated(same: &[Place], host: Host, output: &mut Output) -> Result<Vec<Rule>, 
     }
     let mut rules = match access {
         Access::Write => vec![allow(&TOUCHING, filters.clone(), ""), bind(Action::Allow, &filters)],
-        Access::Read => vec![allow(&READING, filters, ""), deny(&WRITING, narrowing)],
+        // No policy with a copy comes here.
+        Access::Read | Access::Copy => vec![allow(&READING, filters, ""), deny(&WRITING, narrowing)],
         Access::None => vec![deny(&TOUCHING, narrowing)],
     };
     if access < Access::Write && !unbound.is_empty() {

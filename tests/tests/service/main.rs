@@ -6,6 +6,7 @@ mod audit;
 mod bounded;
 mod client;
 mod confined;
+mod copies;
 mod forged;
 mod gate;
 mod place;

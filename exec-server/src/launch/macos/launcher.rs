@@ -4,6 +4,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use weir_protocol::method::code;
+
 use super::begin::{begin, planned};
 use super::running::{Course, Running};
 use super::sys::{self, Queue, Seen};
@@ -88,6 +90,10 @@ impl Launcher {
                 self.channel.say(&told, &[])
             }
             Order::Examine => self.channel.say(&Told::examined(), &[]),
+            Order::Copies(_) => {
+                let message = "there are no copies on macOS".to_owned();
+                self.channel.say(&Told::Refused { code: code::UNENFORCEABLE, message }, &[])
+            }
             Order::Launch(_) if self.running.is_some() => self.channel.say(&Told::busy(), &[]),
             Order::Launch(launch) => self.launch(launch.into()),
             Order::Signal { signal, to } => {

@@ -117,7 +117,7 @@ impl<T: Terrain> Resolver<'_, T> {
     /// host-side tool would trust. A rule that was written for that very place still opens it.
     fn protect_linked(&mut self, written: &Filesystem, path: &AbsPath, origin: &Origin) {
         let real = self.walker.follow(path).real;
-        if real != *path && written.access(&real) == Access::Write && written.rule_at(&real).is_none() {
+        if real != *path && written.access(&real).writes() && written.rule_at(&real).is_none() {
             let (via, origin) = (Some(path.clone()), origin.clone());
             self.rules.push(PathRule {
                 path: real,
@@ -133,7 +133,8 @@ impl<T: Terrain> Resolver<'_, T> {
     fn link_worktree(&mut self, profile: &Profile, root: &AbsPath, text: &[u8]) {
         // A root by the name of a link that is not followed gives nothing where it leads.
         let real = self.walker.follow(root).real;
-        if self.filesystem().access(&real) != Access::Write {
+        let access = self.filesystem().access(&real);
+        if !access.writes() {
             return;
         }
         let found = worktree::find(&mut self.walker, &real, text);
@@ -156,8 +157,8 @@ impl<T: Terrain> Resolver<'_, T> {
                 ));
                 return;
             }
-            Some(rule) if rule.access == Access::Write => {}
-            _ => self.push(common.clone(), Access::Write, origin.clone()),
+            Some(rule) if rule.access.writes() => {}
+            _ => self.push(common.clone(), access, origin.clone()),
         }
         let written = self.filesystem();
         for (name, inner) in inner_names() {
@@ -178,7 +179,7 @@ impl Protection<'_> {
     fn rule(&self, written: &Filesystem, path: &AbsPath) -> Option<PathRule> {
         let covering = written.covering(path)?;
         let between = covering.path != *self.root && covering.path.starts_with(self.root);
-        if covering.access != Access::Write || between {
+        if !covering.access.writes() || between {
             return None;
         }
         let open = self.switch.is_some_and(|switch| !switch.value);
@@ -186,7 +187,7 @@ impl Protection<'_> {
             Some(switch) => switch.origin.clone(),
             None => Origin::implied(self.reason.clone()),
         };
-        let access = if open { Access::Write } else { Access::Read };
+        let access = if open { covering.access } else { Access::Read };
         Some(PathRule { path: path.clone(), access, origin, via: None, overruled: Vec::new() })
     }
 }
@@ -195,10 +196,10 @@ impl Protection<'_> {
 /// own, unless it is a root of the project: a project in a temporary directory is one all the same.
 fn tops(written: &Filesystem, roots: &[AbsPath]) -> Vec<AbsPath> {
     let nested =
-        |path: &AbsPath| path.parent().is_some_and(|parent| written.access(&parent) == Access::Write);
-    let rules = written.rules().iter().filter(|rule| rule.access == Access::Write && !is_device(&rule.path));
+        |rule: &PathRule| rule.path.parent().is_some_and(|parent| written.access(&parent) == rule.access);
+    let rules = written.rules().iter().filter(|rule| rule.access.writes() && !is_device(&rule.path));
     let is_root = |rule: &PathRule| {
         roots.contains(&rule.path) || rule.via.as_ref().is_some_and(|via| roots.contains(via))
     };
-    rules.filter(|rule| is_root(rule) || !nested(&rule.path)).map(|rule| rule.path.clone()).collect()
+    rules.filter(|rule| is_root(rule) || !nested(rule)).map(|rule| rule.path.clone()).collect()
 }

@@ -15,7 +15,7 @@ use crate::profile::source::{Entry, Node, Value};
 /// Largest `glob_scan_max_depth`.
 const MAX_SCAN_DEPTH: i64 = 255;
 
-const ACCESS_WORDS: [&str; 4] = ["read", "write", "none", "deny"];
+const ACCESS_WORDS: [&str; 5] = ["read", "copy", "write", "none", "deny"];
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node, out: &mut Profile) {
     for entry in reader.table(node, "`filesystem`") {
@@ -133,13 +133,15 @@ fn read_access(reader: &mut Reader<'_>, node: &Node) -> Option<Access> {
     let text = match &node.value {
         Value::String(text) => text.as_str(),
         other => {
-            let reason = format!("access is one of the words `read`, `write`, `none`, not {}", other.kind());
+            let reason =
+                format!("access is one of the words `read`, `copy`, `write`, `none`, not {}", other.kind());
             reader.error(&node.span, reason, "for instance \"read\"");
             return None;
         }
     };
     match text {
         "read" => Some(Access::Read),
+        "copy" => Some(Access::Copy),
         "write" => Some(Access::Write),
         "none" | "deny" => Some(Access::None),
         other => {

@@ -25,7 +25,7 @@ fn names() -> impl Strategy<Value = String> {
 }
 
 fn access() -> impl Strategy<Value = Access> {
-    proptest::sample::select(vec![Access::None, Access::Read, Access::Write])
+    proptest::sample::select(vec![Access::None, Access::Read, Access::Copy, Access::Write])
 }
 
 proptest! {

@@ -5,6 +5,8 @@
 //! symbolic link and never by a name that was looked up before, and attaches detached copies of mounts
 //! (open_tree(2), mount_setattr(2), move_mount(2)). At the end the scaffold and the host's tree are gone.
 
+mod copied;
+
 use std::ffi::CStr;
 
 use super::super::abi::*;
@@ -65,6 +67,9 @@ fn scaffold(on: &CStr) -> Result<(), i32> {
     change_directory(on)?;
     make_directory(libc::AT_FDCWD, c"old", 0o700)?;
     make_directory(libc::AT_FDCWD, c"new", 0o755)?;
+    for name in copied::PLACES {
+        make_directory(libc::AT_FDCWD, name, 0o700)?;
+    }
     make_directory(libc::AT_FDCWD, c"mask-directory", 0)?;
     make_file(libc::AT_FDCWD, c"mask-file", 0)
 }
@@ -97,6 +102,8 @@ fn make_root(site: &Site<'_>, step: &MountOp) -> Result<(), i32> {
 fn take(site: &Site<'_>, step: &MountOp) -> Result<(), i32> {
     match &step.act {
         MountAct::Bind { attributes } => bind(site, &step.at, *attributes),
+        MountAct::Again { set, clear } => again(site, &step.at, *set, *clear),
+        MountAct::Copied { state } => copied::mount(site, &step.at, state),
         MountAct::MaskFile => mask(site, &step.at, site.mask_file),
         MountAct::MaskDirectory => mask(site, &step.at, site.mask_directory),
         MountAct::Tmpfs { mode, owner } => tmpfs(site, &step.at, mode, owner.as_ref()),
@@ -146,6 +153,17 @@ fn bind(site: &Site<'_>, at: &CStr, attributes: u64) -> Result<(), i32> {
     let tree = tree?;
     set_attributes(tree, attributes, AT_RECURSIVE)?;
     attach(tree, open_below(site.new, at)?)
+}
+
+/// What the tree shows at a place, mounted on itself with other attributes. One that has vanished since it was looked at is left out.
+fn again(site: &Site<'_>, at: &CStr, set: u64, clear: u64) -> Result<(), i32> {
+    let place = match open_below(site.new, at) {
+        Err(libc::ENOENT) => return Ok(()),
+        place => place?,
+    };
+    let tree = copy_tree(place, AT_RECURSIVE)?;
+    change_attributes(tree, MountAttr { set, clear, ..MountAttr::default() }, AT_RECURSIVE)?;
+    attach(tree, place)
 }
 
 /// Covers a place; one that has vanished since it was looked at needs no cover.
@@ -213,6 +231,12 @@ fn enter(site: &Site<'_>) -> Result<(), i32> {
 
 /// A new file system with these options and attributes, attached nowhere (fsopen(2), fsmount(2)).
 fn file_system(kind: &CStr, options: &[(&CStr, &CStr)], attributes: u64) -> Result<libc::c_int, i32> {
+    let context = configured(kind, options)?;
+    created(context, attributes)
+}
+
+/// A file system in the making, with these options.
+fn configured(kind: &CStr, options: &[(&CStr, &CStr)]) -> Result<libc::c_int, i32> {
     // SAFETY: the name is a C string.
     let context = descriptor(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
     for (key, value) in options {
@@ -221,6 +245,11 @@ fn file_system(kind: &CStr, options: &[(&CStr, &CStr)], attributes: u64) -> Resu
         let set = unsafe { libc::syscall(libc::SYS_fsconfig, context, FSCONFIG_SET_STRING, key, value, 0) };
         check(set)?;
     }
+    Ok(context)
+}
+
+/// The file system itself, attached nowhere.
+fn created(context: libc::c_int, attributes: u64) -> Result<libc::c_int, i32> {
     // SAFETY: this command takes no key and no value.
     let made = unsafe { libc::syscall(libc::SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NONE, NONE, 0) };
     check(made)?;
@@ -238,7 +267,10 @@ fn copy_tree(of: libc::c_int, recursive: u32) -> Result<libc::c_int, i32> {
 }
 
 fn set_attributes(of: libc::c_int, set: u64, recursive: u32) -> Result<(), i32> {
-    let wanted = MountAttr { set, ..MountAttr::default() };
+    change_attributes(of, MountAttr { set, ..MountAttr::default() }, recursive)
+}
+
+fn change_attributes(of: libc::c_int, wanted: MountAttr, recursive: u32) -> Result<(), i32> {
     let (flags, size) = (AT_EMPTY_PATH | recursive, size_of::<MountAttr>());
     // SAFETY: the kernel reads `size` bytes of the structure.
     let done =

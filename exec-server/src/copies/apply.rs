@@ -1,0 +1,278 @@
+//! Makes changes of a copy those of the place itself: nothing half, whatever ends it.
+//!
+//! Everything is made anew beside its place, on the same file system, and seen to be on the disk; then the journal is committed; then each
+//! place gets its new content by one rename. What ends it before the commit leaves nothing but temporary names, which the next one
+//! takes away; what ends it after is finished by the next one. A place that the host has changed meanwhile is looked at once more in the
+//! very exchange, and put back.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::fs::{AtFlags, Mode, RenameFlags, chmodat, renameat_with};
+use rustix::io::Errno;
+use weir_protocol::method::changes::{Kind, Left, Outcome};
+use weir_protocol::{AbsPath, ByteString};
+
+use super::journal::{self, Act, Journal, Step};
+use super::look::{Found, MODE_BITS, is_chosen, look};
+use super::stage::{Staging, name};
+use super::state::State;
+use super::tree::{self, Identity, Tree};
+use super::{CopyError, Of as _, discard};
+
+/// How every temporary name begins.
+const TEMPORARY: &str = ".weir-apply-";
+
+/// Bytes of chance in a temporary name.
+const CHANCE_BYTES: usize = 8;
+
+const CHANGED: &str =
+    "it was changed on the host since the copy was begun; look at both, then say --force or discard it";
+
+/// Applies what is chosen.
+pub(super) fn apply(state: State, paths: &[AbsPath], force: bool) -> Result<Outcome, CopyError> {
+    let mut outcome = Outcome { root: state.root().clone(), done: Vec::new(), left: Vec::new() };
+    if journal::recover(&state)?
+        && let Some(journal) = journal::read(&state)?
+    {
+        finish(&state, journal.steps, &mut outcome)?;
+    }
+    let steps = chosen(&state, paths, force, &mut outcome)?;
+    if !steps.is_empty() {
+        let steps = prepare(&state, steps, &mut outcome)?;
+        finish(&state, steps, &mut outcome)?;
+    }
+    state.forget_empty().of(&outcome.root)?;
+    Ok(outcome)
+}
+
+fn left(path: &[u8], conflict: bool, because: impl Into<String>) -> Left {
+    Left { path: ByteString(path.to_vec()), conflict, because: because.into() }
+}
+
+/// What is to be done; what is not, and why, goes to the outcome.
+fn chosen(
+    state: &State,
+    paths: &[AbsPath],
+    force: bool,
+    outcome: &mut Outcome,
+) -> Result<Vec<Step>, CopyError> {
+    let mut chance = [0; CHANCE_BYTES];
+    SystemRandom::new()
+        .fill(&mut chance)
+        .map_err(|_| io::Error::other("there is no chance"))
+        .of(state.root())?;
+    let chance: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut steps = Vec::new();
+    let (whole, parts): (Vec<Found>, Vec<Found>) =
+        look(state)?.into_iter().partition(|found| found.part_of.is_none());
+    for found in parts.iter().filter(|found| is_chosen(state.root(), &found.path, paths)) {
+        let whole = found.part_of.as_deref().unwrap_or_default();
+        if !is_chosen(state.root(), whole, paths) {
+            let because =
+                format!("it is a part of {}, which is applied as a whole", String::from_utf8_lossy(whole));
+            outcome.left.push(left(&found.path, false, because));
+        }
+    }
+    for found in whole.iter().filter(|found| is_chosen(state.root(), &found.path, paths)) {
+        let inner =
+            parts.iter().find_map(|part| part.refused.filter(|_| part.part_of.as_ref() == Some(&found.path)));
+        if let Some(because) = found.refused.or(inner) {
+            outcome.left.push(left(&found.path, false, because));
+        } else if found.conflict && !force {
+            outcome.left.push(left(&found.path, true, CHANGED));
+        } else {
+            steps.push(step(found, &format!("{TEMPORARY}{chance}-{}", steps.len())));
+        }
+    }
+    Ok(steps)
+}
+
+fn step(found: &Found, temporary: &str) -> Step {
+    let act = match found.kind {
+        Kind::Added => Act::Place,
+        Kind::Modified | Kind::Replaced => Act::Exchange,
+        Kind::Removed => Act::Remove,
+        Kind::Mode => Act::Mode,
+    };
+    Step {
+        path: ByteString(found.path.clone()),
+        act,
+        temporary: ByteString::from(temporary),
+        staged: None,
+        before: found.host,
+        mode: found.mode,
+    }
+}
+
+/// Stages everything, and commits.
+fn prepare(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<Vec<Step>, CopyError> {
+    let root = state.root();
+    let mut journal = Journal::new(steps);
+    journal.write(state)?;
+    let (upper, host) = (state.upper().of(root)?, state.host().of(root)?);
+    let mut staging = Staging::default();
+    let mut failed = Vec::new();
+    journal.steps.retain_mut(|step| match stage(step, &upper, &host, &mut staging) {
+        Ok(staged) => {
+            step.staged = staged;
+            true
+        }
+        Err(error) => {
+            outcome.left.push(left(&step.path.0, false, error.to_string()));
+            failed.push(step.clone());
+            false
+        }
+    });
+    journal::clear(state, &failed)?;
+    sync(&host, &journal.steps).of(root)?;
+    journal.commit();
+    journal.write(state)?;
+    Ok(journal.steps)
+}
+
+fn stage(step: &Step, upper: &Tree, host: &Tree, staging: &mut Staging) -> io::Result<Option<Identity>> {
+    let (to, _) = host.parent(&step.path.0)?;
+    if matches!(step.act, Act::Remove | Act::Mode) {
+        return Ok(None);
+    }
+    let (from, from_name) = upper.parent(&step.path.0)?;
+    let temporary = name(&step.temporary.0);
+    staging.make(from.as_fd(), from_name, to.as_fd(), &temporary)?;
+    Ok(tree::status(&to, &temporary)?.as_ref().map(Identity::of))
+}
+
+/// Sees that the names in the directories of all steps are on the disk.
+fn sync(host: &Tree, steps: &[Step]) -> io::Result<()> {
+    let parent = |step: &Step| {
+        let path = &step.path.0;
+        path.iter().rposition(|byte| *byte == b'/').map(|slash| path[..slash].to_vec()).unwrap_or_default()
+    };
+    for parent in steps.iter().map(parent).collect::<BTreeSet<_>>() {
+        rustix::fs::fsync(host.directory(&parent)?)?;
+    }
+    Ok(())
+}
+
+/// Does what is committed, and forgets it in the copy.
+fn finish(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<(), CopyError> {
+    let root = state.root();
+    let host = state.host().of(root)?;
+    let mut done = Vec::new();
+    for step in &steps {
+        match carry_out(step, &host) {
+            Ok(Done::Done) => done.push(step),
+            Ok(Done::Changed) => outcome.left.push(left(&step.path.0, true, CHANGED)),
+            Err(error) => outcome.left.push(left(&step.path.0, false, error.to_string())),
+        }
+    }
+    let _ = sync(&host, &steps);
+    let now = done.iter().filter_map(|step| {
+        let found = host.status(&step.path.0).ok().flatten()?;
+        Some((step.path.0.clone(), Identity::of(&found)))
+    });
+    journal::note_applied(state, now.collect())?;
+    let out = done.iter().filter(|step| step.act != Act::Mode);
+    discard::forget(state, &out.map(|step| step.path.0.clone()).collect::<Vec<_>>())?;
+    journal::clear(state, &steps)?;
+    journal::close(state)?;
+    outcome.done.extend(done.into_iter().map(|step| step.path.clone()));
+    Ok(())
+}
+
+enum Done {
+    Done,
+    /// The host has something else there by now, which stays.
+    Changed,
+}
+
+/// One step, which may have been done before.
+fn carry_out(step: &Step, host: &Tree) -> io::Result<Done> {
+    let (parent, target) = host.parent(&step.path.0)?;
+    let site = Site { parent, target, temporary: name(&step.temporary.0) };
+    match step.act {
+        Act::Place => site.place(),
+        Act::Exchange => site.exchange(step),
+        Act::Remove => site.remove(step),
+        Act::Mode => {
+            let Some(found) = tree::status(&site.parent, target)?.filter(tree::is_directory) else {
+                return Ok(Done::Changed);
+            };
+            if found.st_mode & MODE_BITS != step.mode {
+                chmodat(&site.parent, target, Mode::from_bits_truncate(step.mode), AtFlags::empty())?;
+            }
+            Ok(Done::Done)
+        }
+    }
+}
+
+/// Where one step is done.
+struct Site<'a> {
+    parent: OwnedFd,
+    target: &'a OsStr,
+    temporary: OsString,
+}
+
+impl Site<'_> {
+    fn found(&self, name: &OsStr) -> io::Result<Option<Identity>> {
+        Ok(tree::status(&self.parent, name)?.as_ref().map(Identity::of))
+    }
+
+    fn rename(&self, from: &OsStr, to: &OsStr, flags: RenameFlags) -> Result<(), Errno> {
+        renameat_with(&self.parent, from, &self.parent, to, flags)
+    }
+
+    fn place(&self) -> io::Result<Done> {
+        match self.rename(&self.temporary, self.target, RenameFlags::NOREPLACE) {
+            // It has its name already.
+            Ok(()) | Err(Errno::NOENT) => Ok(Done::Done),
+            Err(Errno::EXIST) => Ok(Done::Changed),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn exchange(&self, step: &Step) -> io::Result<Done> {
+        let staged = self.found(&self.temporary)?;
+        let waits = staged.zip(step.staged).is_some_and(|(found, staged)| found.is_file(&staged));
+        if !waits {
+            return Ok(Done::Done);
+        }
+        let there = self.found(self.target)?;
+        if there != step.before {
+            return Ok(Done::Changed);
+        }
+        self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE)?;
+        // Between the look and the exchange the host may have been faster.
+        let out = self.found(&self.temporary)?;
+        if out.zip(step.before).is_some_and(|(out, before)| out.is_moved(&before)) {
+            return Ok(Done::Done);
+        }
+        self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE)?;
+        Ok(Done::Changed)
+    }
+
+    fn remove(&self, step: &Step) -> io::Result<Done> {
+        let there = self.found(self.target)?;
+        let same = there.zip(step.before).is_some_and(|(there, before)| there.is_file(&before));
+        if self.found(&self.temporary)?.is_some() || there.is_none() || !same {
+            return Ok(if there.is_none() || self.found(&self.temporary)?.is_some() {
+                Done::Done
+            } else {
+                Done::Changed
+            });
+        }
+        if there != step.before {
+            return Ok(Done::Changed);
+        }
+        self.rename(self.target, &self.temporary, RenameFlags::NOREPLACE)?;
+        let out = self.found(&self.temporary)?;
+        if out.zip(step.before).is_some_and(|(out, before)| out.is_moved(&before)) {
+            return Ok(Done::Done);
+        }
+        self.rename(&self.temporary, self.target, RenameFlags::NOREPLACE)?;
+        Ok(Done::Changed)
+    }
+}

@@ -1,0 +1,117 @@
+//! Forgets changes of a copy: each at once, by one rename out of it, then what was renamed is removed.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd as _;
+
+use rustix::fs::{AtFlags, Mode, mkdirat, renameat, unlinkat};
+use rustix::io::Errno;
+use weir_protocol::method::changes::{Kind, Left, Outcome};
+use weir_protocol::{AbsPath, ByteString};
+
+use super::look::{Found, MODE_BITS, is_at_or_below, is_chosen, look};
+use super::state::{State, is_opaque};
+use super::tree::{self, Tree};
+use super::{CopyError, Of as _, journal};
+
+/// Where what is to be removed goes first.
+const TRASH: &str = "trash";
+
+/// Discards what is chosen; all of it where nothing is.
+pub(super) fn discard(state: State, paths: &[AbsPath]) -> Result<Outcome, CopyError> {
+    let mut outcome = Outcome { root: state.root().clone(), done: Vec::new(), left: Vec::new() };
+    if journal::recover(&state)? {
+        return Err(CopyError::Unfinished { root: outcome.root });
+    }
+    let found = look(&state)?;
+    if paths.is_empty() || paths.iter().any(|path| state.root().starts_with(path)) {
+        let whole = found.into_iter().filter(|found| found.part_of.is_none());
+        outcome.done = whole.map(|found| ByteString(found.path)).collect();
+        state.forget().of(&outcome.root)?;
+        return Ok(outcome);
+    }
+    let (mut gone, mut modes): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
+    for one in found.iter().filter(|one| is_chosen(state.root(), &one.path, paths)) {
+        if gone.iter().any(|above| is_at_or_below(&one.path, above)) {
+            continue;
+        }
+        match obstacle(&state, one, &found).of(state.root())? {
+            Some(because) => {
+                outcome.left.push(Left { path: ByteString(one.path.clone()), conflict: false, because })
+            }
+            None if one.kind == Kind::Mode => modes.push(one.path.clone()),
+            None => gone.push(one.path.clone()),
+        }
+    }
+    forget(&state, &gone)?;
+    prune_all(&state, &modes).of(state.root())?;
+    outcome.done = gone.into_iter().chain(modes).map(ByteString).collect();
+    state.forget_empty().of(&outcome.root)?;
+    Ok(outcome)
+}
+
+/// Why a change cannot be discarded by itself; a change of a directory's mode is, by giving the directory its old one.
+fn obstacle(state: &State, one: &Found, all: &[Found]) -> io::Result<Option<String>> {
+    if one.kind == Kind::Mode {
+        let host = state.host()?.status(&one.path)?.map_or(one.mode, |found| found.st_mode & MODE_BITS);
+        let (parent, name) =
+            state.upper()?.parent(&one.path).map(|(parent, name)| (parent, name.to_owned()))?;
+        rustix::fs::chmodat(&parent, &name, Mode::from_bits_truncate(host), AtFlags::empty())?;
+        return Ok(None);
+    }
+    let whole =
+        all.iter().find(|other| Some(&other.path) == one.part_of.as_ref() && other.kind == Kind::Replaced);
+    Ok(whole.map(|whole| {
+        format!("it is a part of {}, which is discarded as a whole", String::from_utf8_lossy(&whole.path))
+    }))
+}
+
+/// Takes these out of the upper layer. What is out already is.
+pub(super) fn forget(state: &State, paths: &[Vec<u8>]) -> Result<(), CopyError> {
+    let root = state.root();
+    let (upper, own) = (state.upper().of(root)?, state.own().of(root)?);
+    let trash = OsStr::new(TRASH);
+    tree::remove(own.as_fd(), trash).of(root)?;
+    mkdirat(&own, trash, Mode::RWXU).of(root)?;
+    let bin = own.directory(TRASH.as_bytes()).of(root)?;
+    for (number, path) in paths.iter().enumerate() {
+        let Ok((parent, name)) = upper.parent(path) else { continue };
+        match renameat(&parent, name, &bin, number.to_string()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).of(root),
+        }
+    }
+    prune_all(state, paths).of(root)?;
+    drop(bin);
+    tree::remove(own.as_fd(), trash).of(root)
+}
+
+/// Whether a directory of the upper layer only adds to the host's.
+fn merged(upper: &Tree, host: &Tree, path: &[u8]) -> io::Result<bool> {
+    let (Some(above), Some(below)) = (upper.status(path)?, host.status(path)?) else { return Ok(false) };
+    Ok(tree::is_directory(&above) && tree::is_directory(&below) && !is_opaque(upper.directory(path)?))
+}
+
+fn prune_all(state: &State, paths: &[Vec<u8>]) -> io::Result<()> {
+    let (upper, host) = (state.upper()?, state.host()?);
+    paths.iter().try_for_each(|path| prune(&upper, &host, path))
+}
+
+/// Removes directories that only lead to what was taken out, so that the host's are seen again as they are.
+fn prune(upper: &Tree, host: &Tree, path: &[u8]) -> io::Result<()> {
+    let mut rest = path;
+    while !rest.is_empty() {
+        if merged(upper, host, rest)? {
+            let same = upper
+                .status(rest)?
+                .zip(host.status(rest)?)
+                .is_some_and(|(one, other)| (one.st_mode ^ other.st_mode) & MODE_BITS == 0);
+            let (parent, name) = upper.parent(rest)?;
+            if !same || unlinkat(&parent, name, AtFlags::REMOVEDIR).is_err() {
+                return Ok(());
+            }
+        }
+        rest = rest.iter().rposition(|byte| *byte == b'/').map_or(&rest[..0], |slash| &rest[..slash]);
+    }
+    Ok(())
+}

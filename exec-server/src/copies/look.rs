@@ -1,0 +1,316 @@
+//! The changes of a copy: what lies in its upper layer, beside what the host has there now.
+
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::fs::{FileType, Stat, readlinkat};
+use weir_protocol::method::changes::{Change, Kind, What};
+use weir_protocol::{AbsPath, ByteString};
+
+use super::journal::{self, Applied};
+use super::stage::attributes;
+use super::state::{Begun, State, is_opaque};
+use super::tree::{self, Identity, MAX_DEPTH, Tree, is_directory, is_whiteout};
+use super::{CopyError, Of as _};
+
+/// Bytes compared at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Permission bits that a change of mode can be about.
+pub(super) const MODE_BITS: u32 = 0o7777;
+
+/// Bits that make a program run as its owner.
+pub(super) const SET_ID: u32 = 0o6000;
+
+/// One change.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// Below the root.
+    pub(super) path: Vec<u8>,
+    pub(super) kind: Kind,
+    pub(super) what: What,
+    pub(super) mode: u32,
+    pub(super) part_of: Option<Vec<u8>>,
+    /// What the host has there.
+    pub(super) host: Option<Identity>,
+    pub(super) conflict: bool,
+    pub(super) note: Option<&'static str>,
+    /// Why it cannot be applied, whoever asks.
+    pub(super) refused: Option<&'static str>,
+}
+
+impl Found {
+    pub(super) fn told(self, diff: Option<String>) -> Change {
+        Change {
+            path: ByteString(self.path),
+            change: self.kind,
+            what: self.what,
+            mode: self.mode,
+            part_of: self.part_of.map(ByteString),
+            conflict: self.conflict,
+            note: self.refused.or(self.note).map(str::to_owned),
+            diff,
+        }
+    }
+}
+
+/// A path below a root, as bytes; nothing for what is not below, and no bytes for the root itself.
+pub(super) fn below<'p>(root: &AbsPath, path: &'p AbsPath) -> Option<&'p [u8]> {
+    if path == root {
+        return Some(&path.as_bytes()[..0]);
+    }
+    path.as_bytes().strip_prefix(root.as_bytes())?.strip_prefix(b"/")
+}
+
+/// Whether what is at `path` below a root lies at or below one of the chosen paths; where none is chosen, it does.
+pub(super) fn is_chosen(root: &AbsPath, path: &[u8], chosen: &[AbsPath]) -> bool {
+    chosen.is_empty()
+        || chosen.iter().any(|chosen| {
+            root.starts_with(chosen) || below(root, chosen).is_some_and(|chosen| is_at_or_below(path, chosen))
+        })
+}
+
+pub(super) fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
+    above.is_empty() || path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Every change, by path.
+pub(super) fn look(state: &State) -> Result<Vec<Found>, CopyError> {
+    let root = state.root();
+    let looking = Looking {
+        upper: state.upper().of(root)?,
+        host: state.host().of(root)?,
+        begun: state.begun().of(root)?,
+        applied: journal::applied(state)?,
+    };
+    let mut out = Vec::new();
+    looking.directory(b"", 0, &mut out).of(root)?;
+    Ok(out)
+}
+
+struct Looking {
+    upper: Tree,
+    host: Tree,
+    begun: Begun,
+    applied: Applied,
+}
+
+impl Looking {
+    /// A directory that both have.
+    fn directory(&self, path: &[u8], depth: usize, out: &mut Vec<Found>) -> io::Result<()> {
+        let open = self.upper.directory(path)?;
+        let host = self.host.directory(path).ok();
+        for name in tree::names(&open)? {
+            let inner = joined(path, name.as_bytes());
+            let Some(upper) = tree::status(&open, &name)? else { continue };
+            let beside = host.as_ref().map(|host| tree::status(host, &name)).transpose()?.flatten();
+            self.place(&inner, (&upper, beside.as_ref()), depth, out)?;
+        }
+        Ok(())
+    }
+
+    fn place(
+        &self,
+        path: &[u8],
+        (upper, host): (&Stat, Option<&Stat>),
+        depth: usize,
+        out: &mut Vec<Found>,
+    ) -> io::Result<()> {
+        if is_whiteout(upper) {
+            if let Some(host) = host {
+                let found = Found {
+                    what: what(host),
+                    mode: host.st_mode & MODE_BITS,
+                    ..self.found(path, Kind::Removed, upper, Some(host))?
+                };
+                out.push(found);
+            }
+            return Ok(());
+        }
+        let kind = match host {
+            None => Kind::Added,
+            Some(host) if is_directory(upper) && is_directory(host) => {
+                if depth >= MAX_DEPTH {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
+                if !is_opaque(self.upper.directory(path)?) {
+                    if (upper.st_mode ^ host.st_mode) & MODE_BITS != 0 {
+                        out.push(self.found(path, Kind::Mode, upper, Some(host))?);
+                    }
+                    return self.directory(path, depth + 1, out);
+                }
+                Kind::Replaced
+            }
+            Some(host) if tree::kind(upper) != tree::kind(host) => Kind::Replaced,
+            Some(host) if self.is_same(path, upper, host)? => return Ok(()),
+            Some(_) => Kind::Modified,
+        };
+        out.push(self.found(path, kind, upper, host)?);
+        if is_directory(upper) {
+            self.parts(path, path, depth, out)?;
+        }
+        Ok(())
+    }
+
+    /// All below a directory that the host does not have so.
+    fn parts(&self, whole: &[u8], path: &[u8], depth: usize, out: &mut Vec<Found>) -> io::Result<()> {
+        let open = match self.upper.directory(path) {
+            // What its maker has closed cannot be listed; that it cannot be applied is found when it is tried.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            open => open?,
+        };
+        for name in tree::names(&open)? {
+            let inner = joined(path, name.as_bytes());
+            let Some(upper) = tree::status(&open, &name)?.filter(|upper| !is_whiteout(upper)) else {
+                continue;
+            };
+            let part_of = Some(whole.to_vec());
+            out.push(Found { part_of, conflict: false, ..self.found(&inner, Kind::Added, &upper, None)? });
+            if is_directory(&upper) && depth < MAX_DEPTH {
+                self.parts(whole, &inner, depth + 1, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&self, path: &[u8], kind: Kind, upper: &Stat, host: Option<&Stat>) -> io::Result<Found> {
+        let conflict = match host {
+            Some(host) => kind != Kind::Mode && self.is_newer(path, host, kind)?,
+            None => kind == Kind::Added && self.was_removed(path, upper)?,
+        };
+        let special = match tree::kind(upper) {
+            FileType::Socket => {
+                Some("a socket means nothing without the process that made it; it is not applied")
+            }
+            FileType::CharacterDevice | FileType::BlockDevice if kind != Kind::Removed => {
+                Some("a device is not applied")
+            }
+            _ => None,
+        };
+        let note = if path.ends_with(b".git") && kind == Kind::Added {
+            Some("a repository: git on the host would run its hooks and obey its configuration")
+        } else if upper.st_mode & SET_ID != 0 && tree::kind(upper) == FileType::RegularFile {
+            Some("it would run as its owner; that bit is not applied")
+        } else {
+            None
+        };
+        Ok(Found {
+            path: path.to_vec(),
+            kind,
+            what: what(upper),
+            mode: upper.st_mode & MODE_BITS,
+            part_of: None,
+            host: host.map(Identity::of),
+            conflict,
+            note,
+            refused: special,
+        })
+    }
+
+    /// Whether the host has changed something since the copy was begun: there, or below where all of it is replaced.
+    fn is_newer(&self, path: &[u8], host: &Stat, kind: Kind) -> io::Result<bool> {
+        let found = Identity::of(host);
+        if !is_directory(host) && self.applied.get(path) == Some(&found) {
+            return Ok(false);
+        }
+        if self.begun.is_before(found.changed) {
+            return Ok(true);
+        }
+        if !is_directory(host) || !matches!(kind, Kind::Removed | Kind::Replaced) {
+            return Ok(false);
+        }
+        is_newer_below(&self.host.directory(path)?, self.begun, 0)
+    }
+
+    /// Whether the host has removed what was copied from there: overlayfs notes of what it has copied that it has, also where a command
+    /// has moved it since; then the directory on the host is as it was.
+    fn was_removed(&self, path: &[u8], upper: &Stat) -> io::Result<bool> {
+        if !self.was_copied(path, upper) {
+            return Ok(false);
+        }
+        let above = path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash]);
+        let above = rustix::fs::fstat(self.host.directory(above)?)?;
+        Ok(self.begun.is_before(Identity::of(&above).changed))
+    }
+
+    fn was_copied(&self, path: &[u8], upper: &Stat) -> bool {
+        const ORIGIN: &str = "user.overlay.origin";
+        let marked = |file: &dyn AsFd| rustix::fs::fgetxattr(file.as_fd(), ORIGIN, &mut [0; 0][..]).is_ok();
+        match tree::kind(upper) {
+            FileType::RegularFile => self.upper.file(path).is_ok_and(|file| marked(&file)),
+            FileType::Directory => self.upper.directory(path).is_ok_and(|directory| marked(&directory)),
+            _ => false,
+        }
+    }
+
+    /// Whether nothing but times differs.
+    fn is_same(&self, path: &[u8], upper: &Stat, host: &Stat) -> io::Result<bool> {
+        let modes = (upper.st_mode ^ host.st_mode) & MODE_BITS == 0;
+        let owners = (upper.st_uid, upper.st_gid) == (host.st_uid, host.st_gid);
+        match tree::kind(upper) {
+            FileType::RegularFile => {
+                Ok(modes && owners && upper.st_size == host.st_size && self.same_file(path)?)
+            }
+            FileType::Symlink => {
+                Ok(owners && self.target(&self.upper, path)? == self.target(&self.host, path)?)
+            }
+            _ => Ok(modes && owners && upper.st_rdev == host.st_rdev),
+        }
+    }
+
+    fn target(&self, tree: &Tree, path: &[u8]) -> io::Result<Vec<u8>> {
+        let (parent, name) = tree.parent(path)?;
+        Ok(readlinkat(&parent, name, Vec::new())?.into_bytes())
+    }
+
+    fn same_file(&self, path: &[u8]) -> io::Result<bool> {
+        let (Ok(mut upper), Ok(mut host)) = (self.upper.file(path), self.host.file(path)) else {
+            return Ok(false);
+        };
+        if attributes(&upper)? != attributes(&host)? {
+            return Ok(false);
+        }
+        let (mut one, mut other) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+        loop {
+            let read = upper.read(&mut one)?;
+            if host.read_exact(&mut other[..read]).is_err() || one[..read] != other[..read] {
+                return Ok(false);
+            }
+            if read == 0 {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+fn is_newer_below(directory: &OwnedFd, begun: Begun, depth: usize) -> io::Result<bool> {
+    for name in tree::names(directory)? {
+        let Some(found) = tree::status(directory, &name)? else { continue };
+        if begun.is_before(Identity::of(&found).changed) {
+            return Ok(true);
+        }
+        if is_directory(&found)
+            && depth < MAX_DEPTH
+            && is_newer_below(&tree::directory(directory, &name)?, begun, depth + 1)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(super) fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
+    if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+}
+
+fn what(stat: &Stat) -> What {
+    match tree::kind(stat) {
+        FileType::RegularFile => What::File,
+        FileType::Directory => What::Directory,
+        FileType::Symlink => What::Symlink,
+        FileType::Fifo => What::Fifo,
+        FileType::Socket => What::Socket,
+        _ => What::Device,
+    }
+}

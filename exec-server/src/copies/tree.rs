@@ -1,0 +1,190 @@
+//! Names below a directory, reached through no symbolic link and never outside it (openat2(2)).
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, openat2, statat,
+};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+/// Directories below each other that are walked at most: deeper than any path that can be named.
+pub(super) const MAX_DEPTH: usize = 2048;
+
+/// A directory, and all below it on the same mount.
+#[derive(Debug)]
+pub(super) struct Tree(OwnedFd);
+
+/// One state of one place: another one after every change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) size: i64,
+    pub(super) modified: (i64, u64),
+    pub(super) changed: (i64, u64),
+}
+
+impl Identity {
+    pub(super) fn of(stat: &Stat) -> Self {
+        let nanoseconds = |value: i64| u64::try_from(value).unwrap_or_default();
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: stat.st_size,
+            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec.cast_signed())),
+            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec.cast_signed())),
+        }
+    }
+
+    /// Whether it is the same place, whatever its name has become: moving changes the time of change alone.
+    pub(super) fn is_moved(&self, other: &Self) -> bool {
+        Self { changed: other.changed, ..*self } == *other
+    }
+
+    /// Whether it is the very same file, whatever it holds.
+    pub(super) fn is_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+pub(super) fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+pub(super) fn is_directory(stat: &Stat) -> bool {
+    kind(stat) == FileType::Directory
+}
+
+/// How overlayfs keeps what was removed (overlayfs.rst, "whiteouts"): nobody else makes such a device.
+pub(super) fn is_whiteout(stat: &Stat) -> bool {
+    kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+impl Tree {
+    /// A directory by its path, no link followed at its end.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(rustix::fs::openat(CWD, path, directory_flags(), Mode::empty())?))
+    }
+
+    /// The directory at a path below; the top itself for none.
+    pub(super) fn directory(&self, below: &[u8]) -> io::Result<OwnedFd> {
+        let below = if below.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(below) };
+        Ok(openat2(&self.0, below, directory_flags(), Mode::empty(), inside())?)
+    }
+
+    /// The directory that holds a path below, and the path's last name.
+    pub(super) fn parent<'p>(&self, below: &'p [u8]) -> io::Result<(OwnedFd, &'p OsStr)> {
+        let (above, name) = match below.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&below[..slash], &below[slash + 1..]),
+            None => (&below[..0], below),
+        };
+        Ok((self.directory(above)?, OsStr::from_bytes(name)))
+    }
+
+    /// What is at a path below; nothing also where something on the way is missing or no directory.
+    pub(super) fn status(&self, below: &[u8]) -> io::Result<Option<Stat>> {
+        match self.parent(below) {
+            Ok((parent, name)) => status(&parent, name),
+            Err(error) => absent(error),
+        }
+    }
+
+    /// A regular file, opened for reading.
+    pub(super) fn file(&self, below: &[u8]) -> io::Result<std::fs::File> {
+        let (parent, name) = self.parent(below)?;
+        file(&parent, name)
+    }
+}
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn directory_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
+}
+
+fn inside() -> ResolveFlags {
+    ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV
+}
+
+fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
+    let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
+    if gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+        Ok(None)
+    } else {
+        Err(error)
+    }
+}
+
+/// What is at a name in a directory.
+pub(super) fn status(parent: impl AsFd, name: &OsStr) -> io::Result<Option<Stat>> {
+    statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(Some).or_else(|error| absent(error.into()))
+}
+
+/// A regular file at a name in a directory.
+pub(super) fn file(parent: impl AsFd, name: &OsStr) -> io::Result<std::fs::File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    if kind(&rustix::fs::fstat(&file)?) != FileType::RegularFile {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(file.into())
+}
+
+/// A directory at a name in a directory.
+pub(super) fn directory(parent: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(parent, name, directory_flags(), Mode::empty())?)
+}
+
+/// The names in a directory, sorted.
+pub(super) fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
+    let mut out = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            out.push(OsString::from_vec(name));
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// Removes whatever is at a name, with all below it.
+pub(super) fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    remove_below(parent, name, 0)
+}
+
+fn remove_below(parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) if depth < MAX_DEPTH => {}
+        Err(Errno::NOENT) => return Ok(()),
+        other => return Ok(other?),
+    }
+    // Its maker may have closed it to itself.
+    let open = directory(parent, name).or_else(|_| {
+        rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+        directory(parent, name)
+    })?;
+    let _ = rustix::fs::fchmod(&open, Mode::RWXU);
+    for inner in names(&open)? {
+        remove_below(open.as_fd(), &inner, depth + 1)?;
+    }
+    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
+/// Access and modification times as a file has them.
+pub(super) fn times(stat: &Stat) -> Timestamps {
+    let time = |seconds, nanoseconds: i64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec.cast_signed()),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+    }
+}

@@ -1,0 +1,88 @@
+//! What is closed or read-only below a copy is so in the copy, in the first command and in the next; what is written through is.
+
+use weir_tests::sandbox::{Way, World};
+
+use super::settle::{WAYS, changes, left, shell};
+
+const RULES: &str = r#"
+":project_roots" = { "." = "copy", "**/*.env" = "none", "vendor" = "read", "private" = "none", "out" = "write" }
+"#;
+
+fn filled(way: Way) -> World {
+    let world = World::new(way);
+    for (path, content) in
+        [("vendor/v", "v"), ("private/p", "p"), ("out/o", "o"), ("x.env", "secret"), (".git/config", "c")]
+    {
+        world.file(format!("work/{path}"), content);
+    }
+    world.directory("work/.git/hooks");
+    world.profile(RULES, "");
+    world
+}
+
+/// Each act fails under Weir, in both commands, and works without.
+#[test]
+fn what_is_closed_is_closed_in_the_copy() {
+    Way::each_of(&WAYS, "copy::closed", |way| {
+        let acts = [
+            "cat private/p",
+            "cat x.env",
+            "cp x.env y",
+            "echo 1 > later.env",
+            "mv x.env y",
+            "ln x.env y",
+            "echo new > vendor/v",
+            "rm vendor/v",
+            "mv vendor v",
+            "echo new > .git/config",
+            "echo new > .git/hooks/pre-commit",
+            "mv .git g",
+            "mkdir .vscode",
+            "echo 1 > .mcp.json",
+            "cat ../weir/config.toml",
+        ];
+        let world = filled(way);
+        for round in 0..2 {
+            for act in acts {
+                let run = world.run(["sh", "-c", act]);
+                assert_ne!(run.code, 0, "{round}: {act}");
+            }
+            assert_eq!(changes(&world).iter().filter(|change| change.starts_with("added y")).count(), 0);
+            // What is not closed can be changed all the same.
+            shell(&world, "echo new > seen; echo new > .git/index; cat vendor/v .git/config");
+        }
+        for act in acts {
+            let control = filled(way);
+            assert_eq!(control.outside(["sh", "-c", act]).code, 0, "{act}");
+        }
+    });
+}
+
+#[test]
+fn a_writable_place_inside_a_copy_is_the_host_s() {
+    Way::each_of(&WAYS, "copy::through", |way| {
+        let world = filled(way);
+        shell(&world, "echo new > out/o; echo new > seen");
+        assert_eq!(world.outside(["cat", "out/o"]).text(), "new");
+        assert_eq!(changes(&world), ["added seen"]);
+    });
+}
+
+/// A copy inside a writable place, and a copy in what is read-only inside a copy.
+#[test]
+fn copies_and_other_rules_lie_in_each_other() {
+    Way::each_of(&WAYS, "copy::nested", |way| {
+        let world = World::new(way);
+        world.file("work/c/r/cc/f", "old");
+        world.profile("\"{w}/work\" = \"write\"\n\"{w}/work/c\" = \"copy\"\n\"{w}/work/c/r\" = \"read\"\n\"{w}/work/c/r/cc\" = \"copy\"", "");
+        shell(&world, "echo new > f; echo new > c/f; echo new > c/r/cc/f");
+        assert_ne!(world.run(["sh", "-c", "echo new > c/r/f"]).code, 0);
+        assert_ne!(world.run(["mv", "c", "d"]).code, 0);
+        assert_eq!(world.outside(["cat", "f", "c/r/cc/f"]).text(), "new\nold");
+        assert_eq!(shell(&world, "cat c/r/cc/f"), "new\n");
+        assert_eq!(changes(&world), ["added f", "modified r/cc/f"]);
+        assert_eq!(left(&world, &["apply", "c/r"]), []);
+        assert_eq!(world.outside(["cat", "c/r/cc/f"]).text(), "new");
+        assert_eq!(changes(&world), ["added f"]);
+    });
+}

@@ -1,0 +1,160 @@
+//! Applying that is ended at any moment: nothing is half, and the next one finishes it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use weir_tests::sandbox::{Way, World, programs};
+
+use super::settle::{assert_clean, changes, left, shell, world};
+
+/// How often applying is ended, in each way.
+const ROUNDS: u32 = 20;
+
+/// Files of each kind of change.
+const FILES: usize = 6;
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+fn files(below: &Path) -> Files {
+    let mut found = Files::new();
+    let mut waiting = vec![below.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                waiting.push(path);
+            } else if !entry.file_name().to_string_lossy().starts_with(".weir-apply-") {
+                found.insert(path.strip_prefix(below).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    // What waits under a temporary name is under none of the person's.
+    found.retain(|path, _| !path.iter().any(|name| name.to_string_lossy().starts_with(".weir-apply-")));
+    found
+}
+
+fn filled(way: Way) -> World {
+    let world = world(way);
+    for at in 0..FILES {
+        for name in [format!("changed-{at}"), format!("removed-{at}"), format!("anew-{at}/old")] {
+            world.file(format!("work/{name}"), "old ".repeat(5000));
+        }
+    }
+    world
+}
+
+const ACT: &str = "for f in changed-*; do cat $f > /tmp/x; tr o n < /tmp/x > $f; done; rm removed-*; \
+    for d in anew-*; do rm -r $d; mkdir $d; echo new > $d/new; mkdir added-$d; cp changed-0 added-$d/f; done";
+
+/// The journal of what is being applied, where it is.
+fn journal(world: &World) -> Option<PathBuf> {
+    let copies = fs::read_dir(world.at("weir/copies")).ok()?;
+    copies.flatten().map(|copy| copy.path().join("journal")).find(|journal| journal.exists())
+}
+
+/// How long the journal is there while all of it is applied.
+fn window(world: &World) -> Duration {
+    let mut child = applying(world);
+    while journal(world).is_none() {
+        assert!(child.try_wait().unwrap().is_none(), "nothing was begun");
+    }
+    let begun = Instant::now();
+    while journal(world).is_some() {
+        std::hint::spin_loop();
+    }
+    let window = begun.elapsed();
+    assert!(child.wait().unwrap().success());
+    window
+}
+
+fn applying(world: &World) -> Child {
+    let mut apply: Command = world.command(&programs().weir);
+    apply.arg("apply").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Ends whoever applies, so long after the journal was begun; whether its commit was on the disk by then and its end was not.
+fn strike(world: &World, after: Duration) -> bool {
+    let mut child = applying(world);
+    let all = loop {
+        let all = descendants(child.id());
+        if journal(world).is_some() || child.try_wait().unwrap().is_some() {
+            break all;
+        }
+    };
+    let begun = Instant::now();
+    // Waited for without sleeping: the moment matters, not the processor.
+    while begun.elapsed() < after {
+        std::hint::spin_loop();
+    }
+    for process in all.into_iter().filter_map(|process| Pid::from_raw(process.cast_signed())) {
+        // It may have ended by then; nothing else has its number so soon.
+        let _ = kill_process(process, Signal::KILL);
+    }
+    child.wait().unwrap();
+    journal(world)
+        .and_then(|journal| fs::read_to_string(journal).ok())
+        .is_some_and(|text| text.contains("committed"))
+}
+
+/// The processes that descend from one, itself last.
+fn descendants(of: u32) -> Vec<u32> {
+    let listed = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    let children: Vec<u32> = listed.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    let mut all: Vec<u32> = children.into_iter().flat_map(descendants).collect();
+    all.push(of);
+    all
+}
+
+#[test]
+fn applying_that_is_killed_as_root_leaves_nothing_half_and_is_finished_by_the_next() {
+    finished_by_the_next(Way::Root);
+}
+
+#[test]
+fn applying_that_is_killed_as_a_user_leaves_nothing_half_and_is_finished_by_the_next() {
+    finished_by_the_next(Way::User);
+}
+
+fn finished_by_the_next(way: Way) {
+    Way::each_of(&[way], "copy::killed", |way| {
+        let world = filled(way);
+        let old = files(&world.at("work"));
+        shell(&world, ACT);
+        let window = window(&world);
+        let new = files(&world.at("work"));
+        assert_ne!(old, new);
+        let (mut committed, mut mixed) = (0, 0);
+        for round in 0..ROUNDS {
+            let world = filled(way);
+            shell(&world, ACT);
+            let was_committed = strike(&world, window * round / ROUNDS);
+            committed += u32::from(was_committed);
+            let now = files(&world.at("work"));
+            for (path, content) in &now {
+                let is_whole = old.get(path) == Some(content) || new.get(path) == Some(content);
+                assert!(is_whole, "{round}: {} is half", path.display());
+            }
+            mixed += u32::from(now != old && now != new);
+            // A command that comes between runs on one side or the other, never on a mixture of both.
+            let between = world.run(["true"]);
+            assert_eq!(between.code != 0, was_committed, "{round}: {}", between.stderr);
+            assert!(
+                between.code == 0 || between.stderr.contains("`weir apply` finishes it"),
+                "{}",
+                between.stderr
+            );
+            assert_eq!(left(&world, &["apply"]), [], "{round}");
+            assert_eq!(files(&world.at("work")), new, "{round}");
+            assert_eq!(changes(&world), Vec::<String>::new());
+            assert_clean(&world);
+        }
+        println!(
+            "{way:?}: of {ROUNDS} within {window:?}, {committed} were committed and {mixed} mixed, and finished by the next"
+        );
+        assert!(committed > 0);
+    });
+}
