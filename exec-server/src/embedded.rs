@@ -257,7 +257,7 @@ impl Session {
         };
         let call = match call.on_copies() {
             Ok(ask) => return self.about_copies(id, ask),
-            Err(call) => call,
+            Err(call) => *call,
         };
         let outcome = match call {
             Call::ProcessStart(start) => self.start(id, &start),

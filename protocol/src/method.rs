@@ -165,12 +165,12 @@ impl Call {
     ///
     /// # Errors
     /// The call, where it is none about copies.
-    pub fn on_copies(self) -> Result<changes::Ask, Self> {
+    pub fn on_copies(self) -> Result<changes::Ask, Box<Self>> {
         Ok(match self {
             Self::ChangesList(list) => changes::Ask::List(*list),
             Self::ChangesApply(apply) => changes::Ask::Apply(*apply),
             Self::ChangesDiscard(discard) => changes::Ask::Discard(*discard),
-            other => return Err(other),
+            other => return Err(Box::new(other)),
         })
     }
 }

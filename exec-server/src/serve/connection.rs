@@ -213,7 +213,7 @@ impl Connection {
                 };
                 return drop(self.answer(id, outcome).await);
             }
-            Err(call) => call,
+            Err(call) => *call,
         };
         let outcome = match call {
             Call::ProcessStart(start) => match self.start(id, *start, passed).await {
