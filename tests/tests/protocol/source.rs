@@ -7,7 +7,7 @@ use std::path::Path;
 use syn::{Attribute, Expr, Fields, Item as SynItem, Lit, Meta, Type};
 
 /// Sources of what travels.
-const METHODS: [&str; 13] = [
+const METHODS: [&str; 14] = [
     "protocol/src/method.rs",
     "protocol/src/method/server.rs",
     "protocol/src/method/context.rs",
@@ -20,11 +20,12 @@ const METHODS: [&str; 13] = [
     "protocol/src/denial.rs",
     "protocol/src/denial/run.rs",
     "protocol/src/denial/sight.rs",
+    "protocol/src/unreached.rs",
     "protocol/src/policy/explain.rs",
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 19] = [
+const LIMITS: [&str; 20] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
@@ -33,6 +34,7 @@ const LIMITS: [&str; 19] = [
     "protocol/src/method/denial.rs",
     "protocol/src/denial/ledger.rs",
     "protocol/src/denial/run.rs",
+    "protocol/src/unreached.rs",
     "exec-server/src/wire.rs",
     "exec-server/src/serve.rs",
     "exec-server/src/serve/connection.rs",
@@ -259,7 +261,7 @@ fn shape(of: &Type) -> String {
                 ("Within", Some(inner)) => format!("Within of {inner}"),
                 ("Option", Some(inner)) => format!("{inner}?"),
                 ("Vec", Some(inner)) => format!("list of {inner}"),
-                ("String", _) => "text".to_owned(),
+                ("String" | "SocketAddr", _) => "text".to_owned(),
                 ("bool", _) => "true or false".to_owned(),
                 ("u64" | "i64" | "u32" | "i32" | "u16" | "ProcessId" | "ContextId" | "LeaseId", _) => {
                     "number".to_owned()
