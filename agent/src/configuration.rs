@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
+use weir_protocol::method::output::WhenLeft;
 
 use crate::approval::Approval;
 use crate::model::config::DEFAULT_PROVIDER;
-use crate::model::{ConfigError, Effort, Providers};
+use crate::model::{ConfigError, Effort, Prices, Providers};
 
 /// The name of the file.
 const FILE: &str = "config.toml";
@@ -171,6 +172,24 @@ impl Configuration {
         Ok(limit.or_else(|| window.map(|window| window.saturating_mul(COMPACT_AT_PERCENT) / 100)))
     }
 
+    /// What tokens cost, by model.
+    ///
+    /// # Errors
+    /// Where a price is none.
+    pub fn prices(&self) -> Result<Prices, ConfigurationError> {
+        let expected =
+            "tables with input, output and currency; cached_input and cache_write_input may be there";
+        Ok(self.word("model_prices", expected)?.unwrap_or_default())
+    }
+
+    /// What becomes of a command that runs when its agent goes without a word; where a server runs that goes on.
+    ///
+    /// # Errors
+    /// Where it is no such word.
+    pub fn left_commands(&self) -> Result<WhenLeft, ConfigurationError> {
+        Ok(self.word("left_commands", "end or stay")?.unwrap_or_default())
+    }
+
     fn text(&self, key: &'static str) -> Result<Option<&str>, ConfigurationError> {
         let wrong = ConfigurationError::Kind { key, expected: "text" };
         self.table.get(key).map(|value| value.as_str().ok_or(wrong)).transpose()
@@ -290,6 +309,9 @@ mod tests {
     fn values_of_another_kind_are_refused() {
         assert!(with(&["model=1"]).unwrap().model().is_err());
         assert!(with(&["model_reasoning_effort=hard"]).unwrap().effort().is_err());
+        assert!(with(&["model_prices.m.input=1"]).unwrap().prices().is_err());
+        assert!(with(&["left_commands=perhaps"]).unwrap().left_commands().is_err());
+        assert_eq!(with(&["left_commands=stay"]).unwrap().left_commands().unwrap(), WhenLeft::Stay);
         assert!(with(&["approval_policy=perhaps"]).unwrap().approval().is_err());
         assert!(with(&["model_context_window=-1"]).unwrap().compact_above().is_err());
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use weir_protocol::AbsPath;
+use weir_protocol::method::output::WhenLeft;
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::method::process::{Planned, Start, Stdio};
 use weir_protocol::method::{Call, Error, code};
@@ -33,15 +34,10 @@ const SESSION: &str = include_str!("demo/session.jsonl");
 const PROFILE: &str = include_str!("demo/config.toml");
 const NETWORK: &str = include_str!("demo/network.toml");
 
-/// What stands behind lines of the profile where there are no namespaces. Whoever has a repository in the shared temporary directory
-/// would lose what protects it there, so nothing of that directory is written.
-const BARE: [(&str, &str); 2] = [
-    (
-        "extends = \":workspace\"",
-        "degrade = [\"shared-processes\", \"shared-metadata\", \"no-stand-ins\", \"shared-signals\"]",
-    ),
-    ("[permissions.demo.filesystem]", "\":slash_tmp\" = \"read\""),
-];
+/// The line of the profile behind which the other stands where there are no namespaces.
+const EXTENDS: &str = "extends = \":workspace\"";
+const GIVEN_UP: &str =
+    "degrade = [\"shared-processes\", \"shared-metadata\", \"no-stand-ins\", \"shared-signals\"]";
 
 /// The project's files.
 const FILES: [(&str, &str); 4] = [
@@ -70,9 +66,7 @@ impl Ground {
         match self {
             Self::Whole => format!("{PROFILE}{NETWORK}"),
             Self::NoHosts => PROFILE.to_owned(),
-            Self::NoNamespaces => BARE.iter().fold(PROFILE.to_owned(), |profile, (line, more)| {
-                profile.replacen(line, &format!("{line}\n{more}"), 1)
-            }),
+            Self::NoNamespaces => PROFILE.replacen(EXTENDS, &format!("{EXTENDS}\n{GIVEN_UP}"), 1),
         }
     }
 
@@ -244,6 +238,7 @@ impl Demo {
             writes: self.place().parent().map(Path::to_owned).into_iter().collect(),
             compact_above: None,
             approvals: Approvals { policy: Approval::Never, ..Approvals::default() },
+            when_left: WhenLeft::End,
             answering: Answering::Nobody,
             secret_variables: Vec::new(),
             prompt: PROMPT.to_owned(),

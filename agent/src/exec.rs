@@ -9,6 +9,7 @@ pub mod events;
 pub mod human;
 mod instructions;
 mod interrupts;
+mod left;
 
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::approval::Approvals;
 use crate::confine::ConfineError;
+use crate::delegate::{Counts, Delegating, Family};
 use crate::executor::ExecutorError;
 use crate::item::Item;
 use crate::link::{LinkError, Which};
@@ -24,6 +26,7 @@ use crate::thread::{Settings, ThreadError, ThreadId, TurnStatus};
 use crate::turn::{Asked, Ended, Seen, Turn, WORDS, Watch, Word};
 use serde_json::Value;
 use weir_protocol::method::context::Wider;
+use weir_protocol::method::output::WhenLeft;
 use weir_protocol::method::policy::Choice;
 
 use interrupts::Interrupts;
@@ -100,6 +103,8 @@ pub struct Exec<'a> {
     pub approvals: Approvals,
     /// Who answers.
     pub answering: Answering,
+    /// What becomes of a command when this process goes without a word.
+    pub when_left: WhenLeft,
     /// Files beyond the agent's own that the caller writes at the end. They are there.
     pub writes: Vec<std::path::PathBuf>,
     /// Variables that no command is to see.
@@ -135,17 +140,29 @@ impl Exec<'_> {
         let (say, mut words) = mpsc::channel(WORDS);
         let begun = begin::begin(&self, self.answering.approver(say.clone())).await?;
         show.thread(&begun, self.provider.id());
-        let Begun { mut conversation, tools, model, .. } = begun;
-        let opened = tools.workplace().opened();
+        let Begun { mut conversation, tools, model, store, choice, .. } = begun;
+        let instructions = instructions::text(&choice.standpoint.cwd, tools.workplace().opened());
+        let family = Family {
+            provider: self.provider,
+            watch: show,
+            store,
+            keeping: self.kept.keeping(),
+            model: model.clone(),
+            effort: self.effort,
+            compact_above: self.compact_above,
+            approval: self.approvals.policy,
+            instructions: instructions::of_helper,
+            counts: Counts::default(),
+        };
+        let tools = Delegating::new(family, tools, conversation.thread(), choice);
         let settings = Settings {
             cwd: self.choice.standpoint.cwd.clone(),
             model: model.clone(),
             provider: self.provider.id().to_owned(),
             effort: self.effort.map(|effort| effort.word().to_owned()),
             approval: self.approvals.policy,
-            digest: opened.digest,
+            digest: tools.own().workplace().opened().digest,
         };
-        let instructions = instructions::text(&self.choice.standpoint.cwd, opened);
         let asked = Asked {
             model: &model,
             instructions: &instructions,
@@ -170,7 +187,7 @@ impl Exec<'_> {
                 }
             }
         };
-        tools.end_all();
+        tools.end().await;
         let signal = signal.filter(|_| ended.status == TurnStatus::Interrupted);
         Ok(Done { thread, ended, signal })
     }
@@ -206,6 +223,10 @@ impl<S: Watch> Watch for Last<S> {
             *self.message.borrow_mut() = Some(text.clone());
         }
         self.show.see(seen);
+    }
+
+    fn see_in(&self, thread: ThreadId, seen: Seen<'_>) {
+        self.show.see_in(thread, seen);
     }
 }
 

@@ -11,6 +11,7 @@ use std::io::PipeWriter;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
+use weir_protocol::method::output::{List, Listed, Of};
 use weir_protocol::method::process::{ProcessId, Start};
 use weir_protocol::method::{Asks, Call, Error};
 
@@ -104,6 +105,22 @@ impl Executor {
         Ok((serde_json::from_value(told).map_err(|error| SessionError::Link(error.into()))?, content))
     }
 
+    /// Makes a call whose answer nobody waits for. Where too many orders wait it is not made.
+    pub fn tell<A: Asks>(&self, asks: A) {
+        self.tell_call(asks.into_call());
+    }
+
+    fn tell_call(&self, call: Call) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.shared.orders.try_send(Order::Call { call: Box::new(call), reply });
+        self.shared.wake();
+    }
+
+    /// Has a command forgotten that has ended. Nobody waits for that.
+    pub fn forget(&self, id: ProcessId) {
+        self.tell_call(Call::ProcessForget(Of { id }));
+    }
+
     async fn answer(&self, call: Call) -> Result<(serde_json::Value, Vec<u8>), ExecutorError> {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Call { call: Box::new(call), reply }).await?;
@@ -120,6 +137,37 @@ impl Executor {
         self.order(Order::Start { start: Box::new(start), events, reply }).await?;
         let (id, enforcement) = answer.await.map_err(|_| ExecutorError::Gone)??;
         Ok(Running::new(self.clone(), id, enforcement, received))
+    }
+
+    /// The caller's commands at the server.
+    ///
+    /// # Errors
+    /// [`ExecutorError`].
+    pub async fn list(&self) -> Result<Vec<Listed>, ExecutorError> {
+        let (told, _) = self.answer(Call::ProcessList).await?;
+        let list: List = serde_json::from_value(told).map_err(|error| SessionError::Link(error.into()))?;
+        Ok(list.commands)
+    }
+
+    /// Takes a command over that runs, or that has ended and is kept, from its first byte on.
+    ///
+    /// # Errors
+    /// [`ExecutorError`].
+    pub async fn attach(&self, id: ProcessId) -> Result<Running, ExecutorError> {
+        let (reply, answer) = oneshot::channel();
+        let (events, received) = mpsc::channel(running::EVENTS);
+        self.order(Order::Attach { id, events, reply }).await?;
+        let (id, enforcement) = answer.await.map_err(|_| ExecutorError::Gone)??;
+        Ok(Running::new(self.clone(), id, enforcement, received))
+    }
+
+    /// Waits until every command that nobody follows any more has been ended and forgotten.
+    pub async fn settle(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.order(Order::Settle { reply }).await.is_ok() {
+            // Where the server is gone, so are they.
+            let _ = answer.await;
+        }
     }
 
     async fn order(&self, order: Order) -> Result<(), ExecutorError> {

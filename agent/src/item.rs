@@ -13,7 +13,7 @@ use weir_protocol::method::context::LeaseId;
 use weir_protocol::method::output::Account;
 use weir_protocol::method::process::{End, ProcessId};
 
-use crate::thread::ThreadId;
+use crate::thread::{ThreadId, TurnStatus};
 
 /// One thing that was said or done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -155,6 +155,11 @@ pub enum Did {
     Delegated {
         /// The thread.
         thread: ThreadId,
+        /// How its turn ended.
+        #[serde(flatten)]
+        status: TurnStatus,
+        /// Tokens that it has used, those of its own helpers included.
+        usage: Usage,
     },
     /// Nothing, because it could not be done.
     Failed {

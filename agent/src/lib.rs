@@ -7,6 +7,7 @@ pub mod approval;
 pub mod cli;
 pub mod configuration;
 pub mod confine;
+pub mod delegate;
 pub mod demo;
 mod denial;
 pub mod exec;

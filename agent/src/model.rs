@@ -13,6 +13,7 @@ mod http;
 mod keyed;
 mod ollama;
 mod openai;
+mod price;
 mod reader;
 mod replay;
 mod retry;
@@ -29,6 +30,7 @@ use crate::tool::ToolSchema;
 
 pub use config::{ConfigError, Providers};
 pub use error::{Again, FrameError, ModelError};
+pub use price::{Price, Prices};
 pub use replay::{Recorded, Replay, ReplayError};
 pub use retry::{Backoff, Came, Retries};
 

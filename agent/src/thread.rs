@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 pub use check::Checked;
 pub use id::{IdError, ItemId, ThreadId, TurnId};
-pub use index::{Archived, Filter, Sort};
+pub use index::{Archived, Filter, Makers, Sort};
 pub use live::Thread;
 pub use page::{Cursor, CursorError, MAX_TURNS, Order, Page, Turn, TurnItem};
 pub use record::{

@@ -4,11 +4,12 @@
 //! back to it as text. Calls may run at the same time. A call whose future is dropped ends what it started; what was left running
 //! ends with [`Tools::end_all`], or with the tools. [`turn`](crate) drives this.
 
-mod arguments;
-mod capture;
+pub(crate) mod arguments;
+pub(crate) mod capture;
 mod command;
 mod files;
 mod job;
+mod left;
 mod numbered;
 mod permission;
 mod plan;
@@ -26,7 +27,7 @@ use weir_protocol::method::file::Within;
 use weir_protocol::method::process::ProcessId;
 
 use crate::item::{CallId, ToolOutcome};
-use crate::thread::TurnId;
+use crate::thread::{ThreadId, TurnId};
 use job::Job;
 
 pub(crate) use told::ended;
@@ -55,6 +56,13 @@ pub enum Progress<'a> {
     },
     /// It wrote this.
     Output(&'a [u8]),
+    /// Another thread has the work.
+    Delegated {
+        /// The thread.
+        thread: ThreadId,
+        /// The work, in the model's words.
+        task: &'a str,
+    },
 }
 
 /// Who hears of progress.
@@ -67,13 +75,16 @@ pub struct Tools {
     turn: RefCell<Option<TurnId>>,
     leases: permission::Held,
     jobs: RefCell<BTreeMap<ProcessId, Rc<Mutex<Job>>>>,
+    /// Commands that have ended and whose end is told; the server may still hold what they wrote.
+    over: RefCell<Vec<ProcessId>>,
 }
 
 impl Tools {
     /// Tools that work in `place`.
     #[must_use]
     pub fn new(place: Workplace) -> Self {
-        Self { place, turn: RefCell::default(), leases: RefCell::default(), jobs: RefCell::default() }
+        let (turn, leases, jobs, over) = Default::default();
+        Self { place, turn, leases, jobs, over }
     }
 
     /// Where they work.
@@ -128,9 +139,19 @@ impl Tools {
         format!("there is no tool `{tool}`; there are {}", names.join(", "))
     }
 
-    /// Ends every command that was left running.
+    /// Ends every command that was left running. Nobody waits for that; [`Self::end`] does.
     pub fn end_all(&self) {
         self.jobs.borrow_mut().clear();
+        for id in self.over.take() {
+            self.place.forget(id);
+        }
+    }
+
+    /// Ends every command that was left running, and closes the context.
+    pub async fn end(&self) {
+        self.end_all();
+        self.place.executor.settle().await;
+        self.place.closed().await;
     }
 
     /// Numbers of the commands that were left running.

@@ -39,6 +39,10 @@ pub trait Tools {
 
     /// Carries out one call; several at once. Dropping the future ends what it has started.
     fn call<'a>(&'a self, call: &'a Call, observer: Observer<'a>) -> LocalBoxFuture<'a, ToolOutcome>;
+
+    /// The turn is being interrupted: a call that can come to an end of its own comes to it when it is polled once more. All others are
+    /// dropped.
+    fn interrupt(&self) {}
 }
 
 impl Tools for tool::Tools {

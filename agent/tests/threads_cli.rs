@@ -7,6 +7,7 @@ mod talk;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -98,6 +99,26 @@ fn threads_are_named_put_away_and_deleted() {
     assert_eq!(json(home, &["delete", &fork])["deleted"][0]["kept_for"], serde_json::json!([]));
     let (code, _, err) = said(&weir(home, &["show", &id]));
     assert_eq!((code, err.contains("weir threads list")), (Some(2), true), "{err}");
+}
+
+#[test]
+fn what_commands_wrote_goes_with_their_thread_and_with_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let store = Store::open(home);
+    let [one, other] = [(); 2].map(|()| {
+        let mut thread = store.create(new("/", Keeping::Disk)).unwrap();
+        turn(&mut thread, "one");
+        let outputs = thread.outputs().unwrap().unwrap();
+        fs::write(outputs.join("7-abc"), "what it wrote").unwrap();
+        (thread.id().to_string(), outputs)
+    });
+    assert_eq!(fs::metadata(&one.1).unwrap().permissions().mode() & 0o777, 0o700);
+    ok(home, &["archive", &one.0]);
+    assert!(one.1.join("7-abc").exists(), "what is put away is kept whole");
+    ok(home, &["delete", &one.0]);
+    assert!(!one.1.exists() && other.1.join("7-abc").exists());
+    assert_eq!(store.create(new("/", Keeping::Memory)).unwrap().outputs().unwrap(), None);
 }
 
 #[test]

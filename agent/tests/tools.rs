@@ -22,6 +22,7 @@ use weir_agent::item::{CommandStatus, Did, ToolOutcome};
 use weir_agent::link::Which;
 use weir_agent::thread::{ThreadId, TurnId};
 use weir_agent::tool::{self, Tools, Workplace};
+use weir_protocol::method::output::WhenLeft;
 use weir_protocol::method::policy::Choice;
 use weir_protocol::method::process::End;
 
@@ -53,6 +54,7 @@ impl Bench {
                 ("HOME".into(), place.path("home").as_str().into()),
             ],
             outputs: Some(outputs),
+            when_left: WhenLeft::End,
             approvals,
             approver,
         };

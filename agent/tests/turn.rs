@@ -98,6 +98,7 @@ struct Bench {
     most: Cell<usize>,
     dropped: Cell<usize>,
     meeting: tokio::sync::Notify,
+    interrupted: tokio::sync::Notify,
 }
 
 /// Counts a call while it is carried out, and when it is dropped before its end.
@@ -115,7 +116,7 @@ impl Drop for Present<'_> {
 impl Tools for Bench {
     fn schemas(&self) -> Vec<ToolSchema> {
         let tool = |name| ToolSchema { name, description: "a tool", parameters: json!({ "type": "object" }) };
-        vec![tool("meet"), tool("hang"), tool("echo")]
+        vec![tool("meet"), tool("hang"), tool("echo"), tool("heed")]
     }
 
     fn begin(&self, _turn: TurnId) {}
@@ -135,11 +136,16 @@ impl Tools for Bench {
                     observer(Progress::Output(b"so far"));
                     std::future::pending::<()>().await;
                 }
+                "heed" => self.interrupted.notified().await,
                 _ => {}
             }
             present.1.set(true);
             ToolOutcome { told: format!("{} did", call.id), did: Did::Read }
         })
+    }
+
+    fn interrupt(&self) {
+        self.interrupted.notify_waiters();
     }
 }
 
@@ -323,6 +329,32 @@ fn an_interruption_ends_what_runs_and_completes_every_item() {
     let Did::Command { process, status, output_tail, .. } = &result.did else { panic!("{result:?}") };
     assert_eq!((*process, output_tail.as_str()), (Some(7), "so far"));
     assert!(matches!(status, CommandStatus::Ended { .. }), "{status:?}");
+}
+
+#[test]
+fn a_call_that_heeds_an_interruption_has_a_result_of_its_own() {
+    let calls_of_all = [
+        calls("a", "hang", "{}"),
+        calls("b", "heed", "{}"),
+        calls("c", "heed", "{}"),
+        calls("d", "echo", "{}"),
+    ];
+    let outcome = Run::new([Does::Says(calls_of_all.to_vec())]).saying("-d", Word::Interrupt).go();
+    assert_eq!(outcome.ended.status, TurnStatus::Interrupted);
+    let told = results(&outcome.items);
+    let of = |id: &str| told.iter().find(|(call, _)| call == id).unwrap().1.clone();
+    assert_eq!([of("b"), of("c"), of("d")], ["b did", "c did", "d did"]);
+    assert!(of("a").contains("Interrupted"), "{}", of("a"));
+    assert_eq!((outcome.bench.dropped.get(), outcome.bench.running.get()), (1, 0));
+}
+
+#[test]
+fn a_call_that_waits_for_its_turn_is_not_begun_by_an_interruption() {
+    let many = (0..20).map(|number| calls(&format!("c{number}"), "heed", "{}"));
+    let all: Vec<_> = many.chain([calls("d", "echo", "{}")]).collect();
+    let outcome = Run::new([Does::Says(all)]).saying("+d", Word::Interrupt).go();
+    assert_eq!((outcome.ended.status, outcome.bench.most.get()), (TurnStatus::Interrupted, 0));
+    assert_eq!(results(&outcome.items).len(), 21);
 }
 
 #[test]

@@ -50,6 +50,16 @@ fn main() {
     launches(asked.unwrap_or(ROUNDS));
 }
 
+/// What is compared by name.
+const ISOLATED: &str = "full isolation";
+const GATED: &str = "full isolation, rules for hosts";
+const WEIR_RUN: &str = "weir run -- true";
+const WEIR_RUN_GATED: &str = "weir run -- true, rules for hosts";
+
+/// The profile of the last.
+const PROFILE: &str = "[permissions.gated]\nextends = \":workspace\"\n[permissions.gated.network]\nenabled = true\n\
+    domains = { \"registry.example.org\" = \"allow\" }\n";
+
 /// One thing to be measured.
 struct Variant {
     name: &'static str,
@@ -78,7 +88,8 @@ fn launches(rounds: usize) {
     let cases = [
         ("Landlock and seccomp alone", Some(1.3), Isolation::Bare, "off"),
         ("full isolation, the host's network", Some(2.5), Isolation::Full, "full"),
-        ("full isolation", Some(3.5), Isolation::Full, "off"),
+        (ISOLATED, Some(3.5), Isolation::Full, "off"),
+        (GATED, None, Isolation::Full, "gate"),
     ];
     for (name, aim, isolation, network) in cases {
         let launch = Launch::new(place.path(), isolation, network);
@@ -107,7 +118,18 @@ fn launches(rounds: usize) {
         }
     }
     report(&mut variants);
+    for [without, with] in [[ISOLATED, GATED], [WEIR_RUN, WEIR_RUN_GATED]] {
+        gate_adds(&mut variants, without, with);
+    }
     calls_inside(place.path());
+}
+
+/// What the network gate adds to a launch, where both were measured.
+fn gate_adds(variants: &mut [Variant], without: &str, with: &str) {
+    let mut of = |name: &str| variants.iter_mut().find(|one| one.name == name).map(Variant::median_us);
+    if let (Some(less), Some(more)) = (of(without), of(with)) {
+        println!("the gate adds to `{without}`: {:.0} µs   aim < 1500", more - less);
+    }
 }
 
 fn report(variants: &mut [Variant]) {
@@ -191,6 +213,7 @@ fn own() -> Credentials {
 fn policy(place: &Path, isolation: Isolation, network: &str) -> Policy {
     let network = match network {
         "off" => "enabled = false",
+        "gate" => "enabled = true\ndomains = { \"registry.example.org\" = \"allow\" }",
         mode => &format!("enabled = true\nmode = \"{mode}\""),
     };
     let degrade = match isolation {
@@ -251,7 +274,12 @@ fn whole_programs(place: &Path, variants: &mut Vec<Variant>) {
         }
     };
     match weir() {
-        Some(weir) => add("weir run -- true", &weir, &["run", "--", "true"]),
+        Some(weir) => {
+            std::fs::create_dir_all(place.join("home/.weir")).unwrap();
+            std::fs::write(place.join("home/.weir/config.toml"), PROFILE).unwrap();
+            add(WEIR_RUN, &weir, &["run", "--", "true"]);
+            add(WEIR_RUN_GATED, &weir, &["run", "--profile", "gated", "--", "true"]);
+        }
         None => println!("weir run: not measured (build it first: cargo build --release --bins)"),
     }
     let own = place.to_str().unwrap();

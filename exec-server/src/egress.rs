@@ -15,6 +15,8 @@ pub mod begin;
 mod datagrams;
 pub mod decision;
 pub mod dial;
+pub mod failure;
+mod folded;
 pub mod inspect;
 mod limited;
 pub mod limits;
@@ -23,6 +25,8 @@ pub mod names;
 pub mod opening;
 mod own;
 pub mod proxy;
+#[cfg(target_os = "linux")]
+mod publish;
 pub mod refusal;
 mod relay;
 pub mod resolver;
@@ -44,11 +48,13 @@ use weir_protocol::denial::Ledger;
 use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
 use weir_protocol::policy::Host;
 use weir_protocol::policy::lease::LeaseError;
+use weir_protocol::unreached::Unreached;
 
 pub(crate) use arrival::raise_descriptors;
 use asking::{Asks, Questions};
 use authority::Authority;
 use decision::{Grant, decide};
+use failure::{Failures, Unconnected};
 use inspect::{Inspector, Law};
 use limits::Limits;
 use lookup::Lookup;
@@ -94,6 +100,15 @@ pub struct Surroundings {
     pub limits: Limits,
 }
 
+/// What a gate tells of one run.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// What was refused.
+    pub denials: Ledger,
+    /// What was allowed and not reached.
+    pub unreached: Unreached,
+}
+
 /// What all connections of one sandbox share.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -102,6 +117,7 @@ pub(crate) struct Core {
     pub(crate) names: RefCell<Names>,
     pub(crate) lookup: Lookup,
     pub(crate) refusals: Refusals,
+    pub(crate) failures: Failures,
     pub(crate) inspector: Option<Inspector>,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) limits: Limits,
@@ -125,8 +141,12 @@ pub struct Gate {
     tasks: RefCell<JoinSet<()>>,
     /// The same sockets as the tasks accept on.
     listeners: RefCell<Vec<std::net::TcpListener>>,
+    /// Whether connections of the sandbox lead here.
+    is_gate: Cell<bool>,
     #[cfg(target_os = "linux")]
     log: RefCell<Option<Rc<datagrams::Log>>>,
+    #[cfg(target_os = "linux")]
+    doors: RefCell<Option<Rc<publish::Doors>>>,
 }
 
 impl Gate {
@@ -200,6 +220,7 @@ impl Gate {
             names: RefCell::default(),
             lookup: Lookup::new(&resolv_conf, &hosts),
             refusals: Refusals::default(),
+            failures: Failures::default(),
             // The profile has the last word.
             upstream: upstream.filter(|_| policy_uses_upstream),
             dialing: Semaphore::new(limits.dialing),
@@ -214,8 +235,26 @@ impl Gate {
             tasks: RefCell::default(),
             listeners: RefCell::default(),
             #[cfg(target_os = "linux")]
+            is_gate: Cell::new(true),
             log: RefCell::default(),
+            #[cfg(target_os = "linux")]
+            doors: RefCell::default(),
         }))
+    }
+
+    /// Leads connections to published ports inside from now on; `bundle` is what the launcher packed.
+    ///
+    /// # Errors
+    /// The system's, where a socket is none.
+    #[cfg(target_os = "linux")]
+    pub fn publish(&self, bundle: &OwnedFd) -> io::Result<()> {
+        let (doors, listeners) = publish::Doors::unpack(bundle)?;
+        for (listener, inside) in listeners {
+            let accepting = Rc::clone(&doors).accept_all(Rc::clone(&self.core), listener, inside);
+            self.tasks.borrow_mut().spawn_local(accepting);
+        }
+        self.doors.replace(Some(doors));
+        Ok(())
     }
 
     /// Serves one connection that was meant for `destination`, to its end.
@@ -231,8 +270,35 @@ impl Gate {
         self.core.refusals.denials(&self.core.policy.borrow())
     }
 
+    /// Hosts that the policy allows and that were not reached, the same taken together.
+    #[must_use]
+    pub fn unreached(&self) -> Unreached {
+        self.core.failures.unreached()
+    }
+
+    /// What it tells of the whole run; nothing where no connection of the sandbox's leads to it.
+    #[must_use]
+    pub fn account(&self) -> Option<Account> {
+        let account = Account { denials: self.denials(), unreached: self.unreached() };
+        self.is_gate.get().then_some(account)
+    }
+
+    /// Serves published ports alone: no connection of the sandbox's leads here.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn for_published_alone(policy: Arc<Policy>) -> io::Result<Rc<Self>> {
+        let gate = Self::without_sockets(policy, Surroundings::default(), None)?;
+        gate.is_gate.set(false);
+        Ok(gate)
+    }
+
     /// Records what the programs of a sandbox that has ended tried last: connections that were made and not yet decided about.
     pub async fn settle(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(doors) = self.doors.take() {
+            doors.finish().await;
+        }
         for _ in 0..LAST_TURNS {
             tokio::task::yield_now().await;
         }
@@ -351,13 +417,11 @@ impl Core {
             let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
             self.carry(&stream, &server, opening).await
         };
-        if let Err(reason) = outcome.await {
-            self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
-        }
+        self.end(&stream, grant, outcome.await);
     }
 
     /// Connects to what was granted.
-    pub(crate) async fn connect(&self, grant: &Grant) -> Result<TcpStream, Reason> {
+    pub(crate) async fn connect(&self, grant: &Grant) -> Result<TcpStream, Unconnected> {
         dial::dial(self, grant).await
     }
 
@@ -365,27 +429,41 @@ impl Core {
     pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
         let Client { stream, read } = client;
         let opening = opening::hear(&stream, read, self, grant);
-        if let Err(reason) = self.carry(&stream, &server, opening).await {
-            self.refuse(&stream, grant.refuse(Attempt::Connect, reason));
-        }
+        let outcome = self.carry(&stream, &server, opening).await;
+        self.end(&stream, grant, outcome);
     }
 
-    /// Relays; what breaks on the way resets both sides and is nobody's refusal.
+    /// Relays; what breaks on the way resets both sides.
     async fn carry(
         &self,
         client: &TcpStream,
         server: &TcpStream,
-        opening: impl Future<Output = Result<Vec<u8>, Reason>>,
-    ) -> Result<(), Reason> {
+        opening: impl Future<Output = Result<Vec<u8>, Broken>>,
+    ) -> Result<(), Broken> {
         // What is read goes on at once: waiting to fill a segment is the programs' own choice.
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);
-        let Err(broken) = relay::relay(self, client, server, opening).await else { return Ok(()) };
-        let _ = server.set_zero_linger();
+        let outcome = relay::relay(self, client, server, opening).await;
+        if outcome.is_err() {
+            let _ = server.set_zero_linger();
+        }
+        outcome
+    }
+
+    /// Resets the program's connection where it broke, so that it knows at once, and records why; what breaks on the way is nobody's refusal.
+    fn end(&self, client: &TcpStream, grant: &Grant, outcome: Result<(), Broken>) {
+        let Err(broken) = outcome else { return };
         let _ = client.set_zero_linger();
-        match broken {
-            Broken::Refused(reason) => Err(reason),
-            Broken::Reset => Ok(()),
+        if let Broken::Told(why) = broken {
+            self.record(grant, why);
+        }
+    }
+
+    /// Records why a host that was granted is not reached: as a refusal, or as a failure, which is none.
+    pub(crate) fn record(&self, grant: &Grant, why: Unconnected) {
+        match why {
+            Unconnected::Refused(reason) => self.refusals.record(grant.refuse(Attempt::Connect, reason)),
+            Unconnected::Failed(failure) => self.failures.record(grant.fail(failure)),
         }
     }
 }

@@ -407,10 +407,10 @@ impl Session {
     }
 
     fn exited(&mut self, ended: Ended) -> Exited {
-        let refused = self.gate.take().map(Apart::end);
+        let account = self.gate.take().and_then(Apart::end);
         let deadline = self.deadline.filter(|deadline| deadline.told);
         let end = deadline.map(|deadline| End::TimedOut { limit_ms: deadline.limit_ms });
-        exited(ONLY, ended, end, refused, &self.limits)
+        exited(ONLY, ended, end, account, &self.limits)
     }
 
     fn event(&self, event: Event) -> Result<(), WireError> {

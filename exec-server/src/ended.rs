@@ -3,11 +3,13 @@
 use std::time::SystemTime;
 
 use weir_protocol::audit::{since_1970_ms, time};
-use weir_protocol::denial::{Act, Denial, Ledger, Mechanism, Source};
+use weir_protocol::denial::{Act, Denial, Mechanism, Source};
 use weir_protocol::method::process::{End, Exited, ProcessId};
 use weir_protocol::policy::explain::Edit;
 use weir_protocol::policy::{Origin, Resource, Resources};
+use weir_protocol::unreached::Unreached;
 
+use crate::egress::Account;
 use crate::launch::Ended;
 
 /// Puts it together. `end`: the server's own word, where it ended the command; `limits`: the profile's.
@@ -15,13 +17,15 @@ pub(crate) fn exited(
     id: ProcessId,
     ended: Ended,
     end: Option<End>,
-    gate: Option<Ledger>,
+    gate: Option<Account>,
     limits: &Resources,
 ) -> Exited {
     let Ended { end: heard, usage, mut denials, mut sight, new_repositories } = ended;
     let end = end.unwrap_or(heard);
+    let mut unreached = Unreached::default();
     if let Some(gate) = gate {
-        let (refused, left_out) = gate.into_parts();
+        unreached = gate.unreached;
+        let (refused, left_out) = gate.denials.into_parts();
         denials.extend(refused);
         sight.left_out = sight.left_out.saturating_add(left_out);
         sight
@@ -29,7 +33,7 @@ pub(crate) fn exited(
             .push(Source::present(Mechanism::NetworkGate, "names, connections, requests, datagrams"));
     }
     denials.extend(beyond(end, limits));
-    Exited { id, end, usage, denials, sight, new_repositories }
+    Exited { id, end, usage, denials, sight, unreached, new_repositories }
 }
 
 /// Starts of processes that were refused for their number.

@@ -24,6 +24,8 @@ pub mod passed;
 #[cfg(any(target_os = "macos", test))]
 mod program;
 #[cfg(target_os = "linux")]
+pub(crate) mod published;
+#[cfg(target_os = "linux")]
 mod record;
 #[cfg(target_os = "linux")]
 pub mod records;
@@ -118,6 +120,15 @@ impl Launch {
         let network = self.policy.network();
         let every = cfg!(target_os = "macos") && network.enabled.value;
         self.image == Image::Command && !self.policy.is_unrestricted() && (network.is_gated() || every)
+    }
+}
+
+impl Launch {
+    /// Whether ports of the host's loopback lead inside. A worker for files listens nowhere.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        let is_command = self.image == Image::Command && !self.policy.is_unrestricted();
+        cfg!(target_os = "linux") && is_command && !self.policy.network().publish.is_empty()
     }
 }
 

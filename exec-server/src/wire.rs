@@ -17,8 +17,9 @@ use rustix::net::{
 };
 use weir_protocol::frame::{self, FrameError};
 
-/// Most descriptors with one frame: what a launch passes, a terminal with the network gate's sockets and files.
-pub const MAX_DESCRIPTORS: usize = 8;
+/// Most descriptors with one frame: what a launch passes, a terminal with the network gate's sockets and files, and the sockets of
+/// published ports, which travel as one.
+pub const MAX_DESCRIPTORS: usize = 9;
 
 /// Most descriptors that wait to be taken; a peer that sends more is cut off.
 pub(crate) const MAX_WAITING: usize = 16;

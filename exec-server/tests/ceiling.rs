@@ -215,6 +215,38 @@ fn more_than_the_ceiling_is_refused_with_its_line() {
 }
 
 #[test]
+fn published_ports_are_held_to_the_ceiling() {
+    let with = |publish: &str| {
+        let network = "loopback = true\npublish = ";
+        let profile = format!("default_permissions = \"x\"\n[permissions.x.network]\n{network}{publish}\n");
+        let limit = |ports: &str| {
+            let ceiling = format!("[ceiling.network]\n{network}{ports}\n");
+            Machine::new(&ceiling, &profile, "").load(&Selection::default())
+        };
+        (limit("[8080, \"3000:80\"]"), limit("[\"*\"]"))
+    };
+    for publish in ["[]", "[8080]", "[8080, \"3000:80\"]"] {
+        let (listed, every) = with(publish);
+        assert!(listed.is_ok() && every.is_ok(), "{publish}");
+    }
+    for (publish, subject) in [
+        ("[3000]", "the published port 3000"),
+        ("[8080, \"3000:81\"]", "the published port 3000:81"),
+        ("[\"*\"]", "every published port"),
+    ] {
+        let (listed, every) = with(publish);
+        check_refused(listed, 3, subject);
+        assert!(every.is_ok(), "{publish}");
+    }
+    let stated = Machine::new(
+        "[ceiling.network]\nloopback = true\n",
+        "default_permissions = \"x\"\n[permissions.x.network]\nloopback = true\npublish = [80]\n",
+        "",
+    );
+    check_refused(stated.load(&Selection::default()), 2, "the published port 80");
+}
+
+#[test]
 fn a_denial_of_the_ceiling_holds_and_nothing_lifts_it() {
     let ceiling = "[ceiling.deny]\nread = [\"$ROOT/data\", \"~/.aws\", \"/**/*.pem\"]\ndomains = [\"*.corp.example\"]\n";
     let machine = Machine::new(

@@ -13,6 +13,7 @@ pub mod method;
 pub mod path;
 pub mod policy;
 pub mod profile;
+pub mod unreached;
 
 pub use bytes::ByteString;
 pub use path::AbsPath;

@@ -17,6 +17,7 @@ pub mod intersect;
 pub mod lease;
 pub mod network;
 pub mod origin;
+pub mod publish;
 pub mod resources;
 pub mod verdict;
 
@@ -36,6 +37,7 @@ pub use host::{DomainPattern, Host};
 pub use lease::Lease;
 pub use network::{DomainRule, Network, NetworkMode, NetworkParts, SocketRule, Sourced};
 pub use origin::{Layer, Origin, Place};
+pub use publish::{PublishRule, Published};
 pub use resources::{Resource, Resources};
 pub use verdict::{Request, RuleRef, Verdict};
 

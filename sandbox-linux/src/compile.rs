@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
 use weir_protocol::policy::{
-    Access, Degradation, Filesystem, KernelFeature, NetworkMode, Origin, PathRule, Policy,
+    Access, Degradation, Filesystem, KernelFeature, NetworkMode, Origin, PathRule, Policy, Published,
 };
 
 use crate::doctor;
@@ -79,6 +79,7 @@ fn unrestricted(policy: &Policy, facts: &Facts<'_>) -> Plan {
         loopback: Loopback::Untouched,
         gate: None,
         proxies: None,
+        publish: Vec::new(),
         bundle: None,
         credentials: facts.credentials.clone(),
         privilege: Privilege::Held,
@@ -158,6 +159,13 @@ impl<'a> Compiler<'a> {
         let proxies = self.facts.proxies.filter(|_| network == Network::Proxied);
         mechanisms.extend(copied::mechanisms(&mounts));
         mechanisms.extend(gate_mechanism(network, gate.is_some(), proxies));
+        let publish = self.published(network);
+        if !publish.is_empty() {
+            let ports: Vec<String> = publish.iter().map(ToString::to_string).collect();
+            let detail =
+                format!("of 127.0.0.1 and ::1, for every user of this machine: {}", ports.join(", "));
+            mechanisms.push(Mechanism { name: "published-ports".to_owned(), detail });
+        }
         if let Some(group) = &limits.group {
             mechanisms.push(Mechanism { name: "cgroup".to_owned(), detail: group.words() });
         }
@@ -168,6 +176,7 @@ impl<'a> Compiler<'a> {
             loopback,
             gate,
             proxies,
+            publish,
             bundle,
             credentials: self.facts.credentials.clone(),
             privilege: self.privilege(),
@@ -239,6 +248,21 @@ impl<'a> Compiler<'a> {
             self.lacks.push(Lack::AbstractSockets { rule: rules.enabled.origin.clone() });
         }
         Network::Host
+    }
+
+    /// Ports that lead to the sandbox's own: it must have some.
+    fn published(&mut self, network: Network) -> Vec<Published> {
+        let rules = &self.policy.network().publish;
+        for rule in rules {
+            let rule_of = || rule.origin.clone();
+            if rule.what == Published::Every {
+                self.lacks.push(Lack::EveryPort { rule: rule_of() });
+            }
+            if network == Network::Host {
+                self.lacks.push(Lack::PublishedHost { rule: rule_of() });
+            }
+        }
+        rules.iter().map(|rule| rule.what).collect()
     }
 
     /// What leads everything to the gate must be there: nothing less holds rules for single hosts, but for proxies where the
@@ -341,7 +365,10 @@ impl<'a> Compiler<'a> {
 
     /// The first rule that must hold for files that appear later, if there is one.
     fn live_rule(&self) -> Option<Origin> {
-        live::first_rule(&self.filesystem)
+        // Without a listener nothing holds what mounts would.
+        let alone = self.way == Way::Bare && self.facts.host.seccomp.listener.works();
+        let inside = if alone { live::WITHOUT_MOUNTS } else { live::BESIDE_MOUNTS };
+        live::first_rule(&self.filesystem, inside)
     }
 
     /// Whether such rules are held.

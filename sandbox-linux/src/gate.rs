@@ -56,6 +56,9 @@ pub struct Batch {
     pub answers: usize,
 }
 
+/// Sockets of each version that are made inside for published ports, and so connections that may be open at a time.
+pub const INNER_SOCKETS: usize = 64;
+
 /// What makes a network namespace lead to the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
@@ -132,11 +135,16 @@ pub enum Socket {
     Resolver,
     /// Tells what was refused; absent where the kernel cannot.
     Log,
+    /// Of version 4, not connected: leads from a published port to a server inside.
+    InnerV4,
+    /// The same of version 6; absent where the host has none.
+    InnerV6,
 }
 
 impl Socket {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::TcpV4, Self::TcpV6, Self::Resolver, Self::Log];
+    pub const ALL: [Self; 6] =
+        [Self::TcpV4, Self::TcpV6, Self::Resolver, Self::Log, Self::InnerV4, Self::InnerV6];
 
     /// Its name among the descriptors of a launch.
     #[must_use]
@@ -146,6 +154,8 @@ impl Socket {
             Self::TcpV6 => "tcp6",
             Self::Resolver => "resolver",
             Self::Log => "refused",
+            Self::InnerV4 => "inner4",
+            Self::InnerV6 => "inner6",
         }
     }
 
@@ -157,6 +167,8 @@ impl Socket {
             Self::TcpV6 => 1,
             Self::Resolver => 2,
             Self::Log => 3,
+            Self::InnerV4 => 4,
+            Self::InnerV6 => 5,
         }
     }
 

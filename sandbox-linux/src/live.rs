@@ -4,7 +4,8 @@
 //! A mount covers what was there when it was made and is taken off when the host replaces or removes it; a pattern speaks of
 //! files that do not exist yet. So where a policy has a pattern, or a `none` inside something granted, each call that opens a
 //! file or changes a name is performed by the sandbox's init (`broker`), which asks a [`Judge`] about the final path that
-//! the kernel tells of what it has opened, and about each symbolic link on the way. Masks and Landlock stay beneath it.
+//! the kernel tells of what it has opened, and about each symbolic link on the way. Masks and Landlock stay beneath it. Where there
+//! are no mounts, what may only be read inside what may be written is held so as well.
 //!
 //! This module is pure: it decides about paths that others have found. It agrees with `Policy::verdict`, which a property test
 //! holds it to; it only ever refuses, so that what lets something in stays with mounts and Landlock.
@@ -51,11 +52,17 @@ impl LiveRules {
     }
 }
 
-/// The first rule that must be held live, if there is one: a pattern, or a `none` inside a granted place.
+/// What lies inside a place that a rule around it opens further, and mounts do not hold while files change: with them, what is closed.
+pub const BESIDE_MOUNTS: &[Access] = &[Access::None];
+/// The same where there are no mounts: also what may only be read.
+pub const WITHOUT_MOUNTS: &[Access] = &[Access::None, Access::Read];
+
+/// The first rule that must be held live, if there is one: a pattern, or a rule with one of these accesses inside a granted place.
 #[must_use]
-pub fn first_rule(filesystem: &Filesystem) -> Option<Origin> {
+pub fn first_rule(filesystem: &Filesystem, inside: &[Access]) -> Option<Origin> {
     let pattern = filesystem.globs().first().map(|rule| &rule.origin);
-    pattern.or_else(|| carved_out(filesystem, Access::None).next().map(|rule| &rule.origin)).cloned()
+    let carved = || inside.iter().find_map(|access| carved_out(filesystem, *access).next());
+    pattern.or_else(|| carved().map(|rule| &rule.origin)).cloned()
 }
 
 /// Whether a rule closes, wholly or for writing, something inside a place that a rule around it opens further. What lies in a private

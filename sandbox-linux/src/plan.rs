@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::{Degraded, Mechanism};
-use weir_protocol::policy::Background;
+use weir_protocol::policy::{Background, Published};
 
 use crate::bpf::Program;
 use crate::broker::{Guard, Roots, SocketRules};
@@ -294,6 +294,8 @@ pub struct Plan {
     pub gate: Option<Gate>,
     /// The gate's proxies, in the place of a network that leads to it.
     pub proxies: Option<Proxies>,
+    /// Ports of the host's loopback that lead to the sandbox's own.
+    pub publish: Vec<Published>,
     /// Where the certificates are that programs are told to trust, in limited mode.
     pub bundle: Option<AbsPath>,
     /// As whom the command runs.

@@ -9,7 +9,7 @@ use weir_protocol::AbsPath;
 
 use crate::bpf::Insn;
 use crate::compile::landlock::{FILE_RIGHTS, SCOPE_SIGNAL};
-use crate::gate::Gate;
+use crate::gate::{Gate, INNER_SOCKETS};
 use crate::plan::{
     Brokered, Credentials, Devices, Landlock, LimitKind, Loopback, MountStep, Namespace, Owned, Plan,
     Privilege, Writable,
@@ -186,6 +186,8 @@ pub struct Prepared {
     pub(crate) contents: Vec<Content>,
     pub(crate) loopback: bool,
     pub(crate) gate: Option<Gate>,
+    /// How many of each version.
+    pub(crate) inner_sockets: usize,
     pub(crate) own_name: bool,
     pub(crate) own_pids: bool,
     pub(crate) confined: bool,
@@ -245,6 +247,7 @@ impl Prepared {
             contents,
             loopback: plan.loopback == Loopback::Up,
             gate: plan.gate.clone(),
+            inner_sockets: if plan.publish.is_empty() { 0 } else { INNER_SOCKETS },
             own_name: plan.namespaces.contains(&Namespace::Uts),
             own_pids: plan.namespaces.contains(&Namespace::Pid),
             confined: confinement.is_some(),

@@ -207,13 +207,19 @@ impl Survey {
 /// The places that are mounted twice and closed under one of their paths.
 fn mounted_twice(policy: &Policy) -> Result<Vec<Alias>, SurveyError> {
     let filesystem = policy.filesystem();
-    let Some(rule) = live::first_rule(filesystem) else { return Ok(Vec::new()) };
+    let Some(rule) = live::first_rule(filesystem, live::WITHOUT_MOUNTS) else { return Ok(Vec::new()) };
     let path = AbsPath::parse("/proc/self/mountinfo").unwrap_or_else(|_| AbsPath::root());
     let table = std::fs::read(path.as_path())
         .map_err(|error| SurveyError::Exhausted { path, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
     let mut judge = Judge::of(filesystem);
-    live::aliases(&table, |path| judge.reaches(path.as_bytes()))
-        .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })
+    let fixes = |judge: &mut Judge, path: &[u8]| {
+        judge.fixes_below(path) || judge.judge(path, Operation::Write).is_some()
+    };
+    live::aliases(&table, |path| {
+        let path = path.as_bytes();
+        judge.reaches(path) || fixes(&mut judge, path)
+    })
+    .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })
 }
 
 /// Patterns with fewer bytes than this together always compile, whatever they are made of; a test tries the most expensive.

@@ -12,7 +12,7 @@ mod pattern;
 mod place;
 
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Access, Degradation, Policy};
+use weir_protocol::policy::{Access, Degradation, Origin, Policy, Published};
 
 pub use place::{canonical, linked};
 
@@ -107,6 +107,14 @@ pub enum CompileError {
     /// The policy grants a network, and there is no gate to hold it to its hosts.
     #[error("the profile grants a network, and on macOS that needs the gate, which is not there")]
     NoGate,
+    /// A published port that would have to lead elsewhere.
+    #[error(
+        "{rule}: on macOS the loopback inside is the host's own, so that a port leads to itself alone: write the port of the server"
+    )]
+    Published {
+        /// The rule.
+        rule: Origin,
+    },
     /// Changes would have to land in a copy.
     #[error("{rule}: `copy` needs an overlay file system, which macOS does not have")]
     Copy {
@@ -143,6 +151,9 @@ pub fn compile(policy: &Policy, host: Host, run: &Run) -> Result<Compiled, Compi
     if let Some((gap, degradation)) = gap::unmet(policy) {
         return Err(CompileError::Unenforceable { gap, degradation });
     }
+    if let Some(rule) = policy.network().publish.iter().find(|rule| !leads_to_itself(rule.what)) {
+        return Err(CompileError::Published { rule: rule.origin.clone() });
+    }
     let mut output = Output { parameters: Parameters::default(), exceptions: Vec::new() };
     let places = place::places(policy, run);
     let reach = if policy.network().enabled.value { Reach::Outside } else { Reach::Inside };
@@ -157,6 +168,11 @@ pub fn compile(policy: &Policy, host: Host, run: &Run) -> Result<Compiled, Compi
         parameters: output.parameters.into_list(),
         exceptions: output.exceptions,
     })
+}
+
+/// A server inside is reached at its own port from outside as well.
+fn leads_to_itself(what: Published) -> bool {
+    matches!(what, Published::Port { host, inside } if host == inside)
 }
 
 /// What is gathered while sections are made.

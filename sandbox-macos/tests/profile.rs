@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{
-    Access, Confinement, Degradation, Origin, Policy, PolicyParts, Resource, Sourced,
+    Access, Confinement, Degradation, Network, NetworkParts, Origin, Policy, PolicyParts, PublishRule,
+    Resource, Sourced,
 };
 use weir_sandbox_macos::compile::{CompileError, Run, RunTag, compile};
 use weir_sandbox_macos::evaluate::{Subject, parse};
@@ -258,6 +259,22 @@ fn a_network_needs_its_gate() {
     let on = load(&policy, EXACT, &run());
     assert!(on.connects(true, world::GATE.http, true) && !on.connects(true, world::GATE.http, false));
     assert!(!on.connects(true, 22, true) && !on.connects(false, world::GATE.http, true));
+}
+
+#[test]
+fn a_published_port_leads_to_itself_alone() {
+    let published = |text: &str| {
+        let mut parts: PolicyParts = Sketch { loopback: true, ..Sketch::default() }.policy().into();
+        let mut network = NetworkParts::from(parts.network);
+        let origin = Origin::implied("a test");
+        network.publish = vec![PublishRule { what: text.parse().unwrap(), origin }];
+        parts.network = Network::new(network);
+        compile(&parts.into(), EXACT, &run())
+    };
+    assert!(published("8080").is_ok());
+    for text in ["3000:80", "*"] {
+        assert!(matches!(published(text), Err(CompileError::Published { .. })), "{text}");
+    }
 }
 
 #[test]

@@ -64,6 +64,12 @@ impl Gate {
         Self { approvals, approver, profile: profile.to_owned(), allowed: RefCell::default() }
     }
 
+    /// One with the same rules and the same person, for a thread that another profile binds.
+    #[must_use]
+    pub fn for_profile(&self, profile: &str) -> Self {
+        Self::new(self.approvals.clone(), Rc::clone(&self.approver), profile)
+    }
+
     /// A turn begins: what was allowed for the one before is over.
     pub fn begin_turn(&self) {
         self.allowed.borrow_mut().clear();

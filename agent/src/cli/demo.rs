@@ -6,6 +6,7 @@ use super::{Exit, output};
 use crate::demo::{Demo, DemoError};
 use crate::exec::events::Events;
 use crate::exec::human::Human;
+use crate::model::Prices;
 
 const EXAMPLES: &str = "\
 Shows what Weir is for, on a small project in a temporary directory, without a key and without a network: a recorded model reads code, runs a
@@ -47,7 +48,7 @@ fn play(options: &DemoOptions) -> Result<String, DemoError> {
             indented(&demo),
             demo.prompt()
         ));
-        runtime.block_on(demo.play(&Human::new(std::io::stdout())))?;
+        runtime.block_on(demo.play(&Human::new(std::io::stdout(), Prices::new())))?;
     }
     let mut text = String::new();
     text.extend(demo.ground().remark().map(|remark| format!("{remark}\n")));

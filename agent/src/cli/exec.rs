@@ -16,6 +16,7 @@ use crate::exec::events::Events;
 use crate::exec::human::Human;
 use crate::exec::{Answering, Continued, Done, Exec, ExecError, Kept, Last, Show};
 use crate::link::Which;
+use crate::model::Prices;
 use crate::model::config::Surroundings;
 use crate::thread::{ThreadError, TurnStatus};
 use prompt::PromptError;
@@ -305,11 +306,12 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
         compact_above: configuration.compact_above()?,
         approvals,
         answering: if how.json { Answering::Nobody } else { Answering::Terminal },
+        when_left: configuration.left_commands()?,
         writes: how.output_last_message.iter().cloned().collect(),
         secret_variables: providers.secret_variables(),
         prompt,
     };
-    show(exec, &how)
+    show(exec, &how, configuration.prices()?)
 }
 
 /// The profile that options say by another name: `--config default_permissions=…`. What the file says the server reads itself.
@@ -335,12 +337,12 @@ fn schema(path: &Path) -> Result<Value, Failure> {
     serde_json::from_slice(&text).map_err(|source| Failure::SchemaJson { path: path.to_owned(), source })
 }
 
-fn show(exec: Exec<'_>, how: &How) -> Result<Exit, Failure> {
+fn show(exec: Exec<'_>, how: &How, prices: Prices) -> Result<Exit, Failure> {
     if how.json {
         let events = Last::new(Events::new(std::io::stdout()));
         return finish(run_on(exec, &events)?, events.message(), how);
     }
-    let human = Last::new(Human::new(std::io::stderr()));
+    let human = Last::new(Human::new(std::io::stderr(), prices));
     let done = run_on(exec, &human)?;
     let message = human.message();
     // A terminal that shows both has shown it already.

@@ -315,6 +315,9 @@ fn network(out: &mut String, policy: &Policy) {
             line(out, "allow", &range.to_string(), "addresses");
         }
     }
+    for rule in &network.publish {
+        line(out, "publish", &format!("port {}", rule.what), &rule.origin.whence());
+    }
     for rule in &network.unix_sockets {
         let word = if rule.allow { "allow" } else { "deny" };
         line(out, word, &format!("unix socket {}", rule.path), &rule.origin.whence());

@@ -11,16 +11,13 @@ use weir_protocol::Policy;
 use weir_protocol::method::context::Wider;
 use weir_protocol::method::policy::{Choice, Shown};
 
-use super::{Exec, ExecError};
+use super::{Exec, ExecError, left};
 use crate::approval::Approver;
 use crate::confine::{self, Bounds};
 use crate::executor::Executor;
 use crate::thread::{Bound, ForkPoint, Keeping, NewThread, Record, Source, Store, Thread};
 use crate::tool::{self, Place, Tools, Workplace};
 use crate::turn::Conversation;
-
-/// Where all that commands write is kept, below the agent's home.
-const OUTPUTS: &str = "outputs";
 
 /// The thread that a run is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +47,10 @@ pub struct Begun {
     pub tools: Tools,
     /// The model.
     pub model: String,
+    /// The profile that binds it, and where it stands.
+    pub choice: Choice,
+    /// Where threads are kept.
+    pub store: Store,
     /// What should be said of it before it begins.
     pub remarks: Vec<String>,
 }
@@ -74,7 +75,7 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
     }
     let model = exec.model.clone().or_else(|| continued.as_ref().map(|thread| thread.meta().model.clone()));
     let model = model.unwrap_or_default();
-    let thread = match continued {
+    let mut thread = match continued {
         Some(thread) => thread,
         None => store.create(NewThread {
             cwd: choice.standpoint.cwd.clone(),
@@ -86,16 +87,17 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
         })?,
     };
     let mut remarks: Vec<_> = thread.damage().iter().map(ToString::to_string).collect();
-    let tools = tools(exec, (executor, approver), choice, &thread).await?;
+    let tools = tools(exec, (executor, approver), choice.clone(), &thread).await?;
     if tools.workplace().opened().digest != bound.digest {
         return Err(ExecError::Changed);
     }
     remarks.extend(tools.workplace().opened().remarks.iter().cloned());
-    Ok(Begun { conversation: Conversation::new(thread)?, tools, model, remarks })
+    remarks.extend(left::complete(&mut thread, &tools).await?);
+    Ok(Begun { conversation: Conversation::new(thread)?, tools, model, choice, store, remarks })
 }
 
 impl Kept {
-    fn keeping(self) -> Keeping {
+    pub(super) fn keeping(self) -> Keeping {
         match self {
             Self::Disk => Keeping::Disk,
             Self::Ephemeral => Keeping::Memory,
@@ -162,12 +164,10 @@ async fn tools(
         .filter(|(name, _)| !is_secret(name))
         .map(|(name, value)| (bytes(&name), bytes(&value)))
         .collect();
-    let outputs = match thread.path()? {
-        Some(_) => Some(directory(exec.home.join(OUTPUTS).join(thread.id().to_string()))?),
-        None => None,
-    };
+    let outputs = thread.outputs()?;
     let approvals = exec.approvals.clone();
-    let place = Place { choice, thread: thread.id(), environment, outputs, approvals, approver };
+    let when_left = exec.when_left;
+    let place = Place { choice, thread: thread.id(), environment, outputs, when_left, approvals, approver };
     Ok(Tools::new(Workplace::open(executor, place).await?))
 }
 

@@ -31,6 +31,8 @@ pub struct Events<W> {
 
 struct State<W> {
     out: W,
+    /// The thread's id.
+    thread: String,
     /// Items that were begun, by their own ids.
     begun: BTreeMap<ItemId, Open>,
     next: u64,
@@ -41,6 +43,7 @@ struct State<W> {
 /// An item that has begun.
 struct Open {
     id: String,
+    /// Its command, or the task that was given to another thread.
     command: String,
     output: Vec<u8>,
 }
@@ -92,7 +95,15 @@ impl From<Usage> for Tokens {
 impl<W: Write> Events<W> {
     /// Events on `out`, a line each.
     pub fn new(out: W) -> Self {
-        Self { state: RefCell::new(State { out, begun: BTreeMap::new(), next: 0, plan: None }) }
+        Self {
+            state: RefCell::new(State {
+                out,
+                thread: String::new(),
+                begun: BTreeMap::new(),
+                next: 0,
+                plan: None,
+            }),
+        }
     }
 
     /// Something went wrong outside of a turn.
@@ -110,6 +121,7 @@ impl<W: Write> Show for Events<W> {
     fn thread(&self, begun: &Begun, _provider: &str) {
         let mut state = self.state.borrow_mut();
         let thread_id = begun.conversation.thread().id().to_string();
+        state.thread.clone_from(&thread_id);
         state.write(&Event::Thread { thread_id });
         for remark in &begun.remarks {
             state.complete(json!({ "type": "error", "message": remark }));
@@ -195,6 +207,12 @@ impl<W: Write> State<W> {
                     open.output.drain(..surplus);
                 }
             }
+            Progress::Delegated { thread, task } => {
+                let open = Open { id: self.id(), command: (*task).to_owned(), output: Vec::new() };
+                let item = item::delegated(&open.id, &self.thread, task, (*thread, &TurnStatus::Open), None);
+                self.begun.insert(id, open);
+                self.write(&Event::Started { item: &item });
+            }
         }
     }
 
@@ -203,6 +221,10 @@ impl<W: Write> State<W> {
             return self.plan(item::plan(steps));
         }
         let open = self.begun.remove(&id);
+        if let (Did::Delegated { thread, status, .. }, Some(open)) = (did, &open) {
+            let item = item::delegated(&open.id, &self.thread, &open.command, (*thread, status), Some(told));
+            return self.write(&Event::Completed { item: &item });
+        }
         let output = open.as_ref().map(|open| String::from_utf8_lossy(&open.output).into_owned());
         let fields = of_call(call, did, told, output);
         let name = match open {

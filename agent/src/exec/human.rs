@@ -10,12 +10,16 @@ use super::events::command_line;
 use super::{Begun, Clock, Show};
 use crate::denial;
 use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Item, Step, StepStatus, ToolOutcome, Usage};
-use crate::thread::TurnStatus;
+use crate::model::{Price, Prices};
+use crate::thread::{ThreadId, TurnStatus};
 use crate::tool::{self, Progress};
 use crate::turn::{Call, Ended, Seen, Watch};
 
 /// Lines of a command's output that are shown; the end of it.
 const OUTPUT_LINES_MAX: usize = 12;
+
+/// Letters of a helper's name.
+const TAG_LETTERS: usize = 6;
 
 /// Shows a run.
 pub struct Human<W> {
@@ -29,12 +33,25 @@ struct State<W> {
     is_open: bool,
     /// Whether text of a message that is not complete was written.
     streamed: bool,
+    /// The helper that is spoken of.
+    helper: Option<ThreadId>,
+    prices: Prices,
+    /// Of the model that is asked.
+    price: Option<Price>,
 }
 
 impl<W: Write> Human<W> {
-    /// Shows a run on `out`.
-    pub fn new(out: W) -> Self {
-        let state = State { out, clock: Clock::start(), is_open: false, streamed: false };
+    /// Shows a run on `out`, with what it cost where that is known.
+    pub fn new(out: W, prices: Prices) -> Self {
+        let state = State {
+            out,
+            clock: Clock::start(),
+            is_open: false,
+            streamed: false,
+            helper: None,
+            prices,
+            price: None,
+        };
         Self { state: RefCell::new(state) }
     }
 }
@@ -42,6 +59,7 @@ impl<W: Write> Human<W> {
 impl<W: Write> Show for Human<W> {
     fn thread(&self, begun: &Begun, provider: &str) {
         let mut state = self.state.borrow_mut();
+        state.price = state.prices.get(&begun.model).cloned();
         let thread = begun.conversation.thread().id();
         let opened = begun.tools.workplace().opened();
         state.line(&format!(
@@ -60,27 +78,25 @@ impl<W: Write> Watch for Human<W> {
         match seen {
             Seen::Text(text) => state.text(text),
             Seen::Said { item, .. } => state.said(item),
-            Seen::Again { attempt, pause, error } => {
-                let seconds = pause.as_secs_f32();
+            Seen::Again { .. } => {
                 state.streamed = false;
-                state.line(&format!(
-                    "the model is asked again in {seconds:.1} s (attempt {attempt}): {error}"
-                ));
+                state.happened(&seen);
             }
-            Seen::Compacting => {
-                state.line("the conversation is too long for the model; it is being summarized")
-            }
-            Seen::CallProgress { progress: Progress::Started { argv, .. }, .. } => {
-                state.line(&format!("$ {}", command_line(argv)));
-            }
-            Seen::CallEnded { call, outcome, .. } => state.call(call, outcome),
             Seen::TurnEnded { ended } => state.over(ended),
-            Seen::Reasoning(_)
-            | Seen::TurnStarted { .. }
-            | Seen::CallStarted { .. }
-            | Seen::CallProgress { .. }
-            | Seen::Counted { .. } => {}
+            _ => state.happened(&seen),
         }
+    }
+
+    /// Text of helpers comes whole: several may write at once.
+    fn see_in(&self, thread: ThreadId, seen: Seen<'_>) {
+        let mut state = self.state.borrow_mut();
+        state.helper = Some(thread);
+        match seen {
+            Seen::Said { item: Item::AgentMessage { text }, .. } => state.line(text),
+            Seen::Said { item: Item::Error { message }, .. } => state.line(&format!("error: {message}")),
+            _ => state.happened(&seen),
+        }
+        state.helper = None;
     }
 }
 
@@ -89,10 +105,38 @@ impl<W: Write> State<W> {
         let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
     }
 
-    /// A line of its own.
+    /// What looks the same in a thread and in its helpers.
+    fn happened(&mut self, seen: &Seen<'_>) {
+        match seen {
+            Seen::Again { attempt, pause, error } => {
+                let seconds = pause.as_secs_f32();
+                self.line(&format!(
+                    "the model is asked again in {seconds:.1} s (attempt {attempt}): {error}"
+                ));
+            }
+            Seen::Compacting => {
+                self.line("the conversation is too long for the model; it is being summarized")
+            }
+            Seen::CallProgress { progress: Progress::Started { argv, .. }, .. } => {
+                self.line(&format!("$ {}", command_line(argv)));
+            }
+            Seen::CallProgress { progress: Progress::Delegated { thread, task }, .. } => {
+                self.line(&format!("helper {}: {task}", tag(*thread)));
+            }
+            Seen::CallEnded { call, outcome, .. } => self.call(call, outcome),
+            _ => {}
+        }
+    }
+
+    /// Lines of their own; those of a helper begin with its name.
     fn line(&mut self, text: &str) {
         let start = if std::mem::replace(&mut self.is_open, false) { "\n" } else { "" };
-        self.write(&format!("{start}{}\n", clean(text)));
+        let text = clean(text);
+        let text = match self.helper.map(tag) {
+            None => format!("{text}\n"),
+            Some(tag) => text.lines().map(|line| format!("[{tag}] {line}\n")).collect(),
+        };
+        self.write(&format!("{start}{text}"));
     }
 
     /// Text as it comes.
@@ -140,7 +184,9 @@ impl<W: Write> State<W> {
             Did::Permission { granted, .. } => {
                 self.line(&format!("{}: {}", call.tool, if *granted { "granted" } else { "not granted" }));
             }
-            Did::Delegated { thread } => self.line(&format!("{}: thread {thread}", call.tool)),
+            Did::Delegated { thread, status, usage } => {
+                self.line(&format!("helper {} {}; {}", tag(*thread), stands(status), tokens(*usage)));
+            }
             Did::Read | Did::Other => self.line(&format!("{} {}", call.tool, call.arguments)),
         }
     }
@@ -151,8 +197,24 @@ impl<W: Write> State<W> {
             TurnStatus::Interrupted => self.line("interrupted"),
             TurnStatus::Completed | TurnStatus::Open => {}
         }
-        let line = format!("{} in {}", tokens(ended.usage), self.clock.seconds());
+        let cost = self.price.as_ref().map(|price| format!("; {}", price.of(ended.usage)));
+        let line = format!("{} in {}{}", tokens(ended.usage), self.clock.seconds(), cost.unwrap_or_default());
         self.line(&line);
+    }
+}
+
+/// What a helper is called: the end of its thread's id, for the beginnings of ids are alike.
+fn tag(thread: ThreadId) -> String {
+    let id = thread.to_string();
+    id.get(id.len().saturating_sub(TAG_LETTERS)..).unwrap_or_default().to_owned()
+}
+
+/// How a helper's turn ended, in words.
+fn stands(status: &TurnStatus) -> String {
+    match status {
+        TurnStatus::Completed | TurnStatus::Open => "is done".to_owned(),
+        TurnStatus::Interrupted => "was interrupted".to_owned(),
+        TurnStatus::Failed { message } => format!("could not go on: {message}"),
     }
 }
 

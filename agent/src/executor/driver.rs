@@ -11,11 +11,11 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use weir_protocol::frame::Stream;
 use weir_protocol::method::Call;
-use weir_protocol::method::output::Kill;
+use weir_protocol::method::output::{Kill, Of, Role};
 use weir_protocol::method::process::{Enforcement, ProcessId, Start};
 
 use super::ExecutorError;
-use crate::link::{CallNumber, Happened, Session};
+use crate::link::{CallNumber, Happened, Session, SessionError};
 
 /// How long a command may take to end whose reader has gone, in milliseconds.
 const ABANDONED_MS: u64 = 1000;
@@ -36,6 +36,10 @@ pub(super) enum Order {
     Call { call: Box<Call>, reply: Reply<(Value, Vec<u8>)> },
     /// Start a command and follow it.
     Start { start: Box<Start>, events: Events, reply: Reply<(ProcessId, Enforcement)> },
+    /// Take a command over, from its first byte on.
+    Attach { id: ProcessId, events: Events, reply: Reply<(ProcessId, Enforcement)> },
+    /// Say when no command is left that nobody follows.
+    Settle { reply: oneshot::Sender<()> },
     /// Send to a command's standard input.
     Write { id: ProcessId, bytes: Vec<u8>, reply: Reply<usize> },
     /// End a command's standard input.
@@ -53,8 +57,16 @@ pub(super) fn begin(
     let (woken, wake) = io::pipe()?;
     rustix::io::ioctl_fionbio(&woken, true)?;
     rustix::io::ioctl_fionbio(&wake, true)?;
-    let driver =
-        Driver { session, orders, abandoned, woken, replies: BTreeMap::new(), readers: BTreeMap::new() };
+    let driver = Driver {
+        session,
+        orders,
+        abandoned,
+        woken,
+        replies: BTreeMap::new(),
+        ending: BTreeMap::new(),
+        settled: Vec::new(),
+        readers: BTreeMap::new(),
+    };
     std::thread::Builder::new().name(NAME.to_owned()).spawn(|| driver.run())?;
     Ok(wake)
 }
@@ -65,6 +77,10 @@ struct Driver {
     abandoned: Arc<Mutex<Vec<ProcessId>>>,
     woken: PipeReader,
     replies: BTreeMap<CallNumber, Reply<(Value, Vec<u8>)>>,
+    /// Commands that are being ended because nobody follows them any more.
+    ending: BTreeMap<CallNumber, ProcessId>,
+    /// Who waits for the end of them.
+    settled: Vec<oneshot::Sender<()>>,
     readers: BTreeMap<ProcessId, Events>,
 }
 
@@ -88,6 +104,8 @@ impl Driver {
             }
             self.end_abandoned()?;
             self.hand_out()?;
+            // Where nobody waits for an event nobody would be told.
+            self.session.goes_on()?;
             self.wait()?;
             self.session.turn();
         }
@@ -111,12 +129,14 @@ impl Driver {
                 Err(error) => drop(reply.send(Err(error.into()))),
             },
             Order::Start { start, events, reply } => {
-                let started = self.session.start(*start).map_err(ExecutorError::from);
-                if let Ok(started) = &started {
-                    self.readers.insert(started.id, events);
-                }
-                let _ = reply.send(started.map(|started| (started.id, started.enforcement)));
+                let started = self.session.start(*start);
+                self.follow(started.map(|started| (started.id, started.enforcement)), events, reply);
             }
+            Order::Attach { id, events, reply } => {
+                let attached = self.session.attach(id, [0, 0], Role::Owner);
+                self.follow(attached.map(|attached| (id, attached.enforcement)), events, reply);
+            }
+            Order::Settle { reply } => self.settled.push(reply),
             Order::Write { id, bytes, reply } => {
                 let _ = reply.send(self.session.write(id, &bytes).map_err(ExecutorError::from));
             }
@@ -127,11 +147,32 @@ impl Driver {
         }
     }
 
+    fn follow(
+        &mut self,
+        followed: Result<(ProcessId, Enforcement), SessionError>,
+        events: Events,
+        reply: Reply<(ProcessId, Enforcement)>,
+    ) {
+        if let Ok((id, _)) = followed {
+            self.readers.insert(id, events);
+        }
+        // Whoever wanted it may have gone meanwhile.
+        if let Err(Ok((id, _))) = reply.send(followed.map_err(ExecutorError::from)) {
+            self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        }
+    }
+
     /// Ends the commands that nobody follows any more; what still comes of them is thrown away.
     fn end_abandoned(&mut self) -> Result<(), ExecutorError> {
         let abandoned = std::mem::take(&mut *self.abandoned.lock().unwrap_or_else(PoisonError::into_inner));
         for id in abandoned {
-            self.session.begin(Call::ProcessKill(Kill { id, grace_ms: ABANDONED_MS }))?;
+            let call = self.session.begin(Call::ProcessKill(Kill { id, grace_ms: ABANDONED_MS }))?;
+            self.ending.insert(call, id);
+        }
+        if self.ending.is_empty() {
+            for reply in self.settled.drain(..) {
+                let _ = reply.send(());
+            }
         }
         Ok(())
     }
@@ -142,6 +183,10 @@ impl Driver {
             if let Some(reply) = self.replies.remove(&answered.call) {
                 let outcome = answered.outcome.map(|told| (told, answered.content));
                 let _ = reply.send(outcome.map_err(ExecutorError::from));
+            } else if let Some(id) = self.ending.remove(&answered.call) {
+                // One that was to stay would be kept for whoever attaches; of another there is nothing to forget.
+                self.session.begin(Call::ProcessForget(Of { id }))?;
+                self.end_abandoned()?;
             }
         }
         let ids: Vec<_> = self.readers.keys().copied().collect();

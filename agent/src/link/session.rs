@@ -262,6 +262,20 @@ impl Session {
         self.taken(happened)
     }
 
+    /// Whether more may come; why not, once all that came has been taken.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn goes_on(&mut self) -> Result<(), SessionError> {
+        match self.failed.take() {
+            Some(error) if self.happened.is_empty() => Err(error),
+            failed => {
+                self.failed = failed;
+                Ok(())
+            }
+        }
+    }
+
     fn taken(&mut self, happened: Option<Happened>) -> Result<Option<Happened>, SessionError> {
         if let Some(Happened::Room(id)) = happened
             && let Some(given) = self.followed.get_mut(&id).and_then(|followed| followed.input.as_mut())

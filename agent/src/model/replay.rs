@@ -8,6 +8,7 @@
 //! | `item` | `item` | a complete item, as threads keep it: `agent_message`, `reasoning`, `tool_call` |
 //! | `usage` | `usage` | what the answer cost |
 //! | `done` | | ends an answer |
+//! | `thread` | `asked` | what follows is of a helper whose task contains this, and of no other thread |
 //! | `expect` | `contains` | what the results that the model was told last must contain, one of them; before an answer |
 //!
 //! Which answer is next is read from the conversation itself: as many items of the model's as are in it have been given. So a

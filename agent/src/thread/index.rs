@@ -120,8 +120,20 @@ pub struct Filter {
     pub cwd: Option<String>,
     /// Those with this text in their name or first message.
     pub search: Option<String>,
+    /// Made by whom.
+    pub makers: Makers,
     /// In which order.
     pub sort: Sort,
+}
+
+/// By whom a thread was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Makers {
+    /// By anyone.
+    #[default]
+    All,
+    /// By a person or a program, and not by another thread that gave it work.
+    People,
 }
 
 /// Whether what was put away is meant.
@@ -229,10 +241,14 @@ impl Index {
             Sort::Created => "created",
         };
         let shelf = if filter.archived == Archived::Yes { Shelf::Archived } else { Shelf::Live };
+        let makers = match filter.makers {
+            Makers::All => "",
+            Makers::People => " AND json_extract(meta, '$.source.kind') <> 'delegated'",
+        };
         let query = format!(
             "SELECT {COLUMNS} FROM threads WHERE shelf = ?1 AND (?2 IS NULL OR cwd = ?2)
              AND (?3 IS NULL OR instr(lower(coalesce(name, '') || ' ' || coalesce(preview, '')), lower(?3)) > 0)
-             AND (?4 IS NULL OR ({by}, id) < (?4, ?5)) ORDER BY {by} DESC, id DESC LIMIT ?6"
+             AND (?4 IS NULL OR ({by}, id) < (?4, ?5)){makers} ORDER BY {by} DESC, id DESC LIMIT ?6"
         );
         let (at, id) = behind.unzip();
         self.all(&query, params![shelf.directory(), filter.cwd, filter.search, at, id, limit])

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::history::History;
 use super::page::{self, Cursor, Order, Page, Wanted};
+use super::place;
 use super::record::{Bound, Entry, Meta, Named, Ordinal, Record};
 use super::rollout::{self, Rollout};
 use super::{Damage, Store, ThreadError, ThreadId, TurnId};
@@ -121,6 +122,19 @@ impl Thread {
         match &self.kept {
             Kept::File(_) => self.store.path(self.id()).map(Some),
             Kept::Memory(_) => Ok(None),
+        }
+    }
+
+    /// A directory for all that its commands write, which is made where it is missing; none where the thread is in memory alone.
+    ///
+    /// # Errors
+    /// [`ThreadError::Make`].
+    pub fn outputs(&self) -> Result<Option<PathBuf>, ThreadError> {
+        let Kept::File(_) = &self.kept else { return Ok(None) };
+        let path = place::outputs(self.store.home(), self.id());
+        match place::make_directory(&path) {
+            Ok(()) => Ok(Some(path)),
+            Err(source) => Err(ThreadError::Make { path, source }),
         }
     }
 

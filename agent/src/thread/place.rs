@@ -16,6 +16,9 @@ const PREFIX: &str = "rollout-";
 /// Ends it.
 const SUFFIX: &str = ".jsonl";
 
+/// The directory of what commands wrote.
+const OUTPUTS: &str = "outputs";
+
 /// Letters of a date and time in a name: `2026-01-31T08-15-00`.
 const TIME_LETTERS: usize = 19;
 
@@ -77,6 +80,11 @@ pub(super) fn parse(name: &str) -> Option<(&str, ThreadId)> {
     };
     let thread = thread.strip_prefix('-')?.parse().ok()?;
     time.bytes().enumerate().all(shape).then_some((time, thread))
+}
+
+/// Where all that a thread's commands write is kept, below Weir's directory.
+pub(super) fn outputs(home: &Path, thread: ThreadId) -> PathBuf {
+    home.join(OUTPUTS).join(thread.to_string())
 }
 
 /// The last part of a path.

@@ -3,6 +3,7 @@
 //! A deleted thread that others were forked from keeps what they need of it, out of every list, and goes with the last of them.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::index::{Index, Known};
@@ -61,7 +62,7 @@ impl Store {
         self.resume(id)?.name(name)
     }
 
-    /// Deletes a thread.
+    /// Deletes a thread, and all that its commands wrote.
     ///
     /// # Errors
     /// [`ThreadError::InUse`], or when the file cannot be removed.
@@ -73,6 +74,7 @@ impl Store {
             let held = self.lock(&known)?;
             let change = index.change()?;
             let forks = index.forks(id)?;
+            remove_outputs(self.home(), id)?;
             let deleted = if forks.is_empty() {
                 remove(self.home(), index, &known)?;
                 Deleted::Whole
@@ -95,6 +97,15 @@ fn shift(home: &Path, index: &Index, known: &Known, to: Shelf) -> Result<(), Thr
     let moved = place::shift(home, &known.path, to);
     let path = moved.map_err(|source| ThreadError::Move { path: home.join(&known.path), source })?;
     index.moved(known.id, &path)
+}
+
+/// Removes what a thread's commands wrote, where there is any.
+fn remove_outputs(home: &Path, id: ThreadId) -> Result<(), ThreadError> {
+    let path = place::outputs(home, id);
+    match fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ThreadError::Move { path, source }),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a file, and with it those that were kept for it alone.

@@ -11,7 +11,7 @@ use weir_protocol::AbsPath;
 ///
 /// # Errors
 /// What is wrong and what was expected, for the model.
-pub(super) fn read<T: DeserializeOwned + JsonSchema>(tool: &str, arguments: &str) -> Result<T, String> {
+pub(crate) fn read<T: DeserializeOwned + JsonSchema>(tool: &str, arguments: &str) -> Result<T, String> {
     // Some models send nothing where there is nothing to say.
     let text = if arguments.trim().is_empty() { "{}" } else { arguments };
     serde_json::from_str(text).map_err(|error| {
@@ -23,7 +23,7 @@ pub(super) fn read<T: DeserializeOwned + JsonSchema>(tool: &str, arguments: &str
 }
 
 /// The schema of a tool's arguments.
-pub(super) fn schema<T: JsonSchema>() -> Value {
+pub(crate) fn schema<T: JsonSchema>() -> Value {
     let generator = schemars::generate::SchemaSettings::draft2020_12()
         .with(|settings| settings.inline_subschemas = true)
         .into_generator();

@@ -6,9 +6,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use weir_protocol::method::process::ProcessId;
+
+use crate::item::CallId;
+
 /// What a command wrote since it was last looked at.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(crate) struct Capture {
     budget: usize,
     head: Vec<u8>,
     tail: VecDeque<u8>,
@@ -17,11 +21,11 @@ pub(super) struct Capture {
 
 impl Capture {
     /// One that tells `budget` bytes at most, half from the beginning and half from the end.
-    pub(super) fn new(budget: usize) -> Self {
+    pub(crate) fn new(budget: usize) -> Self {
         Self { budget, head: Vec::new(), tail: VecDeque::new(), bytes: 0 }
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         let half = self.budget / 2;
         let (first, rest) = bytes.split_at(bytes.len().min(half.saturating_sub(self.head.len())));
@@ -38,7 +42,7 @@ impl Capture {
     }
 
     /// The text, with the gap stated to the byte. What is no UTF-8 is replaced, as a terminal would.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
         let left_out = self.bytes - (self.head.len() + tail.len()) as u64;
         if left_out == 0 {
@@ -50,6 +54,12 @@ impl Capture {
     }
 }
 
+/// What of a file's name is of the call. The provider chose the call's own name; that is no name of a file.
+fn of_call(call: &CallId) -> String {
+    let digest = blake3::hash(call.0.as_bytes()).to_hex();
+    format!("-{}", digest.get(..16).unwrap_or_default())
+}
+
 /// All that one command writes, in a file that its owner alone can read.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -58,11 +68,30 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// A new file in `directory`.
-    pub(super) fn create(directory: &Path, name: &str) -> io::Result<Self> {
-        let path = directory.join(name);
+    /// A new file in `directory`, for what a call has started.
+    pub(super) fn create(directory: &Path, process: ProcessId, call: &CallId) -> io::Result<Self> {
+        let path = directory.join(format!("{process}{}", of_call(call)));
         let file = File::options().create_new(true).append(true).mode(0o600).open(&path)?;
         Ok(Self { path, file })
+    }
+
+    /// The same file, without what is in it.
+    pub(super) fn anew(path: PathBuf) -> io::Result<Self> {
+        let file = File::options().write(true).truncate(true).open(&path)?;
+        Ok(Self { path, file })
+    }
+
+    /// The file of what a call has started, with the number of the process; none where nothing was.
+    pub(super) fn find(directory: &Path, call: &CallId) -> io::Result<Option<(ProcessId, PathBuf)>> {
+        for entry in directory.read_dir()? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_suffix(&of_call(call))?.parse().ok());
+            if let Some(process) = process {
+                return Ok(Some((process, entry.path())));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use weir_protocol::ByteString;
-use weir_protocol::method::output::Output;
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::method::process::{ProcessId, Receivers, Start, Stdio};
 
@@ -129,7 +128,7 @@ fn patience(asked: Option<u64>) -> Duration {
     Duration::from_millis(asked.unwrap_or(YIELD_MS).min(MAX_YIELD_MS))
 }
 
-fn budget(asked: Option<u64>) -> usize {
+pub(super) fn budget(asked: Option<u64>) -> usize {
     let tokens = asked.unwrap_or(OUTPUT_TOKENS).clamp(1, MAX_OUTPUT_TOKENS);
     usize::try_from(tokens * TOKEN_BYTES).unwrap_or(usize::MAX)
 }
@@ -194,7 +193,7 @@ impl Tools {
             stdio: if run.tty { Stdio::Carried { size: SIZE } } else { Stdio::Pipes { input: run.stdin } },
             timeout_ms: run.timeout_ms,
             user: None,
-            output: Output::default(),
+            output: self.place.output(),
             under: Some(self.under_lease(self.leases.borrow_mut().take(argv))),
             asking: None,
         }
@@ -202,10 +201,7 @@ impl Tools {
 
     fn keep(&self, call: &CallId, process: ProcessId) -> Result<Option<Kept>, String> {
         let Some(directory) = &self.place.outputs else { return Ok(None) };
-        // The provider chose the call's name; it is no name of a file.
-        let digest = blake3::hash(call.0.as_bytes()).to_hex();
-        let name = format!("{process}-{}", digest.get(..16).unwrap_or_default());
-        let kept = Kept::create(directory, &name);
+        let kept = Kept::create(directory, process, call);
         kept.map(Some).map_err(|error| format!("what it wrote is not kept: {error}"))
     }
 
@@ -239,13 +235,14 @@ impl Tools {
     }
 
     /// What is told of the job; it is kept where it runs.
-    async fn put_back(&self, job: Rc<Mutex<Job>>) -> ToolOutcome {
+    pub(super) async fn put_back(&self, job: Rc<Mutex<Job>>) -> ToolOutcome {
         let held = job.lock().await;
         let outcome = ToolOutcome { told: told::command(&held), did: held.did() };
         let (id, is_over) = (held.running().id(), held.running().is_over());
         drop(held);
         if is_over {
             self.jobs.borrow_mut().remove(&id);
+            self.over.borrow_mut().push(id);
         } else {
             self.jobs.borrow_mut().insert(id, job);
         }
@@ -260,6 +257,10 @@ async fn give(
     patience: Duration,
     observer: Observer<'_>,
 ) -> Result<(), String> {
+    // One that has no standard input can be looked at all the same.
+    if bytes.is_empty() {
+        return Ok(());
+    }
     let until = tokio::time::Instant::now() + patience;
     loop {
         let sent = job.running().write(bytes).await.map_err(|error| error.to_string())?;

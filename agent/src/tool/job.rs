@@ -5,7 +5,7 @@ use std::time::Duration;
 use blake3::Hasher;
 use tokio::time::{Instant, timeout_at};
 use weir_protocol::frame::{Place, Stream};
-use weir_protocol::method::output::Account;
+use weir_protocol::method::output::{Account, Listed};
 use weir_protocol::method::process::{End, Exited};
 
 use super::capture::{Capture, Kept};
@@ -15,7 +15,7 @@ use crate::item::{CommandStatus, Did};
 use crate::link::{Happened, Verified};
 
 /// Bytes of the end of what a command wrote that an item keeps.
-const TAIL_BYTES: usize = 16 << 10;
+pub(super) const TAIL_BYTES: usize = 16 << 10;
 
 /// A command and what is known of it.
 #[derive(Debug)]
@@ -76,6 +76,20 @@ impl Job {
             if let Some(happened) = happened? {
                 self.take(happened, observer);
             }
+        }
+        Ok(())
+    }
+
+    /// Follows the command until as much has come as it had written when it was `listed`, or it is over.
+    ///
+    /// # Errors
+    /// [`ExecutorError`] when the exec-server is gone.
+    pub(super) async fn catch_up(&mut self, listed: &Listed) -> Result<(), ExecutorError> {
+        let bytes: u64 = listed.written.iter().sum();
+        while (self.all.bytes() < bytes || listed.exited.is_some())
+            && let Some(happened) = self.next().await?
+        {
+            self.take(happened, &|_| {});
         }
         Ok(())
     }

@@ -11,6 +11,9 @@ use crate::denial;
 /// Most refusals that are told; the item has all.
 const MAX_DENIALS: usize = 20;
 
+/// Most hosts that were not reached that are told.
+const MAX_UNREACHED: usize = 10;
+
 /// The text for the model.
 pub(super) fn command(job: &Job) -> String {
     let mut out = String::new();
@@ -25,6 +28,9 @@ pub(super) fn command(job: &Job) -> String {
     output(&mut out, job);
     if let Some(exited) = job.exited() {
         denials(&mut out, &exited.denials);
+        for host in exited.unreached.hosts.iter().take(MAX_UNREACHED) {
+            let _ = writeln!(out, "Allowed by the permission profile, but not reached: {host}");
+        }
         for repository in &exited.new_repositories {
             let _ = writeln!(out, "A new repository: {repository}");
         }

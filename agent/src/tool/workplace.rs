@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use weir_protocol::method::context::{Open, Opened, Under};
+use weir_protocol::method::context::{Close, Fork, Narrow, Open, Opened, Under};
 use weir_protocol::method::file::{Links, Stat, Within};
-use weir_protocol::method::policy::{Choice, Standpoint};
+use weir_protocol::method::output::{Keep, Output, WhenLeft};
+use weir_protocol::method::policy::{Choice, Shown, Standpoint};
+use weir_protocol::method::process::ProcessId;
 use weir_protocol::{AbsPath, ByteString};
 
 use crate::approval::{Approvals, Approver, Gate};
@@ -26,6 +28,8 @@ pub struct Place {
     pub environment: Vec<(ByteString, ByteString)>,
     /// A directory for all that commands write; none where nothing may be kept.
     pub outputs: Option<PathBuf>,
+    /// What becomes of a command that runs when this process goes without a word.
+    pub when_left: WhenLeft,
     /// When the person is asked.
     pub approvals: Approvals,
     /// Who answers.
@@ -41,6 +45,7 @@ pub struct Workplace {
     pub(super) environment: Vec<(ByteString, ByteString)>,
     pub(super) shell: [&'static str; 2],
     pub(super) outputs: Option<PathBuf>,
+    pub(super) when_left: WhenLeft,
     pub(super) thread: ThreadId,
     pub(super) gate: Gate,
 }
@@ -60,12 +65,13 @@ impl Workplace {
     /// # Errors
     /// [`ExecutorError::Refused`] with both digests and the differing rules where the profile allows more than what binds the thread.
     pub async fn open(executor: Executor, place: Place) -> Result<Self, ExecutorError> {
-        let Place { choice, thread, environment, outputs, approvals, approver } = place;
+        let Place { choice, thread, environment, outputs, when_left, approvals, approver } = place;
         let standpoint = choice.standpoint.clone();
         let opened = executor.ask(Open { choice, thread: Some(thread.to_string()) }).await?;
         let gate = Gate::new(approvals, approver, &opened.profile);
         let shell = SHELLS[1];
-        let mut workplace = Self { executor, opened, standpoint, environment, shell, outputs, thread, gate };
+        let mut workplace =
+            Self { executor, opened, standpoint, environment, shell, outputs, when_left, thread, gate };
         for shell in SHELLS {
             if workplace.has(shell[0]).await {
                 workplace.shell = shell;
@@ -73,6 +79,75 @@ impl Workplace {
             }
         }
         Ok(workplace)
+    }
+
+    /// The same place for another thread, which is bound to the same policy, or to what `narrower` says; the server refuses it where
+    /// that allows more.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Refused`] with both digests and the differing rules.
+    pub async fn fork(
+        &self,
+        thread: ThreadId,
+        narrower: Option<Choice>,
+        outputs: Option<PathBuf>,
+    ) -> Result<Self, ExecutorError> {
+        let executor = self.executor.clone();
+        let fork = Fork { id: self.opened.id, thread: Some(thread.to_string()) };
+        let mut opened = executor.ask(fork).await?;
+        if let Some(choice) = narrower {
+            let id = opened.id;
+            opened =
+                executor.ask(Narrow { id, choice }).await.inspect_err(|_| executor.tell(Close { id }))?;
+        }
+        Ok(Self {
+            gate: self.gate.for_profile(&opened.profile),
+            executor,
+            opened,
+            standpoint: self.standpoint.clone(),
+            environment: self.environment.clone(),
+            shell: self.shell,
+            outputs,
+            when_left: self.when_left,
+            thread,
+        })
+    }
+
+    /// The policy of a profile as it is now, for whoever would open a context under it.
+    ///
+    /// # Errors
+    /// [`ExecutorError`].
+    pub async fn show(&self, choice: Choice) -> Result<Shown, ExecutorError> {
+        self.executor.ask(choice).await
+    }
+
+    /// How the server is to carry output. Of a command that is to stay all is held until it is forgotten: whoever goes on with the thread
+    /// reads it from its first byte and can prove that it has all.
+    pub(super) fn output(&self) -> Output {
+        let keep = match self.when_left {
+            WhenLeft::End => Keep::Unread,
+            WhenLeft::Stay => Keep::All,
+        };
+        Output { when_left: self.when_left, keep, ..Output::default() }
+    }
+
+    /// Has a command forgotten that was to stay, once all that it wrote is on record.
+    pub(super) fn forget(&self, id: ProcessId) {
+        if self.when_left == WhenLeft::Stay {
+            self.executor.forget(id);
+        }
+    }
+
+    /// Closes the context; its thread stays bound. Nobody waits for that, and nothing depends on it: an open context is one of those that a
+    /// user may have.
+    pub fn close(&self) {
+        self.executor.tell(Close { id: self.opened.id });
+    }
+
+    /// The same, and waits until it is done.
+    pub async fn closed(&self) {
+        // A server that is gone has nothing open.
+        let _ = self.executor.ask(Close { id: self.opened.id }).await;
     }
 
     /// The context: its profile and the digest of its policy.

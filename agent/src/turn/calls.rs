@@ -1,15 +1,16 @@
 //! Carrying out the calls of one answer, at once where the model asks for several.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use tokio::task::unconstrained;
 use weir_protocol::method::process::{End, ProcessId};
 
 use super::machine::{Happened, Machine};
 use super::{Call, Running, Seen, Tools, interrupted};
-use crate::item::{CommandStatus, Did, Item, ToolOutcome};
-use crate::thread::{ItemId, ThreadError};
+use crate::item::{CommandStatus, Did, Item, ToolOutcome, Usage};
+use crate::thread::{ItemId, ThreadError, ThreadId, TurnStatus};
 use crate::tool::{Observer, Progress, ToolSchema};
 
 /// Calls that are carried out at once; further ones wait.
@@ -23,6 +24,7 @@ struct Begun {
     id: ItemId,
     call: Call,
     command: RefCell<Option<(ProcessId, Vec<String>)>>,
+    delegated: Cell<Option<ThreadId>>,
     tail: RefCell<VecDeque<u8>>,
 }
 
@@ -38,12 +40,17 @@ impl Begun {
                 let surplus = tail.len().saturating_sub(TAIL_BYTES_MAX);
                 tail.drain(..surplus);
             }
+            Progress::Delegated { thread, .. } => self.delegated.set(Some(*thread)),
         }
     }
 
     /// What an interrupted call came to.
     fn interrupted(&self) -> ToolOutcome {
         const TOLD: &str = "Interrupted by the person before it was over.";
+        if let Some(thread) = self.delegated.get() {
+            let did = Did::Delegated { thread, status: TurnStatus::Interrupted, usage: Usage::default() };
+            return ToolOutcome { told: TOLD.to_owned(), did };
+        }
         let Some((process, argv)) = self.command.take() else { return ToolOutcome::failed(TOLD) };
         let tail: Vec<u8> = self.tail.take().into();
         let did = Did::Command {
@@ -68,9 +75,14 @@ impl Running<'_> {
         let begun: Vec<_> = calls.into_iter().map(|call| self.begin(call)).collect();
         let mut open: Vec<_> = (0..begun.len()).collect();
         let (turn, schemas) = (self.turn, std::mem::take(&mut self.schemas));
+        let stopped = Cell::new(false);
         let each = begun.iter().enumerate().map(|(at, begun)| {
-            let schemas = &schemas;
+            let (schemas, stopped) = (&schemas, &stopped);
             async move {
+                // One whose turn came when the turn was over is not begun.
+                if stopped.get() {
+                    std::future::pending::<()>().await;
+                }
                 let progress = |progress: Progress<'_>| {
                     begun.note(&progress);
                     turn.watch.see(Seen::CallProgress { id: begun.id, progress });
@@ -79,18 +91,24 @@ impl Running<'_> {
             }
         });
         let mut results = stream::iter(each).buffer_unordered(AT_ONCE);
-        let happened = loop {
+        let mut happened = Happened::Called;
+        loop {
             let next = tokio::select! {
                 biased;
-                () = interrupted(self.words, machine) => break Happened::Interrupted { partial: String::new() },
-                next = results.next() => next,
+                () = interrupted(self.words, machine), if !stopped.get() => {
+                    stopped.set(true);
+                    turn.tools.interrupt();
+                    happened = Happened::Interrupted { partial: String::new() };
+                    continue;
+                }
+                next = next(&mut results, &stopped) => next,
             };
-            let Some((at, outcome)) = next else { break Happened::Called };
+            let Some((at, outcome)) = next else { break };
             open.retain(|open| *open != at);
             if let Some(begun) = begun.get(at) {
                 self.result(begun, outcome)?;
             }
-        };
+        }
         // Ends what is under way.
         drop(results);
         self.schemas = schemas;
@@ -103,13 +121,22 @@ impl Running<'_> {
     fn begin(&self, call: Call) -> Begun {
         let id = ItemId::new();
         self.turn.watch.see(Seen::CallStarted { id, call: &call });
-        Begun { id, call, command: RefCell::default(), tail: RefCell::default() }
+        Begun { id, call, command: RefCell::default(), delegated: Cell::default(), tail: RefCell::default() }
     }
 
     fn result(&mut self, begun: &Begun, outcome: ToolOutcome) -> Result<(), ThreadError> {
         self.turn.watch.see(Seen::CallEnded { id: begun.id, call: &begun.call, outcome: &outcome });
+        if let Did::Delegated { usage, .. } = outcome.did {
+            self.count(usage)?;
+        }
         self.conversation.keep(self.id, begun.id, Item::ToolResult { call: begun.call.id.clone(), outcome })
     }
+}
+
+/// The next result; once the turn was stopped, of those calls alone that end when they are asked once more, whatever else this task has
+/// done since it last gave way.
+async fn next<T>(results: &mut (impl Stream<Item = T> + Unpin), stopped: &Cell<bool>) -> Option<T> {
+    if stopped.get() { unconstrained(results.next()).now_or_never().flatten() } else { results.next().await }
 }
 
 /// One call. What cannot be one goes back to the model in words that say how to mend it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Call, Ended};
 use crate::item::{Item, ToolOutcome, Usage};
 use crate::model::ModelError;
-use crate::thread::{ItemId, TurnId};
+use crate::thread::{ItemId, ThreadId, TurnId};
 use crate::tool::Progress;
 
 /// Who sees a turn. Hears things in the order in which they happen, after they are certain: only deltas can turn out to be
@@ -13,6 +13,9 @@ use crate::tool::Progress;
 pub trait Watch {
     /// Something happened.
     fn see(&self, seen: Seen<'_>);
+
+    /// Something happened in a thread to which the turn gave work, or in one to which that thread did.
+    fn see_in(&self, _thread: ThreadId, _seen: Seen<'_>) {}
 }
 
 /// Something that happened.

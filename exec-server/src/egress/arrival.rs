@@ -17,7 +17,7 @@ use super::Core;
 const MAX_DESCRIPTORS: u64 = 1 << 16;
 
 /// How long accepting rests where the process has no descriptor left, unless one of this sandbox's connections ends before.
-const REST: Duration = Duration::from_millis(100);
+pub(super) const REST: Duration = Duration::from_millis(100);
 
 /// Lets this process have as many descriptors as it may: a connection takes two of them. Commands are started by the launcher, whose
 /// limit is another.

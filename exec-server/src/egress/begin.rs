@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
-use weir_protocol::denial::Ledger;
 use weir_protocol::gate::PROXY;
 use weir_protocol::method::network::Asking;
 use weir_protocol::policy::NetworkMode;
@@ -17,7 +16,7 @@ use super::asking::{Asked, Asks};
 use super::authority::{Authority, AuthorityError};
 use super::limits::Limits;
 use super::upstream::Upstream;
-use super::{Endpoints, Gate, Sockets, Surroundings};
+use super::{Account, Endpoints, Gate, Sockets, Surroundings};
 use crate::launch::Launch;
 use crate::launch::passed::{Descriptors, Passed};
 
@@ -31,6 +30,8 @@ pub struct Intent {
     authority: Option<Authority>,
     upstream: Option<Upstream>,
     asks: Option<Asks>,
+    is_gated: bool,
+    publishes: bool,
 }
 
 impl Intent {
@@ -39,16 +40,19 @@ impl Intent {
     /// # Errors
     /// [`AuthorityError`].
     pub fn of(launch: &mut Launch) -> Result<Option<Self>, AuthorityError> {
-        if !launch.is_gated() {
+        let is_gated = launch.is_gated();
+        if !is_gated && !launch.publishes() {
             return Ok(None);
         }
         let authority = match launch.policy.network().mode.value {
-            NetworkMode::Limited => Some(Authority::new()?),
-            NetworkMode::Full => None,
+            NetworkMode::Limited if is_gated => Some(Authority::new()?),
+            _ => None,
         };
         launch.certificate = authority.as_ref().map(|authority| authority.certificate_pem().to_owned());
-        let upstream = take_proxy(&mut launch.env);
-        Ok(Some(Self { policy: Arc::new(launch.policy.clone()), authority, upstream, asks: None }))
+        let upstream = if is_gated { take_proxy(&mut launch.env) } else { None };
+        let publishes = launch.publishes();
+        let policy = Arc::new(launch.policy.clone());
+        Ok(Some(Self { policy, authority, upstream, asks: None, is_gated, publishes }))
     }
 
     /// With questions within these bounds, and where they come out.
@@ -63,7 +67,17 @@ impl Intent {
     /// # Errors
     /// A socket has not come, or is none; the host's authorities cannot be used. Then nothing inside reaches anything.
     pub fn open(self, mut passed: Descriptors) -> io::Result<Rc<Gate>> {
-        let missing = || io::Error::new(io::ErrorKind::NotFound, "a socket of the network gate did not come");
+        let published = self.publishes.then(|| passed.remove(Passed::Published).ok_or_else(missing));
+        let gate = self.open_gate(passed)?;
+        #[cfg(target_os = "linux")]
+        published.transpose()?.iter().try_for_each(|bundle| gate.publish(bundle))?;
+        Ok(gate)
+    }
+
+    fn open_gate(self, mut passed: Descriptors) -> io::Result<Rc<Gate>> {
+        if !self.is_gated {
+            return Gate::for_published_alone(self.policy);
+        }
         let surroundings = Surroundings {
             resolv_conf: passed.read(Passed::ResolvConf).unwrap_or_default(),
             hosts: passed.read(Passed::Hosts).unwrap_or_default(),
@@ -99,7 +113,7 @@ impl Intent {
                 let _ = tell.send(());
                 let _ = stopped.await;
                 gate.settle().await;
-                Ok(gate.denials())
+                Ok(gate.account())
             }))
         })?;
         match told.blocking_recv() {
@@ -110,6 +124,10 @@ impl Intent {
             }
         }
     }
+}
+
+fn missing() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "a socket of the network gate did not come")
 }
 
 /// The host's proxy, as the environment names it, for HTTPS before HTTP. The variables go from the command's environment, for inside they lead
@@ -130,15 +148,15 @@ fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
 #[derive(Debug)]
 pub struct Apart {
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Ledger>>,
+    thread: JoinHandle<io::Result<Option<Account>>>,
 }
 
 impl Apart {
-    /// Ends it; what it refused.
+    /// Ends it; what it has to tell.
     #[must_use]
-    pub fn end(self) -> Ledger {
+    pub fn end(self) -> Option<Account> {
         let _ = self.stop.send(());
-        self.thread.join().ok().and_then(Result::ok).unwrap_or_default()
+        self.thread.join().ok().and_then(Result::ok).flatten()
     }
 }
 

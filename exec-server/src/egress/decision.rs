@@ -9,6 +9,7 @@ use weir_protocol::policy::address::AddressClass;
 use weir_protocol::policy::host::HostPattern;
 use weir_protocol::policy::{DomainPattern, Host, Layer, Origin, Request, RuleRef};
 
+use super::failure::{Failed, Failure};
 use super::refusal::{Attempt, Reason, Refusal};
 
 /// A port that no pattern can name, for asking about a host as such.
@@ -34,6 +35,12 @@ impl Grant {
     #[must_use]
     pub fn target(&self) -> String {
         target(&self.host, self.port)
+    }
+
+    /// A failure to reach what was granted.
+    #[must_use]
+    pub fn fail(&self, failure: Failure) -> Failed {
+        Failed { attempt: Attempt::Connect, host: self.target(), failure }
     }
 
     /// A refusal of what was granted so far.

@@ -1,6 +1,7 @@
 //! Connecting to a granted host: every address is checked right before it is connected to, and it is the checked address that
 //! is connected to, never a name. Several addresses are tried side by side as RFC 8305 says.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -12,10 +13,10 @@ use tokio::time::timeout;
 use weir_protocol::policy::Host;
 
 use super::Core;
-use super::decision::{Grant, admit};
+use super::decision::{Grant, admit, target};
+use super::failure::{Failure, Unconnected};
 use super::lookup::{Family, LookupError};
 use super::own::is_own;
-use super::refusal::Reason;
 use super::upstream::{self, Upstream};
 
 /// How long one address has before the next one is tried as well (RFC 8305, section 8).
@@ -31,30 +32,42 @@ const MAX_CANDIDATES: usize = 16;
 ///
 /// # Errors
 /// Why there is none.
-pub(crate) async fn dial(core: &Core, grant: &Grant) -> Result<TcpStream, Reason> {
+pub(crate) async fn dial(core: &Core, grant: &Grant) -> Result<TcpStream, Unconnected> {
+    let tried = Cell::new(None);
     let within = timeout(core.limits.connect, async {
         let _turn = core.dialing.acquire().await;
         match core.upstream.as_ref().filter(|upstream| upstream.serves(&grant.host, grant.port)) {
-            Some(upstream) => through(core, upstream, grant).await,
-            None => directly(core, grant).await,
+            Some(upstream) => Ok(through(core, upstream, grant, &tried).await?),
+            None => directly(core, grant, &tried).await,
         }
     });
-    within.await.unwrap_or(Err(Reason::ConnectTimeout))
+    let late = |_| Err(tried.get().map_or(Failure::NotTried, Failure::Timeout).into());
+    within.await.unwrap_or_else(late)
 }
 
+/// The address that was tried last.
+type Tried = Cell<Option<SocketAddr>>;
+
 /// Through the host's proxy, whose own address is the host's choice.
-async fn through(core: &Core, upstream: &Upstream, grant: &Grant) -> Result<TcpStream, Reason> {
+async fn through(
+    core: &Core,
+    upstream: &Upstream,
+    grant: &Grant,
+    tried: &Tried,
+) -> Result<TcpStream, Failure> {
+    let proxy = || target(&upstream.host, upstream.port);
+    let of_proxy = |failure| Failure::Proxy { proxy: proxy(), failure: Box::new(failure) };
     let addresses = match &upstream.host {
         Host::Address(address) => vec![*address],
-        Host::Name(name) => resolve(core, name).await?,
+        Host::Name(name) => resolve(core, name).await.map_err(of_proxy)?,
     };
     let places = addresses.into_iter().map(|address| SocketAddr::new(address, upstream.port));
-    let stream = race(places.take(MAX_CANDIDATES).collect()).await?;
+    let stream = race(places.take(MAX_CANDIDATES).collect(), tried).await.map_err(of_proxy)?;
     upstream::tunnel(&stream, upstream, grant).await?;
     Ok(stream)
 }
 
-async fn directly(core: &Core, grant: &Grant) -> Result<TcpStream, Reason> {
+async fn directly(core: &Core, grant: &Grant, tried: &Tried) -> Result<TcpStream, Unconnected> {
     let addresses = match &grant.host {
         Host::Address(address) => vec![*address],
         Host::Name(name) => resolve(core, name).await?,
@@ -68,20 +81,23 @@ async fn directly(core: &Core, grant: &Grant) -> Result<TcpStream, Reason> {
         }
     }
     match refused {
-        Some(reason) if candidates.is_empty() => return Err(reason),
+        Some(reason) if candidates.is_empty() => return Err(reason.into()),
         _ => candidates.truncate(MAX_CANDIDATES),
     }
-    race(candidates).await
+    Ok(race(candidates, tried).await?)
 }
 
-async fn race(candidates: Vec<SocketAddr>) -> Result<TcpStream, Reason> {
+async fn race(candidates: Vec<SocketAddr>, tried: &Tried) -> Result<TcpStream, Failure> {
     let (mut rest, mut attempts) = (candidates.into_iter(), JoinSet::new());
-    let mut error = Reason::NoAddress;
+    let mut failure = Failure::NoAddress;
     loop {
         if let Some(place) = rest.next() {
-            attempts.spawn_local(TcpStream::connect(place));
+            tried.set(Some(place));
+            attempts.spawn_local(async move {
+                TcpStream::connect(place).await.map_err(|error| failed(place, &error))
+            });
         } else if attempts.is_empty() {
-            return Err(error);
+            return Err(failure);
         }
         let ended = if rest.len() == 0 {
             attempts.join_next().await
@@ -93,21 +109,21 @@ async fn race(candidates: Vec<SocketAddr>) -> Result<TcpStream, Reason> {
         };
         match ended {
             Some(Ok(Ok(stream))) => return Ok(stream),
-            Some(Ok(Err(failed))) => error = unreachable(&failed),
+            Some(Ok(Err(failed))) => failure = failed,
             Some(Err(_)) | None => {}
         }
     }
 }
 
-fn unreachable(error: &io::Error) -> Reason {
+fn failed(address: SocketAddr, error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::TimedOut => Reason::ConnectTimeout,
-        kind => Reason::Unreachable(kind),
+        io::ErrorKind::TimedOut => Failure::Timeout(address),
+        kind => Failure::Connect { address, kind },
     }
 }
 
 /// All addresses of a name, the families taking turns, IPv6 first (RFC 8305, section 4).
-async fn resolve(core: &Core, name: &str) -> Result<Vec<IpAddr>, Reason> {
+async fn resolve(core: &Core, name: &str) -> Result<Vec<IpAddr>, Failure> {
     let (mut v4, mut v6) =
         (pin!(core.lookup.addresses(name, Family::V4)), pin!(core.lookup.addresses(name, Family::V6)));
     let some = |answer: &Result<super::lookup::Found, LookupError>| {
@@ -128,7 +144,7 @@ async fn resolve(core: &Core, name: &str) -> Result<Vec<IpAddr>, Reason> {
         answer.and_then(Result::ok).map(|found| found.addresses.to_vec()).unwrap_or_default()
     };
     let all = interleave(of(v6), of(v4));
-    if all.is_empty() { Err(error.map_or(Reason::NoAddress, Reason::from)) } else { Ok(all) }
+    if all.is_empty() { Err(error.map_or(Failure::NoAddress, Failure::from)) } else { Ok(all) }
 }
 
 fn interleave(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {
@@ -140,17 +156,6 @@ fn interleave(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {
         all.extend(second.next());
         if all.len() == before {
             return all;
-        }
-    }
-}
-
-impl From<LookupError> for Reason {
-    fn from(error: LookupError) -> Self {
-        match error {
-            LookupError::NoSuchName => Self::NoSuchName,
-            LookupError::NoServer => Self::NoNameServer,
-            LookupError::Timeout => Self::LookupTimeout,
-            LookupError::Failed => Self::LookupFailed,
         }
     }
 }

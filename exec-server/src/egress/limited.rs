@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::decision::Grant;
-use super::dial;
+use super::failure::Unconnected;
 use super::inspect::{Dial, MAX_CONNECTIONS, Refused, Target, Why, Wire};
 use super::refusal::{Attempt, Reason, Refusal};
 use super::{Client, Core};
@@ -24,12 +24,12 @@ struct Granted {
 
 impl Dial for Granted {
     type Stream = TcpStream;
-    type Error = Reason;
+    type Error = Unconnected;
 
-    async fn dial(&self) -> Result<TcpStream, Reason> {
-        let dialed = dial::dial(&self.core, &self.grant).await;
-        if let Err(reason) = &dialed {
-            self.core.refusals.record(self.grant.refuse(Attempt::Connect, reason.clone()));
+    async fn dial(&self) -> Result<TcpStream, Unconnected> {
+        let dialed = self.core.connect(&self.grant).await;
+        if let Err(why) = &dialed {
+            self.core.record(&self.grant, why.clone());
         }
         dialed
     }

@@ -17,6 +17,7 @@ use weir_protocol::policy::Host;
 use super::Core;
 use super::decision::{Grant, may_name};
 use super::refusal::Reason;
+use super::relay::Broken;
 
 /// Most bytes of an HTTP head: what servers take, and more.
 pub const MAX_HTTP_BYTES: usize = 64 << 10;
@@ -91,13 +92,13 @@ impl Opening {
 /// Reads from the client, behind what was read of it already, until its beginning is known and has been judged; what was read.
 ///
 /// # Errors
-/// Why the connection may not go on.
+/// Why the connection may not go on, or that it broke.
 pub(crate) async fn hear(
     client: &TcpStream,
     read_before: Vec<u8>,
     core: &Core,
     grant: &Grant,
-) -> Result<Vec<u8>, Reason> {
+) -> Result<Vec<u8>, Broken> {
     let until_whole = || Instant::now() + core.limits.opening;
     let mut opening = Opening::default();
     let mut kind = opening.feed(&read_before)?;
@@ -108,23 +109,17 @@ pub(crate) async fn hear(
         match until {
             None => ready.await,
             Some(until) => timeout_at(until, ready).await.map_err(|_| Reason::OpeningTimeout)?,
-        }
-        .map_err(broken)?;
+        }?;
         match client.try_read(&mut buffer) {
             Ok(0) => kind = Some(opening.end()?),
             Ok(count) => kind = opening.feed(buffer.get(..count).unwrap_or_default())?,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(broken(error)),
+            Err(error) => return Err(error.into()),
         }
         until = until.or_else(|| Some(until_whole()));
     }
     judge(&core.policy(), grant, kind.unwrap_or(Kind::Other))?;
     Ok(opening.into_bytes())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used as a function of `map_err`")]
-fn broken(error: io::Error) -> Reason {
-    Reason::Unreachable(error.kind())
 }
 
 /// Whether what a client begins with may be said to the granted host.

@@ -1,19 +1,18 @@
 //! What the gate refuses, and why: kept folded and bounded for the run's report.
 //!
-//! A refusal is a decision; that a server cannot be reached is told in the same place, for whoever looks for the reason why a
-//! program failed finds it there.
+//! A refusal is a decision. That a server cannot be reached is none, and is told apart ([`super::failure`]).
 
 use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::SystemTime;
 
 use weir_protocol::Policy;
-use weir_protocol::audit::{since_1970_ms, time};
+use weir_protocol::audit::time;
 use weir_protocol::denial::{Act, Denial, Ledger, MAX_DENIALS, Mechanism, Observed};
 use weir_protocol::policy::Origin;
 use weir_protocol::policy::address::AddressClass;
 
+use super::folded::{Folded, Kept};
 use super::inspect::Why;
 
 /// Most bytes of a target in a record.
@@ -45,7 +44,7 @@ impl Attempt {
     }
 }
 
-/// Why something was refused or failed.
+/// Why something was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// A rule denies the host.
@@ -98,27 +97,6 @@ pub enum Reason {
     /// A kind of DNS record that the gate does not tell.
     #[error("the gate answers questions for addresses alone")]
     RecordType,
-    /// The name does not exist.
-    #[error("the name does not exist")]
-    NoSuchName,
-    /// The name has no address.
-    #[error("the name has no address")]
-    NoAddress,
-    /// No name server answered in time.
-    #[error("no name server answered in time")]
-    LookupTimeout,
-    /// The name servers could not answer.
-    #[error("the name servers could not answer")]
-    LookupFailed,
-    /// The host has no name servers.
-    #[error("the host names no name server")]
-    NoNameServer,
-    /// No address could be connected to.
-    #[error("could not connect: {0}")]
-    Unreachable(std::io::ErrorKind),
-    /// No address answered in time.
-    #[error("no address answered in time")]
-    ConnectTimeout,
     /// The first bytes did not come whole in time.
     #[error("the first bytes did not come in time")]
     OpeningTimeout,
@@ -149,12 +127,6 @@ pub enum Reason {
     /// Too many names with open connections at once.
     #[error("open connections to {0} names at once")]
     TooManyNames(usize),
-    /// The upstream proxy refused.
-    #[error("the upstream proxy answered {0}")]
-    Upstream(u16),
-    /// The upstream proxy's answer cannot be read.
-    #[error("the upstream proxy's answer cannot be read")]
-    BrokenUpstream,
 }
 
 /// One refusal.
@@ -178,37 +150,22 @@ impl fmt::Display for Refusal {
 }
 
 /// All refusals of one sandbox.
-#[derive(Debug, Default)]
-pub struct Refusals {
-    kept: RefCell<Kept>,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    told: Vec<Told>,
-    beyond: u64,
-}
-
 #[derive(Debug)]
-struct Told {
-    refusal: Refusal,
-    since_1970_ms: u64,
-    count: u64,
+pub struct Refusals {
+    kept: RefCell<Folded<Refusal>>,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { kept: RefCell::new(Folded::new(MAX_DENIALS)) }
+    }
 }
 
 impl Refusals {
     /// Adds one.
     pub fn record(&self, mut refusal: Refusal) {
         shorten(&mut refusal.target);
-        let mut kept = self.kept.borrow_mut();
-        if let Some(known) = kept.told.iter_mut().find(|known| known.refusal == refusal) {
-            known.count = known.count.saturating_add(1);
-        } else if kept.told.len() < MAX_DENIALS {
-            let since_1970_ms = since_1970_ms(SystemTime::now());
-            kept.told.push(Told { refusal, since_1970_ms, count: 1 });
-        } else {
-            kept.beyond = kept.beyond.saturating_add(1);
-        }
+        self.kept.borrow_mut().add(refusal);
     }
 
     /// All so far, in the order in which they came first, with what the policy says of each.
@@ -216,28 +173,27 @@ impl Refusals {
     pub fn denials(&self, policy: &Policy) -> Ledger {
         let kept = self.kept.borrow();
         let mut ledger = Ledger::default();
-        kept.told.iter().for_each(|told| ledger.add(told.denial(policy)));
-        ledger.leave_out(kept.beyond);
+        kept.list().iter().for_each(|one| ledger.add(denial(one, policy)));
+        ledger.leave_out(kept.beyond());
         ledger
     }
 }
 
-impl Told {
-    fn denial(&self, policy: &Policy) -> Denial {
-        let Refusal { attempt, target, reason, origin } = &self.refusal;
-        let observed = Observed {
-            operation: attempt.act(),
-            target: target.as_str().into(),
-            mechanism: Mechanism::NetworkGate,
-            time: time(self.since_1970_ms),
-            process: None,
-            reason: Some(reason.to_string()),
-        };
-        Denial { origin: origin.as_deref().cloned(), count: self.count, ..observed.certain(policy) }
-    }
+fn denial(Kept { what, since_1970_ms, count }: &Kept<Refusal>, policy: &Policy) -> Denial {
+    let Refusal { attempt, target, reason, origin } = what;
+    let observed = Observed {
+        operation: attempt.act(),
+        target: target.as_str().into(),
+        mechanism: Mechanism::NetworkGate,
+        time: time(*since_1970_ms),
+        process: None,
+        reason: Some(reason.to_string()),
+    };
+    Denial { origin: origin.as_deref().cloned(), count: *count, ..observed.certain(policy) }
 }
 
-fn shorten(target: &mut String) {
+/// Cuts what a program named to what a record holds.
+pub(super) fn shorten(target: &mut String) {
     if target.len() > MAX_TARGET_BYTES {
         let end = (0..=MAX_TARGET_BYTES).rev().find(|at| target.is_char_boundary(*at)).unwrap_or_default();
         target.truncate(end);

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::Core;
+use super::failure::Unconnected;
 use super::refusal::Reason;
 
 /// Bytes that are read at once.
@@ -36,10 +37,22 @@ thread_local! {
 /// Why carrying has ended before both directions had.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// The client's first bytes may not go out.
-    Refused(Reason),
+    /// The client's first bytes may not go out, or there is no server for them: to be told.
+    Told(Unconnected),
     /// One of the sockets failed, or nothing passed for too long.
     Reset,
+}
+
+impl From<Reason> for Broken {
+    fn from(reason: Reason) -> Self {
+        Self::Told(reason.into())
+    }
+}
+
+impl From<Unconnected> for Broken {
+    fn from(why: Unconnected) -> Self {
+        Self::Told(why)
+    }
 }
 
 impl From<io::Error> for Broken {
@@ -56,11 +69,11 @@ pub(crate) async fn relay(
     core: &Core,
     client: &TcpStream,
     server: &TcpStream,
-    opening: impl Future<Output = Result<Vec<u8>, Reason>>,
+    opening: impl Future<Output = Result<Vec<u8>, Broken>>,
 ) -> Result<(), Broken> {
     let last = Cell::new(Instant::now());
     let upwards = async {
-        let first = opening.await.map_err(Broken::Refused)?;
+        let first = opening.await?;
         send(server, &first).await?;
         pump(core, client, server, &last).await
     };

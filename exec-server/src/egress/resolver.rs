@@ -3,6 +3,7 @@
 //! No question of a program's leaves the machine as it came: a name that is denied is answered at once, and a name that is allowed is
 //! looked up by [`super::lookup`], which asks for addresses alone. Callers: the gate's sockets.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use weir_protocol::policy::Host;
 
 use super::Core;
 use super::decision::resolvable;
+use super::failure::{Failed, Failure};
 use super::lookup::{Family, LookupError};
 use super::names::MAX_NAMES;
 use super::refusal::{Attempt, Reason, Refusal};
@@ -126,10 +128,10 @@ pub fn host(name: &Name) -> Option<Host> {
 enum Outcome {
     /// These addresses, perhaps none.
     Addresses(Vec<IpAddr>),
-    /// An answer without addresses.
-    Code(ResponseCode),
     /// As a code, with the reason for the record and for whoever reads extended errors.
     Refused(ResponseCode, Refusal),
+    /// The same of an allowed name that could not be looked up.
+    Failed(ResponseCode, Failed),
 }
 
 /// The answer to a question.
@@ -141,30 +143,39 @@ async fn answer(core: &Core, question: &Question) -> Message {
             reply.add_answers(addresses.into_iter().map(|address| record(&query.name, address)));
             reply
         }
-        Outcome::Code(code) => reply(message, code),
         Outcome::Refused(code, refusal) => {
-            let mut reply = reply(message, code);
-            if let Some(edns) = &mut reply.edns {
-                edns.options_mut().insert(extended(&refusal));
-            }
+            let kind = if refusal.reason == Reason::RecordType { NOT_SUPPORTED } else { BLOCKED };
+            let reply = with_error(reply(message, code), Some(kind), &refusal);
             core.refusals.record(refusal);
+            reply
+        }
+        Outcome::Failed(code, failed) => {
+            let kind = match failed.failure {
+                Failure::Lookup(LookupError::NoSuchName) => None,
+                Failure::Lookup(LookupError::Timeout) => Some(NO_REACHABLE_AUTHORITY),
+                _ => Some(NETWORK_ERROR),
+            };
+            let reply = with_error(reply(message, code), kind, &failed);
+            core.failures.record(failed);
             reply
         }
     }
 }
 
+/// With an extended error, where there is one of this kind and the question understands it.
+fn with_error(mut reply: Message, kind: Option<u16>, what: &impl fmt::Display) -> Message {
+    if let (Some(kind), Some(edns)) = (kind, &mut reply.edns) {
+        edns.options_mut().insert(extended(kind, what));
+    }
+    reply
+}
+
 /// An extended error, whose text programs such as `dig` show (RFC 8914).
-fn extended(refusal: &Refusal) -> EdnsOption {
-    let code = match refusal.reason {
-        Reason::LookupTimeout => NO_REACHABLE_AUTHORITY,
-        Reason::LookupFailed | Reason::NoNameServer => NETWORK_ERROR,
-        Reason::RecordType => NOT_SUPPORTED,
-        _ => BLOCKED,
-    };
-    let mut text = format!("weir: {refusal}");
+fn extended(kind: u16, what: &impl fmt::Display) -> EdnsOption {
+    let mut text = format!("weir: {what}");
     let end = (0..=MAX_TEXT_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text.truncate(end.unwrap_or_default());
-    EdnsOption::Unknown(EXTENDED_ERROR, [&code.to_be_bytes(), text.as_bytes()].concat())
+    EdnsOption::Unknown(EXTENDED_ERROR, [&kind.to_be_bytes(), text.as_bytes()].concat())
 }
 
 async fn outcome(core: &Core, query: &Query) -> Outcome {
@@ -225,8 +236,13 @@ async fn addresses(core: &Core, host: &Host, family: Family) -> Outcome {
                 (None, _) => refuse(name, Reason::TooManyNames(MAX_NAMES)),
             }
         }
-        Err(LookupError::NoSuchName) => Outcome::Code(ResponseCode::NXDomain),
-        Err(error) => refuse(name, error.into()),
+        Err(error) => {
+            let code = match error {
+                LookupError::NoSuchName => ResponseCode::NXDomain,
+                _ => ResponseCode::ServFail,
+            };
+            Outcome::Failed(code, Failed { attempt: Attempt::Resolve, host: name, failure: error.into() })
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use weir_protocol::policy::{DomainPattern, Host};
 
 use super::decision::Grant;
+use super::failure::Failure;
 use super::opening::http::{authority, end};
-use super::refusal::Reason;
 use super::relay::send;
 
 /// Most bytes of the proxy's answer.
@@ -114,38 +114,37 @@ fn unescape(text: &str) -> Vec<u8> {
 ///
 /// # Errors
 /// Why there is none.
-pub(crate) async fn tunnel(stream: &TcpStream, upstream: &Upstream, grant: &Grant) -> Result<(), Reason> {
+pub(crate) async fn tunnel(stream: &TcpStream, upstream: &Upstream, grant: &Grant) -> Result<(), Failure> {
     let target = grant.target();
     let authorization = upstream.authorization.as_ref();
     let credentials =
         authorization.map(|value| format!("Proxy-Authorization: {value}\r\n")).unwrap_or_default();
     let asked = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{credentials}\r\n");
-    let broken = |error: io::Error| Reason::Unreachable(error.kind());
-    send(stream, asked.as_bytes()).await.map_err(broken)?;
+    send(stream, asked.as_bytes()).await.map_err(|_| Failure::ProxyAnswer)?;
     let head = answer(stream).await?;
     match status(&head) {
         Some(200..=299) => Ok(()),
-        Some(code) => Err(Reason::Upstream(code)),
-        None => Err(Reason::BrokenUpstream),
+        Some(code) => Err(Failure::ProxyStatus(code)),
+        None => Err(Failure::ProxyAnswer),
     }
 }
 
 /// Reads the head of the proxy's answer and nothing behind it, which is the server's already.
-async fn answer(stream: &TcpStream) -> Result<Vec<u8>, Reason> {
+async fn answer(stream: &TcpStream) -> Result<Vec<u8>, Failure> {
     let mut head = Vec::new();
     loop {
         let mut byte = [0];
-        stream.readable().await.map_err(|_| Reason::BrokenUpstream)?;
+        stream.readable().await.map_err(|_| Failure::ProxyAnswer)?;
         match stream.try_read(&mut byte) {
             Ok(1) => head.extend(byte),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            _ => return Err(Reason::BrokenUpstream),
+            _ => return Err(Failure::ProxyAnswer),
         }
         if byte == *b"\n" && end(&head, head.len().saturating_sub(1)).is_some() {
             return Ok(head);
         }
         if head.len() > MAX_ANSWER_BYTES {
-            return Err(Reason::BrokenUpstream);
+            return Err(Failure::ProxyAnswer);
         }
     }
 }

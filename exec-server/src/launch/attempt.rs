@@ -52,8 +52,8 @@ pub(super) fn attempt(
     // While this process holds the writing end, no end of the pipe would come.
     drop((error, control, door));
     let extent = if prepared.has_own_pids() { Extent::Namespace } else { Extent::AllBut(server) };
-    let gated = compiled.plan.gate.is_some();
-    let parts = Parts { first: first.map_err(named)?, control: ours, group, extent, gated };
+    let (gated, publishes) = (compiled.plan.gate.is_some(), !compiled.plan.publish.is_empty());
+    let parts = Parts { first: first.map_err(named)?, control: ours, group, extent, gated, publishes };
     let refusals = Refusals::new(parts.first.pid, compiled);
     let mut running = Running::new(parts, started, Rc::clone(launch), refusals);
     // While the first process enters.

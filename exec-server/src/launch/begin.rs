@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use nix::unistd::getgrouplist;
-use weir_protocol::AbsPath;
 use weir_protocol::method::code;
 use weir_protocol::method::process::Enforcement;
 use weir_protocol::policy::{Degradation, NetworkMode};
+use weir_protocol::{AbsPath, Policy};
 use weir_sandbox_linux::compile::{Facts, compile};
 use weir_sandbox_linux::gate::{Proxies, Trust};
 use weir_sandbox_linux::host::{Host, Way};
@@ -22,6 +22,7 @@ use weir_sandbox_linux::survey::Survey;
 use super::attempt::attempt;
 use super::endpoints::Endpoints;
 use super::machine::{Basis, Machine};
+use super::published::{self, Piece, PublishError};
 use super::records::Records;
 use super::running::Running;
 use super::user::user;
@@ -60,6 +61,9 @@ pub(super) enum BeginError {
     /// In limited mode something inspects connections.
     #[error("{0}")]
     Trust(#[from] trust::NoCertificate),
+    /// A port is not to be had.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
     /// Another user was asked for, by someone other than root.
     #[error("only root may run a command as another user")]
     NotRoot,
@@ -134,6 +138,8 @@ pub(super) struct Ground {
     trust: Option<Trust>,
     /// The gate's endpoints on the host's loopback, where they were needed.
     endpoints: Option<Endpoints>,
+    /// Listening sockets of published ports, where they were needed.
+    published: Vec<(Piece, OwnedFd)>,
 }
 
 impl Ground {
@@ -153,7 +159,16 @@ impl Ground {
             copies: Copies::places(&launch.policy, &launch.standpoint)?,
             trust: trust::of(launch)?,
             endpoints: None,
+            published: Vec::new(),
         })
+    }
+
+    /// Listens on the ports that the plan publishes, unless that is done already.
+    fn listen(&mut self, plan: &Plan, policy: &Policy) -> Result<(), BeginError> {
+        if self.published.is_empty() && !plan.publish.is_empty() {
+            self.published = published::bind(&policy.network().publish)?;
+        }
+        Ok(())
     }
 
     pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
@@ -176,6 +191,9 @@ impl Ground {
         let mut plan = compile(&launch.policy, &facts)?;
         // Nobody accepts there, and no call on files makes a connection.
         plan.gate = plan.gate.filter(|_| launch.is_gated());
+        if !launch.publishes() {
+            plan.publish.clear();
+        }
         Ok(Compiled { plan, host, maker: self.maker.clone() })
     }
 }
@@ -255,8 +273,8 @@ pub(super) fn begin(
             Source::Terminal => start::Source::Terminal,
         };
     }
-    // The user database may need the host's network.
-    if launch.user.is_some() {
+    // The user database may need the host's network, and published ports are the host's.
+    if launch.user.is_some() || launch.publishes() {
         leave(network.take())?;
     }
     let copies = Copies::take(&launch.policy, &launch.standpoint)?;
@@ -285,9 +303,12 @@ fn enter(
 ) -> Result<(Running, Enforcement), BeginError> {
     let mut ground = Ground::of(launch, copies)?;
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
-        Ok(compiled) => match attempt(launch, &compiled, server, network.take(), stdio, records) {
+        Ok(compiled) => match ground
+            .listen(&compiled.plan, &launch.policy)
+            .and_then(|()| attempt(launch, &compiled, server, network.take(), stdio, records))
+        {
             Err(error) => (error, Some(compiled.plan)),
-            Ok(begun) => return Ok(with_endpoints(begun, &compiled.plan, ground)),
+            Ok(begun) => return Ok(with_sockets(begun, &compiled.plan, ground)),
         },
         Err(error) => (error, None),
     };
@@ -299,11 +320,12 @@ fn enter(
     if attempted.as_ref() == Some(&found.plan) {
         return Err(failed);
     }
+    ground.listen(&found.plan, &launch.policy)?;
     let begun = attempt(launch, &found, server, None, stdio, records)?;
-    Ok(with_endpoints(begun, &found.plan, ground))
+    Ok(with_sockets(begun, &found.plan, ground))
 }
 
-fn with_endpoints(
+fn with_sockets(
     (mut running, enforcement): (Running, Enforcement),
     plan: &Plan,
     ground: Ground,
@@ -311,6 +333,7 @@ fn with_endpoints(
     if let (Some(_), Some(endpoints)) = (plan.proxies, ground.endpoints) {
         running.lend(endpoints.sockets);
     }
+    running.publish(ground.published);
     (running, enforcement)
 }
 

@@ -24,6 +24,8 @@ pub enum Passed {
     HttpProxy,
     /// The same for the SOCKS5 endpoint.
     SocksProxy,
+    /// The sockets of published ports, which wait on this one.
+    Published,
     /// The host's `/etc/resolv.conf`, to be read.
     ResolvConf,
     /// The host's `/etc/hosts`, to be read.

@@ -13,12 +13,13 @@ use weir_protocol::denial::Act;
 use weir_protocol::method::process::{End, Receivers};
 use weir_protocol::policy::Resource;
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
-use weir_sandbox_linux::gate::Socket;
+use weir_sandbox_linux::gate::{INNER_SOCKETS, Socket};
 use weir_sandbox_linux::group::{Events, Group};
 use weir_sandbox_linux::start::{First, end_descendants};
 
 use super::begin::Compiled;
 use super::passed::{Descriptors, Passed};
+use super::published::{self, Piece};
 use super::records::{Records, Watch};
 use super::refused::Refusals;
 use super::{Ended, Launch, sys};
@@ -41,6 +42,8 @@ pub(super) struct Running {
     listener: Option<OwnedFd>,
     /// Sockets that were not made inside.
     lent: Vec<(Passed, OwnedFd)>,
+    /// Sockets of published ports, of both sides.
+    published: Vec<(Piece, OwnedFd)>,
     /// What is held, to name the rule behind a refusal.
     launch: Rc<Launch>,
     /// The copies that it changes.
@@ -60,6 +63,8 @@ pub(super) struct Parts {
     pub(super) extent: Extent,
     /// Whether its first process hands out the gate's sockets.
     pub(super) gated: bool,
+    /// Whether it hands out sockets for published ports.
+    pub(super) publishes: bool,
 }
 
 /// What belongs to a sandbox.
@@ -88,7 +93,7 @@ pub(super) enum Heard {
 
 impl Running {
     pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>, refusals: Refusals) -> Self {
-        let (repositories, sockets, lent) = (Vec::new(), Vec::new(), Vec::new());
+        let (repositories, sockets, lent, published) = Default::default();
         let (end, terminal, listener) = (None, None, None);
         let copies = Copies::default();
         Self {
@@ -101,6 +106,7 @@ impl Running {
             sockets,
             listener,
             lent,
+            published,
             launch,
             copies,
         }
@@ -109,6 +115,11 @@ impl Running {
     /// Adds sockets to what came out of the sandbox.
     pub(super) fn lend(&mut self, sockets: impl IntoIterator<Item = (Passed, OwnedFd)>) {
         self.lent = sockets.into_iter().collect();
+    }
+
+    /// Adds listening sockets of published ports.
+    pub(super) fn publish(&mut self, listeners: Vec<(Piece, OwnedFd)>) {
+        self.published.extend(listeners);
     }
 
     /// Holds copies until the sandbox has ended.
@@ -158,10 +169,17 @@ impl Running {
                 Socket::TcpV6 => Passed::TcpV6,
                 Socket::Resolver => Passed::Resolver,
                 Socket::Log => Passed::Refused,
+                Socket::InnerV4 | Socket::InnerV6 => continue,
             };
             descriptors.add(name, descriptor);
         }
         self.lent.drain(..).for_each(|(name, socket)| descriptors.add(name, socket));
+        if self.parts.publishes {
+            // Where this fails nothing is published, and the server part, which misses it, ends the sandbox.
+            let bundle = published::pack(&self.published);
+            bundle.into_iter().for_each(|bundle| descriptors.add(Passed::Published, bundle));
+            self.published.clear();
+        }
         descriptors
     }
 
@@ -169,7 +187,8 @@ impl Running {
     fn lacks_descriptors(&self) -> bool {
         let terminal = self.launch.size.is_some() && self.terminal.is_none();
         let has_resolver = self.sockets.iter().any(|(socket, _)| *socket == Socket::Resolver);
-        terminal || self.parts.gated && !has_resolver
+        let inner = self.published.iter().filter(|(piece, _)| *piece == Piece::InnerV4).count();
+        terminal || self.parts.gated && !has_resolver || self.parts.publishes && inner < INNER_SOCKETS
     }
 
     /// Hears one packet.
@@ -196,11 +215,17 @@ impl Running {
             }
             Some(Word::Terminal) => self.terminal = descriptor,
             Some(Word::Listener) => self.listener = descriptor,
+            Some(Word::Socket(Socket::InnerV4)) => self.inner(Piece::InnerV4, descriptor),
+            Some(Word::Socket(Socket::InnerV6)) => self.inner(Piece::InnerV6, descriptor),
             Some(Word::Socket(socket)) => self.sockets.extend(descriptor.map(|one| (socket, one))),
             Some(Word::Repository(_)) => {}
             None => return Heard::End,
         }
         Heard::Noted
+    }
+
+    fn inner(&mut self, piece: Piece, socket: Option<OwnedFd>) {
+        self.published.extend(socket.map(|socket| (piece, socket)));
     }
 
     fn receive(&self, flags: RecvFlags) -> (Option<Word>, Option<OwnedFd>) {

@@ -124,6 +124,7 @@ pub fn over(mut below: Profile, above: &Profile) -> Profile {
     replace(&mut below.network.loopback, above.network.loopback);
     replace(&mut below.network.allow_private, above.network.allow_private);
     replace(&mut below.network.allow_upstream_proxy, above.network.allow_upstream_proxy);
+    replace(&mut below.network.publish, above.network.publish);
     replace(&mut below.environment.inherit, above.environment.inherit);
     replace(&mut below.environment.allow, above.environment.allow);
     replace(&mut below.environment.deny, above.environment.deny);

@@ -48,6 +48,12 @@ pub enum ResolveError {
         /// What is wrong.
         source: GlobError,
     },
+    /// A published port without a loopback of the sandbox's own.
+    #[error("{origin}: a published port takes `loopback = true`, or no server inside can listen")]
+    Publish {
+        /// The rule.
+        origin: Box<Origin>,
+    },
 }
 
 /// A policy with what should be said about how it came to be.
@@ -88,6 +94,7 @@ pub fn resolve(
         None => Sourced::default_of(Confinement::Managed, "every profile but one confines"),
     };
     let sockets = resolver.sockets(profile, &roots)?;
+    check_published(profile)?;
     let parts = FilesystemParts {
         rules: resolver.rules,
         globs: resolver.globs,
@@ -438,6 +445,19 @@ pub fn without_effect(policy: &Policy) -> Vec<String> {
     out
 }
 
+/// A port that nothing can listen behind is a mistake, unless a profile above it takes the loopback away.
+fn check_published(profile: &Profile) -> Result<(), ResolveError> {
+    let Some(rule) = profile.network.publish.iter().flatten().next() else { return Ok(()) };
+    let is_mistaken = match &profile.network.loopback {
+        None => true,
+        Some(loopback) => !loopback.value && loopback.origin.profile == rule.origin.profile,
+    };
+    if is_mistaken {
+        return Err(ResolveError::Publish { origin: Box::new(rule.origin.clone()) });
+    }
+    Ok(())
+}
+
 fn network(profile: &Profile, unix_sockets: Vec<SocketRule>) -> Network {
     let rules = &profile.network;
     let base = NetworkParts::default();
@@ -456,6 +476,7 @@ fn network(profile: &Profile, unix_sockets: Vec<SocketRule>) -> Network {
         loopback: rules.loopback.clone().unwrap_or(base.loopback),
         allow_private: rules.allow_private.clone().filter(|private| !private.value.is_empty()),
         allow_upstream_proxy: rules.allow_upstream_proxy.clone().unwrap_or(base.allow_upstream_proxy),
+        publish: rules.publish.clone().unwrap_or_default(),
     })
 }
 

@@ -336,10 +336,10 @@ impl Command {
         // Nobody answers any more.
         self.weighed.borrow_mut().clear();
         self.questions.leave();
-        let refused = self.gate.as_ref().map(|gate| gate.denials());
+        let account = self.gate.as_ref().and_then(|gate| gate.account());
         self.gate.iter().for_each(|gate| gate.close());
         self.terminal.borrow_mut().take();
-        let exited = exited(self.id, ended, self.ended_for.get(), refused, &self.limits);
+        let exited = exited(self.id, ended, self.ended_for.get(), account, &self.limits);
         let what = (self.argv.as_slice(), self.enforcement.profile.as_str(), self.enforcement.digest);
         let now = time(since_1970_ms(SystemTime::now()));
         Run::of(&exited, what, self.context, now).iter().for_each(|run| self.contexts.keep(run));

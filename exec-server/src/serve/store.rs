@@ -72,6 +72,8 @@ pub(super) struct Store(Connection);
 impl Store {
     /// Opens the file, and makes it where there is none.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        #[cfg(target_os = "linux")]
+        super::sys::let_sqlite_ask();
         Self::prepared(Connection::open(path)?)
     }
 

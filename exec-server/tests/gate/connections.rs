@@ -254,10 +254,13 @@ fn what_cannot_be_reached_is_told() {
         inside.dns.addresses("a.example", &["127.0.0.1"]);
         let mut client = inside.connect_to("a.example", free).await;
         assert_eq!(say(&mut client, "x").await.unwrap_err().kind(), ErrorKind::ConnectionReset);
-        assert_eq!(
-            refusal(&inside),
-            (format!("a.example:{free}"), "could not connect: connection refused".to_owned())
-        );
+        let expect =
+            format!("connect a.example:{free}: could not connect to 127.0.0.1:{free}: connection refused");
+        assert_eq!(inside.unreached(), [expect]);
+        let server = echo("").await;
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        assert_eq!(say(&mut client, "x").await.unwrap(), b"x", "the host itself can be reached");
+        assert_eq!(inside.unreached().len(), 1);
     });
 }
 

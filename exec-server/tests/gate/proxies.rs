@@ -98,11 +98,10 @@ fn a_server_that_cannot_be_reached_is_told_with_a_status() {
         assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
         let mut body = String::new();
         client.read_to_string(&mut body).await.unwrap();
-        assert!(
-            body.starts_with(&format!(
-                "weir: connect a.example:{free}: could not connect: connection refused"
-            ))
-        );
+        assert!(body.starts_with(&format!(
+            "weir: connect a.example:{free}: could not connect to 127.0.0.1:{free}: connection refused"
+        )));
+        assert_eq!(inside.unreached().len(), 1);
     });
 }
 

@@ -87,9 +87,9 @@ fn what_the_proxy_refuses_is_told() {
         let long: &'static str =
             Box::leak(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(20_000)).into());
         let cases = [
-            ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "the upstream proxy answered 407"),
-            ("SSH-2.0-x\r\n\r\n", "the upstream proxy's answer cannot be read"),
-            (long, "the upstream proxy's answer cannot be read"),
+            ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "the host's proxy answered 407"),
+            ("SSH-2.0-x\r\n\r\n", "the answer of the host's proxy cannot be read"),
+            (long, "the answer of the host's proxy cannot be read"),
         ];
         for (answer, expect) in cases {
             let (proxy, _) = proxy(answer).await;
@@ -97,7 +97,7 @@ fn what_the_proxy_refuses_is_told() {
             let inside = Inside::with(policy, |around| around.upstream = Upstream::read(&proxy, "")).await;
             let mut client = inside.connect_to("a.example", 443).await;
             assert!(say(&mut client, "\x00").await.is_err());
-            assert_eq!(inside.refused()[0].2, expect);
+            assert_eq!(inside.unreached(), [format!("connect a.example:443: {expect}")]);
         }
     });
 }

@@ -298,6 +298,12 @@ impl Inside {
         };
         self.gate.denials().into_parts().0.into_iter().map(text).collect()
     }
+
+    /// What was allowed and not reached so far, in words; nothing of it is refused.
+    pub(crate) fn unreached(&self) -> Vec<String> {
+        assert_eq!(self.refused(), []);
+        self.gate.unreached().hosts.iter().map(ToString::to_string).collect()
+    }
 }
 
 /// A server on loopback that answers each connection with what it heard up to the end, behind a greeting.

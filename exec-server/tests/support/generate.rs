@@ -106,9 +106,17 @@ fn network() -> impl Strategy<Value = Value> {
         option::of(any::<bool>()),
         option::of(any::<bool>()),
     );
-    (switches, mode, option::weighted(0.8, domains()), private, sockets).prop_map(
-        |((enabled, loopback, upstream), mode, domains, private, sockets)| {
+    let ports = option::of(vec(select(&["8080", "8080:80", "443:8443", "*"][..]), 0..3));
+    (switches, mode, option::weighted(0.8, domains()), private, sockets, ports).prop_map(
+        |((enabled, loopback, upstream), mode, domains, private, sockets, ports)| {
+            // A port takes a loopback, and stands once.
+            let ports = ports.filter(|_| loopback == Some(true)).map(|mut ports| {
+                ports.sort_unstable();
+                ports.dedup_by_key(|port| port.split(':').next());
+                ports
+            });
             without_nulls(json!({
+                "publish": ports,
                 "enabled": enabled, "loopback": loopback, "allow_upstream_proxy": upstream, "mode": mode,
                 "domains": domains, "allow_private": private, "unix_sockets": sockets,
             }))

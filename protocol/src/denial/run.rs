@@ -81,6 +81,7 @@ mod tests {
     use super::super::{Act, Mechanism};
     use super::*;
     use crate::method::process::Usage;
+    use crate::unreached::Unreached;
 
     fn exited(count: usize, target: &str) -> Exited {
         let denial = Denial {
@@ -102,6 +103,7 @@ mod tests {
             usage: Usage::default(),
             denials: vec![denial; count],
             sight: Sight::default(),
+            unreached: Unreached::default(),
             new_repositories: Vec::new(),
         }
     }

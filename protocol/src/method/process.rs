@@ -28,6 +28,7 @@ use super::policy::Choice;
 use crate::bytes::ByteString;
 use crate::denial::{Denial, Sight};
 use crate::policy::{Degradation, Digest, Origin};
+use crate::unreached::Unreached;
 
 /// Most arguments of one command.
 pub const MAX_ARGUMENTS: usize = 65_536;
@@ -239,6 +240,9 @@ pub struct Exited {
     /// Which denials can be seen on this host in this way, and which not.
     #[serde(default)]
     pub sight: Sight,
+    /// Hosts that the policy allows and that could not be reached all the same; absent where there are none.
+    #[serde(default, skip_serializing_if = "Unreached::is_empty")]
+    pub unreached: Unreached,
     /// Repositories made below a writable root during the run, by their directory, for people: a host-side git will run
     /// their hooks and read their configuration.
     pub new_repositories: Vec<ByteString>,

@@ -9,7 +9,8 @@
 //! 4. denying patterns, in the notation of [`Glob::to_bytes`](super::Glob::to_bytes);
 //! 5. directories with a private stand-in;
 //! 6. network: `off` or `on`; if on: mode word, `any` or the list of live grants and then of denials, the ranges of
-//!    `allow_private`, upstream proxy; in both cases loopback and socket rules that differ from what they would inherit;
+//!    `allow_private`, upstream proxy; in both cases loopback, socket rules that differ from what they would inherit,
+//!    and, where there are any, the published ports;
 //! 7. limits: key and value in decimal;
 //! 8. environment: inherit word, allow list, deny list, set list (name, value);
 //! 9. degradations and kernel features, by name;
@@ -178,4 +179,8 @@ fn encode_network(out: &mut Encoder, network: &Network) {
         out.field(rule.path.as_bytes());
         out.field(if rule.allow { "allow" } else { "deny" });
     });
+    if !network.publish.is_empty() {
+        out.field("publish");
+        out.list(&network.publish, |out, rule| out.field(rule.what.to_string()));
+    }
 }

@@ -17,6 +17,7 @@ use super::glob::Glob;
 use super::host::{DomainPattern, Host, HostPattern};
 use super::network::{Network, NetworkMode, opens_range};
 use super::origin::Origin;
+use super::publish::Published;
 use super::resources::Resource;
 use super::{Degradation, KernelFeature, Policy};
 use crate::path::AbsPath;
@@ -62,6 +63,11 @@ pub enum Subject {
     },
     /// The sandbox's own loopback.
     Loopback,
+    /// Ports of the host's loopback that lead to servers inside.
+    Publish {
+        /// Which.
+        what: Published,
+    },
     /// Addresses outside the public network.
     Private {
         /// The range.
@@ -109,6 +115,8 @@ impl fmt::Display for Subject {
             Self::DeniedDomain { pattern } => write!(out, "hosts matching the denied {pattern}"),
             Self::Socket { path } => write!(out, "unix sockets at {path}"),
             Self::Loopback => out.write_str("loopback inside the sandbox"),
+            Self::Publish { what: Published::Every } => out.write_str("every published port"),
+            Self::Publish { what } => write!(out, "the published port {what}"),
             Self::Private { range } => write!(out, "addresses in {range}"),
             Self::UpstreamProxy => out.write_str("the host's upstream proxy"),
             Self::Limit { resource, value: Some(value), limit } => {
@@ -174,6 +182,7 @@ impl Policy {
         comparison.domains();
         comparison.sockets();
         comparison.private();
+        comparison.publish();
         comparison.resources();
         comparison.environment();
         comparison.names();
@@ -265,6 +274,16 @@ impl Comparison<'_> {
                 && !bound.is_some_and(|bound| bound.allow)
             {
                 self.push(Subject::Socket { path }, &rule.origin, bound.map(|bound| &bound.origin));
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let (wide, limit) = (self.wide.network(), self.limit.network());
+        for rule in &wide.publish {
+            if !limit.publish.iter().any(|bound| bound.what.covers(rule.what)) {
+                let bound = limit.publish.first().map_or(&limit.loopback.origin, |bound| &bound.origin);
+                self.push(Subject::Publish { what: rule.what }, &rule.origin, Some(bound));
             }
         }
     }

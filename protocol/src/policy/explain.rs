@@ -9,6 +9,7 @@ use super::filesystem::StandIn;
 use super::host::Host;
 use super::network::{DomainRule, NetworkMode};
 use super::origin::{Layer, Origin};
+use super::publish::{PublishRule, Published};
 use super::verdict::{Request, RuleRef, Verdict};
 use super::{Inherit, Policy};
 use crate::path::{AbsPath, ancestor_slices};
@@ -108,10 +109,27 @@ impl Policy {
             access,
             rule: rule_text(&verdict.rule),
             origin: verdict.rule.origin().cloned(),
-            conditions: conditions(&verdict),
+            conditions: [conditions(&verdict), self.published(request)].concat(),
             lost: if self.is_unrestricted() { Vec::new() } else { self.lost(request, &verdict.rule) },
             edit: self.edit(request, &verdict).map(|edit| self.placed(edit)),
         }
+    }
+
+    /// Where on the host a server inside is reached as well.
+    fn published(&self, request: &Request<'_>) -> Vec<String> {
+        let Request::Connect { host, port } = request else { return Vec::new() };
+        let leads = |rule: &&PublishRule| match rule.what {
+            Published::Every => true,
+            Published::Port { inside, .. } => inside.get() == *port,
+        };
+        let rules = self.network().publish.iter().filter(|_| host.is_loopback()).filter(leads);
+        let told = |rule: &PublishRule| match rule.what.host() {
+            Some(port) => {
+                format!("port {port} of the host's loopback leads there ({})", rule.origin.whence())
+            }
+            None => format!("ports of the host's loopback may lead there ({})", rule.origin.whence()),
+        };
+        rules.map(told).collect()
     }
 
     fn lost(&self, request: &Request<'_>, winner: &RuleRef<'_>) -> Vec<Loser> {

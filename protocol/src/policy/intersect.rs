@@ -6,6 +6,7 @@ use super::environment::{Environment, Inherit};
 use super::excess::{Excess, all_paths};
 use super::filesystem::{Filesystem, FilesystemParts, PathRule};
 use super::network::{DomainRule, Network, NetworkParts, Sourced};
+use super::publish::PublishRule;
 use super::resources::{Resource, Resources};
 use super::{Access, DomainPattern, Policy, PolicyParts};
 
@@ -115,7 +116,17 @@ fn network(own: &Network, bound: &Network) -> Network {
         loopback: both(&own.loopback, &bound.loopback),
         allow_private: private,
         allow_upstream_proxy: both(&own.allow_upstream_proxy, &bound.allow_upstream_proxy),
+        publish: common_ports(&own.publish, &bound.publish),
     })
+}
+
+/// What both publish.
+fn common_ports(own: &[PublishRule], bound: &[PublishRule]) -> Vec<PublishRule> {
+    let covered = |small: &[PublishRule], large: &[PublishRule]| -> Vec<PublishRule> {
+        let is_covered = |rule: &&PublishRule| large.iter().any(|other| other.what.covers(rule.what));
+        small.iter().filter(is_covered).cloned().collect()
+    };
+    [covered(own, bound), covered(bound, own)].concat()
 }
 
 fn common_ranges(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::address::AddressClass;
 use super::host::DomainPattern;
 use super::origin::Origin;
+use super::publish::PublishRule;
 use crate::path::AbsPath;
 
 /// What may be said to an allowed host.
@@ -86,6 +87,9 @@ pub struct NetworkParts {
     pub allow_private: Option<Sourced<Vec<IpNet>>>,
     /// Whether the host's upstream proxy may be used.
     pub allow_upstream_proxy: Sourced<bool>,
+    /// Ports of the host's loopback that lead to the sandbox's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<PublishRule>,
 }
 
 impl Default for NetworkParts {
@@ -98,6 +102,7 @@ impl Default for NetworkParts {
             loopback: Sourced::default_of(false, "there is no loopback unless `loopback = true`"),
             allow_private: None,
             allow_upstream_proxy: Sourced::default_of(false, "upstream proxies are not used unless allowed"),
+            publish: Vec::new(),
         }
     }
 }
@@ -145,6 +150,12 @@ impl Network {
             private.value = [IpNet::aggregate(&ranges), named].concat();
             private.value.sort();
             private.value.dedup();
+        }
+        parts.publish.sort_by(|a, b| (&a.what, &a.origin).cmp(&(&b.what, &b.origin)));
+        parts.publish.dedup_by(|a, b| a.what == b.what);
+        if !parts.loopback.value {
+            // No server inside can listen.
+            parts.publish.clear();
         }
         Self(parts)
     }

@@ -6,8 +6,8 @@ use super::trust::Trust;
 use crate::path::AbsPath;
 use crate::policy::environment::NamePattern;
 use crate::policy::{
-    Access, Background, Degradation, DomainPattern, Inherit, KernelFeature, NetworkMode, Origin, Resource,
-    Sourced,
+    Access, Background, Degradation, DomainPattern, Inherit, KernelFeature, NetworkMode, Origin, PublishRule,
+    Resource, Sourced,
 };
 
 /// A name for a place that differs from host to host.
@@ -139,6 +139,8 @@ pub struct NetworkRules {
     pub allow_private: Option<Sourced<Vec<ipnet::IpNet>>>,
     /// `allow_upstream_proxy`.
     pub allow_upstream_proxy: Option<Sourced<bool>>,
+    /// `publish`; present and empty means none.
+    pub publish: Option<Vec<PublishRule>>,
 }
 
 /// Environment rules as written.

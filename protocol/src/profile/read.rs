@@ -3,6 +3,7 @@
 mod environment;
 mod filesystem;
 mod network;
+mod publish;
 mod reader;
 mod requirements;
 mod resources;

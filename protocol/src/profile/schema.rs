@@ -161,6 +161,9 @@ pub struct NetworkTable {
     pub allow_private: Option<PrivateValue>,
     /// Whether the host's upstream proxy may be used.
     pub allow_upstream_proxy: Option<bool>,
+    /// Ports of the host's loopback that lead to servers inside: `8080`, `"3000:80"` (the host's first), and `"*"` in a ceiling. They take
+    /// `loopback = true`.
+    pub publish: Option<Vec<PublishValue>>,
     /// Another name for `loopback`.
     pub allow_local_binding: Option<bool>,
     /// Opens every unix socket.
@@ -217,6 +220,16 @@ pub enum SocketsValue {
     List(Vec<String>),
     /// A map from path to `allow` or `deny`.
     Map(BTreeMap<String, Permission>),
+}
+
+/// A published port.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum PublishValue {
+    /// The same port on both sides.
+    Port(u16),
+    /// `"HOST:INSIDE"`.
+    Text(String),
 }
 
 /// Everything outside the public network, or some ranges.

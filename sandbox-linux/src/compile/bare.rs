@@ -52,7 +52,8 @@ fn settings(compiler: &mut Compiler<'_>) {
     }
 }
 
-/// What is closed inside what may be written cannot be held; inside what may be read, everything beside it is granted by itself.
+/// What is closed, or may only be read, inside what may be written is held by live rules alone; inside what may be read, everything beside
+/// it is granted by itself.
 fn carve_outs(compiler: &mut Compiler<'_>) {
     let lost = "what is closed inside a place that may be written stays open";
     let live = compiler.is_live();
@@ -61,7 +62,7 @@ fn carve_outs(compiler: &mut Compiler<'_>) {
         .rules()
         .iter()
         .filter(|rule| around(compiler, &rule.path).writes() && is_there(compiler, &rule.path))
-        .filter(|rule| !rule.access.writes() && !(live && rule.access == Access::None))
+        .filter(|rule| !rule.access.writes() && !live)
         .cloned()
         .collect();
     for rule in inside {

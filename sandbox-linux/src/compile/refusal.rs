@@ -120,6 +120,20 @@ pub enum Lack {
         /// The rule.
         rule: Origin,
     },
+    /// Nothing listens on every port.
+    #[error("{rule}: `*` publishes nothing by itself, it is for a ceiling: name the ports")]
+    EveryPort {
+        /// The rule.
+        rule: Origin,
+    },
+    /// The sandbox has no loopback of its own.
+    #[error(
+        "{rule}: nothing is to be published: without `domains` the command shares the host's network, and its servers listen there"
+    )]
+    PublishedHost {
+        /// The rule.
+        rule: Origin,
+    },
     /// Rules for single hosts hold for every program, or the command does not run.
     #[error(
         "{rule}: {what} needs the network gate: a network namespace with a table of nf_tables, which this host does not give{}",

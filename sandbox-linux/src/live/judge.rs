@@ -119,6 +119,12 @@ impl Judge {
         has_rules || !same
     }
 
+    /// Whether something below a path may only be read where what is around it may be written: a directory that keeps its name.
+    #[must_use]
+    pub fn fixes_below(&self, path: &[u8]) -> bool {
+        self.read_only.iter().any(|fixed| is_below(fixed, path))
+    }
+
     /// Whether something at or below a path could be closed.
     #[must_use]
     pub fn reaches(&mut self, path: &[u8]) -> bool {

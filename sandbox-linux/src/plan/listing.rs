@@ -22,6 +22,9 @@ pub(super) fn render(plan: &Plan) -> String {
     for words in plan.gate.iter().flat_map(Gate::words) {
         let _ = writeln!(out, "gate         {words}");
     }
+    for what in &plan.publish {
+        let _ = writeln!(out, "published    {what}");
+    }
     for limit in &plan.limits {
         let _ = writeln!(out, "limit        {:?} {}", limit.kind, limit.value);
     }

@@ -131,6 +131,7 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
     if let Some(gate) = &prepared.gate {
         enter::gate::open(gate, wires.control)?;
     }
+    enter::gate::open_inner(prepared.inner_sockets, wires.control)?;
     let terminal = match wires.size {
         Some(size) => Some(terminal::open(prepared, wires.control, size).at(Step::Terminal)?),
         None => None,

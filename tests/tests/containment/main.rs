@@ -13,6 +13,7 @@ mod network;
 mod private;
 mod privileges;
 mod processes;
+mod published;
 mod rules;
 mod smoke;
 mod talking;

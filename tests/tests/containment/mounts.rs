@@ -48,8 +48,7 @@ fn outside(world: &World, acts: &[Act]) -> Vec<String> {
 fn mounts_are_neither_made_nor_taken_away() {
     Way::each("containment::mounts", |way| {
         let world = World::new(way);
-        let giving_up: &[&str] = if way == Way::Bare { &["no-carve-out"] } else { &[] };
-        world.profile_giving_up(giving_up, PROFILE, "");
+        world.profile(PROFILE, "");
         tree(&world);
         if way != Way::Bare {
             let answers = outside(&world, &acts());
@@ -72,10 +71,8 @@ fn mounts_are_neither_made_nor_taken_away() {
         let answers = String::from_utf8_lossy(&run.stdout).into_owned();
         assert_eq!(answers.lines().count(), acts.len(), "{run:?}");
         assert!(answers.lines().all(|answer| answer == "EPERM"), "{answers}");
-        if way != Way::Bare {
-            let after = world.run(["sh", "-c", "cat closed/key || echo x >sealed/fixed || echo held"]);
-            assert_eq!(after.text(), "held");
-        }
+        let after = world.run(["sh", "-c", "cat closed/key || echo x >sealed/fixed || echo held"]);
+        assert_eq!(after.text(), "held");
     });
 }
 

@@ -146,15 +146,29 @@ const JAVA: &str = "import java.net.*; import java.net.http.*;\n\
     var r = HttpClient.newHttpClient().send(b.build(), HttpResponse.BodyHandlers.ofString());\n\
     System.out.println((r.statusCode() == 200 ? \"\" : r.statusCode() + \" \") + r.body().strip()); } }\n";
 
+/// One source file, made into a program that needs nothing else. It finds names and authorities without the system's libraries.
+const GO: &str = "package main\n\
+    import (\"fmt\"; \"io\"; \"net/http\"; \"os\"; \"strings\")\n\
+    func main() {\n\
+    var r *http.Response; var e error\n\
+    if len(os.Args) > 2 { r, e = http.Post(os.Args[1], \"text/plain\", strings.NewReader(os.Args[2])) } else { r, e = http.Get(os.Args[1]) }\n\
+    if e != nil { fmt.Fprintln(os.Stderr, e); os.Exit(1) }\n\
+    b, _ := io.ReadAll(r.Body)\n\
+    if r.StatusCode != 200 { fmt.Print(r.StatusCode, \" \") }\n\
+    fmt.Println(strings.TrimSpace(string(b))) }\n";
+
 /// Programs that ask for a URL, or send a body to it, and print the answer; those that this machine has.
 pub(crate) fn askers(wires: &Wires, test_id: &str) -> Vec<Vec<String>> {
     wires.world.file("work/Ask.java", JAVA);
     wires.outside(&["javac", "Ask.java"]);
-    let all: [(&str, Vec<String>); 4] = [
+    wires.world.file("work/ask.go", GO);
+    wires.outside(&["env", "CGO_ENABLED=0", "go", "build", "-o", "ask-go", "ask.go"]);
+    let all: [(&str, Vec<String>); 5] = [
         ("python3", vec!["/usr/bin/python3".into(), "-c".into(), PYTHON.into()]),
         ("pip", vec!["/usr/bin/python3".into(), "-c".into(), REQUESTS.into()]),
         ("node", vec!["node".into(), "-e".into(), NODE.into()]),
         ("java", vec!["java".into(), "-cp".into(), ".".into(), "Ask".into()]),
+        ("go", vec!["./ask-go".into()]),
     ];
     let mut askers = Vec::new();
     for (name, words) in all {
@@ -182,6 +196,26 @@ fn programs_that_ignore_proxies_work_for_allowed_names() {
             assert!(wires.outside(&http).text().starts_with("heard: "), "the control: {words:?}");
             assert_eq!(wires.run(&http).text(), "heard: HTTP/1.1 GET http allowed.example /x 0", "{words:?}");
             fails(wires, &with(&words, &["http://denied.example/x"]));
+        }
+    });
+}
+
+#[test]
+fn what_trusts_the_hosts_authorities_asks_over_https() {
+    Wires::each("secure", |wires| {
+        wires.profile(&allow(&["allowed.example", UNTRUSTED]));
+        // The others bring authorities of their own.
+        let reads_the_hosts = |words: &Vec<String>| words[0] == "./ask-go" || words[2] == PYTHON;
+        for words in askers(wires, "secure").into_iter().filter(reads_the_hosts) {
+            let denied = with(&words, &["https://denied.example/x"]);
+            assert!(wires.outside(&denied).text().starts_with("heard: "), "the control: {words:?}");
+            wires.peers.heard();
+            let allowed = wires.run(&with(&words, &["https://allowed.example/x"])).text();
+            assert!(allowed.ends_with(" GET https allowed.example /x 0"), "{words:?}: {allowed}");
+            wires.peers.heard();
+            fails(wires, &denied);
+            fails(wires, &with(&words, &["https://untrusted.example/x"]));
+            assert_eq!(wires.peers.heard(), Vec::<String>::new(), "{words:?}");
         }
     });
 }

@@ -99,3 +99,28 @@ fn an_escalation_is_a_lease_for_one_command() {
         assert!(!file.exists());
     });
 }
+
+/// More contexts than one piece of the memory holds in which the store's log is found, at a dozen pages each.
+const MANY: usize = 500;
+
+/// Bytes of the log at most: it is written back when it has a thousand pages, and one change is never as many again.
+const MAX_LOG_BYTES: u64 = 8 << 20;
+
+#[test]
+fn a_server_may_bind_many_threads_and_its_log_does_not_grow_with_them() {
+    Way::each("server::many", |way| {
+        let world = World::new(way);
+        world.profile(r#""{w}/work" = "write""#, "");
+        let server = Server::start(&world);
+        let mut client = server.client();
+        for number in 0..MANY {
+            let opened = open(&mut client, &world, &format!("t{number}"));
+            assert!(opened["result"]["id"].is_u64(), "{number}: {opened}");
+        }
+        let files = std::fs::read_dir(world.at("state/contexts")).unwrap();
+        let bytes =
+            files.map(|file| file.unwrap()).filter(|file| file.path().to_string_lossy().ends_with("-wal"));
+        let logs: Vec<_> = bytes.map(|file| file.metadata().unwrap().len()).collect();
+        assert!(logs.len() == 1 && logs[0] < MAX_LOG_BYTES, "{logs:?}");
+    });
+}

@@ -5,9 +5,9 @@
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-use weir_protocol::ByteString;
-use weir_protocol::denial::{Denial, Ledger, Sight};
-use weir_protocol::method::process::Degraded;
+use weir_protocol::denial::{Denial, Ledger};
+use weir_protocol::method::process::{Degraded, Exited};
+use weir_protocol::unreached::Unreached;
 
 use super::super::{Exit, output};
 use crate::denial;
@@ -23,8 +23,7 @@ pub(super) fn print(ended: &Ended) {
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let paint = if has_colour { Paint::Colour } else { Paint::Plain };
     let enforcement = &ended.started.enforcement;
-    let refused = (ended.exited.denials.as_slice(), &ended.exited.sight);
-    let text = text(&enforcement.degradations, refused, &ended.exited.new_repositories, paint);
+    let text = text(&enforcement.degradations, &ended.exited, paint);
     if !text.is_empty() {
         output::message(&text, Exit::Success);
     }
@@ -47,12 +46,8 @@ impl Paint {
     }
 }
 
-fn text(
-    degraded: &[Degraded],
-    (denials, sight): (&[Denial], &Sight),
-    repositories: &[ByteString],
-    paint: Paint,
-) -> String {
+fn text(degraded: &[Degraded], exited: &Exited, paint: Paint) -> String {
+    let Exited { denials, sight, unreached, new_repositories: repositories, .. } = exited;
     let degraded = degraded.iter().map(|one| format!("{} ({})", one.lost, one.origin.whence()));
     let mut folded = Ledger::default();
     denials.iter().cloned().for_each(|one| folded.add(one));
@@ -64,6 +59,7 @@ fn text(
     lines(&mut out, &paint.label("not enforced"), &degraded.collect::<Vec<_>>());
     lines(&mut out, &paint.label("denied"), &denied.collect::<Vec<_>>());
     lines(&mut out, &paint.label("denied"), &denial::beyond(sight));
+    lines(&mut out, &paint.label("not reached"), &not_reached(unreached));
     lines(&mut out, &paint.label("new repository"), &new.collect::<Vec<_>>());
     out
 }
@@ -77,6 +73,15 @@ fn lines(out: &mut String, label: &str, all: &[String]) {
     }
 }
 
+/// Hosts that the profile allows: there is nothing to allow.
+fn not_reached(unreached: &Unreached) -> Vec<String> {
+    let mut all: Vec<String> = unreached.hosts.iter().map(ToString::to_string).collect();
+    if unreached.left_out > 0 {
+        all.push(format!("{} more, for which the report has no room", unreached.left_out));
+    }
+    all
+}
+
 /// What was refused, and what would allow it.
 fn denial_line(refused: &Denial) -> String {
     let mut out = denial::what(refused);
@@ -88,9 +93,11 @@ fn denial_line(refused: &Denial) -> String {
 
 #[cfg(test)]
 mod tests {
-    use weir_protocol::denial::{Act, Mechanism, RunOption};
+    use weir_protocol::denial::{Act, Mechanism, RunOption, Sight};
+    use weir_protocol::method::process::{End, Usage};
     use weir_protocol::policy::explain::Edit;
     use weir_protocol::policy::{Degradation, Layer, Origin, Place};
+    use weir_protocol::unreached::UnreachedHost;
 
     use super::*;
 
@@ -115,9 +122,21 @@ mod tests {
         }
     }
 
+    fn exited(denials: &[Denial]) -> Exited {
+        Exited {
+            id: 1,
+            end: End::Exited { code: 0 },
+            usage: Usage::default(),
+            denials: denials.to_vec(),
+            sight: Sight::default(),
+            unreached: Unreached::default(),
+            new_repositories: Vec::new(),
+        }
+    }
+
     #[test]
     fn nothing_is_said_where_nothing_is_to_be_said() {
-        assert_eq!(text(&[], (&[], &Sight::default()), &[], Paint::Colour), "");
+        assert_eq!(text(&[], &exited(&[]), Paint::Colour), "");
     }
 
     #[test]
@@ -134,7 +153,20 @@ mod tests {
             Denial { option: Some(option), ..denial("/b\n", None, 1) },
             denial("/a", Some(origin(5)), 1),
         ];
-        let sight = Sight { left_out: 7, lost: 1, sources: Vec::new() };
+        let host = UnreachedHost {
+            operation: Act::Connect,
+            host: "a.example:443".to_owned(),
+            address: None,
+            reason: "could not connect to 192.0.2.1:443: connection refused".to_owned(),
+            count: 2,
+            time: String::new(),
+        };
+        let exited = Exited {
+            sight: Sight { left_out: 7, lost: 1, sources: Vec::new() },
+            unreached: Unreached { hosts: vec![host], left_out: 3 },
+            new_repositories: vec!["/p/sub".into()],
+            ..exited(&denials)
+        };
         let expect = "\
 weir: not enforced: processes of the host can be seen (config.toml:9)
 weir: denied: create /a, 3 times (landlock; config.toml:4); to allow: remove r at config.toml:4
@@ -142,15 +174,17 @@ weir: denied: create /b\\n (landlock; no rule covers this); to allow: --write '/
 weir: denied: create /a (landlock; config.toml:5)
 weir: denied: 7 more, for which the report has no room
 weir: denied: the kernel had no room for some of its records; there may be more
+weir: not reached: connect a.example:443: could not connect to 192.0.2.1:443: connection refused, 2 times
+weir: not reached: 3 more, for which the report has no room
 weir: new repository: /p/sub; git on the host runs its hooks and reads its configuration: look at them first
 ";
-        assert_eq!(text(&[degraded], (&denials, &sight), &["/p/sub".into()], Paint::Plain), expect);
+        assert_eq!(text(&[degraded], &exited, Paint::Plain), expect);
     }
 
     #[test]
     fn many_lines_are_cut_and_labels_coloured() {
         let denials: Vec<Denial> = (0..13).map(|number| denial(&format!("/{number}"), None, 1)).collect();
-        let told = text(&[], (&denials, &Sight::default()), &[], Paint::Colour);
+        let told = text(&[], &exited(&denials), Paint::Colour);
         assert_eq!(told.lines().count(), MAX_LINES + 1);
         assert_eq!(
             told.lines().last(),

@@ -94,8 +94,9 @@ mod tests {
             exited,
         };
         let end = End::Signalled { signal: 9 };
-        let (denials, sight, new_repositories) = Default::default();
-        let exited = Exited { id: 2, end, usage: Usage::default(), denials, sight, new_repositories };
+        let (denials, sight, unreached, new_repositories) = Default::default();
+        let usage = Usage::default();
+        let exited = Exited { id: 2, end, usage, denials, sight, unreached, new_repositories };
         let told = table(&[listed(1, None, true), listed(20, Some(exited), false)], 62_500);
         let expect = "\
 ID  PROFILE     AGE   STATE     WRITTEN  COMMAND

@@ -10,7 +10,7 @@ use super::super::{Exit, output, standpoint};
 use super::{One, OrderWord, ThreadsError, line};
 use crate::item::{Did, Item};
 use crate::thread::{
-    Archived, Cursor, Filter, ListCursor, Listing, Order, Page, Sort, Store, Summary, ThreadId, Turn,
+    Archived, Cursor, Filter, ListCursor, Listing, Makers, Order, Page, Sort, Store, Summary, ThreadId, Turn,
     TurnStatus,
 };
 
@@ -32,6 +32,9 @@ pub(in super::super) struct ListOptions {
     /// Those with TEXT in their name or first message
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
+    /// Those that another thread gave their work to as well
+    #[arg(long)]
+    all: bool,
     /// In the order of their making, in place of their last change
     #[arg(long)]
     by_creation: bool,
@@ -68,6 +71,7 @@ pub(super) fn list(store: &Store, options: &ListOptions) -> Result<Exit, Threads
         archived: if options.archived { Archived::Yes } else { Archived::No },
         cwd: cwd.map(|cwd| cwd.display().into_owned()),
         search: options.search.clone(),
+        makers: if options.all { Makers::All } else { Makers::People },
         sort: if options.by_creation { Sort::Created } else { Sort::Updated },
     };
     let cursor: Option<ListCursor> = options.cursor.as_deref().map(str::parse).transpose()?;
@@ -121,6 +125,7 @@ fn summary_text(thread: &Summary) -> String {
         ("turns", Some(thread.turns.to_string())),
         ("tokens", Some(tokens)),
         ("forked from", forked),
+        ("delegated by", thread.delegated_by.map(|by| by.to_string())),
         ("archived", thread.archived.then(|| "yes".to_owned())),
         ("damaged", damage),
         ("file", Some(thread.path.display().to_string())),

@@ -4,10 +4,14 @@ use serde_json::{Value, json};
 use weir_protocol::method::process::End;
 
 use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Step, StepStatus};
+use crate::thread::{ThreadId, TurnStatus};
 use crate::turn::Call;
 
 /// The name under which tools of Weir's own appear that have no form of their own.
 const SERVER: &str = "weir";
+
+/// What clients call the tool that gives work to another thread.
+const SPAWN: &str = "spawn_agent";
 
 /// A command that has begun.
 pub(super) fn running(id: &str, command: &str) -> Value {
@@ -49,6 +53,33 @@ pub(super) fn of_call(call: &Call, did: &Did, told: &str, output: Option<String>
         Did::Permission { granted: false, .. } => other(call, Err(told)),
         Did::Read | Did::Permission { .. } | Did::Delegated { .. } | Did::Other => other(call, Ok(told)),
     }
+}
+
+/// A thread that was given work. `helper`: it, with what is known of how it stands.
+pub(super) fn delegated(
+    id: &str,
+    by: &str,
+    prompt: &str,
+    helper: (ThreadId, &TurnStatus),
+    told: Option<&str>,
+) -> Value {
+    let (thread, status) = helper;
+    let (state, status) = match status {
+        TurnStatus::Open => ("running", "in_progress"),
+        TurnStatus::Completed => ("completed", "completed"),
+        TurnStatus::Interrupted => ("interrupted", "failed"),
+        TurnStatus::Failed { .. } => ("errored", "failed"),
+    };
+    json!({
+        "id": id,
+        "type": "collab_tool_call",
+        "tool": SPAWN,
+        "sender_thread_id": by,
+        "receiver_thread_ids": [thread],
+        "prompt": prompt,
+        "agents_states": { thread.to_string(): { "status": state, "message": told } },
+        "status": status,
+    })
 }
 
 /// A call of a tool that clients have no form for: as one of a server of tools.

@@ -74,6 +74,7 @@ enum Line {
     Usage { usage: Usage },
     Done {},
     Expect { contains: String },
+    Thread { asked: String },
 }
 
 #[derive(Debug, Default)]
@@ -84,10 +85,26 @@ struct Answer {
     items: usize,
 }
 
+impl Answer {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.expects.is_empty()
+    }
+}
+
+/// What one thread is answered.
+#[derive(Debug, Default)]
+struct Part {
+    /// What its first message contains; the first part is of every thread that no other is of.
+    asked: String,
+    answers: Vec<Answer>,
+}
+
 /// A recorded session.
 #[derive(Debug)]
 pub struct Recorded {
-    answers: Vec<Answer>,
+    first: Part,
+    /// Of helpers.
+    others: Vec<Part>,
 }
 
 impl Recorded {
@@ -108,7 +125,7 @@ impl Recorded {
     /// # Errors
     /// Where a line is none, or the last answer is not ended.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ReplayError> {
-        let mut answers = Vec::new();
+        let mut recorded = Self { first: Part::default(), others: Vec::new() };
         let mut open = Answer::default();
         for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let line = serde_json::from_str(line).map_err(|source| ReplayError::Line {
@@ -117,6 +134,10 @@ impl Recorded {
                 source,
             })?;
             match line {
+                Line::Thread { .. } if !open.is_empty() => {
+                    return Err(ReplayError::Open { path: path.to_owned() });
+                }
+                Line::Thread { asked } => recorded.others.push(Part { asked, answers: Vec::new() }),
                 Line::Expect { contains } => open.expects.push(contains),
                 Line::Text { text } => open.events.push(Event::Text(text)),
                 Line::Reasoning { text } => open.events.push(Event::Reasoning(text)),
@@ -127,14 +148,22 @@ impl Recorded {
                 }
                 Line::Done {} => {
                     open.events.push(Event::Done { stop: Stop::End });
-                    answers.push(std::mem::take(&mut open));
+                    let part = recorded.others.last_mut().unwrap_or(&mut recorded.first);
+                    part.answers.push(std::mem::take(&mut open));
                 }
             }
         }
-        if !open.events.is_empty() || !open.expects.is_empty() {
-            return Err(ReplayError::Open { path: path.to_owned() });
-        }
-        Ok(Self { answers })
+        if open.is_empty() { Ok(recorded) } else { Err(ReplayError::Open { path: path.to_owned() }) }
+    }
+
+    /// What the thread of a conversation is answered.
+    fn part(&self, items: &[Item]) -> &Part {
+        let asked = items.iter().find_map(|item| match item {
+            Item::UserMessage { text } => Some(text.as_str()),
+            _ => None,
+        });
+        let of = |part: &&Part| asked.is_some_and(|asked| asked.contains(&part.asked));
+        self.others.iter().find(of).unwrap_or(&self.first)
     }
 
     /// The answer that is next after `items`.
@@ -143,12 +172,13 @@ impl Recorded {
     /// Where there is none, or the conversation differs.
     pub(super) fn answer(&self, items: &[Item]) -> Result<&[Event], ReplayError> {
         let mut given = items.iter().filter(|item| is_of_model(item)).count();
-        let next = self.answers.iter().find(|answer| {
+        let answers = &self.part(items).answers;
+        let next = answers.iter().find(|answer| {
             let is_next = given == 0;
             given = given.saturating_sub(answer.items.max(1));
             is_next
         });
-        let answer = next.ok_or(ReplayError::Over { answers: self.answers.len() })?;
+        let answer = next.ok_or(ReplayError::Over { answers: answers.len() })?;
         // Calls at once are told in the order in which they end.
         let since = items.iter().rposition(is_of_model).map_or(0, |at| at + 1);
         let told: Vec<&str> = items.iter().skip(since).filter_map(result).collect();
@@ -207,6 +237,18 @@ mod tests {
         assert_eq!(recorded.answer(&conversation("")[..1]).unwrap().len(), 5);
         let second = recorded.answer(&conversation("1 FAILED")).unwrap();
         assert_eq!(second[0], Event::Item(Item::AgentMessage { text: "it fails".to_owned() }));
+    }
+
+    #[test]
+    fn helpers_have_answers_of_their_own() {
+        let part = |text: &str| format!("{{\"type\":\"text\",\"text\":\"{text}\"}}\n{{\"type\":\"done\"}}\n");
+        let thread = |asked: &str| format!("{{\"type\":\"thread\",\"asked\":\"{asked}\"}}\n");
+        let text = [part("first"), thread("count"), part("one"), thread("sort"), part("two")].concat();
+        let recorded = recorded(&text).unwrap();
+        for (asked, expect) in [("go", "first"), ("count them", "one"), ("sort them", "two")] {
+            let items = [Item::UserMessage { text: asked.to_owned() }];
+            assert_eq!(recorded.answer(&items).unwrap()[0], Event::Text(expect.to_owned()), "{asked}");
+        }
     }
 
     #[test]

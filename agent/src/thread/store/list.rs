@@ -7,10 +7,10 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use weir_protocol::AbsPath;
 
-use super::super::index::{Filter, Index, Known, Sort};
+use super::super::index::{Filter, Index, Known, Makers, Sort};
 use super::super::page::CursorError;
 use super::super::place::Shelf;
-use super::super::{ThreadError, ThreadId};
+use super::super::{Source, ThreadError, ThreadId};
 use super::{Store, located};
 use crate::item::Usage;
 
@@ -52,6 +52,9 @@ pub struct Summary {
     /// The thread that it continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ThreadId>,
+    /// The thread that gave it its work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegated_by: Option<ThreadId>,
     /// Lines of its file that are not what they should be.
     pub damaged: u64,
     /// Records that only another version knows.
@@ -100,12 +103,13 @@ impl Serialize for ListCursor {
 }
 
 impl Store {
-    /// The thread in which something last happened, of those that work in this directory.
+    /// The thread in which something last happened, of those that work in this directory and were not given their work by another.
     ///
     /// # Errors
     /// [`ThreadError`] when the index fails.
     pub fn last(&self, cwd: Option<&AbsPath>) -> Result<Option<ThreadId>, ThreadError> {
-        let filter = Filter { cwd: cwd.map(|cwd| cwd.display().into_owned()), ..Filter::default() };
+        let cwd = cwd.map(|cwd| cwd.display().into_owned());
+        let filter = Filter { cwd, makers: Makers::People, ..Filter::default() };
         Ok(self.list(&filter, None, 1)?.threads.first().map(|thread| thread.thread))
     }
 
@@ -174,6 +178,10 @@ impl Store {
             updated: known.updated,
             usage: known.usage,
             forked_from: known.meta.forked_from,
+            delegated_by: match known.meta.source {
+                Source::Delegated { by } => Some(by),
+                _ => None,
+            },
             damaged: known.damaged,
             foreign: known.foreign_records,
         })

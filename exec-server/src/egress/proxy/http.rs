@@ -13,6 +13,8 @@ use weir_protocol::policy::Host;
 
 use super::body::Body;
 use super::{TIMEOUT, more, part};
+use crate::egress::decision::Grant;
+use crate::egress::failure::Unconnected;
 use crate::egress::opening::MAX_HTTP_BYTES;
 use crate::egress::opening::http::{authority, end};
 use crate::egress::refusal::{Attempt, Reason, Refusal};
@@ -119,14 +121,6 @@ pub fn answer(status: &str, body: &str) -> Vec<u8> {
 fn status(reason: &Reason) -> &'static str {
     match reason {
         Reason::BrokenHttp | Reason::BrokenProxy | Reason::BadName => "400 Bad Request",
-        Reason::ConnectTimeout | Reason::LookupTimeout => "504 Gateway Timeout",
-        Reason::Unreachable(_)
-        | Reason::NoSuchName
-        | Reason::NoAddress
-        | Reason::LookupFailed
-        | Reason::NoNameServer
-        | Reason::Upstream(_)
-        | Reason::BrokenUpstream => "502 Bad Gateway",
         _ => "403 Forbidden",
     }
 }
@@ -135,6 +129,21 @@ fn status(reason: &Reason) -> &'static str {
 async fn refuse(core: &Core, client: &TcpStream, refusal: Refusal) {
     let word = answer(status(&refusal.reason), &format!("weir: {refusal}\n"));
     core.refusals.record(refusal);
+    part(client, &word).await;
+}
+
+/// Records why a granted host is not reached, and tells it.
+async fn give_up(core: &Core, client: &TcpStream, grant: &Grant, why: Unconnected) {
+    let failure = match why {
+        Unconnected::Refused(reason) => {
+            return refuse(core, client, grant.refuse(Attempt::Connect, reason)).await;
+        }
+        Unconnected::Failed(failure) => failure,
+    };
+    let status = if failure.is_timeout() { "504 Gateway Timeout" } else { "502 Bad Gateway" };
+    let failed = grant.fail(failure);
+    let word = answer(status, &format!("weir: {failed}\n"));
+    core.failures.record(failed);
     part(client, &word).await;
 }
 
@@ -168,7 +177,7 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
     }
     let server = match core.connect(&grant).await {
         Ok(server) => server,
-        Err(reason) => return refuse(core, &stream, grant.refuse(Attempt::Connect, reason)).await,
+        Err(why) => return give_up(core, &stream, &grant, why).await,
     };
     let client = Client { stream, read: read_so_far };
     match asked {
@@ -207,7 +216,7 @@ async fn forward(core: &Core, client: Client, server: &TcpStream, head: &[u8], m
         send(server, head).await?;
         let mut bytes = read;
         loop {
-            let count = body.take(&bytes).map_err(Broken::Refused)?;
+            let count = body.take(&bytes).map_err(Broken::from)?;
             send(server, bytes.get(..count).unwrap_or_default()).await?;
             last.set(Instant::now());
             bytes.clear();

@@ -9,7 +9,9 @@ use tokio::time::timeout;
 use weir_protocol::policy::Host;
 
 use super::{TIMEOUT, more, part};
-use crate::egress::refusal::{Attempt, Reason};
+use crate::egress::failure::{Failure, Unconnected};
+use crate::egress::lookup::LookupError;
+use crate::egress::refusal::Reason;
 use crate::egress::{Client, Core, Held, relay};
 
 const VERSION: u8 = 5;
@@ -44,15 +46,17 @@ impl Reply {
         [VERSION, self as u8, 0, 1, 0, 0, 0, 0, 0, 0]
     }
 
-    fn of(reason: &Reason) -> Self {
-        match reason {
-            Reason::Unreachable(io::ErrorKind::ConnectionRefused) => Self::Refused,
-            Reason::ConnectTimeout | Reason::LookupTimeout => Self::Expired,
-            Reason::Unreachable(_) | Reason::NoSuchName | Reason::NoAddress => Self::Unreachable,
-            Reason::LookupFailed | Reason::NoNameServer | Reason::Upstream(_) | Reason::BrokenUpstream => {
-                Self::Failed
-            }
-            _ => Self::NotAllowed,
+    fn of(why: &Unconnected) -> Self {
+        match why {
+            Unconnected::Refused(_) => Self::NotAllowed,
+            Unconnected::Failed(failure) if failure.is_timeout() => Self::Expired,
+            Unconnected::Failed(failure) => match failure {
+                Failure::Connect { kind: io::ErrorKind::ConnectionRefused, .. } => Self::Refused,
+                Failure::Connect { .. } | Failure::NoAddress | Failure::Lookup(LookupError::NoSuchName) => {
+                    Self::Unreachable
+                }
+                _ => Self::Failed,
+            },
         }
     }
 }
@@ -132,9 +136,9 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
                 core.tunnel(Client { stream, read }, server, &grant).await;
             }
         }
-        Err(reason) => {
-            let word = Reply::of(&reason).bytes();
-            core.refusals.record(grant.refuse(Attempt::Connect, reason));
+        Err(why) => {
+            let word = Reply::of(&why).bytes();
+            core.record(&grant, why);
             part(&stream, &word).await;
         }
     }

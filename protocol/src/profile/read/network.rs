@@ -29,6 +29,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> NetworkRules {
             "unix_sockets" => out.unix_sockets.extend(read_sockets(reader, &entry.node)),
             "loopback" | "allow_local_binding" => read_loopback(reader, entry, &mut out),
             "allow_private" => out.allow_private = read_private(reader, entry),
+            "publish" => out.publish = super::publish::read(reader, &entry.node),
             "allow_upstream_proxy" => out.allow_upstream_proxy = reader.boolean(entry),
             "dangerously_allow_all_unix_sockets" => {
                 if let Some(all) = reader.boolean(entry).filter(|all| all.value) {

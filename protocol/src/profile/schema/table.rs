@@ -32,7 +32,7 @@ tables! {
     WorkspaceWrite: exclude_slash_tmp exclude_tmpdir_env_var network_access writable_roots;
     EnvironmentTable: allow deny inherit set;
     DomainEntry: allow pattern;
-    NetworkTable: allow_local_binding allow_private allow_upstream_proxy dangerously_allow_all_unix_sockets dangerously_allow_non_loopback_proxy domains enable_socks5 enable_socks5_udp enabled loopback mode proxy_url socks_url unix_sockets;
+    NetworkTable: allow_local_binding allow_private allow_upstream_proxy dangerously_allow_all_unix_sockets dangerously_allow_non_loopback_proxy domains enable_socks5 enable_socks5_udp enabled loopback mode proxy_url publish socks_url unix_sockets;
     Requirements: ceiling default_permissions permissions;
     CeilingTable: background deny filesystem network profiles resources who;
     DenyTable: domains read;

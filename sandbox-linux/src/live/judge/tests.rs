@@ -6,7 +6,7 @@ use weir_protocol::policy::{
     Access, Filesystem, FilesystemParts, Operation, PrivateDirectory, Request, RuleRef, StandIn,
 };
 
-use super::super::{Alias, LiveRules, first_rule};
+use super::super::{Alias, BESIDE_MOUNTS, LiveRules, WITHOUT_MOUNTS, first_rule};
 use super::*;
 use crate::survey::tests::{path, policy};
 
@@ -58,7 +58,7 @@ proptest! {
         }
         // It never refuses what the verdict allows.
         prop_assert!(found.is_none() || !verdict.allowed, "{:?}", verdict);
-        prop_assert!(found.is_none() || first_rule(policy.filesystem()).is_some() || found == Some(Refused::ReadOnly));
+        prop_assert!(found.is_none() || first_rule(policy.filesystem(), BESIDE_MOUNTS).is_some() || found == Some(Refused::ReadOnly));
         if verdict.rule == RuleRef::Nothing {
             prop_assert_eq!(found, None);
         }
@@ -132,7 +132,7 @@ fn a_private_directory_is_the_sandboxes_own() {
     let with = Filesystem::new(FilesystemParts { private, ..policy.filesystem().to_parts() });
     let asked = b"/home/a/.ssh/id";
     assert_eq!(judge(policy.filesystem()).judge(asked, Operation::Read), Some(Refused::Closed));
-    assert!(first_rule(policy.filesystem()).is_some());
+    assert!(first_rule(policy.filesystem(), BESIDE_MOUNTS).is_some());
     assert_eq!(judge(&with).judge(asked, Operation::Read), None);
-    assert!(first_rule(&with).is_none());
+    assert!(first_rule(&with, WITHOUT_MOUNTS).is_none());
 }

@@ -65,23 +65,38 @@ impl Broker {
     pub(super) fn judge_linked(&mut self, call: &Notification, existing: &Existing<'_>) -> Kernel<()> {
         match existing {
             _ if self.live.is_none() => Ok(()),
-            Existing::File(file) => self.judge_file(call, file.as_fd(), Operation::Read),
+            Existing::File(file) => self.judge_second_name(call, file.as_fd()),
             // What is missing is for the kernel to tell.
             Existing::Name(place) => match call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW) {
-                Ok(file) => self.judge_file(call, file.as_fd(), Operation::Read),
+                Ok(file) => self.judge_second_name(call, file.as_fd()),
                 Err(_) => Ok(()),
             },
         }
     }
 
-    /// Judges one direction of a move: neither name may be closed, and a directory takes nothing closed out of its pattern's reach.
+    /// What may only be read would be written under its second name; between mounts the kernel refuses that with the same number.
+    fn judge_second_name(&mut self, call: &Notification, file: BorrowedFd<'_>) -> Kernel<()> {
+        self.judge_file(call, file, Operation::Read)?;
+        self.judge_file(call, file, Operation::Write).map_err(|errno| match errno {
+            libc::EROFS => libc::EXDEV,
+            other => other,
+        })
+    }
+
+    /// Judges one direction of a move: neither name may be closed, and a directory takes nothing closed out of its pattern's reach, and
+    /// nothing that may only be read to where it could be written (EBUSY, as if it were a mount).
     pub(super) fn judge_move(&mut self, call: &Notification, from: &Place<'_>, to: &Place<'_>) -> Kernel<()> {
         let (Some(live), Ok(stat)) = (&mut self.live, from.stat()) else { return Ok(()) };
         let path = |place: &Place<'_>| self.world.path_of(place.parent(), place.name());
         let (old, new) = (path(from), path(to));
-        let differs = kind(&stat) == libc::S_IFDIR && live.judge.differs_below(&old, &new);
+        let is_directory = kind(&stat) == libc::S_IFDIR;
+        let is_fixed = is_directory && live.judge.fixes_below(&old);
+        let differs = is_directory && live.judge.differs_below(&old, &new);
         self.judge_path(call, &old, Operation::Write)?;
         self.judge_path(call, &new, Operation::Write)?;
+        if is_fixed {
+            return Err(libc::EBUSY);
+        }
         if !differs {
             return Ok(());
         }

@@ -34,6 +34,21 @@ pub(in crate::sys) fn open(gate: &Gate, to: libc::c_int) -> Done {
     Ok(())
 }
 
+/// Make so many sockets of each version that published ports are led inside by, and send them likewise.
+pub(in crate::sys) fn open_inner(count: usize, to: libc::c_int) -> Done {
+    for (kind, family) in [(Socket::InnerV6, libc::AF_INET6), (Socket::InnerV4, libc::AF_INET)] {
+        for _ in 0..count {
+            let socket = match internet(family, libc::SOCK_STREAM) {
+                Err(libc::EAFNOSUPPORT) if kind == Socket::InnerV6 => break,
+                socket => socket.at(Step::GateSockets)?,
+            };
+            passing::send(to, &Word::Socket(kind).header(), socket).at(Step::GateHandOver)?;
+            close(socket);
+        }
+    }
+    Ok(())
+}
+
 /// Every address leads here. Without version 6 nothing of it leads anywhere.
 pub(in crate::sys) fn links(gate: &Gate) -> Result<(), i32> {
     let socket = netlink(gate.links.protocol)?;

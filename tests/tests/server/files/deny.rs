@@ -14,29 +14,14 @@ const ROOTS: &str = r#"
 "{w}/data" = "read"
 "#;
 
-/// What Landlock alone cannot hold: exceptions within a writable root.
+/// Exceptions within a writable root.
 const EXCEPTIONS: &str = r#"
 "{w}/work/closed" = "none"
 ":project_roots" = { "**/*.env" = "none" }
 "#;
 
-/// Words of rules that are exceptions, Weir's own among them.
-const EXCEPTED: [&str; 5] = ["closed", "*.env", ".git/config", ".git/hooks", ".mcp.json"];
-
 fn profile(world: &World) {
-    let exceptions = if world.way() == Way::Bare { "" } else { EXCEPTIONS };
-    world.profile_giving_up(given_up(world.way()), &format!("{ROOTS}{exceptions}"), "");
-}
-
-/// What no profile has in this way where a repository lies in a writable root.
-pub(super) fn given_up(way: Way) -> &'static [&'static str] {
-    if way == Way::Bare { &["no-carve-out"] } else { &[] }
-}
-
-/// Those of the questions that this way answers.
-fn of(way: Way, cases: Vec<(&'static str, Value, &'static str)>) -> Vec<(&'static str, Value, &'static str)> {
-    let held = |rule: &str| way != Way::Bare || !EXCEPTED.contains(&rule);
-    cases.into_iter().filter(|(_, _, rule)| held(rule)).collect()
+    world.profile(&format!("{ROOTS}{EXCEPTIONS}"), "");
 }
 
 fn tree(world: &World) {
@@ -138,7 +123,7 @@ fn a_call_reads_nothing_that_the_profile_keeps_out() {
         profile(&world);
         let server = Server::start(&world);
         let mut files = Files::open(&world, &server);
-        for (method, file, rule) in of(way, reads()) {
+        for (method, file, rule) in reads() {
             let (code, message) = files.refused(method, file.clone());
             assert!(code == DENIED && message.contains(rule), "{method} {file}: {code} {message}");
         }
@@ -162,10 +147,7 @@ fn a_call_reads_nothing_that_the_profile_keeps_out() {
         let found = files.done("file/search", all);
         let found: Vec<&str> =
             found["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
-        let mut hidden = vec!["file", "directory/key"];
-        if way != Way::Bare {
-            hidden.extend(["closed/x", "deep/a.env"]);
-        }
+        let hidden = ["file", "directory/key", "closed/x", "deep/a.env"];
         assert!(found.contains(&"plain") && hidden.iter().all(|path| !found.contains(path)), "{found:?}");
         let grep = world.outside(["grep", "-rl", "content", "."]).text();
         assert!(grep.contains("closed/x") && grep.contains("deep/a.env"), "{grep}");
@@ -181,7 +163,7 @@ fn a_call_changes_nothing_that_the_profile_keeps_out() {
         let server = Server::start(&world);
         let mut files = Files::open(&world, &server);
         let before = everything(&world);
-        for (method, file, rule) in of(way, writes()) {
+        for (method, file, rule) in writes() {
             let (code, message) = files.refused(method, file.clone());
             assert!(code == DENIED && message.contains(rule), "{method} {file}: {code} {message}");
             assert_eq!(everything(&world), before, "{method} {file}");
@@ -209,7 +191,7 @@ fn a_call_changes_nothing_that_the_profile_keeps_out() {
 /// A denied file under another name that it had before, and one that gets a denied name later.
 #[test]
 fn other_names_of_a_denied_file_are_closed_as_well() {
-    Way::each_of(&[Way::Root, Way::User], "files::names", |way| {
+    Way::each("files::names", |way| {
         let world = World::new(way);
         tree(&world);
         profile(&world);

@@ -8,7 +8,6 @@ use weir_tests::sandbox::{PATH, Way, World};
 
 use super::super::peer::{Server, choice};
 use super::Files;
-use super::deny::given_up;
 
 /// Trees with profiles, and acts on each.
 const TREES: u64 = 3;
@@ -100,7 +99,7 @@ fn tree(world: &World) {
 }
 
 /// A profile: some of these rules.
-fn profile(numbers: &mut Numbers, way: Way) -> String {
+fn profile(numbers: &mut Numbers) -> String {
     let mut rules = vec!["\"{w}/work\" = \"write\""];
     let may = [
         "\"{w}/data\" = \"read\"",
@@ -116,8 +115,7 @@ fn profile(numbers: &mut Numbers, way: Way) -> String {
     ];
     for rule in may {
         let key = rule.split(" = ").next().unwrap();
-        let is_held = way != Way::Bare || !rule.contains("{w}/work/") && !rule.contains("none");
-        if numbers.next(2) == 0 && is_held && !rules.iter().any(|other| other.starts_with(key)) {
+        if numbers.next(2) == 0 && !rules.iter().any(|other| other.starts_with(key)) {
             rules.push(rule);
         }
     }
@@ -132,17 +130,11 @@ struct Act {
     file: Value,
 }
 
-/// What Landlock alone cannot keep a command from within a writable root, and a call is kept from.
-const EXCEPTED: [&str; 4] = [".git/config", ".git/hooks", ".vscode", ".mcp.json"];
-
-fn act(numbers: &mut Numbers, way: Way) -> Act {
-    let is_held = |path: &&str| way != Way::Bare || !EXCEPTED.iter().any(|part| path.contains(part));
-    let known: Vec<&str> =
-        FILES.iter().copied().chain(LINKS.iter().map(|(path, _)| *path)).filter(is_held).collect();
-    let any: Vec<&str> = known.iter().copied().chain(NEW).chain(["work/alias"]).filter(is_held).collect();
-    let new: Vec<&str> = NEW.into_iter().filter(is_held).collect();
+fn act(numbers: &mut Numbers) -> Act {
+    let known: Vec<&str> = FILES.iter().copied().chain(LINKS.iter().map(|(path, _)| *path)).collect();
+    let any: Vec<&str> = known.iter().copied().chain(NEW).chain(["work/alias"]).collect();
     let mut one = |words: &[&str]| format!("{{w}}/{}", numbers.pick(words));
-    let (path, file, new, directory) = (one(&any), one(&known), one(&new), one(&DIRECTORIES));
+    let (path, file, new, directory) = (one(&any), one(&known), one(&NEW), one(&DIRECTORIES));
     let write = |writing: &str| json!({ "path": path, "content": "more\n", "writing": writing });
     let (word, path, method, asked) = match numbers.next(8) {
         0 | 1 => ("read", path.clone(), "file/read", json!({ "path": path })),
@@ -221,10 +213,10 @@ fn a_call_may_what_a_command_may_and_no_more() {
         for seed in 1..=TREES {
             let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let world = World::new(way);
-            let profile = profile(&mut numbers, way);
-            world.profile_giving_up(given_up(way), &profile, "");
+            let profile = profile(&mut numbers);
+            world.profile(&profile, "");
             let server = Server::start(&world);
-            let acts: Vec<Act> = (0..ACTS).map(|_| act(&mut numbers, way)).collect();
+            let acts: Vec<Act> = (0..ACTS).map(|_| act(&mut numbers)).collect();
             tree(&world);
             let mut files = Files::open(&world, &server);
             let commands = by_commands(&mut files, &acts);

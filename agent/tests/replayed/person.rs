@@ -1,0 +1,64 @@
+//! A person who is asked at a terminal: what is answered is what is done, and the terminal is left as it was.
+
+use serde_json::json;
+
+use super::screen::Screen;
+use super::session::{CONFINED, Session, calls, done, is_told, runs, says};
+
+/// A session that asks before it writes beyond the project, with what its model is told then.
+fn asking(session: &Session, told: &str) {
+    session.configure(CONFINED);
+    let _ = std::fs::create_dir(session.place.dir.path().join("home/outside"));
+    let ask = json!({ "write": ["~/outside"], "reason": "the build needs it" });
+    session.record(&[
+        calls("ask", "request_permissions", &ask),
+        done(),
+        is_told(told),
+        runs("write", "echo x > ~/outside/mark"),
+        done(),
+        says("done"),
+        done(),
+    ]);
+}
+
+#[test]
+fn what_is_typed_is_the_answer() {
+    // What is typed, what the model is told, the exit code, and whether it may write.
+    let cases = [
+        ("y\r", "Granted until this turn ends", 0, true),
+        ("n\r", "the person said no", 0, false),
+        ("what?\rn use the cache\r", "the answer is no: use the cache", 0, false),
+        ("q\r", "", 1, false),
+        ("\u{3}", "", 130, false),
+    ];
+    for session in [Session::new("person_answers"), Session::served("person_answers")] {
+        let Some(session) = session else { return };
+        let mark = session.place.dir.path().join("home/outside/mark");
+        for (keys, told, code, may) in cases {
+            asking(&session, told);
+            let _ = std::fs::remove_file(&mark);
+            let mut screen = Screen::start(session.weir(&["exec", "go"]), [false, true, true]);
+            let question = screen.sees("no, and the turn ends\r\n> ");
+            for part in [
+                "more than the profile confined allows",
+                "outside and everything below it",
+                "the build needs it",
+            ] {
+                assert!(question.contains(part), "{part}: {question}");
+            }
+            screen.types(keys);
+            if keys.starts_with("what") {
+                screen.sees("no, and the turn ends\r\n> ");
+            }
+            assert!(screen.is_cooked(), "{keys:?}");
+            let (status, rest) = screen.ends();
+            assert_eq!(status.code(), Some(code), "{keys:?}: {}", String::from_utf8_lossy(&rest));
+            assert_eq!(mark.exists(), may, "{keys:?}");
+            // Whatever was answered, the turn has its end.
+            let list = session.threads(&["list"]);
+            let thread = list["threads"][0]["thread"].as_str().unwrap();
+            let expect = if code == 0 { "completed" } else { "interrupted" };
+            assert_eq!(session.threads(&["turns", thread])["turns"][0]["status"], expect, "{keys:?}");
+        }
+    }
+}
