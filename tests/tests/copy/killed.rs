@@ -12,7 +12,7 @@ use weir_tests::sandbox::{Way, World, programs};
 use super::settle::{assert_clean, changes, left, shell, world};
 
 /// How often applying is ended, in each way.
-const ROUNDS: u32 = 20;
+const ROUNDS: u32 = 8;
 
 /// Files of each kind of change.
 const FILES: usize = 6;

@@ -57,7 +57,12 @@ fn policies(document: &Document, names: &BTreeSet<String>) -> Vec<(String, Polic
         let resolved = resolve::resolve(name, &profile, &around(), &links());
         Some((name.clone(), resolved.unwrap_or_else(|error| panic!("{name}: {error}")).policy))
     };
-    names.iter().filter_map(resolved).collect()
+    // No profile of macOS has a copy: compiling refuses it.
+    names
+        .iter()
+        .filter_map(resolved)
+        .filter(|(_, policy)| policy.filesystem().copies().next().is_none())
+        .collect()
 }
 
 /// The policy without what `:minimal` implies, and with every limit given up by name, so that it compiles.
