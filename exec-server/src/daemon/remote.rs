@@ -88,7 +88,7 @@ fn serve(
     supervisor.serve_one(client)
 }
 
-/// Carries bytes both ways until the server has said its last word.
+/// Carries bytes both ways until the server has said its last word, or nobody hears it any more: whoever has what it wanted may go.
 fn relay(server: &UnixStream) -> io::Result<()> {
     let input = owned(io::stdin().as_fd())?;
     let output = owned(io::stdout().as_fd())?;
@@ -98,8 +98,10 @@ fn relay(server: &UnixStream) -> io::Result<()> {
         let _ = io::copy(&mut &input, &mut &towards);
         let _ = towards.shutdown(Shutdown::Write);
     });
-    io::copy(&mut &*server, &mut &output)?;
-    Ok(())
+    match io::copy(&mut &*server, &mut &output) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Without the buffers of the standard library's own handles.

@@ -150,7 +150,9 @@ mod tests {
         files.rules.extend(RULES.map(rule));
         parts.filesystem = weir_protocol::policy::Filesystem::new(files);
         let mut survey = Survey::default();
-        survey.places.extend(RULES.map(|(path, _)| (at(path), Kind::Directory)));
+        // Below what is missing all is.
+        let below = if kind == Kind::Missing { Kind::Missing } else { Kind::Directory };
+        survey.places.extend(RULES.map(|(path, _)| (at(path), below)));
         survey.places.insert(at("/p"), kind);
         survey.places.insert(at("/p/missing"), Kind::Missing);
         let copies = BTreeMap::from([(at("/p"), at("/home/u/.weir/copies/k"))]);

@@ -104,7 +104,7 @@ const GATED: [(&str, Expect); 6] = [
     ("socket:error=EMFILE", Expect::Fails("network gate")),
     ("sendto:error=EPERM", Expect::Fails("network gate")),
     ("recvfrom:error=EIO", Expect::Fails("network gate")),
-    ("setsockopt:error=EPERM", Expect::Fails("bind: make the network gate's sockets")),
+    ("setsockopt:error=EPERM", Expect::Fails("socket: make the sockets of the network gate")),
     ("bind:error=EADDRINUSE", Expect::Fails("bind: make the network gate's sockets")),
     ("listen:error=EADDRINUSE", Expect::Fails("bind: make the network gate's sockets")),
 ];

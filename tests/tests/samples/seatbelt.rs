@@ -1,7 +1,8 @@
 //! The Seatbelt profile of every built-in profile and of every valid sample, as goldens under `golden/seatbelt/`.
 //!
 //! The built-in ones and the example of the specification stand in full. Of the others only what the profile itself says:
-//! without the implied `:minimal`, without the base rules, which are the same everywhere, and for a case-sensitive volume.
+//! without the implied `:minimal`, without the base rules, which are the same everywhere, without ports that lead to others, and for a
+//! case-sensitive volume.
 //! Values of parameters stand between `«` and `»`; the profile itself holds the parameters' names there.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use weir_exec_server::profile::surroundings::{Links, Surroundings};
 use weir_exec_server::profile::{builtin, merge, resolve};
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Degradation, Filesystem, Layer, Origin, Policy, PolicyParts};
+use weir_protocol::policy::{Degradation, Filesystem, Layer, Origin, Policy, PolicyParts, Published};
 use weir_protocol::profile::Document;
 use weir_sandbox_macos::compile::{Compiled, Gate, Host, LetterCase, Run, RunTag, compile};
 
@@ -69,6 +70,11 @@ fn policies(document: &Document, names: &BTreeSet<String>) -> Vec<(String, Polic
 fn own_rules(policy: Policy, extent: Extent) -> Policy {
     let mut parts: PolicyParts = policy.into();
     parts.degradations.insert(Degradation::ProcessLimits, Origin::implied("for the golden"));
+    // A port that leads to another is refused there.
+    parts
+        .network
+        .publish
+        .retain(|rule| matches!(rule.what, Published::Port { host, inside } if host == inside));
     if extent == Extent::OwnRules {
         let mut fs = parts.filesystem.to_parts();
         fs.rules.retain(|rule| rule.origin.layer != Layer::Implied || !rule.origin.rule.contains(":minimal"));
