@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use weir_exec_server::profile::surroundings::{Links, Surroundings};
 use weir_exec_server::profile::{builtin, merge, resolve};
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Degradation, Filesystem, Layer, Origin, Policy, PolicyParts, Published};
+use weir_protocol::policy::{
+    Degradation, Filesystem, Layer, Network, NetworkParts, Origin, Policy, PolicyParts, Published,
+};
 use weir_protocol::profile::Document;
 use weir_sandbox_macos::compile::{Compiled, Gate, Host, LetterCase, Run, RunTag, compile};
 
@@ -71,10 +73,9 @@ fn own_rules(policy: Policy, extent: Extent) -> Policy {
     let mut parts: PolicyParts = policy.into();
     parts.degradations.insert(Degradation::ProcessLimits, Origin::implied("for the golden"));
     // A port that leads to another is refused there.
-    parts
-        .network
-        .publish
-        .retain(|rule| matches!(rule.what, Published::Port { host, inside } if host == inside));
+    let mut network = NetworkParts::from(parts.network);
+    network.publish.retain(|rule| matches!(rule.what, Published::Port { host, inside } if host == inside));
+    parts.network = Network::new(network);
     if extent == Extent::OwnRules {
         let mut fs = parts.filesystem.to_parts();
         fs.rules.retain(|rule| rule.origin.layer != Layer::Implied || !rule.origin.rule.contains(":minimal"));
