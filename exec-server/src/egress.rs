@@ -234,8 +234,8 @@ impl Gate {
             core: Rc::new(core),
             tasks: RefCell::default(),
             listeners: RefCell::default(),
-            #[cfg(target_os = "linux")]
             is_gate: Cell::new(true),
+            #[cfg(target_os = "linux")]
             log: RefCell::default(),
             #[cfg(target_os = "linux")]
             doors: RefCell::default(),

@@ -31,6 +31,8 @@ pub struct Intent {
     upstream: Option<Upstream>,
     asks: Option<Asks>,
     is_gated: bool,
+    /// On macOS a port leads to itself, and needs nobody here.
+    #[cfg(target_os = "linux")]
     publishes: bool,
 }
 
@@ -50,9 +52,15 @@ impl Intent {
         };
         launch.certificate = authority.as_ref().map(|authority| authority.certificate_pem().to_owned());
         let upstream = if is_gated { take_proxy(&mut launch.env) } else { None };
-        let publishes = launch.publishes();
-        let policy = Arc::new(launch.policy.clone());
-        Ok(Some(Self { policy, authority, upstream, asks: None, is_gated, publishes }))
+        Ok(Some(Self {
+            policy: Arc::new(launch.policy.clone()),
+            authority,
+            upstream,
+            asks: None,
+            is_gated,
+            #[cfg(target_os = "linux")]
+            publishes: launch.publishes(),
+        }))
     }
 
     /// With questions within these bounds, and where they come out.
@@ -66,11 +74,19 @@ impl Intent {
     ///
     /// # Errors
     /// A socket has not come, or is none; the host's authorities cannot be used. Then nothing inside reaches anything.
-    pub fn open(self, mut passed: Descriptors) -> io::Result<Rc<Gate>> {
-        let published = self.publishes.then(|| passed.remove(Passed::Published).ok_or_else(missing));
-        let gate = self.open_gate(passed)?;
+    pub fn open(self, passed: Descriptors) -> io::Result<Rc<Gate>> {
         #[cfg(target_os = "linux")]
-        published.transpose()?.iter().try_for_each(|bundle| gate.publish(bundle))?;
+        if self.publishes {
+            return self.open_with_ports(passed);
+        }
+        self.open_gate(passed)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_with_ports(self, mut passed: Descriptors) -> io::Result<Rc<Gate>> {
+        let bundle = passed.remove(Passed::Published).ok_or_else(missing)?;
+        let gate = self.open_gate(passed)?;
+        gate.publish(&bundle)?;
         Ok(gate)
     }
 

@@ -11,7 +11,10 @@ use weir_tests::sandbox::{Way, World, programs};
 
 use super::settle::{assert_clean, changes, left, shell, world};
 
-/// How often applying is ended, in each way.
+/// How long what was killed may take to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often applying is ended, in each way; `WEIR_LIFE_ROUNDS` asks for more.
 const ROUNDS: u32 = 8;
 
 /// Files of each kind of change.
@@ -90,14 +93,24 @@ fn strike(world: &World, after: Duration) -> bool {
     while begun.elapsed() < after {
         std::hint::spin_loop();
     }
-    for process in all.into_iter().filter_map(|process| Pid::from_raw(process.cast_signed())) {
+    for process in all.iter().filter_map(|process| Pid::from_raw(process.cast_signed())) {
         // It may have ended by then; nothing else has its number so soon.
         let _ = kill_process(process, Signal::KILL);
     }
     child.wait().unwrap();
+    // What is killed is at work until the kernel has told it so.
+    while !all.iter().all(|process| has_ended(*process)) {
+        assert!(begun.elapsed() < PATIENCE, "{all:?} are still there");
+    }
     journal(world)
         .and_then(|journal| fs::read_to_string(journal).ok())
         .is_some_and(|text| text.contains("committed"))
+}
+
+/// Whether a process does nothing any more.
+fn has_ended(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['Z', 'X']))
 }
 
 /// The processes that descend from one, itself last.

@@ -105,8 +105,8 @@ const GATED: [(&str, Expect); 6] = [
     ("sendto:error=EPERM", Expect::Fails("network gate")),
     ("recvfrom:error=EIO", Expect::Fails("network gate")),
     ("setsockopt:error=EPERM", Expect::Fails("socket: make the sockets of the network gate")),
-    ("bind:error=EADDRINUSE", Expect::Fails("bind: make the network gate's sockets")),
-    ("listen:error=EADDRINUSE", Expect::Fails("bind: make the network gate's sockets")),
+    ("bind:error=EADDRINUSE", Expect::Fails("socket: make the sockets of the network gate")),
+    ("listen:error=EADDRINUSE", Expect::Fails("socket: make the sockets of the network gate")),
 ];
 
 /// Without mounts Landlock holds everything, and there is no way around it.
