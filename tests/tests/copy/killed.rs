@@ -60,9 +60,9 @@ fn journal(world: &World) -> Option<PathBuf> {
 }
 
 /// How long the journal is there while all of it is applied.
-fn window(world: &World) -> Duration {
+fn window(world: &World, since: Since) -> Duration {
     let mut child = applying(world);
-    while journal(world).is_none() {
+    while !since.has_come(world) {
         assert!(child.try_wait().unwrap().is_none(), "nothing was begun");
     }
     let begun = Instant::now();
@@ -74,17 +74,41 @@ fn window(world: &World) -> Duration {
     window
 }
 
+/// From when on the moment of a stroke is counted.
+#[derive(Debug, Clone, Copy)]
+enum Since {
+    /// The journal is there.
+    Begun,
+    /// Its commit is on the disk.
+    Committed,
+}
+
+impl Since {
+    fn has_come(self, world: &World) -> bool {
+        match self {
+            Self::Begun => journal(world).is_some(),
+            Self::Committed => is_committed(world),
+        }
+    }
+}
+
+fn is_committed(world: &World) -> bool {
+    journal(world)
+        .and_then(|journal| fs::read_to_string(journal).ok())
+        .is_some_and(|text| text.contains("committed"))
+}
+
 fn applying(world: &World) -> Child {
     let mut apply: Command = world.command(&programs().weir);
     apply.arg("apply").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Ends whoever applies, so long after the journal was begun; whether its commit was on the disk by then and its end was not.
-fn strike(world: &World, after: Duration) -> bool {
+/// Ends whoever applies, so long after this; whether its commit was on the disk by then and its end was not.
+fn strike(world: &World, since: Since, after: Duration) -> bool {
     let mut child = applying(world);
     let all = loop {
         let all = descendants(child.id());
-        if journal(world).is_some() || child.try_wait().unwrap().is_some() {
+        if since.has_come(world) || child.try_wait().unwrap().is_some() {
             break all;
         }
     };
@@ -102,9 +126,7 @@ fn strike(world: &World, after: Duration) -> bool {
     while !all.iter().all(|process| has_ended(*process)) {
         assert!(begun.elapsed() < PATIENCE, "{all:?} are still there");
     }
-    journal(world)
-        .and_then(|journal| fs::read_to_string(journal).ok())
-        .is_some_and(|text| text.contains("committed"))
+    is_committed(world)
 }
 
 /// Whether a process does nothing any more.
@@ -137,15 +159,22 @@ fn finished_by_the_next(way: Way) {
         let world = filled(way);
         let old = files(&world.at("work"));
         shell(&world, ACT);
-        let window = window(&world);
+        let whole = window(&world, Since::Begun);
         let new = files(&world.at("work"));
         assert_ne!(old, new);
+        let world = filled(way);
+        shell(&world, ACT);
+        let last = window(&world, Since::Committed);
         let rounds = std::env::var("WEIR_LIFE_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
         let (mut committed, mut mixed) = (0, 0);
         for round in 0..rounds {
             let world = filled(way);
             shell(&world, ACT);
-            let was_committed = strike(&world, window * round / rounds);
+            // Every other one after the commit, where the rest is for the next to do; the first of them at once.
+            let was_committed = match round % 2 {
+                0 => strike(&world, Since::Begun, whole * round / rounds),
+                _ => strike(&world, Since::Committed, last * (round - 1) / rounds),
+            };
             committed += u32::from(was_committed);
             let now = files(&world.at("work"));
             for (path, content) in &now {
@@ -168,7 +197,7 @@ fn finished_by_the_next(way: Way) {
         }
         assert!(
             committed > 0,
-            "{way:?}: of {rounds} within {window:?}, none was committed and {mixed} mixed"
+            "{way:?}: of {rounds} within {whole:?} and {last:?}, none was committed and {mixed} mixed"
         );
     });
 }
