@@ -9,7 +9,7 @@ use weir_tests::sandbox::{Way, World};
 use super::peer::{Heard, Server, start};
 
 /// Commands that are started at once on one connection.
-const COMMANDS: usize = 24;
+const COMMANDS: usize = 12;
 
 fn world(way: Way) -> World {
     let world = World::new(way);
