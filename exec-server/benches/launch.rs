@@ -27,7 +27,7 @@ use weir_protocol::policy::{Layer, Policy};
 use weir_protocol::profile::Format;
 use weir_sandbox_linux::compile::{Facts, compile};
 use weir_sandbox_linux::host::{Fact, Host, Namespaces};
-use weir_sandbox_linux::plan::Credentials;
+use weir_sandbox_linux::plan::{Credentials, Plan};
 use weir_sandbox_linux::prepare::{self, Prepared};
 use weir_sandbox_linux::start::{Source, Wires, start};
 use weir_sandbox_linux::survey::Survey;
@@ -99,15 +99,7 @@ fn launches(rounds: usize) {
     variants.push(Variant::new("survey and compile before it", None, move || {
         let host = Host::presumed();
         let survey = Survey::take(&policy).unwrap();
-        let facts = Facts {
-            host: &host,
-            survey: &survey,
-            credentials: &own(),
-            trust: None,
-            proxies: None,
-            copies: None,
-        };
-        compile(&policy, &facts).unwrap();
+        compiled(&policy, &host, &survey);
     }));
     whole_programs(place.path(), &mut variants);
     for _ in 0..rounds {
@@ -163,18 +155,7 @@ impl Launch {
         if isolation == Isolation::Bare {
             survey.list_siblings(&policy);
         }
-        let plan = compile(
-            &policy,
-            &Facts {
-                host: &host,
-                survey: &survey,
-                credentials: &own(),
-                trust: None,
-                proxies: None,
-                copies: None,
-            },
-        )
-        .unwrap();
+        let plan = compiled(&policy, &host, &survey);
         let command = prepare::Command {
             argv: vec![b"/bin/true".to_vec()],
             env: Vec::new(),
@@ -202,6 +183,12 @@ impl Launch {
         waitpid(Pid::from_raw(first.pid), WaitOptions::empty()).unwrap();
         drop(ours);
     }
+}
+
+fn compiled(policy: &Policy, host: &Host, survey: &Survey) -> Plan {
+    let credentials = own();
+    let facts = Facts { host, survey, credentials: &credentials, trust: None, proxies: None, copies: None };
+    compile(policy, &facts).unwrap()
 }
 
 fn own() -> Credentials {

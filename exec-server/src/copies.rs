@@ -30,7 +30,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::io;
 
-use weir_protocol::method::changes::{Ask, Copied, List, Listed, Outcomes};
+use weir_protocol::method::changes::{Ask, Copied, ListChanges, ListedChanges, Outcome, Outcomes};
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::{Error, code};
 use weir_protocol::{AbsPath, Policy};
@@ -131,22 +131,25 @@ impl<T, E: Into<io::Error>> Of<T> for Result<T, E> {
     }
 }
 
-/// The copies that one sandbox holds, until it has ended.
+/// The copies of one sandbox.
 #[derive(Debug, Default)]
-pub struct Copies(Vec<State>);
+pub struct Copies {
+    /// Where each is kept.
+    places: BTreeMap<AbsPath, AbsPath>,
+    /// Those that it holds, until it has ended.
+    held: Vec<State>,
+}
 
 impl Copies {
-    /// Where the copies of a policy would be kept, and nothing else.
-    ///
-    /// # Errors
-    /// [`CopyError`] where nothing can be kept.
-    pub fn places(policy: &Policy, standpoint: &Standpoint) -> Result<BTreeMap<AbsPath, AbsPath>, CopyError> {
-        let mut copies = policy.filesystem().copies().map(|rule| &rule.path).peekable();
-        if copies.peek().is_none() || policy.is_unrestricted() {
-            return Ok(BTreeMap::new());
+    /// Those of a policy, for a plan: none is taken, and none begun.
+    #[must_use]
+    pub fn planned(policy: &Policy, standpoint: &Standpoint) -> Self {
+        let mut roots = policy.filesystem().copies().map(|rule| &rule.path).peekable();
+        if roots.peek().is_none() || policy.is_unrestricted() {
+            return Self::default();
         }
         let store = Store::of(standpoint);
-        Ok(copies.map(|root| (root.clone(), store.place(root))).collect())
+        Self { places: roots.map(|root| (root.clone(), store.place(root))).collect(), held: Vec::new() }
     }
 
     /// Takes those of a policy for one sandbox, and begins those that there are not.
@@ -154,9 +157,8 @@ impl Copies {
     /// # Errors
     /// [`CopyError`], for instance where another command holds one.
     pub fn take(policy: &Policy, standpoint: &Standpoint) -> Result<Self, CopyError> {
-        let mut taken = Self::default();
-        let places = Self::places(policy, standpoint)?;
-        if places.is_empty() {
+        let mut taken = Self::planned(policy, standpoint);
+        if taken.places.is_empty() {
             return Ok(taken);
         }
         let store = Store::of(standpoint);
@@ -165,22 +167,22 @@ impl Copies {
             return Err(CopyError::Open { place: store.path().clone() });
         }
         // What is no directory, or the whole tree, is refused by name when the plan is made.
-        for root in places.keys().filter(|root| !root.is_root() && root.as_path().is_dir()) {
+        for root in taken.places.keys().filter(|root| !root.is_root() && root.as_path().is_dir()) {
             state::check_mounts(root)?;
-            taken.0.push(store.begin(root)?);
+            taken.held.push(store.begin(root)?);
         }
         Ok(taken)
     }
 
     /// Where each is kept.
     #[must_use]
-    pub fn kept(&self) -> BTreeMap<AbsPath, AbsPath> {
-        self.0.iter().map(|state| (state.root().clone(), state.path().clone())).collect()
+    pub const fn places(&self) -> &BTreeMap<AbsPath, AbsPath> {
+        &self.places
     }
 
     /// Corrects what a survey has found on the host to what a command will see through the copies.
     pub fn correct(&self, survey: &mut Survey) {
-        for state in &self.0 {
+        for state in &self.held {
             let below = survey.places.iter_mut().filter(|(path, _)| path.starts_with(state.root()));
             below.for_each(|(path, kind)| *kind = state.kind(path).unwrap_or(*kind));
         }
@@ -188,58 +190,63 @@ impl Copies {
 
     /// Lets them go; one in which nothing is changed is forgotten.
     pub fn settle(self) {
-        for state in self.0 {
+        for state in self.held {
             // What cannot be removed now is begun anew by the next command.
             let _ = state.forget_empty();
         }
     }
 }
 
-/// Carries out what is asked about copies.
+/// The copies that are asked about, held by this process alone.
+#[derive(Debug)]
+pub struct Meant(Vec<state::Chosen>);
+
+/// Takes the copies that are asked about.
 ///
 /// # Errors
-/// [`CopyError`] where nothing was done.
-pub fn answer(ask: &Ask) -> Result<serde_json::Value, CopyError> {
+/// [`CopyError`] where a path lies in no copy, or a command runs in one.
+pub fn meant(ask: &Ask) -> Result<Meant, CopyError> {
     let which = ask.which();
-    let store = Store::of(&which.standpoint);
-    let chosen = store.choose(&which.standpoint.cwd, &which.paths)?;
-    let damaged = |source| CopyError::Damaged { root: store.path().clone(), source };
-    match ask {
-        Ask::List(list) => {
-            let mut listed = Listed::default();
-            for (state, paths) in &chosen {
-                listed.copies.extend(show(state, paths, list)?);
+    Store::of(&which.standpoint).choose(&which.standpoint.cwd, &which.paths).map(Meant)
+}
+
+impl Meant {
+    /// Their roots.
+    pub fn roots(&self) -> impl Iterator<Item = &AbsPath> {
+        self.0.iter().map(|(state, _)| state.root())
+    }
+
+    /// Carries out what is asked.
+    ///
+    /// # Errors
+    /// [`CopyError`] where nothing was done.
+    pub fn carry_out(self, ask: &Ask) -> Result<serde_json::Value, CopyError> {
+        let answer = match ask {
+            Ask::List(list) => {
+                let shown = self.0.iter().filter_map(|(state, paths)| show(state, paths, list).transpose());
+                serde_json::to_value(ListedChanges { copies: shown.collect::<Result<_, _>>()? })
             }
-            serde_json::to_value(listed).map_err(damaged)
-        }
-        Ask::Apply(ask) => {
-            let mut outcomes = Outcomes::default();
-            for (state, paths) in chosen {
-                outcomes.copies.push(apply::apply(state, &paths, ask.force)?);
+            Ask::Apply(ask) => {
+                serde_json::to_value(self.settled(|state, paths| apply::apply(state, paths, ask.force))?)
             }
-            serde_json::to_value(outcomes).map_err(damaged)
-        }
-        Ask::Discard(_) => {
-            let mut outcomes = Outcomes::default();
-            for (state, paths) in chosen {
-                outcomes.copies.push(discard::discard(state, &paths)?);
-            }
-            serde_json::to_value(outcomes).map_err(damaged)
-        }
+            Ask::Discard(_) => serde_json::to_value(self.settled(discard::discard)?),
+        };
+        answer.map_err(|source| CopyError::Damaged {
+            root: Store::of(&ask.which().standpoint).path().clone(),
+            source,
+        })
+    }
+
+    fn settled(
+        self,
+        settle: impl Fn(State, &[AbsPath]) -> Result<Outcome, CopyError>,
+    ) -> Result<Outcomes, CopyError> {
+        let copies = self.0.into_iter().map(|(state, paths)| settle(state, &paths));
+        Ok(Outcomes { copies: copies.collect::<Result<_, _>>()? })
     }
 }
 
-/// The roots of the copies that are asked about.
-///
-/// # Errors
-/// [`CopyError`] where a path lies in no copy.
-pub fn roots(ask: &Ask) -> Result<Vec<AbsPath>, CopyError> {
-    let which = ask.which();
-    let meant = Store::of(&which.standpoint).meant(&which.standpoint.cwd, &which.paths)?;
-    Ok(meant.into_iter().map(|(root, _)| root).collect())
-}
-
-fn show(state: &State, paths: &[AbsPath], list: &List) -> Result<Option<Copied>, CopyError> {
+fn show(state: &State, paths: &[AbsPath], list: &ListChanges) -> Result<Option<Copied>, CopyError> {
     let unfinished = journal::read(state)?.is_some_and(|journal| journal.is_committed());
     let found = look::look(state)?;
     let wanted = found.into_iter().filter(|found| look::is_chosen(state.root(), &found.path, paths));

@@ -99,7 +99,7 @@ pub enum Call {
     DenialList(denial::Asked),
     /// Lists what commands changed in a copy.
     #[serde(rename = "changes/list")]
-    ChangesList(Box<changes::List>),
+    ChangesList(Box<changes::ListChanges>),
     /// Makes changes of a copy those of the place itself.
     #[serde(rename = "changes/apply")]
     ChangesApply(Box<changes::Apply>),

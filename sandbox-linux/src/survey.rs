@@ -212,14 +212,8 @@ fn mounted_twice(policy: &Policy) -> Result<Vec<Alias>, SurveyError> {
     let table = std::fs::read(path.as_path())
         .map_err(|error| SurveyError::Exhausted { path, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
     let mut judge = Judge::of(filesystem);
-    let fixes = |judge: &mut Judge, path: &[u8]| {
-        judge.fixes_below(path) || judge.judge(path, Operation::Write).is_some()
-    };
-    live::aliases(&table, |path| {
-        let path = path.as_bytes();
-        judge.reaches(path) || fixes(&mut judge, path)
-    })
-    .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })
+    live::aliases(&table, |path| judge.bears_on(path.as_bytes()))
+        .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })
 }
 
 /// Patterns with fewer bytes than this together always compile, whatever they are made of; a test tries the most expensive.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use weir_protocol::AbsPath;
 use weir_protocol::method::Asks;
 use weir_protocol::method::changes::{
-    Apply, Change, Copied, Discard, Kind, Left, List, Listed, Outcomes, What, Which,
+    Apply, ChangeKind, Copied, CopyChange, Discard, Left, ListChanges, ListedChanges, Outcomes, What, Which,
 };
 
 use super::standpoint::{StandpointError, here};
@@ -125,7 +125,7 @@ impl Chosen {
 }
 
 pub(super) fn list(options: &ChangesOptions) -> Exit {
-    match options.chosen.ask(|which| List { which, diff: options.diff }) {
+    match options.chosen.ask(|which| ListChanges { which, diff: options.diff }) {
         Err(error) => options.chosen.fail(&error),
         Ok(listed) => {
             let exit = if listed.copies.is_empty() { Exit::Success } else { Exit::No };
@@ -165,7 +165,7 @@ fn settled(outcomes: &Outcomes, done: &str) -> String {
     if out.is_empty() { "there are no changes\n".to_owned() } else { out }
 }
 
-fn listing(listed: &Listed) -> String {
+fn listing(listed: &ListedChanges) -> String {
     let mut out = String::new();
     for copied in &listed.copies {
         let _ = writeln!(out, "{}", copied.root);
@@ -184,13 +184,13 @@ fn rest(out: &mut String, copied: &Copied) {
     }
 }
 
-fn line(out: &mut String, change: &Change) {
+fn line(out: &mut String, change: &CopyChange) {
     let letter = match change.change {
-        Kind::Added => 'A',
-        Kind::Modified => 'M',
-        Kind::Removed => 'D',
-        Kind::Replaced => 'R',
-        Kind::Mode => 'm',
+        ChangeKind::Added => 'A',
+        ChangeKind::Modified => 'M',
+        ChangeKind::Removed => 'D',
+        ChangeKind::Replaced => 'R',
+        ChangeKind::Mode => 'm',
     };
     let kind = match change.what {
         What::File => "",

@@ -93,14 +93,3 @@ fn tail(path: &Path) -> std::io::Result<(u64, String)> {
     let bytes = std::io::copy(&mut file, &mut capture)?;
     Ok((bytes, capture.text()))
 }
-
-impl std::io::Write for Capture {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.add(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::fs::{AtFlags, Mode, RenameFlags, chmodat, renameat_with};
 use rustix::io::Errno;
-use weir_protocol::method::changes::{Kind, Left, Outcome};
+use weir_protocol::method::changes::{ChangeKind, Left, Outcome};
 use weir_protocol::{AbsPath, ByteString};
 
 use super::journal::{self, Act, Journal, Step};
@@ -93,10 +93,10 @@ fn chosen(
 
 fn step(found: &Found, temporary: &str) -> Step {
     let act = match found.kind {
-        Kind::Added => Act::Place,
-        Kind::Modified | Kind::Replaced => Act::Exchange,
-        Kind::Removed => Act::Remove,
-        Kind::Mode => Act::Mode,
+        ChangeKind::Added => Act::Place,
+        ChangeKind::Modified | ChangeKind::Replaced => Act::Exchange,
+        ChangeKind::Removed => Act::Remove,
+        ChangeKind::Mode => Act::Mode,
     };
     Step {
         path: ByteString(found.path.clone()),

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use diffy::DiffOptions;
-use weir_protocol::method::changes::{Kind, MAX_COMPARED_BYTES, What};
+use weir_protocol::method::changes::{ChangeKind, MAX_COMPARED_BYTES, What};
 
 use super::look::Found;
 use super::state::State;
@@ -14,13 +14,13 @@ const LOOKED_AT_BYTES: usize = 8 << 10;
 
 /// The difference of one change, as far as there is room for it.
 pub(super) fn of(state: &State, found: &Found, room: &mut usize) -> Option<String> {
-    if found.what != What::File || found.kind == Kind::Mode {
+    if found.what != What::File || found.kind == ChangeKind::Mode {
         return None;
     }
     let name = String::from_utf8_lossy(&found.path);
     let (upper, host) = (state.upper().ok()?, state.host().ok()?);
     let old = if found.host.is_some() { content(&host, &found.path)? } else { Vec::new() };
-    let new = if found.kind == Kind::Removed { Vec::new() } else { content(&upper, &found.path)? };
+    let new = if found.kind == ChangeKind::Removed { Vec::new() } else { content(&upper, &found.path)? };
     if !is_text(&old) || !is_text(&new) {
         return Some(format!("{name}: not text, {} bytes before, {} after\n", old.len(), new.len()));
     }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use rustix::fs::{AtFlags, Mode, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
-use weir_protocol::method::changes::{Kind, Left, Outcome};
+use weir_protocol::method::changes::{ChangeKind, Left, Outcome};
 use weir_protocol::{AbsPath, ByteString};
 
 use super::look::{Found, MODE_BITS, is_at_or_below, is_chosen, look};
@@ -39,7 +39,7 @@ pub(super) fn discard(state: State, paths: &[AbsPath]) -> Result<Outcome, CopyEr
             Some(because) => {
                 outcome.left.push(Left { path: ByteString(one.path.clone()), conflict: false, because })
             }
-            None if one.kind == Kind::Mode => modes.push(one.path.clone()),
+            None if one.kind == ChangeKind::Mode => modes.push(one.path.clone()),
             None => gone.push(one.path.clone()),
         }
     }
@@ -52,15 +52,16 @@ pub(super) fn discard(state: State, paths: &[AbsPath]) -> Result<Outcome, CopyEr
 
 /// Why a change cannot be discarded by itself; a change of a directory's mode is, by giving the directory its old one.
 fn obstacle(state: &State, one: &Found, all: &[Found]) -> io::Result<Option<String>> {
-    if one.kind == Kind::Mode {
+    if one.kind == ChangeKind::Mode {
         let host = state.host()?.status(&one.path)?.map_or(one.mode, |found| found.st_mode & MODE_BITS);
         let (parent, name) =
             state.upper()?.parent(&one.path).map(|(parent, name)| (parent, name.to_owned()))?;
         rustix::fs::chmodat(&parent, &name, Mode::from_bits_truncate(host), AtFlags::empty())?;
         return Ok(None);
     }
-    let whole =
-        all.iter().find(|other| Some(&other.path) == one.part_of.as_ref() && other.kind == Kind::Replaced);
+    let whole = all
+        .iter()
+        .find(|other| Some(&other.path) == one.part_of.as_ref() && other.kind == ChangeKind::Replaced);
     Ok(whole.map(|whole| {
         format!("it is a part of {}, which is discarded as a whole", String::from_utf8_lossy(&whole.path))
     }))

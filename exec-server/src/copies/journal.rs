@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use weir_protocol::ByteString;
 
@@ -76,9 +77,23 @@ impl Journal {
 
     /// Puts it on the disk, whole or not at all.
     pub(super) fn write(&self, state: &State) -> Result<(), CopyError> {
-        let damaged = |source| CopyError::Damaged { root: state.root().clone(), source };
-        let text = serde_json::to_vec(self).map_err(damaged)?;
-        replace(state, JOURNAL, &text).of(state.root())
+        put(state, JOURNAL, self)
+    }
+}
+
+/// Puts something on the disk, whole or not at all.
+fn put(state: &State, name: &str, what: &impl Serialize) -> Result<(), CopyError> {
+    let text = serde_json::to_vec(what).map_err(|source| state.damaged(source))?;
+    replace(state, name, &text).of(state.root())
+}
+
+/// What was put there; nothing where nothing was.
+fn get<T: DeserializeOwned>(state: &State, name: &str) -> Result<Option<T>, CopyError> {
+    match fs::read(state.inside(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => {
+            serde_json::from_slice(&text.of(state.root())?).map(Some).map_err(|source| state.damaged(source))
+        }
     }
 }
 
@@ -93,12 +108,7 @@ fn replace(state: &State, name: &str, text: &[u8]) -> io::Result<()> {
 
 /// The journal of what was begun and is not over.
 pub(super) fn read(state: &State) -> Result<Option<Journal>, CopyError> {
-    match fs::read(state.inside(JOURNAL)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        text => serde_json::from_slice(&text.of(state.root())?)
-            .map(Some)
-            .map_err(|source| CopyError::Damaged { root: state.root().clone(), source }),
-    }
+    get(state, JOURNAL)
 }
 
 /// It is over.
@@ -141,14 +151,8 @@ impl Applied {
 }
 
 pub(super) fn applied(state: &State) -> Result<Applied, CopyError> {
-    match fs::read(state.inside(APPLIED)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Applied::default()),
-        text => {
-            let list: Vec<(ByteString, Identity)> = serde_json::from_slice(&text.of(state.root())?)
-                .map_err(|source| CopyError::Damaged { root: state.root().clone(), source })?;
-            Ok(Applied(list.into_iter().map(|(path, found)| (path.0, found)).collect()))
-        }
-    }
+    let list: Vec<(ByteString, Identity)> = get(state, APPLIED)?.unwrap_or_default();
+    Ok(Applied(list.into_iter().map(|(path, found)| (path.0, found)).collect()))
 }
 
 pub(super) fn note_applied(state: &State, more: Vec<(Vec<u8>, Identity)>) -> Result<(), CopyError> {
@@ -156,9 +160,7 @@ pub(super) fn note_applied(state: &State, more: Vec<(Vec<u8>, Identity)>) -> Res
     all.extend(more);
     let list: Vec<(ByteString, Identity)> =
         all.into_iter().map(|(path, found)| (ByteString(path), found)).collect();
-    let text = serde_json::to_vec(&list)
-        .map_err(|source| CopyError::Damaged { root: state.root().clone(), source })?;
-    replace(state, APPLIED, &text).of(state.root())
+    put(state, APPLIED, &list)
 }
 
 pub(super) fn forget_applied(state: &State) -> io::Result<()> {

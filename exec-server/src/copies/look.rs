@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{FileType, Stat, readlinkat};
-use weir_protocol::method::changes::{Change, Kind, What};
+use weir_protocol::method::changes::{ChangeKind, CopyChange, What};
 use weir_protocol::{AbsPath, ByteString};
 
 use super::journal::{self, Applied};
@@ -28,7 +28,7 @@ pub(super) const SET_ID: u32 = 0o6000;
 pub(super) struct Found {
     /// Below the root.
     pub(super) path: Vec<u8>,
-    pub(super) kind: Kind,
+    pub(super) kind: ChangeKind,
     pub(super) what: What,
     pub(super) mode: u32,
     pub(super) part_of: Option<Vec<u8>>,
@@ -41,8 +41,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn told(self, diff: Option<String>) -> Change {
-        Change {
+    pub(super) fn told(self, diff: Option<String>) -> CopyChange {
+        CopyChange {
             path: ByteString(self.path),
             change: self.kind,
             what: self.what,
@@ -122,29 +122,29 @@ impl Looking {
                 let found = Found {
                     what: what(host),
                     mode: host.st_mode & MODE_BITS,
-                    ..self.found(path, Kind::Removed, upper, Some(host))?
+                    ..self.found(path, ChangeKind::Removed, upper, Some(host))?
                 };
                 out.push(found);
             }
             return Ok(());
         }
         let kind = match host {
-            None => Kind::Added,
+            None => ChangeKind::Added,
             Some(host) if is_directory(upper) && is_directory(host) => {
                 if depth >= MAX_DEPTH {
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
                 if !is_opaque(self.upper.directory(path)?) {
                     if (upper.st_mode ^ host.st_mode) & MODE_BITS != 0 {
-                        out.push(self.found(path, Kind::Mode, upper, Some(host))?);
+                        out.push(self.found(path, ChangeKind::Mode, upper, Some(host))?);
                     }
                     return self.directory(path, depth + 1, out);
                 }
-                Kind::Replaced
+                ChangeKind::Replaced
             }
-            Some(host) if tree::kind(upper) != tree::kind(host) => Kind::Replaced,
+            Some(host) if tree::kind(upper) != tree::kind(host) => ChangeKind::Replaced,
             Some(host) if self.is_same(path, upper, host)? => return Ok(()),
-            Some(_) => Kind::Modified,
+            Some(_) => ChangeKind::Modified,
         };
         out.push(self.found(path, kind, upper, host)?);
         if is_directory(upper) {
@@ -166,7 +166,11 @@ impl Looking {
                 continue;
             };
             let part_of = Some(whole.to_vec());
-            out.push(Found { part_of, conflict: false, ..self.found(&inner, Kind::Added, &upper, None)? });
+            out.push(Found {
+                part_of,
+                conflict: false,
+                ..self.found(&inner, ChangeKind::Added, &upper, None)?
+            });
             if is_directory(&upper) && depth < MAX_DEPTH {
                 self.parts(whole, &inner, depth + 1, out)?;
             }
@@ -174,21 +178,21 @@ impl Looking {
         Ok(())
     }
 
-    fn found(&self, path: &[u8], kind: Kind, upper: &Stat, host: Option<&Stat>) -> io::Result<Found> {
+    fn found(&self, path: &[u8], kind: ChangeKind, upper: &Stat, host: Option<&Stat>) -> io::Result<Found> {
         let conflict = match host {
-            Some(host) => kind != Kind::Mode && self.is_newer(path, host, kind)?,
-            None => kind == Kind::Added && self.was_removed(path, upper)?,
+            Some(host) => kind != ChangeKind::Mode && self.is_newer(path, host, kind)?,
+            None => kind == ChangeKind::Added && self.was_removed(path, upper)?,
         };
         let special = match tree::kind(upper) {
             FileType::Socket => {
                 Some("a socket means nothing without the process that made it; it is not applied")
             }
-            FileType::CharacterDevice | FileType::BlockDevice if kind != Kind::Removed => {
+            FileType::CharacterDevice | FileType::BlockDevice if kind != ChangeKind::Removed => {
                 Some("a device is not applied")
             }
             _ => None,
         };
-        let note = if path.ends_with(b".git") && kind == Kind::Added {
+        let note = if path.ends_with(b".git") && kind == ChangeKind::Added {
             Some("a repository: git on the host would run its hooks and obey its configuration")
         } else if upper.st_mode & SET_ID != 0 && tree::kind(upper) == FileType::RegularFile {
             Some("it would run as its owner; that bit is not applied")
@@ -209,7 +213,7 @@ impl Looking {
     }
 
     /// Whether the host has changed something since the copy was begun: there, or below where all of it is replaced.
-    fn is_newer(&self, path: &[u8], host: &Stat, kind: Kind) -> io::Result<bool> {
+    fn is_newer(&self, path: &[u8], host: &Stat, kind: ChangeKind) -> io::Result<bool> {
         let found = Identity::of(host);
         if !is_directory(host) && self.applied.get(path) == Some(&found) {
             return Ok(false);
@@ -217,7 +221,7 @@ impl Looking {
         if self.begun.is_before(found.changed) {
             return Ok(true);
         }
-        if !is_directory(host) || !matches!(kind, Kind::Removed | Kind::Replaced) {
+        if !is_directory(host) || !matches!(kind, ChangeKind::Removed | ChangeKind::Replaced) {
             return Ok(false);
         }
         is_newer_below(&self.host.directory(path)?, self.begun, 0)

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use weir_protocol::AbsPath;
 use weir_protocol::method::policy::Standpoint;
+use weir_sandbox_linux::live::mount_points;
 use weir_sandbox_linux::survey::Kind;
 
 use super::tree::{self, Tree};
@@ -37,7 +38,7 @@ const TRASH: &str = "trash";
 const OPAQUE: &str = "user.overlay.opaque";
 
 /// A copy, and the paths in it that are meant; all where there are none.
-type Chosen<T> = (T, Vec<AbsPath>);
+pub(super) type Chosen = (State, Vec<AbsPath>);
 
 /// All copies of one user.
 #[derive(Debug)]
@@ -133,13 +134,7 @@ impl Store {
     }
 
     /// The copies that are meant, each with the paths in it.
-    pub(super) fn choose(&self, cwd: &AbsPath, paths: &[AbsPath]) -> Result<Vec<Chosen<State>>, CopyError> {
-        let chosen = self.meant(cwd, paths)?.into_iter();
-        chosen.map(|(root, inside)| Ok((State::lock(&root, &self.place(&root))?, inside))).collect()
-    }
-
-    /// Their roots.
-    pub(super) fn meant(&self, cwd: &AbsPath, paths: &[AbsPath]) -> Result<Vec<Chosen<AbsPath>>, CopyError> {
+    pub(super) fn choose(&self, cwd: &AbsPath, paths: &[AbsPath]) -> Result<Vec<Chosen>, CopyError> {
         let roots = self.roots();
         if !roots.is_empty() {
             self.check()?;
@@ -155,7 +150,7 @@ impl Store {
             let inside: Vec<AbsPath> =
                 paths.iter().filter(|path| around(&root, path) || around(path, &root)).cloned().collect();
             if if paths.is_empty() { around(&root, cwd) || around(cwd, &root) } else { !inside.is_empty() } {
-                chosen.push((root, inside));
+                chosen.push((State::lock(&root, &self.place(&root))?, inside));
             }
         }
         Ok(chosen)
@@ -179,8 +174,9 @@ impl State {
         &self.root
     }
 
-    pub(super) fn path(&self) -> &AbsPath {
-        &self.path
+    /// What it says of itself makes no sense.
+    pub(super) fn damaged(&self, source: serde_json::Error) -> CopyError {
+        CopyError::Damaged { root: self.root.clone(), source }
     }
 
     pub(super) fn inside(&self, name: &str) -> PathBuf {
@@ -217,9 +213,8 @@ impl State {
     fn renew(&self) -> io::Result<()> {
         let host = fs::symlink_metadata(self.root.as_path())?;
         let upper = self.inside(UPPER);
-        if (host.uid(), host.gid())
-            != (fs::symlink_metadata(&upper)?.uid(), fs::symlink_metadata(&upper)?.gid())
-        {
+        let found = fs::symlink_metadata(&upper)?;
+        if (host.uid(), host.gid()) != (found.uid(), found.gid()) {
             // Whoever may not give it away sees it as its own; what is inside keeps its owners.
             let _ = chown(&upper, Some(host.uid()), Some(host.gid()));
         }
@@ -294,31 +289,8 @@ fn kind(found: &rustix::fs::Stat) -> Kind {
 /// Nothing may be mounted inside a root: the overlay would show what lies beneath.
 pub(super) fn check_mounts(root: &AbsPath) -> Result<(), CopyError> {
     let table = fs::read("/proc/self/mountinfo").of(root)?;
-    let places =
-        table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    let places = places.filter_map(|place| AbsPath::parse(unescaped(place)).ok());
-    match places.into_iter().find(|place| place != root && place.starts_with(root)) {
+    match mount_points(&table).find(|place| place != root && place.starts_with(root)) {
         Some(below) => Err(CopyError::Mounted { root: root.clone(), below }),
         None => Ok(()),
     }
-}
-
-/// A path as the table writes it: `\\040` and its like for what would end a field (proc_pid_mountinfo(5)).
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        let digits = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| *first == b'\\') {
-            Some(byte) => {
-                out.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    out
 }

@@ -156,7 +156,7 @@ impl Ground {
             maker,
             credentials,
             survey,
-            copies: Copies::places(&launch.policy, &launch.standpoint)?,
+            copies: copies.places().clone(),
             trust: trust::of(launch)?,
             endpoints: None,
             published: Vec::new(),

@@ -236,7 +236,8 @@ impl Launcher {
 
     fn plan(&mut self, launch: &Launch) -> Result<Compiled, BeginError> {
         leave(self.network.take())?;
-        Ground::of(launch, &Copies::default())?.compiled(launch, self.machine.probed())
+        let copies = Copies::planned(&launch.policy, &launch.standpoint);
+        Ground::of(launch, &copies)?.compiled(launch, self.machine.probed())
     }
 
     fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {

@@ -120,6 +120,10 @@ fn failed(error: impl std::fmt::Display) -> Error {
     Error { code: code::LAUNCH, message: format!("the command could not be started: {error}") }
 }
 
+fn unexpected() -> Error {
+    failed("the launcher has said something else")
+}
+
 /// Sends one order and hears the first word about it.
 pub(super) async fn order(
     launcher: &Wire,
@@ -154,7 +158,7 @@ pub(super) async fn plan(launcher: Wire, launch: Launch) -> Result<Value, Error>
         Told::Planned { enforcement, listing } => {
             serde_json::to_value(Planned { enforcement, listing }).map_err(failed)
         }
-        _ => Err(failed("the launcher has said something else")),
+        _ => Err(unexpected()),
     }
 }
 
@@ -162,7 +166,7 @@ pub(super) async fn plan(launcher: Wire, launch: Launch) -> Result<Value, Error>
 pub(super) async fn examine(launcher: Wire) -> Result<Value, Error> {
     match order(&launcher, &mut Incoming::default(), &Order::Examine, &[]).await? {
         Told::Examined(examined) => serde_json::to_value(examined).map_err(failed),
-        _ => Err(failed("the launcher has said something else")),
+        _ => Err(unexpected()),
     }
 }
 
@@ -170,7 +174,7 @@ pub(super) async fn examine(launcher: Wire) -> Result<Value, Error> {
 pub(super) async fn copies(launcher: Wire, ask: Ask) -> Result<Value, Error> {
     match order(&launcher, &mut Incoming::default(), &Order::Copies(Box::new(ask)), &[]).await? {
         Told::Copies(answer) => Ok(answer),
-        _ => Err(failed("the launcher has said something else")),
+        _ => Err(unexpected()),
     }
 }
 
@@ -205,7 +209,7 @@ pub(super) async fn start(
     // While this process holds the command's ends, no end of the streams would come.
     drop(passed);
     let Told::Launched { pid, enforcement, passed } = told else {
-        return Err(failed("the launcher has said something else"));
+        return Err(unexpected());
     };
     // Where this fails the launcher's socket closes, and with it the sandbox ends.
     let mut passed = Descriptors::take(&passed, || incoming.take_descriptor())

@@ -31,7 +31,7 @@ pub struct Which {
 /// Parameters of `changes/list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct List {
+pub struct ListChanges {
     /// Which.
     pub which: Which,
     /// Whether files are compared line by line.
@@ -61,7 +61,7 @@ pub struct Discard {
 /// What has become of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum ChangeKind {
     /// It was made.
     Added,
     /// Its content, target or attributes are others.
@@ -77,23 +77,28 @@ pub enum Kind {
 /// What something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "each is the kind of file of its name")]
 pub enum What {
+    /// A regular file.
     File,
+    /// A directory.
     Directory,
+    /// A symbolic link.
     Symlink,
+    /// A named pipe.
     Fifo,
+    /// A unix socket.
     Socket,
+    /// A device.
     Device,
 }
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct CopyChange {
     /// Where, below the root of the copy.
     pub path: ByteString,
     /// What has become of it.
-    pub change: Kind,
+    pub change: ChangeKind,
     /// What it is now; what it was, where it is gone.
     pub what: What,
     /// Its mode now; what it was, where it is gone.
@@ -118,7 +123,7 @@ pub struct Copied {
     /// The directory that was copied.
     pub root: AbsPath,
     /// What is changed, by path.
-    pub changes: Vec<Change>,
+    pub changes: Vec<CopyChange>,
     /// How many changes are not listed.
     #[serde(default)]
     pub more: u64,
@@ -129,7 +134,7 @@ pub struct Copied {
 
 /// Result of `changes/list`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
+pub struct ListedChanges {
     /// The copies with changes, by root.
     pub copies: Vec<Copied>,
 }
@@ -169,7 +174,7 @@ pub struct Outcomes {
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
     /// `changes/list`.
-    List(List),
+    List(ListChanges),
     /// `changes/apply`.
     Apply(Apply),
     /// `changes/discard`.
@@ -181,7 +186,7 @@ impl Ask {
     #[must_use]
     pub const fn which(&self) -> &Which {
         match self {
-            Self::List(List { which, .. })
+            Self::List(ListChanges { which, .. })
             | Self::Apply(Apply { which, .. })
             | Self::Discard(Discard { which }) => which,
         }

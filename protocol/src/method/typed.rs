@@ -1,6 +1,6 @@
 //! Which answer belongs to which parameters, so that a client cannot read one as another.
 
-use super::changes::{Apply, Discard, List, Listed, Outcomes};
+use super::changes::{Apply, Discard, ListChanges, ListedChanges, Outcomes};
 use super::context::{Close, Escalate, Fork, Leased, Narrow, Open, Opened};
 use super::file::{
     Attributes, Content, Copy, Directory, Done, Entries, Glob, Globbed, Move, Patch, Patched, Read, Remove,
@@ -41,7 +41,7 @@ asks! {
     Narrow, ContextNarrow, Opened;
     Escalate, ContextLease, Leased;
     Close, ContextClose, serde_json::Value;
-    List, ChangesList, Listed;
+    ListChanges, ChangesList, ListedChanges;
     Apply, ChangesApply, Outcomes;
     Discard, ChangesDiscard, Outcomes;
     process::Start, ProcessStart, process::Started;

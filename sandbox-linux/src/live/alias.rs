@@ -56,6 +56,12 @@ pub fn aliases(table: &[u8], mut is_of_interest: impl FnMut(&AbsPath) -> bool) -
     Some(found.into_iter().collect())
 }
 
+/// Where something is mounted, as a table of mounts tells it.
+pub fn mount_points(table: &[u8]) -> impl Iterator<Item = AbsPath> {
+    let mounts = table.split(|byte| *byte == b'\n').filter_map(mount);
+    mounts.filter_map(|mount| AbsPath::parse(mount.point).ok())
+}
+
 /// How what is seen through one mount is seen through another one.
 fn between(one: &Mount, other: &Mount) -> Option<Alias> {
     let (from, to) = if let Some(deeper) = below(&one.root, &other.root) {

@@ -125,6 +125,12 @@ impl Judge {
         self.read_only.iter().any(|fixed| is_below(fixed, path))
     }
 
+    /// Whether something at or below a path could be refused.
+    #[must_use]
+    pub fn bears_on(&mut self, path: &[u8]) -> bool {
+        self.reaches(path) || self.fixes_below(path) || self.judge(path, Operation::Write).is_some()
+    }
+
     /// Whether something at or below a path could be closed.
     #[must_use]
     pub fn reaches(&mut self, path: &[u8]) -> bool {

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use weir_tests::sandbox::{Way, World, programs};
+use weir_tests::sandbox::{Way, World, kin, programs};
 
 use super::settle::{assert_clean, changes, left, shell, world};
 
-/// How long what was killed may take to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long what was killed may take to end, in ticks of a millisecond.
+const PATIENCE_TICKS: u32 = 60_000;
 
 /// How often applying is ended, in each way; `WEIR_LIFE_ROUNDS` asks for more.
 const ROUNDS: u32 = 8;
@@ -107,7 +106,7 @@ fn applying(world: &World) -> Child {
 fn strike(world: &World, since: Since, after: Duration) -> bool {
     let mut child = applying(world);
     let all = loop {
-        let all = descendants(child.id());
+        let all = kin::family(child.id().try_into().unwrap());
         if since.has_come(world) || child.try_wait().unwrap().is_some() {
             break all;
         }
@@ -117,31 +116,11 @@ fn strike(world: &World, since: Since, after: Duration) -> bool {
     while begun.elapsed() < after {
         std::hint::spin_loop();
     }
-    for process in all.iter().filter_map(|process| Pid::from_raw(process.cast_signed())) {
-        // It may have ended by then; nothing else has its number so soon.
-        let _ = kill_process(process, Signal::KILL);
-    }
+    all.iter().copied().for_each(kin::kill);
     child.wait().unwrap();
     // What is killed is at work until the kernel has told it so.
-    while !all.iter().all(|process| has_ended(*process)) {
-        assert!(begun.elapsed() < PATIENCE, "{all:?} are still there");
-    }
+    assert!(kin::wait_for_ends(&all, PATIENCE_TICKS) < PATIENCE_TICKS, "{all:?} are still there");
     is_committed(world)
-}
-
-/// Whether a process does nothing any more.
-fn has_ended(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['Z', 'X']))
-}
-
-/// The processes that descend from one, itself last.
-fn descendants(of: u32) -> Vec<u32> {
-    let listed = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
-    let children: Vec<u32> = listed.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-    let mut all: Vec<u32> = children.into_iter().flat_map(descendants).collect();
-    all.push(of);
-    all
 }
 
 #[test]

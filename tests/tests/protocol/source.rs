@@ -7,7 +7,7 @@ use std::path::Path;
 use syn::{Attribute, Expr, Fields, Item as SynItem, Lit, Meta, Type};
 
 /// Sources of what travels.
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 15] = [
     "protocol/src/method.rs",
     "protocol/src/method/server.rs",
     "protocol/src/method/context.rs",
@@ -17,6 +17,7 @@ const METHODS: [&str; 14] = [
     "protocol/src/method/file.rs",
     "protocol/src/method/network.rs",
     "protocol/src/method/denial.rs",
+    "protocol/src/method/changes.rs",
     "protocol/src/denial.rs",
     "protocol/src/denial/run.rs",
     "protocol/src/denial/sight.rs",
@@ -25,13 +26,14 @@ const METHODS: [&str; 14] = [
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 20] = [
+const LIMITS: [&str; 21] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
     "protocol/src/method/file.rs",
     "protocol/src/method/network.rs",
     "protocol/src/method/denial.rs",
+    "protocol/src/method/changes.rs",
     "protocol/src/denial/ledger.rs",
     "protocol/src/denial/run.rs",
     "protocol/src/unreached.rs",

@@ -76,8 +76,8 @@ impl Broker {
 
     /// What may only be read would be written under its second name; between mounts the kernel refuses that with the same number.
     fn judge_second_name(&mut self, call: &Notification, file: BorrowedFd<'_>) -> Kernel<()> {
-        self.judge_file(call, file, Operation::Read)?;
-        self.judge_file(call, file, Operation::Write).map_err(|errno| match errno {
+        let path = self.judge_file_at(call, file, Operation::Read)?;
+        self.judge_path(call, &path, Operation::Write).map_err(|errno| match errno {
             libc::EROFS => libc::EXDEV,
             other => other,
         })
@@ -121,16 +121,26 @@ impl Broker {
         if self.live.is_none() {
             return Ok(());
         }
+        self.judge_file_at(call, file, operation).map(drop)
+    }
+
+    /// The same under live rules; where it is.
+    fn judge_file_at(
+        &mut self,
+        call: &Notification,
+        file: BorrowedFd<'_>,
+        operation: Operation,
+    ) -> Kernel<Vec<u8>> {
         let path = self.world.path_of(file, None);
         self.judge_path(call, &path, operation)?;
         let stat = call::stat(file)?;
         if stat.st_nlink < 2 || kind(&stat) != libc::S_IFREG {
-            return Ok(());
+            return Ok(path);
         }
         let world = Rc::clone(&self.world);
-        let Some(Live { judge, links }) = &mut self.live else { return Ok(()) };
+        let Some(Live { judge, links }) = &mut self.live else { return Ok(path) };
         if !links.contains(judge, world.root(), call::file_id(file, &stat))? {
-            return Ok(());
+            return Ok(path);
         }
         self.queue.push(Event::FileRefused { act: act(operation), path, pid: call.pid });
         Err(libc::EACCES)
