@@ -2,7 +2,8 @@
 //!
 //! All variants take turns, so that what else the machine does meets all of them alike; medians are compared. `weir run` as a whole is
 //! measured beside `bwrap` with the equivalent arguments, where that is installed and `weir` lies in the same build. What an `open` and a `stat` cost
-//! inside is measured by this program itself, run inside. With an argument that cargo does not pass on by itself, `--rounds N`. What lies in `/tmp`
+//! inside is measured by this program itself, run inside. With arguments that cargo does not pass on by itself: `--rounds N`, and `--only TEXT` for
+//! the variants whose names contain that text, beside the bare one, as a profiler wants them. What lies in `/tmp`
 //! counts: a command may write there, so it is searched for repositories; an empty one makes runs comparable.
 
 #![allow(
@@ -43,11 +44,12 @@ fn main() {
     if let Some(at) = arguments.iter().position(|word| word == "--calls") {
         return calls(Path::new(&arguments[at + 1]));
     }
-    let asked = arguments
-        .iter()
-        .position(|word| word == "--rounds")
-        .and_then(|at| arguments.get(at + 1)?.parse().ok());
-    launches(asked.unwrap_or(ROUNDS));
+    let value = |name: &str| {
+        let at = arguments.iter().position(|word| word == name)?;
+        arguments.get(at + 1)
+    };
+    let rounds = value("--rounds").and_then(|number| number.parse().ok());
+    launches(rounds.unwrap_or(ROUNDS), value("--only").map(String::as_str));
 }
 
 /// What is compared by name.
@@ -80,7 +82,7 @@ impl Variant {
     }
 }
 
-fn launches(rounds: usize) {
+fn launches(rounds: usize, only: Option<&str>) {
     let place = tempfile::tempdir_in("/var/tmp").unwrap();
     let mut variants = vec![Variant::new("bare: vfork and exec of `true`", None, || {
         assert!(Command::new("/bin/true").status().unwrap().success());
@@ -102,6 +104,10 @@ fn launches(rounds: usize) {
         compiled(&policy, &host, &survey);
     }));
     whole_programs(place.path(), &mut variants);
+    if let Some(part) = only {
+        let bare = variants[0].name;
+        variants.retain(|variant| variant.name == bare || variant.name.contains(part));
+    }
     for _ in 0..rounds {
         for variant in &mut variants {
             let begun = Instant::now();
@@ -113,7 +119,9 @@ fn launches(rounds: usize) {
     for [without, with] in [[ISOLATED, GATED], [WEIR_RUN, WEIR_RUN_GATED]] {
         gate_adds(&mut variants, without, with);
     }
-    calls_inside(place.path());
+    if only.is_none() {
+        calls_inside(place.path());
+    }
 }
 
 /// What the network gate adds to a launch, where both were measured.
