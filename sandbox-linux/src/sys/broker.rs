@@ -16,6 +16,7 @@ mod listener;
 mod live;
 mod naming;
 mod open;
+mod procfs;
 mod replay;
 mod resolve;
 mod socket;

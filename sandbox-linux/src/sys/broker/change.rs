@@ -6,7 +6,6 @@ use std::rc::Rc;
 use weir_protocol::policy::Operation;
 
 use super::call::{self, Kernel, NONBLOCK};
-use super::directory::kind;
 use super::listener::Notification;
 use super::tracee::{Tracee, number};
 use super::{Answer, Broker};
@@ -27,8 +26,8 @@ impl Broker {
         let mut trail = world.trail();
         let found = world.look(tracee, named, &path, &mut trail)?;
         self.judge_trail(call, &trail)?;
-        self.judge_file(call, found.as_fd(), Operation::Write)?;
-        match kind(&call::stat(found.as_fd())?) {
+        self.judge_file(call, &found, Operation::Write)?;
+        match found.kind() {
             libc::S_IFREG => {}
             libc::S_IFDIR => return Err(libc::EISDIR),
             _ => return Err(libc::EINVAL),

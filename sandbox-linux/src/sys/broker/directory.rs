@@ -6,6 +6,30 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::call::{self, Kernel};
 use crate::broker::Split;
 
+/// Something that was found: a place, and what it is.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) fd: OwnedFd,
+    pub(super) stat: libc::stat,
+}
+
+impl Found {
+    pub(super) fn new(fd: OwnedFd) -> Kernel<Self> {
+        let stat = call::stat(fd.as_fd())?;
+        Ok(Self { fd, stat })
+    }
+
+    pub(super) fn kind(&self) -> libc::mode_t {
+        kind(&self.stat)
+    }
+}
+
+impl AsFd for Found {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// A directory, as a place.
 #[derive(Debug)]
 pub(super) enum Directory<'a> {

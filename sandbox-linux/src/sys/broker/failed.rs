@@ -9,7 +9,6 @@ use weir_protocol::denial::Act;
 
 use super::Broker;
 use super::call::{self, Kernel};
-use super::directory::kind;
 use super::listener::Notification;
 use super::tracee::Tracee;
 use crate::broker::{Event, Failure, Named, Request};
@@ -33,6 +32,7 @@ impl Broker {
         let tracee = Tracee::new(call, &self.world, &self.listener);
         for (act, named) in acts(&request).into_iter().flatten() {
             let (act, path) = self.what(&tracee, act, named)?;
+            self.still(call)?;
             self.queue.push(Event::Failed { act, how, path, pid: call.pid });
         }
         Ok(())
@@ -45,7 +45,7 @@ impl Broker {
         if matches!(act, Act::Create | Act::Read | Act::Write)
             && let Ok(found) = world.look(tracee, named, &text, &mut world.trail())
         {
-            let is_directory = kind(&call::stat(found.as_fd())?) == libc::S_IFDIR;
+            let is_directory = found.kind() == libc::S_IFDIR;
             let act = match act {
                 Act::Create => Act::Write,
                 Act::Read if is_directory => Act::List,

@@ -2,7 +2,7 @@
 //! tells of it.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::rc::Rc;
 
 use weir_protocol::denial::Act;
@@ -11,7 +11,7 @@ use weir_protocol::policy::Operation;
 use super::Broker;
 use super::call::{self, Kernel};
 use super::content::{LISTING, closed_below};
-use super::directory::{Place, kind};
+use super::directory::{Found, Place, kind};
 use super::links::Links;
 use super::listener::Notification;
 use super::naming::Existing;
@@ -65,17 +65,18 @@ impl Broker {
     pub(super) fn judge_linked(&mut self, call: &Notification, existing: &Existing<'_>) -> Kernel<()> {
         match existing {
             _ if self.live.is_none() => Ok(()),
-            Existing::File(file) => self.judge_second_name(call, file.as_fd()),
+            Existing::File(file) => self.judge_second_name(call, file),
             // What is missing is for the kernel to tell.
-            Existing::Name(place) => match call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW) {
-                Ok(file) => self.judge_second_name(call, file.as_fd()),
-                Err(_) => Ok(()),
-            },
+            Existing::Name(place) => {
+                let file =
+                    call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW).and_then(Found::new);
+                file.map_or(Ok(()), |file| self.judge_second_name(call, &file))
+            }
         }
     }
 
     /// What may only be read would be written under its second name; between mounts the kernel refuses that with the same number.
-    fn judge_second_name(&mut self, call: &Notification, file: BorrowedFd<'_>) -> Kernel<()> {
+    fn judge_second_name(&mut self, call: &Notification, file: &Found) -> Kernel<()> {
         let path = self.judge_file_at(call, file, Operation::Read)?;
         self.judge_path(call, &path, Operation::Write).map_err(|errno| match errno {
             libc::EROFS => libc::EXDEV,
@@ -115,7 +116,7 @@ impl Broker {
     pub(super) fn judge_file(
         &mut self,
         call: &Notification,
-        file: BorrowedFd<'_>,
+        file: &Found,
         operation: Operation,
     ) -> Kernel<()> {
         if self.live.is_none() {
@@ -125,23 +126,18 @@ impl Broker {
     }
 
     /// The same under live rules; where it is.
-    fn judge_file_at(
-        &mut self,
-        call: &Notification,
-        file: BorrowedFd<'_>,
-        operation: Operation,
-    ) -> Kernel<Vec<u8>> {
-        let path = self.world.path_of(file, None);
+    fn judge_file_at(&mut self, call: &Notification, file: &Found, operation: Operation) -> Kernel<Vec<u8>> {
+        let path = self.world.path_of(file.as_fd(), None);
         self.judge_path(call, &path, operation)?;
-        let stat = call::stat(file)?;
-        if stat.st_nlink < 2 || kind(&stat) != libc::S_IFREG {
+        if file.stat.st_nlink < 2 || file.kind() != libc::S_IFREG {
             return Ok(path);
         }
         let world = Rc::clone(&self.world);
         let Some(Live { judge, links }) = &mut self.live else { return Ok(path) };
-        if !links.contains(judge, world.root(), call::file_id(file, &stat))? {
+        if !links.contains(judge, world.root(), call::file_id(file.as_fd(), &file.stat))? {
             return Ok(path);
         }
+        self.still(call)?;
         self.queue.push(Event::FileRefused { act: act(operation), path, pid: call.pid });
         Err(libc::EACCES)
     }
@@ -156,6 +152,7 @@ impl Broker {
             None => Ok(()),
             Some(Refused::ReadOnly) => Err(libc::EROFS),
             Some(Refused::Closed) => {
+                self.still(call)?;
                 let (act, path) = (act(operation), path.to_vec());
                 self.queue.push(Event::FileRefused { act, path, pid: call.pid });
                 Err(libc::EACCES)

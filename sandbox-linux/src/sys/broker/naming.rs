@@ -2,11 +2,11 @@
 //! was judged is what is done, whatever happens to the path meanwhile.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 
 use super::call::{self, Kernel};
-use super::directory::Place;
+use super::directory::{Found, Place};
 use super::guarded::Arriving;
 use super::listener::Notification;
 use super::tracee::Tracee;
@@ -137,7 +137,7 @@ impl Broker {
         let world = Rc::clone(&self.world);
         let mut trail = world.trail();
         let existing = if old.is_empty() {
-            Existing::File(world.descriptor(tracee, from.dir)?)
+            Existing::File(Found::new(world.descriptor(tracee, from.dir)?)?)
         } else if flags & AT_SYMLINK_FOLLOW != 0 {
             Existing::File(world.look(tracee, from, &old, &mut trail)?)
         } else {
@@ -158,7 +158,7 @@ impl Broker {
         match &existing {
             Existing::Name(from) => call::link(from.parent(), &from.last, place.parent(), &place.last, 0),
             Existing::File(file) => {
-                let path = CString::new(format!("{}", file.as_raw_fd())).unwrap_or_default();
+                let path = CString::new(format!("{}", file.fd.as_raw_fd())).unwrap_or_default();
                 call::link(world.own(), &path, place.parent(), &place.last, libc::AT_SYMLINK_FOLLOW)
             }
         }?;
@@ -218,5 +218,5 @@ pub(super) enum Existing<'a> {
     /// A name, not followed.
     Name(Place<'a>),
     /// A file, found by following links.
-    File(OwnedFd),
+    File(Found),
 }

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use weir_protocol::policy::Operation;
 
 use super::call::{self, Kernel, NONBLOCK};
-use super::directory::{Place, kind};
+use super::directory::{Found, Place, kind};
 use super::listener::Notification;
 use super::resolve::{Followed, Last, Located, NO_LINKS};
 use super::tracee::Tracee;
@@ -121,8 +121,11 @@ impl Broker {
         mode: u32,
     ) -> Kernel<Answer> {
         let path = tracee.path(at.path)?;
-        self.still(call)?;
         let how = How::new(flags, mode);
+        // Otherwise nothing is changed, and the kernel gives the descriptor to this caller or to nobody.
+        if how.has(CREATE | TRUNCATE | UNNAMED) {
+            self.still(call)?;
+        }
         if !how.has(CREATE) {
             return self.open_found(call, tracee, (at, &path), how);
         }
@@ -148,7 +151,9 @@ impl Broker {
                 Step::Again => {}
                 Step::Link => match world.follow(tracee, place, &mut trail)? {
                     Followed::Place(next) => place = next,
-                    Followed::There(there) => return self.open_place(call, tracee, there, how),
+                    Followed::There(there) => {
+                        return self.open_place(call, tracee, &Found::new(there)?, how);
+                    }
                 },
             }
         }
@@ -168,7 +173,7 @@ impl Broker {
         let last = if how.has(NOFOLLOW) { Last::Kept } else { Last::Followed };
         let found = world.find(tracee, (at, path), last, &mut trail)?;
         self.judge_trail(call, &trail)?;
-        self.open_place(call, tracee, found, how)
+        self.open_place(call, tracee, &found, how)
     }
 
     /// Opens what a place stands for, after it was judged.
@@ -176,11 +181,11 @@ impl Broker {
         &mut self,
         call: &Notification,
         tracee: &Tracee,
-        place: OwnedFd,
+        place: &Found,
         how: How,
     ) -> Kernel<Answer> {
-        self.judge_file(call, place.as_fd(), how.operation())?;
-        self.reopen(call, tracee, place.as_fd(), how)
+        self.judge_file(call, place, how.operation())?;
+        self.reopen(call, tracee, place, how)
     }
 
     /// Makes the file in one step, when its name is of no interest and no link is on the way.
@@ -241,9 +246,10 @@ impl Broker {
             libc::S_IFLNK => Ok(Step::Link),
             libc::S_IFDIR if is_guarded => Err(libc::EISDIR),
             _ if self.live.is_some() => {
-                match call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW) {
-                    Ok(there) if kind(&call::stat(there.as_fd())?) == libc::S_IFLNK => Ok(Step::Again),
-                    Ok(there) => self.open_place(call, tracee, there, how).map(Step::Answer),
+                let there = call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW);
+                match there.and_then(Found::new) {
+                    Ok(there) if there.kind() == libc::S_IFLNK => Ok(Step::Again),
+                    Ok(there) => self.open_place(call, tracee, &there, how).map(Step::Answer),
                     Err(libc::ENOENT) => Ok(Step::Again),
                     Err(errno) => Err(errno),
                 }
@@ -304,27 +310,21 @@ impl Broker {
     }
 
     /// Opens anew what is held as a place.
-    fn reopen(
-        &mut self,
-        call: &Notification,
-        tracee: &Tracee,
-        there: BorrowedFd<'_>,
-        how: How,
-    ) -> Kernel<Answer> {
-        let stat = call::stat(there)?;
-        let waits = kind(&stat) == libc::S_IFIFO && !how.has(NONBLOCK);
-        match kind(&stat) {
+    fn reopen(&mut self, call: &Notification, tracee: &Tracee, there: &Found, how: How) -> Kernel<Answer> {
+        let kind = there.kind();
+        let waits = kind == libc::S_IFIFO && !how.has(NONBLOCK);
+        match kind {
             libc::S_IFDIR if how.has(CREATE) => return Err(libc::EISDIR),
             libc::S_IFLNK => return Err(if how.has(DIRECTORY) { libc::ENOTDIR } else { libc::ELOOP }),
             _ => {}
         }
         if how.has(UNNAMED) {
-            return self.open_unnamed(tracee, there, how);
+            return self.open_unnamed(tracee, there.as_fd(), how);
         }
-        if kind(&stat) == libc::S_IFCHR && stat.st_rdev == OWN_TERMINAL {
+        if kind == libc::S_IFCHR && there.stat.st_rdev == OWN_TERMINAL {
             return self.terminal(tracee, how).map(Step::answer);
         }
-        let name = super::tracee::number(call::number(there));
+        let name = super::tracee::number(call::number(there.as_fd()));
         let flags = how.existing() & !NOFOLLOW | NOCTTY;
         if !waits || how.is_writing() || how.is_both() {
             match call::openat(self.world.own(), &name, flags | NONBLOCK) {

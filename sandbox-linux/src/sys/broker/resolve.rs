@@ -6,13 +6,16 @@
 //! to, and the broker's own `/proc` directory is closed (EACCES), for the kernel lets a process into its own where the caller
 //! could not go.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use super::call::{self, Kernel};
-use super::directory::{Directory, Identity, Place, identity, kind};
-use super::tracee::{Tracee, below, number};
+use super::directory::{Directory, Found, Place, kind};
+use super::procfs::is_magic;
+use super::tracee::{Tracee, number};
 use super::trail::{Trail, Trails};
 use crate::broker::{Named, Roots, Split};
 
@@ -20,16 +23,11 @@ pub(super) const NO_LINKS: u64 = libc::RESOLVE_NO_SYMLINKS;
 pub(super) const NO_MAGIC: u64 = libc::RESOLVE_NO_MAGICLINKS;
 const IN_ROOT: u64 = libc::RESOLVE_IN_ROOT;
 
-/// `PROC_ROOT_INO`: the number of a procfs's top directory.
-const PROC_ROOT: libc::ino_t = 1;
-/// How deep below its top a directory of a procfs can lie: `PID/task/TID/net/…`.
-const MAX_PROC_DEPTH: u32 = 16;
-
 /// Files of a process that the kernel lets everyone read, nobody write, and that tell everyone the same.
 const OPEN_TO_ALL: [&[u8]; 3] = [b"cgroup", b"cmdline", b"status"];
 
 const DIRECTORY: u32 = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned();
-const PATH: u32 = (libc::O_PATH | libc::O_CLOEXEC).cast_unsigned();
+pub(super) const PATH: u32 = (libc::O_PATH | libc::O_CLOEXEC).cast_unsigned();
 
 const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
 
@@ -51,6 +49,10 @@ pub(super) struct World {
     trails: Trails,
     /// Whether the kernel would refuse to follow another user's link in a shared directory (fs.protected_symlinks).
     protects_links: bool,
+    /// The device of the file system of `/`, which is no procfs, and another's never as long as it is held.
+    pub(super) device: libc::dev_t,
+    /// The directory of the thread that called last.
+    caller: RefCell<Option<(u32, Rc<OwnedFd>)>>,
 }
 
 /// A path that was read from a caller, and where it starts.
@@ -80,7 +82,9 @@ impl World {
         let own = call::open_path(proc.as_fd(), c"self/fd", libc::O_DIRECTORY)?;
         let sysctl = std::fs::read("/proc/sys/fs/protected_symlinks");
         let protects_links = sysctl.map_or(true, |text| text.first() != Some(&b'0'));
-        Ok(Self { root, proc, own, roots, trails, protects_links })
+        let device = call::stat(root.as_fd())?.st_dev;
+        let caller = RefCell::default();
+        Ok(Self { root, proc, own, roots, trails, protects_links, device, caller })
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -93,6 +97,15 @@ impl World {
 
     pub(super) fn roots(&self) -> Roots {
         self.roots
+    }
+
+    /// The directory of a thread, where it is the one that called last; it may have ended, and another have its number.
+    pub(super) fn last_caller(&self, pid: u32) -> Option<Rc<OwnedFd>> {
+        self.caller.borrow().as_ref().filter(|(last, _)| *last == pid).map(|(_, dir)| Rc::clone(dir))
+    }
+
+    pub(super) fn remember_caller(&self, pid: u32, dir: &Rc<OwnedFd>) {
+        self.caller.replace(Some((pid, Rc::clone(dir))));
     }
 
     /// The links of a look-up that begins.
@@ -119,14 +132,15 @@ impl World {
         named: Named,
         path: &CStr,
         trail: &mut Trail,
-    ) -> Kernel<OwnedFd> {
+    ) -> Kernel<Found> {
         if trail.is_named() {
             return self.find(tracee, (named, path), Last::Followed, trail);
         }
         let located = self.locate(tracee, named.dir, path)?;
         let resolve = NO_MAGIC | located.within;
-        match call::openat2(located.base.as_fd(), &located.path, PATH, 0, resolve) {
-            Ok(found) if !call::is_proc(found.as_fd()) => return Ok(found),
+        let found = call::openat2(located.base.as_fd(), &located.path, PATH, 0, resolve).and_then(Found::new);
+        match found {
+            Ok(found) if !self.is_on_proc(&found) => return Ok(found),
             // An error may be one of the broker's own `/proc/self`.
             Ok(_) | Err(_) => {}
         }
@@ -141,7 +155,7 @@ impl World {
         (named, path): (Named, &CStr),
         last: Last,
         trail: &mut Trail,
-    ) -> Kernel<OwnedFd> {
+    ) -> Kernel<Found> {
         // Behind a slash a link is followed, and what is there must be a directory.
         let whole = if path.to_bytes().ends_with(b"/") {
             [path.to_bytes(), b"."].concat()
@@ -151,8 +165,11 @@ impl World {
         let whole = CString::new(whole).map_err(|_| libc::EINVAL)?;
         let located = self.locate(tracee, named.dir, &whole)?;
         let flags = if last == Last::Followed { PATH } else { PATH | NOFOLLOW };
-        match call::openat2(located.base.as_fd(), &located.path, flags, 0, NO_LINKS | located.within) {
-            Ok(found) if !call::is_proc(found.as_fd()) => return Ok(found),
+        let resolve = NO_LINKS | located.within;
+        let found =
+            call::openat2(located.base.as_fd(), &located.path, flags, 0, resolve).and_then(Found::new);
+        match found {
+            Ok(found) if !self.is_on_proc(&found) => return Ok(found),
             Ok(_) | Err(libc::ELOOP) => {}
             Err(errno) => return Err(errno),
         }
@@ -165,20 +182,20 @@ impl World {
         located: Located<'_>,
         last: Last,
         trail: &mut Trail,
-    ) -> Kernel<OwnedFd> {
+    ) -> Kernel<Found> {
         let mut place = self.walk(tracee, located, trail)?;
         loop {
-            let found = call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW);
-            let is_link = match &found {
-                Ok(found) => kind(&call::stat(found.as_fd())?) == libc::S_IFLNK,
-                Err(_) => kind(&place.stat()?) == libc::S_IFLNK,
+            let found = call::open_path(place.parent(), &place.last, libc::O_NOFOLLOW).and_then(Found::new);
+            let kind = match &found {
+                Ok(found) => found.kind(),
+                Err(_) => kind(&place.stat()?),
             };
-            if !is_link || last == Last::Kept {
+            if kind != libc::S_IFLNK || last == Last::Kept {
                 return found;
             }
             place = match self.follow(tracee, place, trail)? {
                 Followed::Place(next) => next,
-                Followed::There(there) => return Ok(there),
+                Followed::There(there) => return Found::new(there),
             };
         }
     }
@@ -248,7 +265,7 @@ impl World {
         trail: &mut Trail,
     ) -> Kernel<Place<'a>> {
         let place = self.place(tracee, located, trail)?;
-        if call::is_proc(place.parent()) {
+        if self.is_proc(place.parent()) {
             return self.walk(tracee, self.locate(tracee, named.dir, path)?, trail);
         }
         Ok(place)
@@ -332,7 +349,8 @@ impl World {
         }
         let way = CString::new(names.join(&b'/')).ok()?;
         let found = call::openat2(at, &way, DIRECTORY, 0, NO_LINKS).ok()?;
-        (!call::is_proc(found.as_fd())).then_some(found)
+        let found = Found::new(found).ok()?;
+        (!self.is_on_proc(&found)).then_some(found.fd)
     }
 
     /// One component that is not the last.
@@ -345,8 +363,9 @@ impl World {
         trail: &mut Trail,
     ) -> Kernel<Directory<'a>> {
         let name = CString::new(component).map_err(|_| libc::EINVAL)?;
-        let on_proc = call::is_proc(at.as_fd());
-        match self.process_entry(tracee, at.as_fd(), component) {
+        let on_proc = self.is_proc(at.as_fd());
+        let entry = if on_proc { self.process_entry(tracee, at.as_fd(), component) } else { Ok(None) };
+        match entry {
             Ok(Some(process)) => {
                 return call::open_path(self.proc(), &process, libc::O_DIRECTORY).map(Directory::Held);
             }
@@ -371,80 +390,6 @@ impl World {
             _ => Err(libc::ENOTDIR),
         }
     }
-
-    /// Which directory below `/proc` an entry means that means another to each process: the caller's. The broker's own
-    /// is refused.
-    fn process_entry(&self, tracee: &Tracee, at: BorrowedFd<'_>, name: &[u8]) -> Kernel<Option<CString>> {
-        if !call::is_proc(at) || !call::stat(at).is_ok_and(|stat| stat.st_ino == PROC_ROOT) {
-            return Ok(None);
-        }
-        match name {
-            b"self" => tracee.process().map(|process| Some(number(process))),
-            b"thread-self" => {
-                let task = format!("{}/task/", tracee.process()?);
-                Ok(Some(below(&task, tracee.pid())))
-            }
-            name if call::read_link(at, c"self").is_ok_and(|own| own == name) => Err(libc::EACCES),
-            _ => Ok(None),
-        }
-    }
-
-    /// Follows a magic link, but not to where only the broker is let in: a caller can hold a descriptor of any place.
-    fn jump(&self, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<OwnedFd> {
-        let there = call::open_path(parent, name, 0)?;
-        let is_own = match kind(&call::stat(there.as_fd())?) {
-            libc::S_IFDIR => self.is_own(there.as_fd()),
-            _ => self.is_own_file(there.as_fd()),
-        };
-        if is_own { Err(libc::EACCES) } else { Ok(there) }
-    }
-
-    /// Whether a file is the broker's own in a procfs. It has no parent to climb to, so its path tells: anything but the directory of
-    /// another process on the broker's own procfs counts.
-    fn is_own_file(&self, file: BorrowedFd<'_>) -> bool {
-        if !call::is_proc(file) {
-            return false;
-        }
-        let device = |fd| call::stat(fd).map(|stat| stat.st_dev);
-        let path = call::path_of(file, None);
-        let first = path.strip_prefix(b"/proc/").and_then(|path| path.split(|byte| *byte == b'/').next());
-        let own = call::read_link(self.proc(), c"self");
-        let is_other = match (first, own, device(file), device(self.proc())) {
-            (Some(first), Ok(own), Ok(here), Ok(ours)) => first != own && here == ours,
-            _ => false,
-        };
-        !is_other
-    }
-
-    /// Whether a directory is the broker's own in a procfs, or lies below it. One whose top cannot be found counts.
-    fn is_own(&self, at: BorrowedFd<'_>) -> bool {
-        if !call::is_proc(at) {
-            return false;
-        }
-        self.process_of(at).is_none_or(|(top, process)| {
-            let own = call::read_link(top.as_fd(), c"self").ok().and_then(|own| CString::new(own).ok());
-            let own = own.and_then(|own| call::stat_at(top.as_fd(), &own, 0).ok());
-            own.is_some_and(|own| Some(identity(&own)) == process)
-        })
-    }
-
-    /// Climbs to the top of a procfs; answers it and the directory below it that was passed.
-    fn process_of(&self, at: BorrowedFd<'_>) -> Option<(OwnedFd, Option<Identity>)> {
-        let mut current = at.try_clone_to_owned().ok()?;
-        let mut passed = None;
-        for _ in 0..MAX_PROC_DEPTH {
-            let stat = call::stat(current.as_fd()).ok()?;
-            if !call::is_proc(current.as_fd()) {
-                return None;
-            }
-            if stat.st_ino == PROC_ROOT {
-                return Some((current, passed));
-            }
-            passed = Some(identity(&stat));
-            current = call::open_path(current.as_fd(), c"..", 0).ok()?;
-        }
-        None
-    }
 }
 
 /// Where a last link leads.
@@ -454,11 +399,6 @@ pub(super) enum Followed<'a> {
     Place(Place<'a>),
     /// By magic, to a file.
     There(OwnedFd),
-}
-
-/// Whether a link is one of procfs's magic ones: the kernel refuses to follow those when told so, and follows others.
-fn is_magic(parent: BorrowedFd<'_>, name: &CStr) -> bool {
-    call::is_proc(parent) && call::openat2(parent, name, PATH, 0, NO_MAGIC).err() == Some(libc::ELOOP)
 }
 
 /// Puts the components of a path before those that are ahead. The last keeps its slashes when it ends the whole.

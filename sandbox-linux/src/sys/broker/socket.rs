@@ -165,7 +165,7 @@ impl Broker {
                 let mut trail = world.trail();
                 let found = world.look(tracee, named, &path, &mut trail)?;
                 self.judge_trail(call, &trail)?;
-                self.judge_file(call, found.as_fd(), Operation::Read)?;
+                self.judge_file(call, &found, Operation::Read)?;
                 let at = call::path_of(found.as_fd(), None);
                 if kind(&call::stat(found.as_fd())?) == libc::S_IFSOCK
                     && !self.sockets.allows(found.as_fd(), &at)?

@@ -13,6 +13,8 @@ use crate::broker::MAX_PATH;
 
 /// Memory is mapped in pages of at least this: a read within one cannot fail half way.
 const PAGE: u64 = 4_096;
+/// How much of a path is read first: most are shorter.
+const SHORT: usize = 256;
 /// How much of `/proc/PID/status` is read: the names, masks and signals come within it.
 const STATUS_BYTES: usize = 2_048;
 /// What new files may be given when the mask cannot be read: the owner's permissions alone.
@@ -26,7 +28,7 @@ pub(super) struct Tracee {
     call: u64,
     world: Rc<World>,
     listener: Rc<Listener>,
-    dir: OnceCell<OwnedFd>,
+    dir: OnceCell<Rc<OwnedFd>>,
     /// Its file-mode mask, once it was asked for.
     umask: Cell<Option<u32>>,
 }
@@ -48,7 +50,21 @@ impl Tracee {
         if !self.listener.is_valid(self.call) {
             return Err(libc::ESRCH);
         }
+        let dir = Rc::new(dir);
+        self.world.remember_caller(self.pid, &dir);
         Ok(self.dir.get_or_init(|| dir).as_fd())
+    }
+
+    /// Acts in its directory, which is kept from its last call where no other thread has called since. Was that one of a thread that
+    /// has ended, it is empty, and this one's is opened.
+    fn within<T>(&self, act: impl Fn(BorrowedFd<'_>) -> Kernel<T>) -> Kernel<T> {
+        if let (None, Some(kept)) = (self.dir.get(), self.world.last_caller(self.pid)) {
+            match act(kept.as_fd()) {
+                Err(libc::ENOENT | libc::ESRCH) => {}
+                found => return found,
+            }
+        }
+        act(self.dir()?)
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -57,18 +73,19 @@ impl Tracee {
 
     /// The working directory.
     pub(super) fn cwd(&self) -> Kernel<OwnedFd> {
-        call::open_path(self.dir()?, c"cwd", 0)
+        self.within(|dir| call::open_path(dir, c"cwd", 0))
     }
 
     /// The root directory.
     pub(super) fn root(&self) -> Kernel<OwnedFd> {
-        call::open_path(self.dir()?, c"root", 0)
+        self.within(|dir| call::open_path(dir, c"root", 0))
     }
 
     /// What one of its descriptors refers to, as a place.
     pub(super) fn descriptor(&self, fd: i32) -> Kernel<OwnedFd> {
         let fd = u32::try_from(fd).map_err(|_| libc::EBADF)?;
-        call::open_path(self.dir()?, &below("fd/", fd), 0).map_err(|errno| match errno {
+        let name = below("fd/", fd);
+        self.within(|dir| call::open_path(dir, &name, 0)).map_err(|errno| match errno {
             libc::ENOENT => libc::EBADF,
             other => other,
         })
@@ -84,7 +101,8 @@ impl Tracee {
         while have < MAX_PATH {
             let at = address.checked_add(have as u64).ok_or(libc::EFAULT)?;
             let page = usize::try_from(PAGE - at % PAGE).map_err(|_| libc::EFAULT)?;
-            let end = MAX_PATH.min(have + page);
+            let some = if have == 0 { SHORT } else { MAX_PATH };
+            let end = MAX_PATH.min(have + page.min(some));
             let read = self.read(at, &mut bytes[have..end])?;
             if let Ok(path) = CStr::from_bytes_until_nul(&bytes[..have + read]) {
                 return if path.is_empty() { Err(libc::ENOENT) } else { Ok(path.to_owned()) };
@@ -167,7 +185,7 @@ impl Tracee {
 
     /// The start of one of its `/proc` files.
     pub(super) fn file(&self, name: &CStr) -> Option<Vec<u8>> {
-        let file = call::openat(self.dir().ok()?, name, 0).ok()?;
+        let file = self.within(|dir| call::openat(dir, name, 0)).ok()?;
         let mut bytes = vec![0; STATUS_BYTES];
         // SAFETY: `bytes` is valid for its length.
         let read = unsafe { libc::read(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };

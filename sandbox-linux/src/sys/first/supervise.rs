@@ -46,20 +46,27 @@ pub(super) fn children() -> Result<libc::c_int, i32> {
 
 /// Watches until the command has ended, or the last of what it started where that is kept, or the launcher is gone; and ends everything.
 pub(super) fn until_the_end(prepared: &Prepared, control: libc::c_int, mut charge: Charge) -> ! {
+    // A change of a child shows in the descriptor of signals, so that calls cost no look at children.
+    let mut may_have_changed = true;
     let code = loop {
         let had_command = charge.leader.is_some();
-        match reap(control, &mut charge) {
-            Left::Command => {}
-            Left::Others if prepared.keeps => {
+        let left = may_have_changed.then(|| reap(control, &mut charge));
+        may_have_changed = false;
+        match left {
+            None | Some(Left::Command) => {}
+            Some(Left::Others) if prepared.keeps => {
                 if had_command {
                     tell(control, &Word::Background);
                 }
             }
-            Left::Others | Left::Nobody => break 0,
+            Some(Left::Others | Left::Nobody) => break 0,
         }
         match wait(control, &charge) {
             Heard::Calls => serve(control, &mut charge),
-            Heard::Children => drain(charge.children),
+            Heard::Children => {
+                drain(charge.children);
+                may_have_changed = true;
+            }
             Heard::Orders => match take_order(control) {
                 Some(order) => {
                     forward(order, &charge, prepared.bound());
