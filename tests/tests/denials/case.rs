@@ -45,6 +45,11 @@ pub(crate) fn prepare(world: &World) {
     for path in ["data/empty", "other/empty"] {
         world.directory(path);
     }
+    // What a pattern and a `none` close, where a profile has those.
+    for path in ["work/a.env", "work/deep/er/b.env", "work/whole.env/file", "work/closed/file"] {
+        world.file(path, "content");
+    }
+    world.link("work/way", "closed");
     world.script("other/tool", "#!/bin/sh\nexit 0\n");
 }
 
@@ -162,9 +167,11 @@ fn edited(weir: &Runner, world: &World, case: &Case, denial: &Denial) {
     let before = policy(world);
     apply(world, denial.edit.as_ref().unwrap_or_else(|| panic!("{case:?}: no edit: {denial:?}")));
     let after = policy(world);
-    let opened = AbsPath::parse(world.expand(case.opens)).unwrap();
+    let opens = world.expand(case.opens);
+    let opened = AbsPath::parse(opens.clone()).unwrap();
     let excess = after.excess_over(&before);
     let is_it = |subject: &Subject| match subject {
+        Subject::Glob { pattern } => pattern.to_string() == opens,
         Subject::Path { path, .. } | Subject::Socket { path } => *path == opened || path.starts_with(&opened),
         _ => false,
     };

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic outside its #[test] functions too")]
 
 mod case;
+mod closed;
 mod hosts;
 mod kept;
 mod limits;

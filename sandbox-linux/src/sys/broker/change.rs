@@ -3,6 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::rc::Rc;
 
+use weir_protocol::denial::Act;
 use weir_protocol::policy::Operation;
 
 use super::call::{self, Kernel, NONBLOCK};
@@ -54,7 +55,9 @@ impl Broker {
         let place = world.place(tracee, world.locate(tracee, at.dir, &path)?, &mut trail)?;
         self.judge_trail(call, &trail)?;
         place.stat()?;
-        self.judge_place(call, &place, Operation::Write)?;
+        let is_directory = flags & AT_REMOVEDIR != 0;
+        let act = if is_directory { Act::RemoveDirectory } else { Act::Remove };
+        self.judge_place(call, &place, act)?;
         call::remove(place.parent(), &place.last, flags).map(|()| Answer::Done)
     }
 }

@@ -38,27 +38,23 @@ impl Broker {
         trail.paths().iter().try_for_each(|path| self.judge_path(call, path, Operation::Read))
     }
 
-    /// Judges a name, whatever is there.
-    pub(super) fn judge_place(
-        &mut self,
-        call: &Notification,
-        place: &Place<'_>,
-        operation: Operation,
-    ) -> Kernel<()> {
+    /// Judges an act on a name, whatever is there.
+    pub(super) fn judge_place(&mut self, call: &Notification, place: &Place<'_>, act: Act) -> Kernel<()> {
         match place.name() {
             Some(name) if self.live.is_some() => {
-                self.judge_path(call, &self.world.path_of(place.parent(), Some(name)), operation)
+                let path = self.world.path_of(place.parent(), Some(name));
+                self.judge_path_for(call, &path, (Operation::Write, act))
             }
             _ => Ok(()),
         }
     }
 
     /// Judges a name that is to come into being; one that is there is for the kernel to tell.
-    pub(super) fn judge_new(&mut self, call: &Notification, place: &Place<'_>) -> Kernel<()> {
+    pub(super) fn judge_new(&mut self, call: &Notification, place: &Place<'_>, act: Act) -> Kernel<()> {
         if self.live.is_none() || place.stat().is_ok() {
             return Ok(());
         }
-        self.judge_place(call, place, Operation::Write)
+        self.judge_place(call, place, act)
     }
 
     /// Judges what is to get a further name.
@@ -93,8 +89,9 @@ impl Broker {
         let is_directory = kind(&stat) == libc::S_IFDIR;
         let is_fixed = is_directory && live.judge.fixes_below(&old);
         let differs = is_directory && live.judge.differs_below(&old, &new);
-        self.judge_path(call, &old, Operation::Write)?;
-        self.judge_path(call, &new, Operation::Write)?;
+        let leaving = if is_directory { Act::RemoveDirectory } else { Act::Remove };
+        self.judge_path_for(call, &old, (Operation::Write, leaving))?;
+        self.judge_path_for(call, &new, (Operation::Write, Act::Move))?;
         if is_fixed {
             return Err(libc::EBUSY);
         }
@@ -128,7 +125,11 @@ impl Broker {
     /// The same under live rules; where it is.
     fn judge_file_at(&mut self, call: &Notification, file: &Found, operation: Operation) -> Kernel<Vec<u8>> {
         let path = self.world.path_of(file.as_fd(), None);
-        self.judge_path(call, &path, operation)?;
+        let act = match act(operation) {
+            Act::Read if file.kind() == libc::S_IFDIR => Act::List,
+            act => act,
+        };
+        self.judge_path_for(call, &path, (operation, act))?;
         if file.stat.st_nlink < 2 || file.kind() != libc::S_IFREG {
             return Ok(path);
         }
@@ -138,11 +139,21 @@ impl Broker {
             return Ok(path);
         }
         self.still(call)?;
-        self.queue.push(Event::FileRefused { act: act(operation), path, pid: call.pid });
+        self.queue.push(Event::FileRefused { act, path, pid: call.pid });
         Err(libc::EACCES)
     }
 
     fn judge_path(&mut self, call: &Notification, path: &[u8], operation: Operation) -> Kernel<()> {
+        self.judge_path_for(call, path, (operation, act(operation)))
+    }
+
+    /// The same, where a refusal is told as another act.
+    fn judge_path_for(
+        &mut self,
+        call: &Notification,
+        path: &[u8],
+        (operation, act): (Operation, Act),
+    ) -> Kernel<()> {
         let Some(live) = &mut self.live else { return Ok(()) };
         // A path that cannot be told, which is longer than any rule.
         if path.is_empty() {
@@ -153,8 +164,7 @@ impl Broker {
             Some(Refused::ReadOnly) => Err(libc::EROFS),
             Some(Refused::Closed) => {
                 self.still(call)?;
-                let (act, path) = (act(operation), path.to_vec());
-                self.queue.push(Event::FileRefused { act, path, pid: call.pid });
+                self.queue.push(Event::FileRefused { act, path: path.to_vec(), pid: call.pid });
                 Err(libc::EACCES)
             }
         }

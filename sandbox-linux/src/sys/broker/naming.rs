@@ -5,6 +5,8 @@ use std::ffi::CString;
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 
+use weir_protocol::denial::Act;
+
 use super::call::{self, Kernel};
 use super::directory::{Found, Place};
 use super::guarded::Arriving;
@@ -27,7 +29,7 @@ impl Broker {
         at: Named,
         mode: u32,
     ) -> Kernel<Answer> {
-        self.make(call, tracee, at, &Arriving::Empty, &|place| {
+        self.make(call, tracee, at, (Act::MakeDirectory, &Arriving::Empty), &|place| {
             call::make_directory(place.parent(), &place.last, mode)
         })
     }
@@ -39,7 +41,7 @@ impl Broker {
         at: Named,
         (mode, device): (u32, u32),
     ) -> Kernel<Answer> {
-        self.make(call, tracee, at, &Arriving::Empty, &|place| {
+        self.make(call, tracee, at, (Act::MakeNode, &Arriving::Empty), &|place| {
             call::make_node(place.parent(), &place.last, mode, device)
         })
     }
@@ -52,7 +54,7 @@ impl Broker {
         at: Named,
     ) -> Kernel<Answer> {
         let target = tracee.path(target)?;
-        self.make(call, tracee, at, &Arriving::Link, &|place| {
+        self.make(call, tracee, at, (Act::MakeLink, &Arriving::Link), &|place| {
             call::symlink(&target, place.parent(), &place.last)
         })
     }
@@ -63,8 +65,8 @@ impl Broker {
         call: &Notification,
         tracee: &Tracee,
         at: Named,
-        arriving: &Arriving<'_>,
-        act: &dyn Fn(&Place<'_>) -> Kernel<()>,
+        (act, arriving): (Act, &Arriving<'_>),
+        perform: &dyn Fn(&Place<'_>) -> Kernel<()>,
     ) -> Kernel<Answer> {
         let path = tracee.path(at.path)?;
         self.still(call)?;
@@ -78,9 +80,9 @@ impl Broker {
         if self.exists_guarded(call, &place)? {
             return Err(libc::EEXIST);
         }
-        self.judge_new(call, &place)?;
+        self.judge_new(call, &place, act)?;
         self.check_arrival(call, &place, arriving)?;
-        act(&place)?;
+        perform(&place)?;
         self.arrived(&place);
         Ok(Answer::Done)
     }
@@ -149,7 +151,7 @@ impl Broker {
         if self.exists_guarded(call, &place)? {
             return Err(libc::EEXIST);
         }
-        self.judge_new(call, &place)?;
+        self.judge_new(call, &place, Act::Move)?;
         let arriving = match &existing {
             Existing::Name(from) => Arriving::Moved(from),
             Existing::File(_) => Arriving::Link,

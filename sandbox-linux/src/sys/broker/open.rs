@@ -14,6 +14,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use weir_protocol::denial::Act;
 use weir_protocol::policy::Operation;
 
 use super::call::{self, Kernel, NONBLOCK};
@@ -213,7 +214,7 @@ impl Broker {
     /// One try at a place.
     fn open_at(&mut self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Kernel<Step> {
         let is_guarded = self.exists_guarded(call, place)?;
-        self.judge_new(call, place)?;
+        self.judge_new(call, place, Act::Create)?;
         if !is_guarded {
             self.adopt_umask(tracee);
             let flags = how.flags | EXCLUSIVE | CLOEXEC;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use weir_protocol::AbsPath;
+use weir_protocol::denial::Act;
 use weir_protocol::policy::Operation;
 
 use super::super::abi::{check, owned};
@@ -221,7 +222,7 @@ impl Broker {
         if self.exists_guarded(call, &place)? {
             return Err(libc::EADDRINUSE);
         }
-        self.judge_new(call, &place)?;
+        self.judge_new(call, &place, Act::MakeNode)?;
         let since_ns = call::stamp_ns();
         let name = place.name().unwrap_or_default();
         if self.guarded.is_name(name) || self.guarded.is_on_a_way(name) || world.roots() == Roots::Own {
