@@ -8,6 +8,7 @@
 mod given_up;
 mod inside;
 mod later;
+mod many;
 mod names;
 mod race;
 mod work;
