@@ -21,7 +21,6 @@ mod hostfile;
 #[cfg(target_os = "linux")]
 mod machine;
 pub mod passed;
-#[cfg(any(target_os = "macos", test))]
 mod program;
 #[cfg(target_os = "linux")]
 pub(crate) mod published;
@@ -36,6 +35,8 @@ mod running;
 pub mod sys;
 #[cfg(target_os = "linux")]
 mod trust;
+#[cfg(target_os = "linux")]
+mod unseen;
 pub(crate) mod user;
 
 #[cfg(target_os = "macos")]

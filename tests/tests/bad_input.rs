@@ -85,6 +85,32 @@ fn names_that_lead_nowhere_are_told() {
 }
 
 #[test]
+fn a_program_that_the_host_has_is_told_with_what_would_allow_it() {
+    Way::each("bad_input::unseen", |way| {
+        let world = world(way);
+        let tool = world.script("other/tool", "#!/bin/sh\necho done\n");
+        let tool = tool.to_str().unwrap();
+        world.script("work/by-tool", world.expand("#!{w}/other/tool\n"));
+        world.script("work/by-nothing", world.expand("#!{w}/missing\n"));
+        world.link("work/way", "../other/tool");
+        assert_eq!(world.outside([tool]).text().trim_end(), "done");
+        // Where there are mounts it is not there, otherwise it cannot be opened.
+        let code = if way == Way::Bare { 126 } else { 127 };
+        let advice = "no rule of profile test opens {w}/other/tool; to allow it: --read {w}/other/tool";
+        for command in [tool, "../other/tool", "./by-tool", "./way"] {
+            refused(&world, &[], &[command], code, advice);
+        }
+        refused(&world, &[], &["./by-nothing"], 127, "its interpreter {w}/missing is not there");
+        let path = world.expand("PATH={w}/other");
+        refused(&world, &["--env", &path], &["tool"], code, advice);
+        for command in [tool, "./by-tool", "./way"] {
+            let run = finish(world.weir(["--read", tool]).arg(command));
+            assert_eq!((run.text().trim_end(), run.code), ("done", 0), "{way:?} {command}: {}", run.stderr);
+        }
+    });
+}
+
+#[test]
 fn a_directory_that_cannot_be_entered_is_told() {
     Way::each_of(&[Way::User, Way::Bare], "bad_input::unreadable", |way| {
         let world = world(way);

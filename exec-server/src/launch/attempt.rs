@@ -17,7 +17,7 @@ use super::begin::{BeginError, Compiled, enforcement};
 use super::records::Records;
 use super::refused::Refusals;
 use super::running::{Extent, Parts, Running};
-use super::{Image, Launch};
+use super::{Image, Launch, unseen};
 use crate::files::worker;
 
 /// Starts the sandbox and waits until the command has been executed. `stdio` is left for another attempt where it fails, and
@@ -105,5 +105,6 @@ fn named(failure: Failure, launch: &Launch, compiled: &Compiled) -> BeginError {
             .unwrap_or_default(),
         _ => String::new(),
     };
-    BeginError::Step { failure, what }
+    let why = if failure.step == Step::Execute { unseen::why(launch) } else { None };
+    BeginError::Step { failure, what, why }
 }

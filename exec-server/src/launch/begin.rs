@@ -74,12 +74,14 @@ pub(super) enum BeginError {
         name: String,
     },
     /// A step of entering failed.
-    #[error("{}", step(.failure, .what))]
+    #[error("{}{}", step(.failure, .what), .why.as_ref().map(|why| format!("; {why}")).unwrap_or_default())]
     Step {
         /// The step.
         failure: Failure,
         /// The program, or the directory.
         what: String,
+        /// Why, where the policy is the reason.
+        why: Option<String>,
     },
 }
 

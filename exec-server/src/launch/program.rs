@@ -1,7 +1,7 @@
 //! Where a command's program lies: on the command's own `PATH`, from the command's own directory, as execvp(3) looks for it.
 //!
 //! On macOS the program is found before the sandbox is there, for `sandbox-exec` tells of a command that is missing by a code that
-//! the command may end with as well. Caller: the launcher on macOS.
+//! the command may end with as well. On Linux the sandbox looks for itself, and this tells why it found nothing.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

@@ -1,0 +1,79 @@
+//! Why a program that the host has could not be executed: because no rule lets the command see it, or the interpreter in its first line.
+//!
+//! Looked up after the failure and as the user whose command it is, so that nothing is told that the user may not see.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use weir_protocol::denial::{Act, Mechanism, Observed};
+use weir_protocol::{AbsPath, ByteString, Policy};
+
+use super::Launch;
+use super::program::find;
+
+/// How much of a program's first line the kernel reads (`BINPRM_BUF_SIZE`, execve(2)).
+const FIRST_LINE: u64 = 256;
+
+/// What is to be said of a command that could not be executed, where the policy is the reason, or its interpreter is missing.
+pub(super) fn why(launch: &Launch) -> Option<String> {
+    let name = launch.argv.first()?;
+    let path = launch.env.iter().find(|(name, _)| name.0 == b"PATH").map(|(_, value)| value.0.as_slice());
+    let program = find(&name.0, path, &launch.cwd).ok()?;
+    refused(&launch.policy, &program).map(|why| format!("the host has it, and {why}")).or_else(|| {
+        let interpreter = interpreter(&program)?;
+        let Ok(_) = interpreter.as_path().metadata() else {
+            return Some(format!("its interpreter {interpreter} is not there"));
+        };
+        refused(&launch.policy, &interpreter).map(|why| format!("it needs its interpreter, and {why}"))
+    })
+}
+
+/// Why a policy does not let a program be executed, and what would.
+fn refused(policy: &Policy, program: &AbsPath) -> Option<String> {
+    let program = AbsPath::from_host(&program.as_path().canonicalize().ok()?)?;
+    let target = ByteString(program.as_bytes().to_vec());
+    let (operation, mechanism) = (Act::Execute, Mechanism::Mounts);
+    let observed =
+        Observed { operation, target, mechanism, time: String::new(), process: None, reason: None };
+    let denial = observed.joined(policy)?;
+    let by = match &denial.origin {
+        Some(origin) => format!("{origin} closes"),
+        None => format!("no rule of profile {} opens", policy.profile()),
+    };
+    let option = denial.option.map(|option| format!("; to allow it: {} {}", option.name, option.value));
+    Some(format!("{by} {program}{}", option.unwrap_or_default()))
+}
+
+/// The program that a script's first line names.
+fn interpreter(script: &AbsPath) -> Option<AbsPath> {
+    let mut start = Vec::new();
+    File::open(script.as_path()).ok()?.take(FIRST_LINE).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let name = line.trim_ascii_start().split(u8::is_ascii_whitespace).next()?;
+    AbsPath::parse(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interpreter_of_a_script_is_read_as_the_kernel_reads_it() {
+        let ground = tempfile::tempdir().unwrap();
+        let cases = [
+            ("#!/bin/sh\n", Some("/bin/sh")),
+            ("#! /usr/bin/env python3 -u\nrest", Some("/usr/bin/env")),
+            ("#!/bin/sh", Some("/bin/sh")),
+            ("#!\n", None),
+            ("#!relative\n", None),
+            ("/bin/sh\n", None),
+            ("", None),
+        ];
+        for (text, expect) in cases {
+            let file = ground.path().join("script");
+            std::fs::write(&file, text).unwrap();
+            let found = interpreter(&AbsPath::from_host(&file).unwrap());
+            assert_eq!(found.map(|path| path.to_string()).as_deref(), expect, "{text:?}");
+        }
+    }
+}
