@@ -35,7 +35,10 @@ impl Live {
 impl Broker {
     /// Judges the links that a look-up passed: a link whose own name is closed leads nowhere.
     pub(super) fn judge_trail(&mut self, call: &Notification, trail: &Trail) -> Kernel<()> {
-        trail.paths().iter().try_for_each(|path| self.judge_path(call, path, Operation::Read))
+        trail.paths().iter().try_for_each(|path| {
+            self.note(Act::Read, path);
+            self.judge_path(call, path, Operation::Read)
+        })
     }
 
     /// Judges a name, whatever is there.
@@ -47,7 +50,9 @@ impl Broker {
     ) -> Kernel<()> {
         match place.name() {
             Some(name) if self.live.is_some() => {
-                self.judge_path(call, &self.world.path_of(place.parent(), Some(name)), operation)
+                let path = self.world.path_of(place.parent(), Some(name));
+                self.note(name_act(operation), &path);
+                self.judge_path(call, &path, operation)
             }
             _ => Ok(()),
         }
@@ -77,6 +82,7 @@ impl Broker {
     /// What may only be read would be written under its second name; between mounts the kernel refuses that with the same number.
     fn judge_second_name(&mut self, call: &Notification, file: BorrowedFd<'_>) -> Kernel<()> {
         let path = self.judge_file_at(call, file, Operation::Read)?;
+        self.note(Act::Write, &path);
         self.judge_path(call, &path, Operation::Write).map_err(|errno| match errno {
             libc::EROFS => libc::EXDEV,
             other => other,
@@ -92,8 +98,10 @@ impl Broker {
         let is_directory = kind(&stat) == libc::S_IFDIR;
         let is_fixed = is_directory && live.judge.fixes_below(&old);
         let differs = is_directory && live.judge.differs_below(&old, &new);
-        self.judge_path(call, &old, Operation::Write)?;
-        self.judge_path(call, &new, Operation::Write)?;
+        for name in [&old, &new] {
+            self.note(Act::Create, name);
+            self.judge_path(call, name, Operation::Write)?;
+        }
         if is_fixed {
             return Err(libc::EBUSY);
         }
@@ -132,8 +140,12 @@ impl Broker {
         operation: Operation,
     ) -> Kernel<Vec<u8>> {
         let path = self.world.path_of(file, None);
+        self.note(act(operation), &path);
         self.judge_path(call, &path, operation)?;
         let stat = call::stat(file)?;
+        if kind(&stat) == libc::S_IFDIR {
+            self.note_directory();
+        }
         if stat.st_nlink < 2 || kind(&stat) != libc::S_IFREG {
             return Ok(path);
         }
@@ -144,6 +156,12 @@ impl Broker {
         }
         self.queue.push(Event::FileRefused { act: act(operation), path, pid: call.pid });
         Err(libc::EACCES)
+    }
+
+    /// Whether a rule closes a path, as it is named.
+    pub(super) fn is_closed(&mut self, path: &[u8]) -> bool {
+        let found = self.live.as_mut().and_then(|live| live.judge.judge(path, Operation::Read));
+        found == Some(Refused::Closed)
     }
 
     fn judge_path(&mut self, call: &Notification, path: &[u8], operation: Operation) -> Kernel<()> {
@@ -161,6 +179,14 @@ impl Broker {
                 Err(libc::EACCES)
             }
         }
+    }
+}
+
+/// What is done to a name, whatever is there.
+const fn name_act(operation: Operation) -> Act {
+    match operation {
+        Operation::Write => Act::Create,
+        other => act(other),
     }
 }
 
