@@ -76,5 +76,6 @@ fn start() -> Start {
         output: Output { when_left: WhenLeft::Stay, ..Output::default() },
         under: None,
         asking: None,
+        record: None,
     }
 }

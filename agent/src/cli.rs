@@ -6,6 +6,7 @@ mod demo;
 mod denials;
 mod exec;
 mod explain;
+mod learn;
 mod models;
 mod output;
 mod policy;
@@ -88,6 +89,7 @@ Examples:
   weir policy diff :read-only :workspace
   weir threads list
   weir denials --last
+  weir learn --output build.toml -- make; weir run --config build.toml -- make
   weir run --copy . -- ./build.sh; weir changes --diff; weir apply
   weir doctor
 
@@ -106,6 +108,8 @@ struct Cli {
 enum Command {
     /// Run a command under a permission profile that the kernel enforces
     Run(Box<run::RunOptions>),
+    /// Run a command under a wide profile that is recorded, and propose the smallest one that would have sufficed
+    Learn(Box<learn::LearnOptions>),
     /// Let a model do a task, under a permission profile, without a person at the screen
     Exec(Box<exec::ExecOptions>),
     /// List the models of a provider that the configured key may use
@@ -204,6 +208,7 @@ struct Overrides {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(options) => run::run(*options),
+        Command::Learn(options) => learn::run(&options),
         Command::Exec(options) => exec::run(*options),
         Command::Models(options) => models::run(&options),
         Command::Ps(options) => server::ps(&options),

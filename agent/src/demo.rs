@@ -214,6 +214,7 @@ impl Demo {
             output: Default::default(),
             under: None,
             asking: None,
+            record: None,
         }
     }
 

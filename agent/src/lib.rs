@@ -13,6 +13,7 @@ mod denial;
 pub mod exec;
 pub mod executor;
 pub mod item;
+pub mod learn;
 pub mod link;
 pub mod model;
 pub mod run;

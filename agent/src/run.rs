@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH};
 use weir_protocol::method::Call;
-use weir_protocol::method::network::Answer;
+use weir_protocol::method::network::{Answer, Decision, HostQuestion};
 use weir_protocol::method::process::{Event, Exited, Receivers, Signal, Start, Started};
 
 use crate::link::{Link, LinkError, Message, SessionError, result};
@@ -103,7 +103,28 @@ fn ready<const N: usize>(
 ///
 /// # Errors
 /// [`RunError`]; the caller's terminal is restored in any case.
-pub fn run(link: &mut Link, mut start: Start, wiring: &Wiring) -> Result<Ended, RunError> {
+pub fn run(link: &mut Link, start: Start, wiring: &Wiring) -> Result<Ended, RunError> {
+    Ok(attend_to(link, start, wiring, None)?.0)
+}
+
+/// The same, where every question about a host is answered with yes. They come back with the command's end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_granting(
+    link: &mut Link,
+    start: Start,
+    wiring: &Wiring,
+) -> Result<(Ended, Vec<HostQuestion>), RunError> {
+    attend_to(link, start, wiring, Some(Vec::new()))
+}
+
+fn attend_to(
+    link: &mut Link,
+    mut start: Start,
+    wiring: &Wiring,
+    granted: Option<Vec<HostQuestion>>,
+) -> Result<(Ended, Vec<HostQuestion>), RunError> {
     let signals = Signals::heed().map_err(RunError::Signals)?;
     start.stdio = wiring.stdio();
     let start_call = link.send(Call::ProcessStart(Box::new(start)), wiring.travelling())?;
@@ -119,12 +140,14 @@ pub fn run(link: &mut Link, mut start: Start, wiring: &Wiring) -> Result<Ended, 
         continue_call: None,
         stop: StopCause::Inside,
         prompt: Prompt::default(),
+        granted,
     };
     let outcome = attendance.attend();
     if let Some(relay) = &mut attendance.relay {
         relay.catch_up();
     }
-    outcome
+    let granted = attendance.granted.unwrap_or_default();
+    outcome.map(|ended| (ended, granted))
 }
 
 /// Who made the command stop.
@@ -159,6 +182,8 @@ struct Attendance<'link> {
     stop: StopCause,
     /// Questions about hosts.
     prompt: Prompt,
+    /// Those that were answered with yes, where all are.
+    granted: Option<Vec<HostQuestion>>,
 }
 
 impl Attendance<'_> {
@@ -256,7 +281,7 @@ impl Attendance<'_> {
             Message::Data(..) | Message::Credit(_) => return Err(LinkError::Unasked.into()),
             Message::Event(notification) => match notification.event {
                 Event::Exited(exited) => self.end(*exited),
-                Event::Question(question) => self.prompt.put(*question),
+                Event::Question(question) => self.question(*question)?,
                 Event::Stopped { signal, .. } if self.continue_call.is_none() => self.stopped(signal)?,
                 // This client's own streams carry the output.
                 Event::Stopped { .. } | Event::Background { .. } | Event::Gap(_) | Event::Closed(_) => {}
@@ -264,6 +289,16 @@ impl Attendance<'_> {
         }
         drop(self.link.take_descriptor());
         Ok(())
+    }
+
+    fn question(&mut self, question: HostQuestion) -> Result<(), RunError> {
+        let Some(granted) = &mut self.granted else {
+            self.prompt.put(question);
+            return Ok(());
+        };
+        let answer = Answer { id: question.id, question: question.question, answer: Decision::Context };
+        granted.push(question);
+        self.answer(answer)
     }
 
     fn end(&mut self, exited: Exited) {

@@ -67,6 +67,7 @@ impl Served {
             output: Output { when_left: WhenLeft::Stay, ..Output::default() },
             under: None,
             asking: None,
+            record: None,
         }
     }
 }

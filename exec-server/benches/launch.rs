@@ -195,7 +195,15 @@ impl Launch {
 
 fn compiled(policy: &Policy, host: &Host, survey: &Survey) -> Plan {
     let credentials = own();
-    let facts = Facts { host, survey, credentials: &credentials, trust: None, proxies: None, copies: None };
+    let facts = Facts {
+        host,
+        survey,
+        credentials: &credentials,
+        trust: None,
+        proxies: None,
+        copies: None,
+        recorded: false,
+    };
     compile(policy, &facts).unwrap()
 }
 

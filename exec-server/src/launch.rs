@@ -53,6 +53,7 @@ use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{End, Enforcement, Receivers, Usage};
 use weir_protocol::method::{Examined, code};
 use weir_protocol::policy::DomainPattern;
+use weir_protocol::recorded::Recorded;
 use weir_protocol::{AbsPath, ByteString, Policy};
 
 use crate::answer::doctor;
@@ -108,6 +109,9 @@ pub struct Launch {
     /// What goes on in it.
     #[serde(default)]
     pub image: Image,
+    /// Whether what it uses is recorded.
+    #[serde(default)]
+    pub recorded: bool,
     /// The certificate of the authority that inspects connections, as PEM, in limited mode.
     #[serde(default)]
     pub certificate: Option<String>,
@@ -274,6 +278,9 @@ pub struct Ended {
     pub sight: Sight,
     /// Repositories that were made.
     pub new_repositories: Vec<ByteString>,
+    /// What was used, where that was recorded.
+    #[serde(default)]
+    pub recorded: Option<Recorded>,
 }
 
 /// Whether paths lead on from a descriptor.

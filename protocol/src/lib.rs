@@ -13,6 +13,7 @@ pub mod method;
 pub mod path;
 pub mod policy;
 pub mod profile;
+pub mod recorded;
 pub mod unreached;
 
 pub use bytes::ByteString;

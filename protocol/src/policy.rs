@@ -226,6 +226,19 @@ impl Policy {
         &self.parts.filesystem
     }
 
+    /// The same where a network that is left out is the gate's, with no host allowed: nothing more is reached, and what is asked for is known.
+    #[must_use]
+    pub fn with_gate(self) -> Self {
+        let mut parts = PolicyParts::from(self);
+        if !parts.network.enabled.value {
+            let origin = Origin::implied("what is asked for is recorded");
+            let enabled = Sourced { value: true, origin };
+            let network: NetworkParts = parts.network.into();
+            parts.network = Network::new(NetworkParts { enabled, domains: Some(Vec::new()), ..network });
+        }
+        parts.into()
+    }
+
     /// Network rules.
     #[must_use]
     pub fn network(&self) -> &Network {

@@ -36,6 +36,7 @@ mod event;
 mod filter;
 mod guard;
 mod path;
+mod recorder;
 mod request;
 mod socket;
 
@@ -48,6 +49,7 @@ pub use socket::{SocketGrant, SocketRules};
 pub(crate) use event::Queue;
 pub(crate) use guard::{NameIndex, on_the_way};
 pub(crate) use path::{MAX_PATH, Split};
+pub(crate) use recorder::Recorder;
 pub(crate) use request::{AT_REMOVEDIR, Forms, Named, Request};
 
 /// Whether callers inside may have another root directory than the broker.

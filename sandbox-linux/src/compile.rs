@@ -51,6 +51,8 @@ pub struct Facts<'a> {
     pub proxies: Option<Proxies>,
     /// Where the copy of each place is kept that the policy has changed in one only.
     pub copies: Option<&'a BTreeMap<AbsPath, AbsPath>>,
+    /// Whether what is used is recorded.
+    pub recorded: bool,
 }
 
 /// Compiles a policy for one launch.
@@ -158,6 +160,7 @@ impl<'a> Compiler<'a> {
             .then(|| Gate::new(self.inner_loopback()));
         let proxies = self.facts.proxies.filter(|_| network == Network::Proxied);
         mechanisms.extend(copied::mechanisms(&mounts));
+        mechanisms.extend(brokered::recording(&confinement));
         mechanisms.extend(gate_mechanism(network, gate.is_some(), proxies));
         let publish = self.published(network);
         if !publish.is_empty() {

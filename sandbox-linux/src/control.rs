@@ -101,6 +101,19 @@ pub enum Word {
         /// The path.
         path: Vec<u8>,
     },
+    /// A program that uses something. Those that use something name it by how many were told of before it.
+    Program(Vec<u8>),
+    /// Something was used, for the first time.
+    Used {
+        /// What was done.
+        act: Act,
+        /// Who did it, where that is known.
+        program: Option<u32>,
+        /// The path.
+        path: Vec<u8>,
+    },
+    /// No more uses are told of.
+    RecordFull,
     /// A repository was made.
     Repository(Vec<u8>),
     /// This many records were dropped.
@@ -115,6 +128,8 @@ impl Word {
             Self::RefusedName { path, .. }
             | Self::RefusedSocket { path, .. }
             | Self::Failed { path, .. }
+            | Self::Used { path, .. }
+            | Self::Program(path)
             | Self::Repository(path) => path,
             _ => &[],
         };
@@ -139,6 +154,12 @@ impl Word {
             Self::Background => (10, 0),
             Self::Socket(socket) => (11, socket.number()),
             Self::Listener => (12, 0),
+            Self::Program(_) => (13, 0),
+            Self::RecordFull => (14, 0),
+            Self::Used { act, program, .. } => {
+                let program = program.and_then(|number| i32::try_from(number).ok());
+                (USED + number_of(*act), program.unwrap_or(NOBODY))
+            }
         };
         let mut out = [0; WORD_HEADER_BYTES];
         out[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -165,6 +186,12 @@ impl Word {
             10 => Self::Background,
             11 => Self::Socket(Socket::from_number(value)?),
             12 => Self::Listener,
+            13 => Self::Program(path.to_vec()),
+            14 => Self::RecordFull,
+            kind @ USED.. => {
+                let act = *Act::ALL.get(usize::try_from(kind - USED).ok()?)?;
+                Self::Used { act, program: u32::try_from(value).ok(), path: path.to_vec() }
+            }
             kind => {
                 let (act, how) = failure(kind)?;
                 Self::Failed { act, how, pid: value.cast_unsigned(), path: path.to_vec() }
@@ -173,18 +200,26 @@ impl Word {
     }
 }
 
+/// The first kind of [`Word::Used`]: one for each act.
+const USED: u32 = 1000;
+/// In the place of a program's number, where it is not known.
+const NOBODY: i32 = -1;
+
 /// The first kind of [`Word::Failed`]: one for each act and each way to fail.
 const FAILED: u32 = 100;
 const WAYS: u32 = 3;
 
+fn number_of(act: Act) -> u32 {
+    Act::ALL.iter().position(|other| *other == act).and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
+}
+
 fn failed(act: Act, how: Failure) -> u32 {
-    let at = Act::ALL.iter().position(|other| *other == act).and_then(|at| u32::try_from(at).ok());
     let how = match how {
         Failure::Refused => 0,
         Failure::Absent => 1,
         Failure::Closed => 2,
     };
-    FAILED + WAYS * at.unwrap_or(0) + how
+    FAILED + WAYS * number_of(act) + how
 }
 
 fn failure(kind: u32) -> Option<(Act, Failure)> {
@@ -215,11 +250,16 @@ mod tests {
             Word::Repository(vec![b'x'; 4096]),
             Word::Dropped(7),
             Word::Listener,
+            Word::Program(b"/bin/sh".to_vec()),
+            Word::RecordFull,
         ];
+        let used = Act::ALL.iter().flat_map(|act| {
+            [None, Some(7)].map(|program| Word::Used { act: *act, program, path: b"/a".to_vec() })
+        });
         let failed = Act::ALL.iter().flat_map(|act| {
             Failure::ALL.map(|how| Word::Failed { act: *act, how, pid: 3, path: b"/a".to_vec() })
         });
-        for word in words.into_iter().chain(Socket::ALL.map(Word::Socket)).chain(failed) {
+        for word in words.into_iter().chain(Socket::ALL.map(Word::Socket)).chain(failed).chain(used) {
             assert_eq!(Word::from_bytes(&word.to_bytes()), Some(word));
         }
         assert_eq!(Order::from_bytes(&[0; 7]), None);

@@ -227,6 +227,8 @@ pub struct Brokered {
     pub sockets: SocketRules,
     /// Rules that are held while files change, where there are such.
     pub live: Option<LiveRules>,
+    /// Whether it tells of all that it does.
+    pub recorded: bool,
     /// Directories that only the sandbox has; sockets there may be connected to.
     pub private: Vec<AbsPath>,
     /// Whether callers may have other roots.

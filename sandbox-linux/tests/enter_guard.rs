@@ -176,7 +176,15 @@ fn prepared(case: &Case, host: &Host, project: &AbsPath) -> Prepared {
     }
     let plan = compile(
         &policy,
-        &Facts { host, survey: &survey, credentials: &credentials, trust: None, proxies: None, copies: None },
+        &Facts {
+            host,
+            survey: &survey,
+            credentials: &credentials,
+            trust: None,
+            proxies: None,
+            copies: None,
+            recorded: false,
+        },
     );
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let cwd = if case.cwd == PROJECT { project.clone() } else { AbsPath::parse(case.cwd).unwrap() };

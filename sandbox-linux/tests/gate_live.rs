@@ -97,6 +97,7 @@ fn run(way: Way, loopback: bool, script: &str) -> Run {
             trust: None,
             proxies: None,
             copies: None,
+            recorded: false,
         },
     );
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));

@@ -200,7 +200,15 @@ fn prepared(host: &Host, argv: &[&str]) -> Prepared {
     let survey = Survey::default();
     let plan = compile(
         &policy.into(),
-        &Facts { host, survey: &survey, credentials: &own, trust: None, proxies: None, copies: None },
+        &Facts {
+            host,
+            survey: &survey,
+            credentials: &own,
+            trust: None,
+            proxies: None,
+            copies: None,
+            recorded: false,
+        },
     );
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let argv = argv.iter().map(|word| word.as_bytes().to_vec()).collect();

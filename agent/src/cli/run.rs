@@ -18,6 +18,7 @@ use weir_protocol::audit::{since_1970_ms, time};
 use weir_protocol::denial::Run;
 use weir_protocol::method::network::Asking;
 use weir_protocol::method::output::{Keep, Output, WhenLeft};
+use weir_protocol::method::policy::Choice;
 use weir_protocol::method::process::{End, Start, Stdio};
 use weir_protocol::method::{Error, code};
 use weir_protocol::{AbsPath, ByteString};
@@ -114,7 +115,7 @@ pub(super) struct RunOptions {
 
 /// Why nothing ran, or not to its end.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("{0}")]
     Standpoint(#[from] StandpointError),
     #[error("{0}")]
@@ -134,7 +135,7 @@ impl From<LinkError> for Failure {
 }
 
 impl Failure {
-    fn refusal(&self) -> Option<&Error> {
+    pub(super) fn refusal(&self) -> Option<&Error> {
         match self {
             Self::Run(
                 RunError::Link(LinkError::Refused(error))
@@ -144,7 +145,7 @@ impl Failure {
         }
     }
 
-    fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         match (self, self.refusal()) {
             (_, Some(Error { code: code::COMMAND_NOT_FOUND, .. })) => Exit::NotFound,
             (_, Some(Error { code: code::COMMAND_NOT_EXECUTABLE, .. })) => Exit::NotExecutable,
@@ -299,24 +300,40 @@ pub(super) fn say_end(end: End, exit: Exit) {
     }
 }
 
+fn bytes(text: &OsStr) -> ByteString {
+    ByteString(text.as_bytes().to_vec())
+}
+
+/// A command with the caller's environment, and nothing else that could be chosen.
+pub(super) fn base_start(choice: Choice, command: &[OsString], stdio: Stdio) -> Start {
+    Start {
+        choice,
+        argv: command.iter().map(|argument| bytes(argument)).collect(),
+        env: std::env::vars_os().map(|(name, value)| (bytes(&name), bytes(&value))).collect(),
+        set: Vec::new(),
+        stdio,
+        timeout_ms: None,
+        user: None,
+        output: Output::default(),
+        under: None,
+        asking: None,
+        record: None,
+    }
+}
+
 fn start(options: &RunOptions, stdio: Stdio) -> Result<Start, StandpointError> {
-    let bytes = |text: &OsStr| ByteString(text.as_bytes().to_vec());
     let set = options.env.iter().filter_map(|Variable { name, value }| {
         // As the caller has it; what the caller does not have stays absent.
         let value = value.clone().or_else(|| std::env::var_os(name))?;
         Some((bytes(name), bytes(&value)))
     });
+    let choice = options.place.choice(options.profile.as_deref(), &options.overrides)?;
     Ok(Start {
-        choice: options.place.choice(options.profile.as_deref(), &options.overrides)?,
-        argv: options.command.iter().map(|argument| bytes(argument)).collect(),
-        env: std::env::vars_os().map(|(name, value)| (bytes(&name), bytes(&value))).collect(),
         set: set.collect(),
-        stdio,
         timeout_ms: options.timeout,
         user: options.user.clone(),
-        output: Output::default(),
-        under: None,
         asking: (options.ask && run::can_ask()).then_some(ASKING),
+        ..base_start(choice, &options.command, stdio)
     })
 }
 

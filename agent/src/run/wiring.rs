@@ -46,6 +46,17 @@ impl Wiring {
         Self { has_terminal, own, travelling: travelling.collect() }
     }
 
+    /// The same with standard error in the place of standard output, where that is not a terminal of the command's own.
+    #[must_use]
+    pub fn leaving_output(mut self) -> Self {
+        if !self.has_terminal {
+            self.own[1] = self.own[2];
+            let streams = [stdin(), stderr(), stderr()].into_iter().zip(self.own);
+            self.travelling = streams.filter(|(_, own)| *own).map(|(stream, _)| stream).collect();
+        }
+        self
+    }
+
     /// What the server is told.
     #[must_use]
     pub fn stdio(&self) -> Stdio {

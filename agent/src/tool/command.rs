@@ -196,6 +196,7 @@ impl Tools {
             output: self.place.output(),
             under: Some(self.under_lease(self.leases.borrow_mut().take(argv))),
             asking: None,
+            record: None,
         }
     }
 

@@ -45,6 +45,8 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
         None if start.under.is_some() => return Err(question("this server keeps no contexts".to_owned())),
         None => policy_of(&choice).map(|loaded| (loaded.policy, loaded.remarks))?,
     };
+    let policy =
+        if start.record.is_some_and(|recording| recording.hosts) { policy.with_gate() } else { policy };
     let mut env = environment(&policy, start);
     if let Some(user) = &user {
         set(&mut env, "HOME", user.dir.as_os_str().as_encoded_bytes());
@@ -66,6 +68,7 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
         user: start.user.clone(),
         standpoint: choice.standpoint,
         image: Image::Command,
+        recorded: start.record.is_some(),
         certificate: None,
     };
     Ok(Startable { launch, limit_ms, limit_bytes, remarks })

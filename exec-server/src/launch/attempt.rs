@@ -53,7 +53,10 @@ pub(super) fn attempt(
     drop((error, control, door));
     let extent = if prepared.has_own_pids() { Extent::Namespace } else { Extent::AllBut(server) };
     let (gated, publishes) = (compiled.plan.gate.is_some(), !compiled.plan.publish.is_empty());
-    let parts = Parts { first: first.map_err(named)?, control: ours, group, extent, gated, publishes };
+    let brokered = compiled.plan.confinement.as_ref().and_then(|held| held.brokered.as_ref());
+    let recorded = brokered.is_some_and(|brokered| brokered.recorded);
+    let first = first.map_err(named)?;
+    let parts = Parts { first, control: ours, group, extent, gated, publishes, recorded };
     let refusals = Refusals::new(parts.first.pid, compiled);
     let mut running = Running::new(parts, started, Rc::clone(launch), refusals);
     // While the first process enters.

@@ -188,6 +188,7 @@ impl Ground {
             credentials: &self.credentials,
             trust: self.trust.as_ref(),
             copies: Some(&self.copies),
+            recorded: launch.recorded,
             proxies: self.endpoints.as_ref().map(|&Endpoints { http, socks, .. }| Proxies { http, socks }),
         };
         let mut plan = compile(&launch.policy, &facts)?;

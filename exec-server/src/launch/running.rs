@@ -12,6 +12,7 @@ use weir_protocol::ByteString;
 use weir_protocol::denial::Act;
 use weir_protocol::method::process::{End, Receivers};
 use weir_protocol::policy::Resource;
+use weir_protocol::recorded::{Recorded, Use};
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
 use weir_sandbox_linux::gate::{INNER_SOCKETS, Socket};
 use weir_sandbox_linux::group::{Events, Group};
@@ -36,6 +37,8 @@ pub(super) struct Running {
     end: Option<End>,
     refusals: Refusals,
     repositories: Vec<ByteString>,
+    /// What was used, where that is recorded.
+    recorded: Option<Recorded>,
     terminal: Option<OwnedFd>,
     sockets: Vec<(Socket, OwnedFd)>,
     /// Held until the sandbox has ended: [`Word::Listener`].
@@ -65,6 +68,8 @@ pub(super) struct Parts {
     pub(super) gated: bool,
     /// Whether it hands out sockets for published ports.
     pub(super) publishes: bool,
+    /// Whether it tells of what is used.
+    pub(super) recorded: bool,
 }
 
 /// What belongs to a sandbox.
@@ -96,12 +101,14 @@ impl Running {
         let (repositories, sockets, lent, published) = Default::default();
         let (end, terminal, listener) = (None, None, None);
         let copies = Copies::default();
+        let recorded = parts.recorded.then(Recorded::default);
         Self {
             parts,
             started,
             end,
             refusals,
             repositories,
+            recorded,
             terminal,
             sockets,
             listener,
@@ -213,6 +220,7 @@ impl Running {
             Some(Word::Repository(path)) if self.repositories.len() < MAX_REPOSITORIES => {
                 self.repositories.push(ByteString(path));
             }
+            Some(word @ (Word::Program(_) | Word::Used { .. } | Word::RecordFull)) => self.record(word),
             Some(Word::Terminal) => self.terminal = descriptor,
             Some(Word::Listener) => self.listener = descriptor,
             Some(Word::Socket(Socket::InnerV4)) => self.inner(Piece::InnerV4, descriptor),
@@ -222,6 +230,18 @@ impl Running {
             None => return Heard::End,
         }
         Heard::Noted
+    }
+
+    /// Something that was used.
+    fn record(&mut self, word: Word) {
+        let Some(recorded) = &mut self.recorded else { return };
+        match word {
+            Word::Program(path) => recorded.add_program(path),
+            Word::Used { act, program, path } => {
+                recorded.add(Use { operation: act, path: ByteString(path), program });
+            }
+            _ => recorded.is_cut = true,
+        }
     }
 
     fn inner(&mut self, piece: Piece, socket: Option<OwnedFd>) {
@@ -304,6 +324,7 @@ impl Running {
             denials,
             sight,
             new_repositories: self.repositories,
+            recorded: self.recorded,
         }
     }
 }

@@ -310,6 +310,7 @@ impl Command {
             denials: Vec::new(),
             sight: Sight::default(),
             new_repositories: Vec::new(),
+            recorded: None,
         });
     }
 

@@ -320,6 +320,7 @@ pub(crate) mod tests {
             output: Default::default(),
             under: Some(under),
             asking: None,
+            record: None,
         }
     }
 

@@ -213,6 +213,7 @@ impl Sandbox {
             user: None,
             standpoint,
             image: Image::Files,
+            recorded: false,
             certificate: None,
         };
         let launcher = server.launcher().await?;

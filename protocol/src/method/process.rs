@@ -28,6 +28,7 @@ use super::policy::Choice;
 use crate::bytes::ByteString;
 use crate::denial::{Denial, Sight};
 use crate::policy::{Degradation, Digest, Origin};
+use crate::recorded::Recorded;
 use crate::unreached::Unreached;
 
 /// Most arguments of one command.
@@ -66,6 +67,18 @@ pub struct Start {
     /// Whether the client answers questions about hosts that no rule covers; otherwise they are refused.
     #[serde(default)]
     pub asking: Option<Asking>,
+    /// Whether what is used is recorded; nothing is where it is absent.
+    #[serde(default)]
+    pub record: Option<Recording>,
+}
+
+/// How a run is recorded, so that a profile can be proposed from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recording {
+    /// Whether the hosts that are asked for are to be known: a network that the profile leaves out is the gate's then, with no host
+    /// allowed. What is asked for there is refused as a denial that names it, or put to the client ([`Start::asking`]).
+    pub hosts: bool,
 }
 
 /// Where a command's input and output go.
@@ -246,6 +259,9 @@ pub struct Exited {
     /// Repositories made below a writable root during the run, by their directory, for people: a host-side git will run
     /// their hooks and read their configuration.
     pub new_repositories: Vec<ByteString>,
+    /// What was used, where that was asked for and could be recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Recorded>,
 }
 
 /// Why a command ended.

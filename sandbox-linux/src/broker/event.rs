@@ -47,6 +47,22 @@ pub enum Event {
         /// The calling thread, as init sees it.
         pid: u32,
     },
+    /// A program that uses something, for the first time.
+    Program {
+        /// Its path inside the sandbox.
+        path: Vec<u8>,
+    },
+    /// Something was used, for the first time.
+    Used {
+        /// What was done.
+        act: Act,
+        /// Its path inside the sandbox.
+        path: Vec<u8>,
+        /// Who did it: how many programs were told of before it.
+        program: Option<u32>,
+    },
+    /// No more uses are recorded.
+    RecordFull,
     /// Something named `.git` came into being.
     Repository {
         /// Its path inside the sandbox.

@@ -1,5 +1,6 @@
 //! What neither mounts nor Landlock can hold, for init to hold: names that do not exist, and single unix sockets.
 
+use weir_protocol::method::process::Mechanism;
 use weir_protocol::policy::{Degradation, KernelFeature};
 
 use super::Compiler;
@@ -8,7 +9,7 @@ use crate::bpf::Arch;
 use crate::broker::{self, Guard, Roots, SocketGrant, SocketRules, Traps};
 use crate::host::Way;
 use crate::live::LiveRules;
-use crate::plan::Brokered;
+use crate::plan::{Brokered, Confinement};
 use crate::seccomp::Grant;
 
 /// The broker's part, where there is one.
@@ -38,6 +39,9 @@ pub(super) fn compile(
         compiler
             .lacks
             .extend(rule.filter(|_| live.is_some()).map(|rule| Lack::Live { rule, fact: listener }));
+        if compiler.facts.recorded {
+            compiler.lacks.push(Lack::Recording { fact: listener });
+        }
         return None;
     }
     let nested = compiler.policy.kernel().get(&KernelFeature::NestedUserNamespaces);
@@ -63,13 +67,25 @@ pub(super) fn compile(
         guards,
         sockets: rules(compiler),
         live,
+        recorded: compiler.facts.recorded,
         private: private.iter().map(|private| private.path.clone()).collect(),
         roots: if nested.is_some() { Roots::Own } else { Roots::Same },
     })
 }
 
-/// What must be held while files change, unless the profile is content with what was there.
+/// For the report: that what is used is told.
+pub(super) fn recording(confinement: &Confinement) -> Option<Mechanism> {
+    let is_recorded = confinement.brokered.as_ref().is_some_and(|brokered| brokered.recorded);
+    let detail = "what is opened, and names that change".to_owned();
+    is_recorded.then(|| Mechanism { name: "recording".to_owned(), detail })
+}
+
+/// What must be held while files change, unless the profile is content with what was there. What is recorded has to be opened by init,
+/// whatever there is to hold.
 fn live_rules(compiler: &mut Compiler<'_>) -> Option<LiveRules> {
+    if compiler.facts.recorded {
+        return Some(rules_of(compiler));
+    }
     let rule = compiler.live_rule()?;
     if compiler.policy.degradations().contains_key(&Degradation::SnapshotGlobs) {
         let lost = "patterns and `none` hold for what was there at the start";
@@ -77,12 +93,16 @@ fn live_rules(compiler: &mut Compiler<'_>) -> Option<LiveRules> {
         compiler.give_up(Degradation::SnapshotGlobs, lost, Lack::Live { rule, fact });
         return None;
     }
+    Some(rules_of(compiler))
+}
+
+fn rules_of(compiler: &Compiler<'_>) -> LiveRules {
     let survey = compiler.facts.survey;
-    Some(LiveRules {
+    LiveRules {
         filesystem: compiler.filesystem.clone().into_owned(),
         aliases: survey.aliases.clone(),
         closed_files: survey.closed_files.clone(),
-    })
+    }
 }
 
 const UNGUARDED: &str = "protected names that do not exist can be made";

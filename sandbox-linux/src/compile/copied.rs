@@ -164,6 +164,7 @@ mod tests {
             trust: None,
             proxies: None,
             copies: Some(&copies),
+            recorded: false,
         };
         let plan = compile(&parts.into(), &facts).map_err(|refusal| refusal.lacks)?;
         let listing = plan.listing();

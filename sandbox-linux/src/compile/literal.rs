@@ -54,7 +54,15 @@ pub(super) fn planned(policy: &Policy, host: &Host) -> Result<Plan, Refusal> {
     let survey = Survey::default();
     compile(
         policy,
-        &Facts { host, survey: &survey, credentials: &credentials, trust: None, proxies: None, copies: None },
+        &Facts {
+            host,
+            survey: &survey,
+            credentials: &credentials,
+            trust: None,
+            proxies: None,
+            copies: None,
+            recorded: false,
+        },
     )
 }
 

@@ -177,6 +177,14 @@ pub enum Lack {
         /// What the probe found.
         fact: Fact,
     },
+    /// Nobody would see what is used.
+    #[error(
+        "recording what a command uses needs a seccomp listener, which this host does not give ({fact:?})"
+    )]
+    Recording {
+        /// What the probe found.
+        fact: Fact,
+    },
     /// What is closed could be mounted elsewhere.
     #[error(
         "{rule}: in a nested user namespace, without Landlock, what is closed could be mounted under a path that is not"

@@ -80,6 +80,9 @@ fn confined(out: &mut String, confinement: &Confinement) {
         for grant in &brokered.sockets.grants {
             let _ = writeln!(out, "socket       {:?} {}", grant.verdict, grant.path);
         }
+        if brokered.recorded {
+            out.push_str("recorded     what is opened, and names that change\n");
+        }
         let _ = writeln!(out, "broker       {} instructions", brokered.filter.insns().len());
     }
     let _ = writeln!(out, "seccomp      {} instructions", confinement.filter.insns().len());

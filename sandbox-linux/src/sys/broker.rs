@@ -17,6 +17,7 @@ mod live;
 mod naming;
 mod open;
 mod procfs;
+mod record;
 mod replay;
 mod resolve;
 mod socket;
@@ -36,6 +37,7 @@ use call::Kernel;
 use guarded::Guarded;
 use listener::{Listener, Notification};
 use live::Live;
+use record::Record;
 use replay::Replay;
 use resolve::World;
 use socket::Sockets;
@@ -89,6 +91,8 @@ pub struct Broker {
     live: Option<Live>,
     queue: Queue,
     replay: Replay,
+    /// What was done, where that is recorded.
+    record: Option<Record>,
     /// This process's umask, where it is known.
     umask: Option<u32>,
 }
@@ -121,6 +125,7 @@ impl Broker {
             live: live.map(Live::new),
             queue: Queue::default(),
             replay,
+            record: None,
             umask: None,
         })
     }
@@ -143,8 +148,12 @@ impl Broker {
         }
         let told = self.queue.len();
         match self.answer(&call) {
-            Ok(answer) => self.conclude(&call, answer),
+            Ok(answer) => {
+                self.keep_record(&call, &answer);
+                self.conclude(&call, answer);
+            }
             Err(errno) => {
+                self.forget_record();
                 // What the broker itself refuses is told already.
                 if self.queue.len() == told {
                     self.tell_failure(&call, errno);

@@ -12,6 +12,7 @@
 mod asking;
 mod dns;
 mod inside;
+mod learnt;
 mod limited;
 mod peers;
 mod programs;

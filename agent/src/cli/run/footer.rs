@@ -131,6 +131,7 @@ mod tests {
             sight: Sight::default(),
             unreached: Unreached::default(),
             new_repositories: Vec::new(),
+            recorded: None,
         }
     }
 

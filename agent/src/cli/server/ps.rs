@@ -96,7 +96,8 @@ mod tests {
         let end = End::Signalled { signal: 9 };
         let (denials, sight, unreached, new_repositories) = Default::default();
         let usage = Usage::default();
-        let exited = Exited { id: 2, end, usage, denials, sight, unreached, new_repositories };
+        let exited =
+            Exited { id: 2, end, usage, denials, sight, unreached, new_repositories, recorded: None };
         let told = table(&[listed(1, None, true), listed(20, Some(exited), false)], 62_500);
         let expect = "\
 ID  PROFILE     AGE   STATE     WRITTEN  COMMAND

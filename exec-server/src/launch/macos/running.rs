@@ -225,6 +225,7 @@ impl Running {
             denials: self.denials,
             sight: Sight { sources: vec![source], left_out, lost: 0 },
             new_repositories: Vec::new(),
+            recorded: None,
         }
     }
 }

@@ -26,12 +26,17 @@ impl Broker {
 
     fn tell(&mut self, call: &Notification, how: Failure) -> Kernel<()> {
         let request = self.forms.decode(call.nr, &call.args).ok_or(libc::ENOSYS)?;
-        if how == Failure::Absent && is_looking(&request) {
+        let is_looking = how == Failure::Absent && is_looking(&request);
+        if is_looking && self.record.is_none() {
             return Ok(());
         }
         let tracee = Tracee::new(call, &self.world, &self.listener);
         for (act, named) in acts(&request).into_iter().flatten() {
             let (act, path) = self.what(&tracee, act, named)?;
+            // A record tells of what is closed even to those that only look.
+            if is_looking && !self.is_closed(&path) {
+                continue;
+            }
             self.still(call)?;
             self.queue.push(Event::Failed { act, how, path, pid: call.pid });
         }

@@ -143,6 +143,12 @@ impl Broker {
         Err(libc::EACCES)
     }
 
+    /// Whether a rule closes a path, as it is named.
+    pub(super) fn is_closed(&mut self, path: &[u8]) -> bool {
+        let found = self.live.as_mut().and_then(|live| live.judge.judge(path, Operation::Read));
+        found == Some(Refused::Closed)
+    }
+
     fn judge_path(&mut self, call: &Notification, path: &[u8], operation: Operation) -> Kernel<()> {
         self.judge_path_for(call, path, (operation, act(operation)))
     }
@@ -154,6 +160,7 @@ impl Broker {
         path: &[u8],
         (operation, act): (Operation, Act),
     ) -> Kernel<()> {
+        self.note(act, path);
         let Some(live) = &mut self.live else { return Ok(()) };
         // A path that cannot be told, which is longer than any rule.
         if path.is_empty() {
@@ -171,6 +178,7 @@ impl Broker {
     }
 }
 
+/// What is done to a name, whatever is there.
 const fn act(operation: Operation) -> Act {
     match operation {
         Operation::Read => Act::Read,

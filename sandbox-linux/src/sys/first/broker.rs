@@ -24,7 +24,10 @@ pub(super) fn start(prepared: &Prepared, from: libc::c_int, control: libc::c_int
     }
     super::enter::close(root);
     let guards = brokered.guards.clone();
-    let broker = Broker::new(handover, guards, sockets, brokered.roots, brokered.live.as_ref()).ok()?;
+    let mut broker = Broker::new(handover, guards, sockets, brokered.roots, brokered.live.as_ref()).ok()?;
+    if brokered.recorded {
+        broker.record();
+    }
     // A launcher that has no room for it does without.
     let _ = passing::send(control, &Word::Listener.header(), broker.as_fd().as_raw_fd());
     Some(broker)

@@ -136,6 +136,9 @@ fn pass_on(control: libc::c_int, charge: &mut Charge) {
                 Event::SocketRefused { path, pid } => Word::RefusedSocket { pid, path },
                 Event::Failed { act, how, path, pid } => Word::Failed { act, how, pid, path },
                 Event::Repository { path } => Word::Repository(path),
+                Event::Program { path } => Word::Program(path),
+                Event::Used { act, path, program } => Word::Used { act, program, path },
+                Event::RecordFull => Word::RecordFull,
             },
         );
     }

@@ -1,0 +1,291 @@
+//! Laws: what was used is granted or withheld; nothing closed, and never the home directory, is granted.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use weir_protocol::policy::{
+    Environment, Layer, Network, NetworkParts, Operation, PolicyParts, PrivateDirectory, Request, Resources,
+    Sourced, StandIn,
+};
+
+use super::*;
+
+const HOME: &str = "/home/u";
+const ROOT: &str = "/home/u/work/p";
+
+/// Directories that are there.
+const DIRECTORIES: [&str; 9] = [
+    "/srv/data",
+    "/srv/data/deep",
+    "/home/u/work/p/src",
+    "/home/u/.config",
+    "/home/u/notes",
+    "/opt/tool",
+    "/srv",
+    "/home/u",
+    "/etc",
+];
+
+struct Host;
+
+impl Tree for Host {
+    fn is_directory(&self, path: &AbsPath) -> bool {
+        DIRECTORIES.contains(&&*path.display())
+    }
+
+    fn real(&self, path: &AbsPath) -> Option<AbsPath> {
+        // One link out of many, to a place that must not be opened whole.
+        Some(if *path.display() == *"/srv/link" { at(HOME) } else { path.clone() })
+    }
+}
+
+fn at(path: &str) -> AbsPath {
+    AbsPath::parse(path).unwrap()
+}
+
+fn policy(rules: &[(&str, Access, Layer)], private: &[&str]) -> Policy {
+    let rule = |(path, access, layer): &(&str, Access, Layer)| PathRule {
+        path: at(path),
+        access: *access,
+        origin: Origin { layer: *layer, ..Origin::implied(format!("{path:?} = \"{access}\"")) },
+        via: None,
+        overruled: Vec::new(),
+    };
+    let mut filesystem = Filesystem::new(FilesystemParts {
+        rules: rules.iter().map(rule).collect(),
+        ..FilesystemParts::default()
+    });
+    let private = private.iter().map(|path| PrivateDirectory { path: at(path), kind: StandIn::Temporary });
+    filesystem.set_private(private.collect());
+    PolicyParts {
+        profile: "a test".to_owned(),
+        confinement: Sourced::default_of(weir_protocol::policy::Confinement::Managed, "a test"),
+        filesystem,
+        network: Network::new(NetworkParts::default()),
+        resources: Resources::default(),
+        environment: Environment::default(),
+        degradations: BTreeMap::new(),
+        kernel: BTreeMap::new(),
+        background: weir_protocol::policy::background_ends(),
+    }
+    .into()
+}
+
+const MINIMAL: [(&str, Access, Layer); 4] = [
+    ("/usr", Access::Read, Layer::Implied),
+    ("/etc", Access::Read, Layer::Implied),
+    ("/etc/shadow", Access::None, Layer::Implied),
+    ("/dev/null", Access::Write, Layer::Implied),
+];
+
+const SECRETS: [&str; 3] = ["/home/u/.ssh", "/home/u/.config/gh", "/home/u/.weir"];
+
+/// The policies of a run, and of what covers toolchains.
+fn policies() -> (Policy, Policy) {
+    let own = [
+        ("/", Access::Read, Layer::BuiltIn),
+        ("/tmp", Access::None, Layer::CommandLine),
+        ("/srv/out", Access::Copy, Layer::CommandLine),
+        (ROOT, Access::Copy, Layer::CommandLine),
+    ];
+    let closed = SECRETS.map(|path| (path, Access::None, Layer::BuiltIn));
+    let wide = policy(&[&MINIMAL[..], &own, &closed].concat(), &["/tmp"]);
+    let rest = [("/opt", Access::Read, Layer::BuiltIn), (ROOT, Access::Write, Layer::BuiltIn)];
+    (wide, policy(&[&MINIMAL[..], &rest].concat(), &["/tmp", HOME]))
+}
+
+fn recorded(uses: &[(Act, &str)]) -> Recorded {
+    let mut recorded = Recorded::default();
+    recorded.add_program(b"/usr/bin/sh".to_vec());
+    for (operation, path) in uses {
+        recorded.add(Use { operation: *operation, path: (*path).into(), program: Some(0) });
+    }
+    recorded
+}
+
+fn with<T>(base: Option<&Policy>, then: impl FnOnce(Ground<'_>) -> T) -> T {
+    let (wide, isolated) = policies();
+    let (home, roots) = (at(HOME), [at(ROOT)]);
+    then(Ground { wide: &wide, isolated: &isolated, base, home: &home, roots: &roots })
+}
+
+fn proposed(uses: &[(Act, &str)]) -> Proposal {
+    with(None, |ground| propose(ground, &recorded(uses), &Host))
+}
+
+fn entries(proposal: &Proposal) -> Vec<(String, Access)> {
+    proposal.entries.iter().map(|entry| (entry.path.to_string(), entry.access)).collect()
+}
+
+fn withheld(proposal: &Proposal) -> Vec<String> {
+    proposal.withheld.iter().map(|one| one.path.to_string()).collect()
+}
+
+#[test]
+fn special_paths_stand_for_what_they_cover() {
+    let proposal = proposed(&[
+        (Act::Read, "/etc/passwd"),
+        (Act::Execute, "/usr/bin/sh"),
+        (Act::Create, "/tmp/x"),
+        (Act::Write, "/dev/null"),
+        (Act::Read, "/opt/tool/lib"),
+        (Act::Read, "/home/u/work/p/src/a"),
+    ]);
+    assert_eq!((proposal.entries.len(), proposal.withheld.len(), proposal.covered), (0, 0, 4));
+    assert!(proposal.toolchains.is_some());
+    assert_eq!(proposal.project.map(|project| project.write), Some(None));
+    let nothing = proposed(&[]);
+    assert!(nothing.project.is_some() && nothing.toolchains.is_none(), "the command starts in the project");
+}
+
+#[test]
+fn many_files_of_a_directory_become_it_and_few_do_not() {
+    let few = [(Act::Read, "/srv/data/a"), (Act::Read, "/srv/data/b"), (Act::Read, "/srv/data/c")];
+    assert_eq!(entries(&proposed(&few)).len(), 3);
+    let many = [&few[..], &[(Act::Read, "/srv/data/d"), (Act::Read, "/srv/data/deep/x")]].concat();
+    assert_eq!(entries(&proposed(&many)), [("/srv/data".to_owned(), Access::Read)]);
+    // A listing says so itself.
+    assert_eq!(entries(&proposed(&[(Act::List, "/srv/data")])), [("/srv/data".to_owned(), Access::Read)]);
+}
+
+#[test]
+fn home_secrets_and_what_holds_them_are_never_opened_whole() {
+    let at_home: Vec<String> = (0..9).map(|number| format!("/home/u/.config/{number}")).collect();
+    let at_home: Vec<_> = at_home.iter().map(|path| (Act::Read, path.as_str())).collect();
+    let proposal = proposed(&at_home);
+    assert_eq!(entries(&proposal).len(), 9, "{proposal:?}");
+    let listed = [
+        (Act::List, "/home/u"),
+        (Act::List, "/home"),
+        (Act::List, "/"),
+        (Act::List, "/srv"),
+        (Act::List, "/home/u/.config"),
+        (Act::Read, "/srv/link"),
+        (Act::Read, "/home/u/.ssh/id"),
+        (Act::Read, "/srv/a*"),
+        (Act::Read, "/home/u/notes/1"),
+    ];
+    let proposal = proposed(&listed);
+    assert_eq!(entries(&proposal), [("/home/u/notes/1".to_owned(), Access::Read)]);
+    assert_eq!(withheld(&proposal).len(), 8);
+}
+
+#[test]
+fn what_is_made_takes_its_directory_and_what_is_changed_itself() {
+    let proposal = proposed(&[(Act::Create, "/srv/out/x/new"), (Act::Write, "/srv/out/old")]);
+    let expect = [("/srv/out/old".to_owned(), Access::Write), ("/srv/out/x".to_owned(), Access::Write)];
+    assert_eq!(entries(&proposal), expect);
+}
+
+#[test]
+fn the_project_is_written_where_all_is_written() {
+    let write = |uses: &[(Act, &str)]| proposed(uses).project.and_then(|project| project.write);
+    let src = (Act::Create, "/home/u/work/p/src/a");
+    assert_eq!(write(&[src]), Some("src".to_owned()));
+    assert_eq!(write(&[src, (Act::Write, "/home/u/work/p/Cargo.lock")]), Some(".".to_owned()));
+    // What is not there yet cannot be granted; what is protected is left to the root's own rules.
+    assert_eq!(write(&[(Act::Create, "/home/u/work/p/new/a")]), Some(".".to_owned()));
+    assert_eq!(write(&[(Act::Create, "/home/u/work/p/.git/index")]), Some(".".to_owned()));
+}
+
+#[test]
+fn a_base_is_asked_first_and_what_it_closes_stays_closed() {
+    let rules = [
+        ("/srv/data", Access::Read, Layer::User),
+        ("/srv/data/closed", Access::None, Layer::User),
+        (ROOT, Access::Read, Layer::User),
+    ];
+    let base = policy(&[&MINIMAL[..], &rules].concat(), &["/tmp", HOME]);
+    let uses = [
+        (Act::Read, "/srv/data/a"),
+        (Act::Read, "/srv/data/closed/x"),
+        (Act::Read, "/srv/other"),
+        (Act::Read, "/home/u/work/p/a"),
+    ];
+    let proposal = with(Some(&base), |ground| propose(ground, &recorded(&uses), &Host));
+    assert_eq!(entries(&proposal), [("/srv/other".to_owned(), Access::Read)]);
+    assert_eq!(withheld(&proposal), ["/srv/data/closed/x"]);
+    assert_eq!(proposal.project, None);
+}
+
+#[test]
+fn the_text_is_a_configuration_and_says_why() {
+    let mut uses =
+        vec![(Act::Read, "/srv/data/a\"b"), (Act::Read, "/home/u/.ssh/id"), (Act::Read, "/home/u/n")];
+    uses.extend([(Act::Create, "/home/u/work/p/src/a"), (Act::Read, "/opt/x"), (Act::List, "/home/u")]);
+    let proposal = proposed(&uses);
+    let host = |pattern: &str, unreached| HostUse { pattern: pattern.to_owned(), count: 2, unreached };
+    let hosts = [host("a.example:443", None), host("b.example:80", Some("refused\nnewline".to_owned()))];
+    let (wide, _) = policies();
+    let told = Told { hosts: &hosts, denials: &[], home: &at(HOME), wide: &wide };
+    let heading = Heading { name: "my profile", extends: None, command: "sh -c 'a\nb'", end: "exit 0" };
+    let text = render(&heading, &proposal, &told);
+    let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let profile = &table["permissions"]["my profile"];
+    let keys: BTreeSet<&str> = profile["filesystem"].as_table().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, BTreeSet::from([":project_roots", ":toolchains", "/srv/data/a\"b", "~/n"]));
+    assert_eq!(profile["network"]["domains"].as_array().unwrap().len(), 1);
+    assert_eq!(table["default_permissions"].as_str(), Some("my profile"));
+    assert!(text.contains("# NOT GRANTED: ~/.ssh/id: read by sh: closed by"), "{text}");
+    assert!(text.contains("# read by sh\n\"~/n\" = \"read\""), "{text}");
+    // Whoever extends a profile of their own adds this to its file.
+    let heading = Heading { extends: Some("team"), ..heading };
+    let text = render(&heading, &proposal, &told);
+    assert!(text.contains("extends = \"team\"") && !text.contains("default_permissions"), "{text}");
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop::sample::select(vec![Act::Read, Act::List, Act::Execute, Act::Write, Act::Create])
+}
+
+fn path() -> impl Strategy<Value = String> {
+    let top = prop::sample::select(vec![
+        "/srv",
+        "/srv/data",
+        "/srv/data/deep",
+        "/srv/out",
+        HOME,
+        "/home/u/.config",
+        "/home/u/.ssh",
+        ROOT,
+        "/opt",
+        "/usr",
+        "/etc",
+        "/tmp",
+        "/var/lib",
+        "/home/u/notes",
+        "/dev",
+    ]);
+    (top, prop::collection::vec("[a-e*]", 0..3))
+        .prop_map(|(top, names)| [&[top.to_owned()], &names[..]].concat().join("/"))
+}
+
+proptest! {
+    #[test]
+    fn what_is_used_is_granted_or_withheld_and_nothing_closed_is_granted(
+        uses in prop::collection::vec((act(), path()), 0..60)
+    ) {
+        let uses: Vec<(Act, &str)> = uses.iter().map(|(act, path)| (*act, path.as_str())).collect();
+        let (wide, isolated) = policies();
+        let (home, roots) = (at(HOME), [at(ROOT)]);
+        let ground = Ground { wide: &wide, isolated: &isolated, base: None, home: &home, roots: &roots };
+        let proposal = propose(ground, &recorded(&uses), &Host);
+        let covering = Covering::new(ground);
+        let granted = PolicyParts { filesystem: proposal.filesystem(&covering), ..PolicyParts::from(wide.clone()) };
+        let granted = Policy::from(granted);
+        for (act, path) in &uses {
+            let path = at(path);
+            let operation = act.access().unwrap();
+            let is_private = path.starts_with(&at("/tmp"));
+            let is_withheld = proposal.withheld.iter().any(|one| one.path == path && one.act == *act);
+            let allowed = granted.verdict(&Request::Path { path: &path, operation }).allowed;
+            prop_assert!(allowed || is_private || is_withheld, "{act} {path}: {proposal:?}");
+        }
+        let never = SECRETS.iter().chain(&[HOME, "/", "/etc/shadow", "/home"]);
+        for path in never {
+            let path = at(path);
+            let request = Request::Path { path: &path, operation: Operation::Read };
+            prop_assert!(!granted.verdict(&request).allowed, "{path}: {proposal:?}");
+        }
+    }
+}

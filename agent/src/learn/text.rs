@@ -1,0 +1,269 @@
+//! A proposal as a configuration file, with what needed each rule.
+
+use std::fmt::Write as _;
+
+use weir_protocol::denial::{Act, Denial};
+use weir_protocol::policy::Access;
+use weir_protocol::policy::glob::has_wildcard;
+use weir_protocol::{AbsPath, Policy};
+
+use super::{Entry, HostUse, Needed, Proposal, Why, Withheld};
+use crate::denial;
+
+/// Most programs that are named for one rule.
+const NAMED_PROGRAMS: usize = 4;
+
+/// Most lines about what is not granted, of each kind.
+const WITHHELD_LINES: usize = 40;
+
+/// What no rule can come of, for nobody sees it.
+const UNSEEN: &str = "\
+# Not seen, and so not in here: programs that only look whether something is there (stat, access, readlink); changes of mode, owner and
+# times; a statically linked program that opens nothing, and the loader of one that does; unix sockets; a port that was listened on.
+";
+
+/// What is not granted and may not be missed.
+const AT_HOME: &str = "The home directory is only read while learning; under this profile it is an empty one, which can be written.";
+
+/// What stands at the head.
+#[derive(Debug, Clone, Copy)]
+pub struct Heading<'a> {
+    /// The name of the profile.
+    pub name: &'a str,
+    /// The profile that it extends.
+    pub extends: Option<&'a str>,
+    /// The command, for people.
+    pub command: &'a str,
+    /// Its end, for people.
+    pub end: &'a str,
+}
+
+/// What else is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// Hosts that were granted.
+    pub hosts: &'a [HostUse],
+    /// What was refused.
+    pub denials: &'a [Denial],
+    /// The home directory, for `~`.
+    pub home: &'a AbsPath,
+    /// The policy under which all of it happened.
+    pub wide: &'a Policy,
+}
+
+/// The file.
+#[must_use]
+pub fn render(heading: &Heading<'_>, proposal: &Proposal, told: &Told<'_>) -> String {
+    let mut out = String::new();
+    let Heading { name, extends, command, end } = heading;
+    comment(&mut out, &format!("Proposed by `weir learn` for `{command}`, which ended with {end}."));
+    if proposal.is_cut {
+        comment(
+            &mut out,
+            "INCOMPLETE: the command used more than is recorded. Learn from parts of it, or grant directories by hand.",
+        );
+    }
+    out.push_str(UNSEEN);
+    // Whoever extends a profile has a file with a default already.
+    if extends.is_none_or(|base| base.starts_with(':')) {
+        let _ = writeln!(out, "default_permissions = {}\n", quoted(name));
+    }
+    let table = format!("permissions.{}", table_name(name));
+    let _ = writeln!(out, "[{table}]\ndescription = {}", quoted(&format!("Learned from: {command}")));
+    if let Some(base) = extends {
+        let _ = writeln!(out, "extends = {}", quoted(base));
+    }
+    filesystem(&mut out, &table, proposal, told);
+    network(&mut out, &table, told);
+    others(&mut out, told);
+    out
+}
+
+fn filesystem(out: &mut String, table: &str, proposal: &Proposal, told: &Told<'_>) {
+    let _ = writeln!(out, "\n[{table}.filesystem]");
+    let _ = writeln!(
+        out,
+        "# {} more paths need no rule: system programs and libraries, private directories",
+        proposal.covered
+    );
+    if let Some(project) = &proposal.project {
+        why(out, &project.needed);
+        let _ = match project.write.as_deref() {
+            None => writeln!(out, "\":project_roots\" = \"read\""),
+            Some(".") => writeln!(out, "\":project_roots\" = \"write\""),
+            Some(below) => {
+                writeln!(out, "\":project_roots\" = {{ \".\" = \"read\", {} = \"write\" }}", quoted(below))
+            }
+        };
+    }
+    if let Some(needed) = &proposal.toolchains {
+        why(out, needed);
+        out.push_str("\":toolchains\" = \"read\"\n");
+    }
+    for Entry { path, access, needed } in &proposal.entries {
+        let Some(key) = key(path) else { continue };
+        why(out, needed);
+        let _ = writeln!(out, "{} = \"{access}\"", quoted(&short(&key, told.home)));
+    }
+    let withheld = proposal.withheld.iter().map(|one| withheld(one, told.home));
+    let refused = told.denials.iter().filter(|denial| denial.access.is_some());
+    let all: Vec<String> = withheld.chain(refused.map(|denial| refused_path(denial, told))).collect();
+    limited(out, &all);
+}
+
+/// The lines that fit, and how many there are besides.
+fn limited(out: &mut String, all: &[String]) {
+    if !all.is_empty() {
+        out.push('\n');
+    }
+    all.iter().take(WITHHELD_LINES).for_each(|text| out.push_str(text));
+    if all.len() > WITHHELD_LINES {
+        comment(
+            out,
+            &format!("and {} more that are not granted; --json tells all", all.len() - WITHHELD_LINES),
+        );
+    }
+}
+
+fn network(out: &mut String, table: &str, told: &Told<'_>) {
+    let reached: Vec<&HostUse> = told.hosts.iter().filter(|host| host.unreached.is_none()).collect();
+    if !reached.is_empty() {
+        let _ = writeln!(out, "\n[{table}.network]\nenabled = true\ndomains = [");
+        for HostUse { pattern, count, .. } in reached {
+            let _ = writeln!(out, "  # connected to{}", times(*count));
+            let _ = writeln!(out, "  {{ pattern = {}, allow = true }},", quoted(pattern));
+        }
+        out.push_str("]\n");
+    }
+    let failed = told.hosts.iter().filter_map(|host| Some((&host.pattern, host.unreached.as_ref()?)));
+    let failed =
+        failed.map(|(pattern, reason)| (pattern.clone(), format!("asked for and not reached: {reason}")));
+    let refused = told.denials.iter().filter(|denial| is_host(denial));
+    let refused =
+        refused.map(|denial| (denial.target.to_string(), format!("refused: {}", denial::what(denial))));
+    let all: Vec<String> = failed
+        .chain(refused)
+        .map(|(pattern, reason)| {
+            let mut text = String::new();
+            comment(&mut text, &format!("NOT GRANTED: {reason}"));
+            comment(&mut text, &format!("{{ pattern = {}, allow = true }}", quoted(&pattern)));
+            text
+        })
+        .collect();
+    if !all.is_empty() {
+        comment(out, "");
+        comment(
+            out,
+            "Hosts that are not granted; `weir learn --network` lets them be reached while it records.",
+        );
+    }
+    limited(out, &all);
+}
+
+/// Whatever was refused and is neither a path nor a host: no rule is proposed for it.
+fn others(out: &mut String, told: &Told<'_>) {
+    let others = told.denials.iter().filter(|denial| denial.access.is_none() && !is_host(denial));
+    let all: Vec<String> = others
+        .map(|denial| {
+            let mut text = String::new();
+            comment(&mut text, &format!("NOT GRANTED: refused: {}", denial::what(denial)));
+            text
+        })
+        .collect();
+    limited(out, &all);
+}
+
+fn is_host(denial: &Denial) -> bool {
+    matches!(denial.operation, Act::Connect | Act::Resolve | Act::Request | Act::Send)
+}
+
+fn withheld(one: &Withheld, home: &AbsPath) -> String {
+    let Withheld { act, path, program, why } = one;
+    let by = program.as_ref().map(|program| format!(" by {program}")).unwrap_or_default();
+    let shown = short(&path.display(), home);
+    let mut out = String::new();
+    let reason = match why {
+        Why::Closed(rule) => format!("closed by {rule}"),
+        Why::Wide(dir) => {
+            let dir = short(&dir.display(), home);
+            format!("a rule for {dir} would open all below it, and what there must not be opened as a whole")
+        }
+        Why::Name => "its name cannot stand in a profile".to_owned(),
+    };
+    comment(&mut out, &format!("NOT GRANTED: {shown}: {act}{by}: {reason}"));
+    if let (Why::Wide(dir), Some(key)) = (why, key(path)) {
+        let (key, access) = match act {
+            Act::Create => (dir.display().into_owned(), "write"),
+            Act::Write => (key, "write"),
+            _ => (key, "read"),
+        };
+        comment(&mut out, &format!("{} = \"{access}\"", quoted(&short(&key, home))));
+    }
+    out
+}
+
+/// A path that was refused while learning: the command had to do without it.
+fn refused_path(denial: &Denial, told: &Told<'_>) -> String {
+    let mut out = String::new();
+    comment(&mut out, &format!("NOT GRANTED: refused while learning: {}", denial::what(denial)));
+    let Ok(path) = AbsPath::parse(&denial.target.0) else { return out };
+    if told.wide.access(&path) == Access::None {
+        comment(&mut out, "WARNING: a secret, or closed on purpose. Think twice before you open it.");
+    } else if path.starts_with(told.home) {
+        comment(&mut out, AT_HOME);
+    }
+    if let (Some(key), Some(operation)) = (key(&path), denial.access) {
+        comment(&mut out, &format!("{} = \"{}\"", quoted(&short(&key, told.home)), operation.needs()));
+    }
+    out
+}
+
+/// What needed a rule.
+fn why(out: &mut String, needed: &Needed) {
+    let acts: Vec<&str> = needed.acts.iter().map(|act| act.word()).collect();
+    if acts.is_empty() {
+        return comment(out, "the command starts there");
+    }
+    let mut programs: Vec<&str> = needed.programs.iter().map(String::as_str).take(NAMED_PROGRAMS).collect();
+    let more = needed.programs.len().saturating_sub(NAMED_PROGRAMS);
+    let more = if more > 0 { format!("{more} more programs") } else { String::new() };
+    programs.extend(Some(more.as_str()).filter(|more| !more.is_empty()));
+    let by = if programs.is_empty() { String::new() } else { format!(" by {}", programs.join(", ")) };
+    let paths = if needed.paths > 1 { format!(" ({} uses)", needed.paths) } else { String::new() };
+    comment(out, &format!("{}{by}{paths}", acts.join(", ")));
+}
+
+fn times(count: usize) -> String {
+    if count > 1 { format!(", {count} times") } else { String::new() }
+}
+
+/// One line of comment. What a terminal or a reader of the file would obey is shown, not sent.
+fn comment(out: &mut String, text: &str) {
+    let shown: String = text.chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect();
+    let _ = writeln!(out, "{}", format!("# {shown}").trim_end());
+}
+
+/// A path as the key of a rule; nothing where it cannot stand as one.
+pub(super) fn key(path: &AbsPath) -> Option<String> {
+    let text = std::str::from_utf8(path.as_bytes()).ok()?;
+    (!has_wildcard(text) && !text.contains(char::is_control)).then(|| text.to_owned())
+}
+
+/// With `~` for the home directory.
+fn short(path: &str, home: &AbsPath) -> String {
+    let below = path.strip_prefix(&*home.display()).and_then(|below| below.strip_prefix('/'));
+    match below.filter(|_| !home.is_root()) {
+        Some(below) => format!("~/{below}"),
+        None => path.to_owned(),
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    toml_edit::Value::from(text).to_string()
+}
+
+fn table_name(name: &str) -> String {
+    let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_bare && !name.is_empty() { name.to_owned() } else { quoted(name) }
+}
