@@ -190,6 +190,8 @@ fn run(server: &Server, usual: &mut Client, world: &World, shape: &Shape) -> Got
             // The first connection ends before the second begins.
             drop(own.take());
             own = Some(come_back(server, id, &got));
+            // Each connection is told once.
+            got.exited = 0;
             has_returned = true;
         }
     }
