@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use weir_protocol::AbsPath;
 use weir_protocol::denial::Denial;
 use weir_protocol::method::changes::{Discard, ListChanges, ListedChanges, Outcomes, Which as Changes};
 use weir_protocol::method::network::{Asking, HostQuestion, MAX_ANSWER_MS, MAX_QUESTIONS};
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::method::process::{Exited, Recording, Start};
 use weir_protocol::method::{Asks as _, Error, code};
-use weir_protocol::AbsPath;
 use weir_protocol::recorded::Recorded;
 
 use super::run::{Failure, base_start, duration, end_word, say_end};
@@ -259,9 +259,9 @@ impl LearnOptions {
 fn say_discarded(outcomes: &Outcomes) {
     for outcome in &outcomes.copies {
         let text = format!(
-            "weir: {} changes to {} were made in a copy and are discarded; --keep leaves them for weir changes",
-            outcome.done.len(),
-            outcome.root
+            "weir: what changed in {} was changed in a copy and is discarded ({}); --keep leaves it for weir changes",
+            outcome.root,
+            outcome.done.len()
         );
         output::message(&text, Exit::Success);
     }
