@@ -33,7 +33,7 @@ pub(crate) fn exited(
             .push(Source::present(Mechanism::NetworkGate, "names, connections, requests, datagrams"));
     }
     denials.extend(beyond(end, limits));
-    Exited { id, end, usage, denials, sight, unreached, new_repositories, recorded }
+    Exited { id, end, usage, denials, sight, unreached, new_repositories, recorded: recorded.map(Box::new) }
 }
 
 /// Starts of processes that were refused for their number.

@@ -259,9 +259,9 @@ impl LearnOptions {
 fn say_discarded(outcomes: &Outcomes) {
     for outcome in &outcomes.copies {
         let text = format!(
-            "weir: {} changes to {} were made in a copy and are discarded; --keep leaves them for weir changes",
-            outcome.done.len(),
-            outcome.root
+            "weir: what changed in {} was changed in a copy and is discarded ({}); --keep leaves it for weir changes",
+            outcome.root,
+            outcome.done.len()
         );
         output::message(&text, Exit::Success);
     }

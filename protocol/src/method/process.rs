@@ -261,7 +261,7 @@ pub struct Exited {
     pub new_repositories: Vec<ByteString>,
     /// What was used, where that was asked for and could be recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recorded: Option<Recorded>,
+    pub recorded: Option<Box<Recorded>>,
 }
 
 /// Why a command ended.

@@ -29,7 +29,7 @@ const MAX_NAMES: u32 = 64;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReportError {
+pub(in crate::cli) enum ReportError {
     /// It cannot be written where it should be.
     #[error("cannot write the report {}: {source}", .path.display())]
     Write {
