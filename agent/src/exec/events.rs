@@ -147,6 +147,7 @@ impl<W: Write> Watch for Events<W> {
             Seen::Text(_)
             | Seen::Reasoning(_)
             | Seen::Compacting
+            | Seen::Interrupting
             | Seen::CallStarted { .. }
             | Seen::Counted { .. } => {}
         }

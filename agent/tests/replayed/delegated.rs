@@ -229,7 +229,13 @@ fn an_interruption_ends_them_and_theirs_with_every_item_complete() {
         assert_eq!(status, "interrupted");
         let did = &result["outcome"]["did"];
         assert_eq!(did["kind"], "command", "{result}");
-        assert_eq!(did["status"]["end"]["reason"], "cancelled", "{result}");
+        assert_eq!(did["status"]["end"], json!({ "reason": "signalled", "signal": 15 }), "{result}");
+        let account = &did["streams"][0];
+        assert_eq!(
+            (&account["bytes"], &account["dropped"]),
+            (&json!("so far\n".len()), &json!(0)),
+            "{result}"
+        );
         for thread in [&thread, &first, &second] {
             let records = session.records(thread);
             assert_eq!(records.last().unwrap()["type"], "turn_ended", "{thread}");
