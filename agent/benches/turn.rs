@@ -57,6 +57,10 @@ impl Tools for Nothing {
     fn call<'a>(&'a self, _call: &'a Call, _observer: Observer<'a>) -> LocalBoxFuture<'a, ToolOutcome> {
         Box::pin(async { ToolOutcome { told: "done".to_owned(), did: Did::Read } })
     }
+
+    fn interrupt(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 struct Blind;

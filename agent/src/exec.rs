@@ -172,7 +172,11 @@ impl Exec<'_> {
         };
         let turn = Turn { provider: self.provider, tools: &tools, watch: show, asked };
         let thread = conversation.thread().id();
-        let running = turn.run(&mut conversation, settings, self.prompt, &mut words);
+        let running = async {
+            let ended = turn.run(&mut conversation, settings, self.prompt, &mut words).await?;
+            tools.end().await;
+            Ok::<_, ExecError>(ended)
+        };
         tokio::pin!(running);
         let mut signal = None;
         let ended = loop {
@@ -187,7 +191,6 @@ impl Exec<'_> {
                 }
             }
         };
-        tools.end().await;
         let signal = signal.filter(|_| ended.status == TurnStatus::Interrupted);
         Ok(Done { thread, ended, signal })
     }

@@ -18,10 +18,13 @@ mod workplace;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Mutex, Notify};
 use weir_protocol::method::context::{LeaseId, Under};
 use weir_protocol::method::file::Within;
 use weir_protocol::method::process::ProcessId;
@@ -32,6 +35,16 @@ use job::Job;
 
 pub(crate) use told::ended;
 pub use workplace::{Place, Workplace, session};
+
+/// How long what was under way may take to come to its end when a turn is interrupted: what a command has to end by itself, and as long
+/// again for what it has written.
+const INTERRUPTED: Duration = Duration::from_millis(2 * job::INTERRUPT_GRACE_MS);
+
+/// What a call is told to have come to that the person did not wait for.
+const GIVEN_UP: &str = "Interrupted by the person before it was over.";
+
+/// Comes when the turn is interrupted, and then again and again.
+type Interruption<'a, 'b> = Pin<&'a mut Notified<'b>>;
 
 /// What a model is told about a tool.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,14 +90,16 @@ pub struct Tools {
     jobs: RefCell<BTreeMap<ProcessId, Rc<Mutex<Job>>>>,
     /// Commands that have ended and whose end is told; the server may still hold what they wrote.
     over: RefCell<Vec<ProcessId>>,
+    /// Tells the calls under way that their turn is interrupted.
+    interrupted: Notify,
 }
 
 impl Tools {
     /// Tools that work in `place`.
     #[must_use]
     pub fn new(place: Workplace) -> Self {
-        let (turn, leases, jobs, over) = Default::default();
-        Self { place, turn, leases, jobs, over }
+        let (turn, leases, jobs, over, interrupted) = Default::default();
+        Self { place, turn, leases, jobs, over, interrupted }
     }
 
     /// Where they work.
@@ -118,9 +133,22 @@ impl Tools {
         arguments: &str,
         observer: Observer<'_>,
     ) -> ToolOutcome {
+        let mut interruption = pin!(self.interrupted.notified());
         let outcome = match tool {
-            command::RUN => self.run(call, arguments, observer).await,
-            command::WRITE => self.write_stdin(arguments, observer).await,
+            command::RUN => self.run(call, arguments, observer, interruption).await,
+            command::WRITE => self.write_stdin(arguments, observer, interruption).await,
+            other => tokio::select! {
+                biased;
+                outcome = self.at_once(other, arguments) => outcome,
+                () = interruption.as_mut() => Err(GIVEN_UP.to_owned()),
+            },
+        };
+        outcome.unwrap_or_else(ToolOutcome::failed)
+    }
+
+    /// Carries out a call that starts nothing: it can be given up at any time.
+    async fn at_once(&self, tool: &str, arguments: &str) -> Result<ToolOutcome, String> {
+        match tool {
             plan::UPDATE => plan::update(arguments),
             permission::REQUEST => self.request_permissions(arguments).await,
             files::READ => self.read_file(arguments).await,
@@ -130,8 +158,14 @@ impl Tools {
             files::PATCH => self.patch_files(arguments).await,
             files::WRITE => self.write_file(arguments).await,
             unknown => Err(self.unknown(unknown)),
-        };
-        outcome.unwrap_or_else(ToolOutcome::failed)
+        }
+    }
+
+    /// Interrupts the calls under way: a command is ended and followed to its last byte, everything else is given up. How long that
+    /// takes at most.
+    pub fn interrupt(&self) -> Duration {
+        self.interrupted.notify_waiters();
+        INTERRUPTED
     }
 
     fn unknown(&self, tool: &str) -> String {

@@ -11,6 +11,7 @@ mod sample;
 mod seen;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
@@ -40,9 +41,9 @@ pub trait Tools {
     /// Carries out one call; several at once. Dropping the future ends what it has started.
     fn call<'a>(&'a self, call: &'a Call, observer: Observer<'a>) -> LocalBoxFuture<'a, ToolOutcome>;
 
-    /// The turn is being interrupted: a call that can come to an end of its own comes to it when it is polled once more. All others are
-    /// dropped.
-    fn interrupt(&self) {}
+    /// The turn is being interrupted: each call under way comes to an end of its own, with all that it has to tell. How long that may
+    /// take; a call that takes longer is dropped.
+    fn interrupt(&self) -> Duration;
 }
 
 impl Tools for tool::Tools {
@@ -56,6 +57,10 @@ impl Tools for tool::Tools {
 
     fn call<'a>(&'a self, call: &'a Call, observer: Observer<'a>) -> LocalBoxFuture<'a, ToolOutcome> {
         Box::pin(self.call(&call.id, &call.tool, &call.arguments, observer))
+    }
+
+    fn interrupt(&self) -> Duration {
+        self.interrupt()
     }
 }
 

@@ -9,6 +9,8 @@ mod daemon;
 mod delegated;
 #[path = "replayed/injected.rs"]
 mod injected;
+#[path = "replayed/interrupted.rs"]
+mod interrupted;
 #[path = "replayed/kept.rs"]
 mod kept;
 #[path = "replayed/killed.rs"]

@@ -91,6 +91,14 @@ impl Provider for Scripted {
     }
 }
 
+/// How long calls may take to end when they are interrupted, and how long one takes that is slow.
+const PATIENCE: Duration = Duration::from_secs(2);
+const SLOW: Duration = Duration::from_secs(1);
+
+async fn passed(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
 /// Tools that wait for each other or for ever, and count who is gone.
 #[derive(Default)]
 struct Bench {
@@ -116,7 +124,7 @@ impl Drop for Present<'_> {
 impl Tools for Bench {
     fn schemas(&self) -> Vec<ToolSchema> {
         let tool = |name| ToolSchema { name, description: "a tool", parameters: json!({ "type": "object" }) };
-        vec![tool("meet"), tool("hang"), tool("echo"), tool("heed")]
+        vec![tool("meet"), tool("hang"), tool("echo"), tool("heed"), tool("slow")]
     }
 
     fn begin(&self, _turn: TurnId) {}
@@ -137,6 +145,10 @@ impl Tools for Bench {
                     std::future::pending::<()>().await;
                 }
                 "heed" => self.interrupted.notified().await,
+                "slow" => {
+                    self.interrupted.notified().await;
+                    passed(SLOW).await;
+                }
                 _ => {}
             }
             present.1.set(true);
@@ -144,8 +156,9 @@ impl Tools for Bench {
         })
     }
 
-    fn interrupt(&self) {
+    fn interrupt(&self) -> Duration {
         self.interrupted.notify_waiters();
+        PATIENCE
     }
 }
 
@@ -346,6 +359,18 @@ fn a_call_that_heeds_an_interruption_has_a_result_of_its_own() {
     assert_eq!([of("b"), of("c"), of("d")], ["b did", "c did", "d did"]);
     assert!(of("a").contains("Interrupted"), "{}", of("a"));
     assert_eq!((outcome.bench.dropped.get(), outcome.bench.running.get()), (1, 0));
+}
+
+#[test]
+fn an_interruption_waits_for_the_end_of_what_runs_and_not_for_ever() {
+    let slow = vec![calls("a", "slow", "{}"), calls("b", "echo", "{}")];
+    let outcome = Run::new([Does::Says(slow.clone())]).saying("-b", Word::Interrupt).go();
+    assert_eq!((outcome.ended.status, outcome.took), (TurnStatus::Interrupted, SLOW));
+    assert_eq!(results(&outcome.items)[1], ("a".to_owned(), "a did".to_owned()));
+    let with_one_that_hangs = [vec![calls("c", "hang", "{}")], slow].concat();
+    let outcome = Run::new([Does::Says(with_one_that_hangs)]).saying("-b", Word::Interrupt).go();
+    assert_eq!((outcome.ended.status, outcome.took), (TurnStatus::Interrupted, PATIENCE));
+    assert_eq!((outcome.bench.dropped.get(), results(&outcome.items).len()), (1, 3));
 }
 
 #[test]

@@ -133,6 +133,8 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
     let longest = setup.idle.map_or(IDLE, |idle| idle.min(IDLE));
     let mut number = 0;
     let mut changed = server.changed.subscribe();
+    // Once is enough: the supervisor lets go then, or has sent a client.
+    let mut said_idle = false;
     loop {
         changed.borrow_and_update();
         let idle = server.is_idle();
@@ -140,16 +142,22 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
             return Ok(());
         }
         tokio::select! {
-            news = server.post.news() => match news? {
-                None => return Ok(()),
-                Some(News::Drain(after)) => server.drain(after),
-                Some(News::Client(socket)) => {
-                    number += 1;
-                    server.admit(number, socket);
+            news = server.post.news() => {
+                said_idle = false;
+                match news? {
+                    None => return Ok(()),
+                    Some(News::Drain(after)) => server.drain(after),
+                    Some(News::Client(socket)) => {
+                        number += 1;
+                        server.admit(number, socket);
+                    }
                 }
-            },
-            _ = changed.changed() => {}
-            () = passed(longest), if idle => server.post.idle().await?,
+            }
+            _ = changed.changed() => said_idle = false,
+            () = passed(longest), if idle && !said_idle => {
+                said_idle = true;
+                server.post.idle().await?;
+            }
         }
     }
 }
@@ -277,5 +285,56 @@ impl Server {
             command.kill(Duration::ZERO).await;
             this.drop_command(command.id);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+    use crate::daemon::post::{Word, hear};
+
+    /// A server part that has nothing to do, and the supervisor's end of its post.
+    fn idle_part(place: &std::path::Path) -> (Setup, OwnedFd) {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let (ours, theirs) = pair.unwrap();
+        let setup = Setup {
+            uid: 0,
+            post: theirs,
+            place: std::fs::File::open(place).unwrap().into(),
+            store: place.join("contexts"),
+            idle: Some(Duration::ZERO),
+            commands: 1,
+            connections: 1,
+        };
+        (setup, ours)
+    }
+
+    fn served(setup: Setup) -> io::Result<()> {
+        let nothing = OwnedFd::from(std::fs::File::open("/dev/null")?);
+        let contexts = Contexts::new(Store::open(&setup.store).map_err(io::Error::other)?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(LocalSet::new().run_until(serve(setup, nothing, contexts)))
+    }
+
+    #[test]
+    fn a_part_that_is_let_go_goes_without_a_complaint() {
+        let place = tempfile::tempdir().unwrap();
+        let (setup, supervisor) = idle_part(place.path());
+        let part = std::thread::spawn(move || served(setup));
+        assert_eq!(hear(&supervisor).unwrap().unwrap().0, Word::Idle(0));
+        // It has said all there is to say, and says it once: what would come now is heard before the end.
+        rustix::net::shutdown(&supervisor, rustix::net::Shutdown::Write).unwrap();
+        assert!(hear(&supervisor).unwrap().is_none(), "it goes on saying that it is idle");
+        part.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_part_whose_supervisor_went_first_goes_without_a_complaint() {
+        let place = tempfile::tempdir().unwrap();
+        let (setup, supervisor) = idle_part(place.path());
+        drop(supervisor);
+        served(setup).unwrap();
     }
 }

@@ -1,7 +1,8 @@
 //! The events of `weir exec --json`: one JSON object a line, of the form that clients of Codex read (docs/AGENT.md).
 //!
 //! A projection of what is seen of a turn; nothing is decided here, and nothing is lost that a client needs: a call of any tool
-//! has its item, and every item that begins is completed before the turn is.
+//! has its item, and every item that begins is completed before the turn is. What helpers do has its items too, with the helper's
+//! thread beside them; what they say is theirs, but for the last message, which is in the item of the work that was given.
 
 mod item;
 
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Begun, Show};
 use crate::item::{Did, Item, Usage};
-use crate::thread::{ItemId, TurnStatus};
+use crate::thread::{ItemId, ThreadId, TurnStatus};
 use crate::tool::Progress;
 use crate::turn::{Call, Ended, Seen, Watch};
 use item::of_call;
@@ -33,18 +34,23 @@ struct State<W> {
     out: W,
     /// The thread's id.
     thread: String,
+    /// The helper that is spoken of; none: the thread itself.
+    helper: Option<ThreadId>,
     /// Items that were begun, by their own ids.
     begun: BTreeMap<ItemId, Open>,
     next: u64,
-    /// The item of the plan: one for a turn, updated.
-    plan: Option<(String, Value)>,
+    /// The item of each thread's plan: one for a turn, updated.
+    plans: BTreeMap<Option<ThreadId>, (String, Value)>,
+    /// The last message of each helper that works.
+    words: BTreeMap<ThreadId, String>,
 }
 
 /// An item that has begun.
 struct Open {
     id: String,
-    /// Its command, or the task that was given to another thread.
-    command: String,
+    helper: Option<ThreadId>,
+    /// As it was told when it began.
+    item: Value,
     output: Vec<u8>,
 }
 
@@ -57,11 +63,23 @@ enum Event<'a> {
     #[serde(rename = "turn.started")]
     Turn {},
     #[serde(rename = "item.started")]
-    Started { item: &'a Value },
+    Started {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thread_id: Option<ThreadId>,
+        item: &'a Value,
+    },
     #[serde(rename = "item.updated")]
-    Updated { item: &'a Value },
+    Updated {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thread_id: Option<ThreadId>,
+        item: &'a Value,
+    },
     #[serde(rename = "item.completed")]
-    Completed { item: &'a Value },
+    Completed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thread_id: Option<ThreadId>,
+        item: &'a Value,
+    },
     #[serde(rename = "turn.completed")]
     Done { usage: Tokens, turn_usage: Tokens },
     #[serde(rename = "turn.failed")]
@@ -99,9 +117,11 @@ impl<W: Write> Events<W> {
             state: RefCell::new(State {
                 out,
                 thread: String::new(),
+                helper: None,
                 begun: BTreeMap::new(),
                 next: 0,
-                plan: None,
+                plans: BTreeMap::new(),
+                words: BTreeMap::new(),
             }),
         }
     }
@@ -134,22 +154,23 @@ impl<W: Write> Watch for Events<W> {
         let mut state = self.state.borrow_mut();
         match seen {
             Seen::TurnStarted { .. } => state.write(&Event::Turn {}),
-            Seen::Said { item, .. } => state.said(item),
-            Seen::Again { attempt, pause, error } => {
-                let seconds = pause.as_secs_f32();
-                let message =
-                    format!("the model is asked again in {seconds:.1} s (attempt {attempt}): {error}");
-                state.complete(json!({ "type": "error", "message": message }));
-            }
-            Seen::CallProgress { id, progress } => state.progress(id, &progress),
-            Seen::CallEnded { id, call, outcome } => state.ended(id, call, &outcome.did, &outcome.told),
             Seen::TurnEnded { ended } => state.over(ended),
-            Seen::Text(_)
-            | Seen::Reasoning(_)
-            | Seen::Compacting
-            | Seen::CallStarted { .. }
-            | Seen::Counted { .. } => {}
+            seen => state.happened(&seen),
         }
+    }
+
+    fn see_in(&self, thread: ThreadId, seen: Seen<'_>) {
+        let mut state = self.state.borrow_mut();
+        state.helper = Some(thread);
+        match seen {
+            Seen::Said { item: Item::AgentMessage { text }, .. } => {
+                state.words.insert(thread, text.clone());
+            }
+            Seen::Said { item: Item::Reasoning { .. }, .. } => {}
+            Seen::TurnEnded { .. } => state.planned(),
+            seen => state.happened(&seen),
+        }
+        state.helper = None;
     }
 }
 
@@ -162,6 +183,29 @@ impl<W: Write> State<W> {
         }
     }
 
+    /// What is an item in a thread and in its helpers.
+    fn happened(&mut self, seen: &Seen<'_>) {
+        match seen {
+            Seen::Said { item, .. } => self.said(item),
+            Seen::Again { attempt, pause, error } => {
+                let seconds = pause.as_secs_f32();
+                let message =
+                    format!("the model is asked again in {seconds:.1} s (attempt {attempt}): {error}");
+                self.complete(json!({ "type": "error", "message": message }));
+            }
+            Seen::CallProgress { id, progress } => self.progress(*id, progress),
+            Seen::CallEnded { id, call, outcome } => self.ended(*id, call, &outcome.did, &outcome.told),
+            Seen::TurnStarted { .. }
+            | Seen::TurnEnded { .. }
+            | Seen::Text(_)
+            | Seen::Reasoning(_)
+            | Seen::Compacting
+            | Seen::Interrupting
+            | Seen::CallStarted { .. }
+            | Seen::Counted { .. } => {}
+        }
+    }
+
     fn id(&mut self) -> String {
         let id = format!("item_{}", self.next);
         self.next += 1;
@@ -171,7 +215,13 @@ impl<W: Write> State<W> {
     /// An item that is complete when it is first told of.
     fn complete(&mut self, fields: Value) {
         let item = with_id(&self.id(), fields);
-        self.write(&Event::Completed { item: &item });
+        self.write(&Event::Completed { thread_id: self.helper, item: &item });
+    }
+
+    /// An item that is told of when it begins, and again when it is complete.
+    fn begin(&mut self, id: ItemId, name: String, item: Value) {
+        self.write(&Event::Started { thread_id: self.helper, item: &item });
+        self.begun.insert(id, Open { id: name, helper: self.helper, item, output: Vec::new() });
     }
 
     fn said(&mut self, item: &Item) {
@@ -195,10 +245,9 @@ impl<W: Write> State<W> {
     fn progress(&mut self, id: ItemId, progress: &Progress<'_>) {
         match progress {
             Progress::Started { argv, .. } => {
-                let open = Open { id: self.id(), command: command_line(argv), output: Vec::new() };
-                let item = item::running(&open.id, &open.command);
-                self.begun.insert(id, open);
-                self.write(&Event::Started { item: &item });
+                let name = self.id();
+                let item = item::running(&name, &command_line(argv));
+                self.begin(id, name, item);
             }
             Progress::Output(bytes) => {
                 if let Some(open) = self.begun.get_mut(&id) {
@@ -208,12 +257,17 @@ impl<W: Write> State<W> {
                 }
             }
             Progress::Delegated { thread, task } => {
-                let open = Open { id: self.id(), command: (*task).to_owned(), output: Vec::new() };
-                let item = item::delegated(&open.id, &self.thread, task, (*thread, &TurnStatus::Open), None);
-                self.begun.insert(id, open);
-                self.write(&Event::Started { item: &item });
+                let name = self.id();
+                let helper = (*thread, &TurnStatus::Open);
+                let item = item::delegated(&name, &self.speaker(), task, helper, None);
+                self.begin(id, name, item);
             }
         }
+    }
+
+    /// Who does what is seen now.
+    fn speaker(&self) -> String {
+        self.helper.map_or_else(|| self.thread.clone(), |helper| helper.to_string())
     }
 
     fn ended(&mut self, id: ItemId, call: &Call, did: &Did, told: &str) {
@@ -221,33 +275,59 @@ impl<W: Write> State<W> {
             return self.plan(item::plan(steps));
         }
         let open = self.begun.remove(&id);
-        if let (Did::Delegated { thread, status, .. }, Some(open)) = (did, &open) {
-            let item = item::delegated(&open.id, &self.thread, &open.command, (*thread, status), Some(told));
-            return self.write(&Event::Completed { item: &item });
-        }
-        let output = open.as_ref().map(|open| String::from_utf8_lossy(&open.output).into_owned());
-        let fields = of_call(call, did, told, output);
-        let name = match open {
-            Some(open) => open.id,
-            None => self.id(),
+        let item = match (did, open) {
+            (Did::Delegated { thread, status, .. }, Some(open)) => {
+                let words = self.words.remove(thread);
+                let words = match status {
+                    TurnStatus::Failed { message } => Some(message.clone()),
+                    _ => words,
+                };
+                let prompt = open.item["prompt"].as_str().unwrap_or_default();
+                item::delegated(&open.id, &self.speaker(), prompt, (*thread, status), words.as_deref())
+            }
+            (_, Some(open)) => {
+                let output = String::from_utf8_lossy(&open.output).into_owned();
+                with_id(&open.id, of_call(call, did, told, Some(output)))
+            }
+            (_, None) => with_id(&self.id(), of_call(call, did, told, None)),
         };
-        let item = with_id(&name, fields);
-        self.write(&Event::Completed { item: &item });
+        self.write(&Event::Completed { thread_id: self.helper, item: &item });
     }
 
     fn plan(&mut self, fields: Value) {
-        let known = self.plan.take().map(|(id, _)| id);
+        let thread_id = self.helper;
+        let known = self.plans.remove(&thread_id).map(|(id, _)| id);
         let is_new = known.is_none();
         let id = known.unwrap_or_else(|| self.id());
         let item = with_id(&id, fields);
-        self.write(&if is_new { Event::Started { item: &item } } else { Event::Updated { item: &item } });
-        self.plan = Some((id, item));
+        self.write(&if is_new {
+            Event::Started { thread_id, item: &item }
+        } else {
+            Event::Updated { thread_id, item: &item }
+        });
+        self.plans.insert(thread_id, (id, item));
+    }
+
+    /// The turn of the thread that is spoken of is over, and with it its plan.
+    fn planned(&mut self) {
+        if let Some((_, item)) = self.plans.remove(&self.helper) {
+            self.write(&Event::Completed { thread_id: self.helper, item: &item });
+        }
+    }
+
+    /// Completes what helpers had begun that nobody waited for.
+    fn left(&mut self) {
+        for (_, mut open) in std::mem::take(&mut self.begun) {
+            open.item["status"] = json!("failed");
+            self.write(&Event::Completed { thread_id: open.helper, item: &open.item });
+        }
+        for (thread_id, (_, item)) in std::mem::take(&mut self.plans) {
+            self.write(&Event::Completed { thread_id, item: &item });
+        }
     }
 
     fn over(&mut self, ended: &Ended) {
-        if let Some((_, item)) = self.plan.take() {
-            self.write(&Event::Completed { item: &item });
-        }
+        self.left();
         let usage = ended.total.into();
         match &ended.status {
             TurnStatus::Completed | TurnStatus::Open => {

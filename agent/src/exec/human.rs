@@ -82,6 +82,9 @@ impl<W: Write> Watch for Human<W> {
                 state.streamed = false;
                 state.happened(&seen);
             }
+            Seen::Interrupting => {
+                state.line("interrupted: what runs is being ended; Ctrl-C again does not wait for it")
+            }
             Seen::TurnEnded { ended } => state.over(ended),
             _ => state.happened(&seen),
         }

@@ -3,10 +3,13 @@
 //! The program is always the `weir-exec-server` beside this one, never one that a search path or a file names, and it gets
 //! no argument that comes from a user, a model or a server. Of this process's descriptors it gets the socket and standard
 //! error: everything else that this process opens is close-on-exec. What the caller left open above 2 is the server's to
-//! close. It shares the process group, and with it the terminal's signals. Only [`Link`](super::Link) calls this.
+//! close. One that runs commands is out of reach of the terminal's signals, which are this process's to understand: the
+//! embedded one leaves the session itself, one that serves alone gets a process group of its own. Only [`Link`](super::Link)
+//! calls this.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
 use super::LinkError;
@@ -37,6 +40,11 @@ pub(super) fn server(manner: Manner) -> Result<(Child, UnixStream), LinkError> {
         Manner::Embedded => (&["--embedded"], Stdio::null()),
         Manner::Alone => (&["--stdio", "--alone"], both()?),
     };
-    let started = Command::new(&path).args(arguments).stdin(theirs).stdout(output).spawn();
+    let mut command = Command::new(&path);
+    command.args(arguments).stdin(theirs).stdout(output);
+    if manner == Manner::Alone {
+        command.process_group(0);
+    }
+    let started = command.spawn();
     Ok((started.map_err(|source| LinkError::Start { path, source })?, ours))
 }

@@ -12,7 +12,7 @@ use weir_protocol::method::process::{ProcessId, Receivers, Start, Stdio};
 
 use super::capture::Kept;
 use super::job::Job;
-use super::{Observer, Progress, ToolSchema, Tools, arguments, told};
+use super::{GIVEN_UP, Interruption, Observer, Progress, ToolSchema, Tools, arguments, told};
 use crate::approval::Refusal;
 use crate::executor::ExecutorError;
 use crate::item::{CallId, CommandStatus, Did, ToolOutcome};
@@ -139,6 +139,7 @@ impl Tools {
         call: &CallId,
         text: &str,
         observer: Observer<'_>,
+        mut interruption: Interruption<'_, '_>,
     ) -> Result<ToolOutcome, String> {
         let run: Run = arguments::read(RUN, text)?;
         if self.jobs.borrow().len() >= MAX_LEFT {
@@ -146,7 +147,13 @@ impl Tools {
         }
         let argv = self.argv(&run.cmd);
         let standpoint = self.standing(&run)?;
-        match self.place.gate.command(&argv, &standpoint.cwd.to_string()).await {
+        let cwd = standpoint.cwd.to_string();
+        let allowed = tokio::select! {
+            biased;
+            allowed = self.place.gate.command(&argv, &cwd) => allowed,
+            () = interruption.as_mut() => return Err(GIVEN_UP.to_owned()),
+        };
+        match allowed {
             Ok(()) => {}
             Err(Refusal::Told(reason)) => return Ok(declined(argv, reason)),
             Err(Refusal::Cancelled) => return Ok(declined(argv, "the person ended the turn".to_owned())),
@@ -160,7 +167,8 @@ impl Tools {
         let kept = self.keep(call, running.id());
         let mut job = Job::new(running, argv, kept);
         job.look(budget(run.max_output_tokens));
-        job.follow(patience(run.yield_time_ms), observer).await.map_err(|error| error.to_string())?;
+        let followed = job.follow(patience(run.yield_time_ms), observer, interruption).await;
+        followed.map_err(|error| error.to_string())?;
         Ok(self.put_back(Rc::new(Mutex::new(job))).await)
     }
 
@@ -210,6 +218,7 @@ impl Tools {
         &self,
         text: &str,
         observer: Observer<'_>,
+        mut interruption: Interruption<'_, '_>,
     ) -> Result<ToolOutcome, String> {
         let write: Write = arguments::read(WRITE, text)?;
         let id = write.session_id;
@@ -219,7 +228,12 @@ impl Tools {
         held.look(budget(write.max_output_tokens));
         let patience = patience(write.yield_time_ms);
         let gone = |error: ExecutorError| error.to_string();
-        give(&mut held, write.chars.as_bytes(), patience, observer).await?;
+        tokio::select! {
+            biased;
+            given = give(&mut held, write.chars.as_bytes(), patience, observer) => given?,
+            // What follows ends it.
+            () = interruption.as_mut() => {}
+        }
         if write.close {
             held.running().close_input().await.map_err(gone)?;
         }
@@ -230,7 +244,7 @@ impl Tools {
             }
             Some(Told::End) => held.running().kill(GRACE_MS).await.map_err(gone)?,
         }
-        held.follow(patience, observer).await.map_err(gone)?;
+        held.follow(patience, observer, interruption).await.map_err(gone)?;
         drop(held);
         Ok(self.put_back(job).await)
     }

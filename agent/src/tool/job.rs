@@ -9,13 +9,16 @@ use weir_protocol::method::output::{Account, Listed};
 use weir_protocol::method::process::{End, Exited};
 
 use super::capture::{Capture, Kept};
-use super::{Observer, Progress};
+use super::{Interruption, Observer, Progress};
 use crate::executor::{ExecutorError, Running};
 use crate::item::{CommandStatus, Did};
 use crate::link::{Happened, Verified};
 
 /// Bytes of the end of what a command wrote that an item keeps.
 pub(super) const TAIL_BYTES: usize = 16 << 10;
+
+/// Milliseconds that a command has to end by itself when its turn is interrupted.
+pub(super) const INTERRUPT_GRACE_MS: u64 = 1_000;
 
 /// A command and what is known of it.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub(super) struct Job {
     background: Option<End>,
     exited: Option<Exited>,
     accounts: Vec<Account>,
+    is_interrupted: bool,
 }
 
 impl Job {
@@ -44,6 +48,7 @@ impl Job {
             background: None,
             exited: None,
             accounts: Vec::new(),
+            is_interrupted: false,
         }
     }
 
@@ -61,7 +66,7 @@ impl Job {
         if self.running.is_over() { Ok(None) } else { self.running.next().await }
     }
 
-    /// Follows the command until it is over, or for so long.
+    /// Follows the command until it is over, or for so long. On an interruption it is ended, and followed to its last byte.
     ///
     /// # Errors
     /// [`ExecutorError`] when the exec-server is gone.
@@ -69,13 +74,32 @@ impl Job {
         &mut self,
         patience: Duration,
         observer: Observer<'_>,
+        mut interruption: Interruption<'_, '_>,
     ) -> Result<(), ExecutorError> {
         let until = Instant::now() + patience;
         while !self.running.is_over() {
-            let Ok(happened) = timeout_at(until, self.running.next()).await else { break };
+            let happened = tokio::select! {
+                biased;
+                () = interruption.as_mut() => return self.interrupt(observer).await,
+                happened = timeout_at(until, self.running.next()) => happened,
+            };
+            let Ok(happened) = happened else { break };
             if let Some(happened) = happened? {
                 self.take(happened, observer);
             }
+        }
+        Ok(())
+    }
+
+    async fn interrupt(&mut self, observer: Observer<'_>) -> Result<(), ExecutorError> {
+        self.is_interrupted = true;
+        match self.running.kill(INTERRUPT_GRACE_MS).await {
+            // It has ended by itself meanwhile.
+            Ok(()) | Err(ExecutorError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+        while let Some(happened) = self.next().await? {
+            self.take(happened, observer);
         }
         Ok(())
     }
@@ -127,6 +151,11 @@ impl Job {
         let Verified { stream, bytes, missing, .. } = *verified;
         let blake3 = self.hashers[at(stream)].finalize().to_hex().to_string();
         Account { stream, bytes, blake3, dropped: missing }
+    }
+
+    /// Whether the person did not wait for its end.
+    pub(super) const fn is_interrupted(&self) -> bool {
+        self.is_interrupted
     }
 
     /// How the command ended, if it has.

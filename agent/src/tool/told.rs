@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use weir_protocol::denial::Denial;
 use weir_protocol::method::process::End;
 
+use super::GIVEN_UP;
 use super::job::Job;
 use crate::denial;
 
@@ -18,6 +19,9 @@ const MAX_UNREACHED: usize = 10;
 pub(super) fn command(job: &Job) -> String {
     let mut out = String::new();
     let id = job.running().id();
+    if job.is_interrupted() {
+        let _ = writeln!(out, "{GIVEN_UP} The command was ended.");
+    }
     let _ = match (job.end(), job.background()) {
         (Some(end), _) => writeln!(out, "{}", ended(end)),
         (None, Some(end)) => writeln!(out, "{}; what it started goes on as process {id}", ended(end)),

@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::task::unconstrained;
+use tokio::time::{Instant, timeout_at};
 use weir_protocol::method::process::{End, ProcessId};
 
 use super::machine::{Happened, Machine};
@@ -66,7 +67,8 @@ impl Begun {
 }
 
 impl Running<'_> {
-    /// Carries out calls; each result is kept when it is there. On a word they are ended, and have a result all the same.
+    /// Carries out calls; each result is kept when it is there. On a word they come to an end of their own for as long as the tools say;
+    /// what is under way then is dropped, and has a result all the same.
     pub(super) async fn call(
         &mut self,
         calls: Vec<Call>,
@@ -75,13 +77,13 @@ impl Running<'_> {
         let begun: Vec<_> = calls.into_iter().map(|call| self.begin(call)).collect();
         let mut open: Vec<_> = (0..begun.len()).collect();
         let (turn, schemas) = (self.turn, std::mem::take(&mut self.schemas));
-        let stopped = Cell::new(false);
+        let until = Cell::new(None);
         let each = begun.iter().enumerate().map(|(at, begun)| {
-            let (schemas, stopped) = (&schemas, &stopped);
+            let (schemas, until) = (&schemas, &until);
             async move {
                 // One whose turn came when the turn was over is not begun.
-                if stopped.get() {
-                    std::future::pending::<()>().await;
+                if until.get().is_some() {
+                    return (at, begun.interrupted());
                 }
                 let progress = |progress: Progress<'_>| {
                     begun.note(&progress);
@@ -95,13 +97,13 @@ impl Running<'_> {
         loop {
             let next = tokio::select! {
                 biased;
-                () = interrupted(self.words, machine), if !stopped.get() => {
-                    stopped.set(true);
-                    turn.tools.interrupt();
+                () = interrupted(self.words, machine), if until.get().is_none() => {
+                    turn.watch.see(Seen::Interrupting);
+                    until.set(Some(Instant::now() + turn.tools.interrupt()));
                     happened = Happened::Interrupted { partial: String::new() };
                     continue;
                 }
-                next = next(&mut results, &stopped) => next,
+                next = next(&mut results, until.get()) => next,
             };
             let Some((at, outcome)) = next else { break };
             open.retain(|open| *open != at);
@@ -109,7 +111,7 @@ impl Running<'_> {
                 self.result(begun, outcome)?;
             }
         }
-        // Ends what is under way.
+        // Ends what is still under way.
         drop(results);
         self.schemas = schemas;
         for begun in open.into_iter().filter_map(|at| begun.get(at)) {
@@ -133,10 +135,13 @@ impl Running<'_> {
     }
 }
 
-/// The next result; once the turn was stopped, of those calls alone that end when they are asked once more, whatever else this task has
-/// done since it last gave way.
-async fn next<T>(results: &mut (impl Stream<Item = T> + Unpin), stopped: &Cell<bool>) -> Option<T> {
-    if stopped.get() { unconstrained(results.next()).now_or_never().flatten() } else { results.next().await }
+/// The next result; once the turn was stopped, of those calls alone that end in time. Each is asked once more at least, whatever else
+/// this task has done since it last gave way.
+async fn next<T>(results: &mut (impl Stream<Item = T> + Unpin), until: Option<Instant>) -> Option<T> {
+    match until {
+        None => results.next().await,
+        Some(until) => timeout_at(until, unconstrained(results.next())).await.ok().flatten(),
+    }
 }
 
 /// One call. What cannot be one goes back to the model in words that say how to mend it.

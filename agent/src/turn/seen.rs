@@ -62,6 +62,8 @@ pub enum Seen<'a> {
         /// What it has done.
         progress: Progress<'a>,
     },
+    /// The person has interrupted the turn, and what it has begun comes to its end.
+    Interrupting,
     /// A call is over.
     CallEnded {
         /// The id of its item.

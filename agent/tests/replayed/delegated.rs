@@ -16,6 +16,10 @@ fn receiver(item: &Value) -> &str {
     item["receiver_thread_ids"][0].as_str().unwrap()
 }
 
+fn is_complete(event: &Value) -> bool {
+    event["type"] == "item.completed" && event["item"]["type"] == "collab_tool_call"
+}
+
 /// How a thread's only turn ended, and the last result in it.
 fn turn(session: &Session, thread: &str) -> (Value, Value) {
     let page = session.threads(&["turns", thread]);
@@ -66,6 +70,23 @@ fn they_work_side_by_side_in_threads_of_their_own() {
         let begun =
             events.iter().find(|event| event["type"] == "item.started" && event["item"]["id"] == item["id"]);
         assert_eq!(begun.unwrap()["item"]["agents_states"][thread]["status"], "running");
+        // The last message is its own, word for word, and what it did is told while it works, in its name.
+        let (words, script) = match item["prompt"].as_str().unwrap() {
+            "read what comes through the pipe" => ("It was: hello", "cat pipe"),
+            _ => ("Written.", "echo hello > pipe"),
+        };
+        assert_eq!(item["agents_states"][thread]["message"], words);
+        let of = |event: &Value, kind: &str| event["type"] == kind && event["thread_id"] == thread;
+        let place = |found: &dyn Fn(&Value) -> bool| events.iter().position(found).unwrap();
+        let command =
+            |event: &Value| event["item"]["command"].as_str().is_some_and(|line| line.contains(script));
+        let (from, to) = (
+            place(&|event| of(event, "item.started") && command(event)),
+            place(&|event| of(event, "item.completed") && command(event)),
+        );
+        let over = place(&|event| event["type"] == "item.completed" && event["item"]["id"] == item["id"]);
+        assert!(from < to && to < over, "{events:#?}");
+        assert_eq!(events[to]["item"]["exit_code"], 0);
         let shown = session.threads(&["show", thread]);
         assert_eq!((&shown["source"], shown["delegated_by"].as_str()), (&json!("delegated"), Some(parent)));
         assert_eq!(session.digest(thread), session.digest(parent));
@@ -184,7 +205,15 @@ fn they_are_not_without_number() {
     gate.write_all(&b"go\n".repeat(8)).unwrap();
     let (events, status) = running.end();
     assert_eq!(status.code(), Some(0), "{events:#?}");
-    assert_eq!(completed(&events, "collab_tool_call").len(), 9);
+    let whose: Vec<_> =
+        events.iter().filter(|event| is_complete(event)).map(|event| &event["thread_id"]).collect();
+    assert_eq!(whose.iter().filter(|thread| thread.is_null()).count(), 9);
+    // That of the helper that has one, which names it.
+    let [own] = whose.iter().filter(|thread| !thread.is_null()).collect::<Vec<_>>()[..] else {
+        panic!("{whose:?}")
+    };
+    let nested = events.iter().find(|event| is_complete(event) && event["thread_id"] == **own).unwrap();
+    assert_eq!(nested["item"]["sender_thread_id"], **own);
     assert_eq!(events.last().unwrap()["type"], "turn.completed", "{events:#?}");
 }
 
@@ -213,8 +242,11 @@ fn an_interruption_ends_them_and_theirs_with_every_item_complete() {
         running.signal(Signal::INT);
         let (events, status) = running.end();
         assert_eq!(status.code(), Some(130), "{events:#?}");
-        let [item] = completed(&events, "collab_tool_call")[..] else { panic!("{events:#?}") };
-        let first = receiver(item).to_owned();
+        // The helper's own is complete before the one that it is.
+        let [inner, outer] = completed(&events, "collab_tool_call")[..] else { panic!("{events:#?}") };
+        let first = receiver(outer).to_owned();
+        assert_eq!(inner["sender_thread_id"], *first);
+        let item = outer;
         assert_eq!(item["agents_states"][&first]["status"], "interrupted", "{item}");
         assert_eq!(events.last().unwrap()["type"], "turn.failed");
         // All that was spent is counted, though nobody came to an end.
@@ -229,7 +261,13 @@ fn an_interruption_ends_them_and_theirs_with_every_item_complete() {
         assert_eq!(status, "interrupted");
         let did = &result["outcome"]["did"];
         assert_eq!(did["kind"], "command", "{result}");
-        assert_eq!(did["status"]["end"]["reason"], "cancelled", "{result}");
+        assert_eq!(did["status"]["end"], json!({ "reason": "signalled", "signal": 15 }), "{result}");
+        let account = &did["streams"][0];
+        assert_eq!(
+            (&account["bytes"], &account["dropped"]),
+            (&json!("so far\n".len()), &json!(0)),
+            "{result}"
+        );
         for thread in [&thread, &first, &second] {
             let records = session.records(thread);
             assert_eq!(records.last().unwrap()["type"], "turn_ended", "{thread}");

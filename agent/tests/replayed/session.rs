@@ -109,7 +109,9 @@ impl Session {
     pub(crate) fn events(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.exec(&[&["--json"], arguments].concat());
         let events = read(&output.stdout);
-        assert_eq!(output.status.code(), Some(0), "{events:#?}\n{}", text(&output.stderr));
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{events:#?}\n{told}");
+        assert!(!told.contains("os error"), "nobody complains at the end: {told}");
         events
     }
 

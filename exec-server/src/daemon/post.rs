@@ -91,6 +91,8 @@ pub(crate) fn hear(socket: impl AsFd) -> io::Result<Option<(Word, Option<OwnedFd
         let mut parts = [IoSliceMut::new(&mut bytes)];
         match recvmsg(&socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
             Err(rustix::io::Errno::INTR) => {}
+            // It went before it had heard all that it was told.
+            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
             received => break received?,
         }
     };
@@ -134,7 +136,9 @@ mod tests {
         // A word is no longer than a word: nothing can stand behind it.
         rustix::net::send(&one, &[1, 0, 0, 0, 0, 0], SendFlags::empty()).unwrap();
         assert!(hear(&other).unwrap().is_none());
+        say(&other, Word::Launcher, None).unwrap();
         drop(one);
+        assert!(hear(&other).unwrap().is_none(), "gone with a word unheard");
         assert!(hear(&other).unwrap().is_none());
     }
 }

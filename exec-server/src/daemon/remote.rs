@@ -11,6 +11,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal as Blocked, pthread_sigmask};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::listen;
@@ -62,11 +63,22 @@ fn own(words: Words) -> Result<UnixStream, DaemonError> {
     let (ours, theirs) = UnixStream::pair()?;
     let relay = rustix::process::getpid();
     if let Half::Parent(_) = divide()? {
+        complain_anywhere()?;
         return Ok(ours);
     }
     drop(ours);
+    // A terminal's keys are for the caller, and for the relay where the caller shares its group with it.
+    let _ = rustix::process::setsid();
     let served = serve(relay, theirs, || Supervisor::new(Vec::new(), options, audit));
     std::process::exit(i32::from(served.is_err()));
+}
+
+/// From here on a terminal at which this process is in the background does not stop it where it writes to it (SIGTTOU, termios(3)): whoever
+/// started it waits for its end. It starts nothing that could inherit this.
+fn complain_anywhere() -> io::Result<()> {
+    let mut blocked = SigSet::empty();
+    blocked.add(Blocked::SIGTTOU);
+    Ok(pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None)?)
 }
 
 /// Where the relay dies, whatever this server runs ends as if the server were told to stop.

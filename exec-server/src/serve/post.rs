@@ -83,9 +83,13 @@ impl Post {
             .ok_or_else(|| Error { code: code::LAUNCH, message: message.to_owned() })
     }
 
-    /// Says that there is nothing left to do. Where the supervisor has sent another client meanwhile, that one comes.
+    /// Says that there is nothing left to do. Where the supervisor has sent another client meanwhile, that one comes; where it has let
+    /// go, [`Self::news`] says so.
     pub(super) async fn idle(&self) -> io::Result<()> {
-        self.say(Word::Idle(self.clients.get())).await
+        match self.say(Word::Idle(self.clients.get())).await {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            said => said,
+        }
     }
 
     /// Says that a start was refused here, for the record.

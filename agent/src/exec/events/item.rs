@@ -55,13 +55,13 @@ pub(super) fn of_call(call: &Call, did: &Did, told: &str, output: Option<String>
     }
 }
 
-/// A thread that was given work. `helper`: it, with what is known of how it stands.
+/// A thread that was given work. `helper`: it, with what is known of how it stands. `words`: its last message, or why it could not go on.
 pub(super) fn delegated(
     id: &str,
     by: &str,
     prompt: &str,
     helper: (ThreadId, &TurnStatus),
-    told: Option<&str>,
+    words: Option<&str>,
 ) -> Value {
     let (thread, status) = helper;
     let (state, status) = match status {
@@ -77,7 +77,7 @@ pub(super) fn delegated(
         "sender_thread_id": by,
         "receiver_thread_ids": [thread],
         "prompt": prompt,
-        "agents_states": { thread.to_string(): { "status": state, "message": told } },
+        "agents_states": { thread.to_string(): { "status": state, "message": words } },
         "status": status,
     })
 }

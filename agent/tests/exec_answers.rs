@@ -1,0 +1,146 @@
+//! Answers of a provider with which nothing can be done: a clear word to the person or the model, as fits, and a thread that goes on.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+#[path = "support/place.rs"]
+mod place;
+#[allow(dead_code, reason = "shared with benchmarks")]
+#[path = "support/script.rs"]
+mod script;
+
+use std::process::{Output, Stdio};
+
+use place::{Place, text, weir};
+use script::{Answer, Script};
+use serde_json::{Value, json};
+
+/// What the person asks in each turn; the second time the provider answers as it should.
+const ASKED: [&str; 2] = ["mend the roof", "and the door"];
+
+fn event(value: &Value) -> String {
+    format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap())
+}
+
+/// One answer with these items.
+fn says(items: &[Value]) -> Answer {
+    let usage = json!({ "input_tokens": 10, "output_tokens": 5 });
+    let done = |item: &Value| {
+        event(&json!({ "type": "response.output_item.done", "output_index": 0, "item": item }))
+    };
+    let items: String = items.iter().map(done).collect();
+    let completed = json!({ "type": "response.completed", "response": { "id": "r", "usage": usage } });
+    Answer::stream(items + &event(&completed))
+}
+
+fn message(text: &str) -> Value {
+    json!({ "type": "message", "role": "assistant", "content": [{ "type": "output_text", "text": text }] })
+}
+
+fn call(tool: &str, arguments: &str) -> Value {
+    json!({ "type": "function_call", "call_id": "c1", "name": tool, "arguments": arguments })
+}
+
+fn refuses(status: u16, code: &str, message: &str) -> Answer {
+    Answer::json(
+        status,
+        &json!({ "error": { "message": message, "type": "invalid_request_error", "code": code } }),
+    )
+}
+
+/// A place whose provider gives these answers, and then one as it should be.
+struct Session {
+    place: Place,
+    script: Script,
+}
+
+impl Session {
+    fn new(answers: Vec<Answer>) -> Option<Self> {
+        let place = Place::confining("exec_answers")?;
+        let script =
+            Script::new(answers.into_iter().chain([says(&[message("The door is mended.")])]).collect());
+        let table = format!(
+            "model = \"m\"\nmodel_provider = \"x\"\n[model_providers.x]\nbase_url = \"{}/v1\"\nrequest_max_retries = 0\n\
+             stream_max_retries = 0\n",
+            script.url
+        );
+        place.write("home/.weir/config.toml", &table);
+        Some(Self { place, script })
+    }
+
+    fn weir(&self, arguments: &[&str]) -> Output {
+        self.place.command(weir().to_str().unwrap()).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn events(&self, arguments: &[&str]) -> (Vec<Value>, Option<i32>) {
+        let output = self.weir(&[&["exec", "--json"], arguments].concat());
+        let lines = text(&output.stdout);
+        let events = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+        (events.collect(), output.status.code())
+    }
+
+    /// The thread goes on: what was asked at first is told again, and nothing of its file is wrong.
+    fn goes_on(&self) {
+        let (events, code) = self.events(&["resume", "--last", ASKED[1]]);
+        assert_eq!(
+            (&events.last().unwrap()["type"], code),
+            (&json!("turn.completed"), Some(0)),
+            "{events:#?}"
+        );
+        let asked = text(&self.script.asked().last().unwrap().body);
+        assert!(ASKED.iter().all(|part| asked.contains(part)), "{asked}");
+        let checked = self.weir(&["threads", "check", "--json"]);
+        let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
+        assert_eq!(checked["sound"], true, "{checked:#}");
+    }
+}
+
+#[test]
+fn the_person_is_told_what_is_wrong_and_the_thread_goes_on() {
+    let page = Answer::Whole {
+        status: 200,
+        headers: vec![("content-type", "text/html".to_owned())],
+        body: b"<!doctype html><title>Sign in</title>".to_vec(),
+    };
+    let too_long = || refuses(400, "context_length_exceeded", "That is too long for m.");
+    let cases = [
+        (vec![page], "is `base_url` right?"),
+        (
+            vec![refuses(404, "model_not_found", "The model `m` does not exist.")],
+            "The model `m` does not exist.",
+        ),
+        (vec![Answer::stream("data: {oops\n\n")], "the answer is malformed"),
+        // The conversation, and then what is to summarize it.
+        (vec![too_long(), too_long()], "longer than the model can read: That is too long for m."),
+    ];
+    for (answers, expect) in cases {
+        let Some(session) = Session::new(answers) else { return };
+        let (events, code) = session.events(&[ASKED[0]]);
+        let last = events.last().unwrap();
+        assert_eq!((&last["type"], code), (&json!("turn.failed"), Some(1)), "{expect}: {events:#?}");
+        assert!(last["error"]["message"].as_str().unwrap().contains(expect), "{expect}: {last}");
+        session.goes_on();
+    }
+}
+
+#[test]
+fn the_model_is_told_what_it_wrote_wrongly_and_the_thread_goes_on() {
+    let cases = [
+        (call("exec_command", "{\"cmd\": "), "no JSON object"),
+        (call("exec_command", "{\"command\":\"true\"}"), "cmd"),
+        (call("fly_away", "{}"), "There is no tool"),
+    ];
+    for (wrong, expect) in cases {
+        let Some(session) = Session::new(vec![says(&[wrong]), says(&[message("I cannot.")])]) else { return };
+        let (events, code) = session.events(&[ASKED[0]]);
+        assert_eq!(
+            (&events.last().unwrap()["type"], code),
+            (&json!("turn.completed"), Some(0)),
+            "{events:#?}"
+        );
+        let told = session.script.asked()[1].json();
+        let items = told["input"].as_array().unwrap();
+        let result = items.iter().find(|item| item["type"] == "function_call_output").unwrap();
+        assert!(result["output"].to_string().contains(expect), "{expect}: {result}");
+        session.goes_on();
+    }
+}
