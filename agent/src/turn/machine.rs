@@ -53,7 +53,7 @@ enum Room {
     Enough,
     /// The conversation is to be summarized before the model is asked again.
     Little,
-    /// It was summarized, and nothing was done since: once more would change nothing.
+    /// It is being or was summarized, and nothing was done since: once more would change nothing.
     Made,
 }
 
@@ -88,12 +88,10 @@ impl Machine {
         match happened {
             Happened::Answered(answer) => self.answered(answer),
             Happened::Called => self.go_on(),
-            Happened::Compacted(summary) => {
-                self.room = Room::Made;
-                vec![Act::Keep(Item::Compaction { summary }), Act::Ask]
-            }
+            Happened::Compacted(summary) => vec![Act::Keep(Item::Compaction { summary }), Act::Ask],
+            // Where the summary itself cannot be asked for, once more would not help.
             Happened::Failed(ModelError::ContextOverflow { .. }) if self.room != Room::Made => {
-                vec![Act::Compact]
+                vec![self.compact()]
             }
             Happened::Failed(error) => self.failed(error.to_string()),
             Happened::Interrupted { partial } => {
@@ -142,8 +140,13 @@ impl Machine {
         }
         self.steps += 1;
         let mut acts = self.words();
-        acts.push(if self.room == Room::Little { Act::Compact } else { Act::Ask });
+        acts.push(if self.room == Room::Little { self.compact() } else { Act::Ask });
         acts
+    }
+
+    fn compact(&mut self) -> Act {
+        self.room = Room::Made;
+        Act::Compact
     }
 
     fn words(&mut self) -> Vec<Act> {
@@ -237,6 +240,15 @@ mod tests {
         machine.begin("go".to_owned());
         assert_eq!(short(&machine.on(overflow())), "s");
         assert_eq!(short(&machine.on(Happened::Compacted("sum".to_owned()))), "k a");
+        assert_eq!(short(&machine.on(overflow())), "Failed");
+        // What is too long even for a summary is not summarized for ever, whoever found it too long.
+        let mut machine = Machine::new(Some(100));
+        machine.begin("go".to_owned());
+        assert_eq!(short(&machine.on(overflow())), "s");
+        assert_eq!(short(&machine.on(overflow())), "Failed");
+        let mut machine = Machine::new(Some(100));
+        machine.on(answer(vec![asks("1")], 101));
+        assert_eq!(short(&machine.on(Happened::Called)), "s");
         assert_eq!(short(&machine.on(overflow())), "Failed");
     }
 
