@@ -1,13 +1,15 @@
 //! What threads cost: a thread of 10,000 turns and more than 60 MB, and a list of 10,000 threads.
 //!
 //! Prints each figure beside its aim and beside reading the whole file, in one run: the machine is shared, so compare within one run.
-//! Ends with an error where an aim is missed.
+//! Ends with an error where an aim is missed. Behind that Codex does the same, where it can be had (`threads/codex.rs`).
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a benchmark prints, and stops at the first surprise"
 )]
 
+#[path = "threads/codex.rs"]
+mod codex;
 #[allow(dead_code, reason = "shared with tests")]
 #[path = "../tests/support/talk.rs"]
 mod talk;
@@ -208,5 +210,12 @@ fn main() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     long(&mut figures, one.path());
     many(&mut figures, other.path());
+    match codex::Codex::find() {
+        Ok(codex) => {
+            codex.long(&mut figures);
+            codex.many(&mut figures);
+        }
+        Err(why) => println!("nothing of Codex beside it: {why}"),
+    }
     assert!(!figures.missed, "an aim was missed");
 }
