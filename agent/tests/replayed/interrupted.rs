@@ -111,7 +111,8 @@ fn the_key_pressed_again_does_not_wait() {
     let Typed { session, screen, alive } = typed;
     let (status, _) = screen.ends();
     assert_eq!(status.code(), Some(130));
-    kill_process(server, Signal::CONT).unwrap();
+    // The kernel may have done so: the server's group is an orphan's now, in which nobody stays stopped (setpgid(2)).
+    let _ = kill_process(server, Signal::CONT);
     is_over(&alive);
     // What was not completed is when the thread goes on.
     let first = [runs("r", HEEDS_NOTHING), done()];

@@ -65,6 +65,10 @@ fn has_records() -> Result<(), &'static str> {
     if !is_root() {
         return Err("only root reads the kernel's audit records");
     }
+    // audit_netlink_ok(): status is told and set in the first PID namespace alone.
+    if status().is_err() {
+        return Err("the kernel's audit cannot be asked or switched from here");
+    }
     let host = Host::probe();
     match (host.audit.records.works(), host.landlock.usable()) {
         (false, _) => Err("the kernel's audit records cannot be read"),
