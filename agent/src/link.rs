@@ -43,7 +43,7 @@ use weir_protocol::method::{Call, Error, JSON_RPC, Request, Response};
 use wire::Patience;
 
 pub use given::GivenError;
-pub use reach::{Which, find, reach};
+pub use reach::{Which, find, find_or_embed, reach};
 pub use received::{Proof, StreamError, Verified};
 pub use session::{Answered, CallNumber, Finished, Happened, Session, SessionError};
 

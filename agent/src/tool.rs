@@ -41,7 +41,7 @@ pub use workplace::{Place, Workplace, session};
 const INTERRUPTED: Duration = Duration::from_millis(2 * job::INTERRUPT_GRACE_MS);
 
 /// What a call is told to have come to that the person did not wait for.
-const GIVEN_UP: &str = "Interrupted by the person before it was over.";
+pub(crate) const GIVEN_UP: &str = "Interrupted by the person before it was over.";
 
 /// Comes when the turn is interrupted, and then again and again.
 type Interruption<'a, 'b> = Pin<&'a mut Notified<'b>>;

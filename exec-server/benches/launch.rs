@@ -195,15 +195,7 @@ impl Launch {
 
 fn compiled(policy: &Policy, host: &Host, survey: &Survey) -> Plan {
     let credentials = own();
-    let facts = Facts {
-        host,
-        survey,
-        credentials: &credentials,
-        trust: None,
-        proxies: None,
-        copies: None,
-        recorded: false,
-    };
+    let facts = Facts::new(host, survey, &credentials);
     compile(policy, &facts).unwrap()
 }
 

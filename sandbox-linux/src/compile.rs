@@ -55,6 +55,14 @@ pub struct Facts<'a> {
     pub recorded: bool,
 }
 
+impl<'a> Facts<'a> {
+    /// A launch without a gate's authority, proxies, copies or a record.
+    #[must_use]
+    pub const fn new(host: &'a Host, survey: &'a Survey, credentials: &'a Credentials) -> Self {
+        Self { host, survey, credentials, trust: None, proxies: None, copies: None, recorded: false }
+    }
+}
+
 /// Compiles a policy for one launch.
 ///
 /// # Errors

@@ -174,18 +174,7 @@ fn prepared(case: &Case, host: &Host, project: &AbsPath) -> Prepared {
     if case.way == Way::Bare {
         survey.list_siblings(&policy);
     }
-    let plan = compile(
-        &policy,
-        &Facts {
-            host,
-            survey: &survey,
-            credentials: &credentials,
-            trust: None,
-            proxies: None,
-            copies: None,
-            recorded: false,
-        },
-    );
+    let plan = compile(&policy, &Facts::new(host, &survey, &credentials));
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let cwd = if case.cwd == PROJECT { project.clone() } else { AbsPath::parse(case.cwd).unwrap() };
     let argv = case.argv.iter().map(|word| word.as_bytes().to_vec()).collect();

@@ -88,18 +88,7 @@ fn run(way: Way, loopback: bool, script: &str) -> Run {
     let policy = policy(loopback);
     let maker = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
     let survey = Survey::take(&policy).unwrap();
-    let plan = compile(
-        &policy,
-        &Facts {
-            host: &host,
-            survey: &survey,
-            credentials: &maker,
-            trust: None,
-            proxies: None,
-            copies: None,
-            recorded: false,
-        },
-    );
+    let plan = compile(&policy, &Facts::new(&host, &survey, &maker));
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let argv = ["bash", "-c", script].map(|word| word.as_bytes().to_vec()).to_vec();
     let env = vec![(b"PATH".to_vec(), b"/usr/bin:/bin".to_vec())];

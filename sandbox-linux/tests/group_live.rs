@@ -198,18 +198,7 @@ fn prepared(host: &Host, argv: &[&str]) -> Prepared {
     };
     let own = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
     let survey = Survey::default();
-    let plan = compile(
-        &policy.into(),
-        &Facts {
-            host,
-            survey: &survey,
-            credentials: &own,
-            trust: None,
-            proxies: None,
-            copies: None,
-            recorded: false,
-        },
-    );
+    let plan = compile(&policy.into(), &Facts::new(host, &survey, &own));
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let argv = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
     let env = vec![(b"PATH".to_vec(), b"/usr/bin:/bin".to_vec())];

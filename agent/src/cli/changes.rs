@@ -15,7 +15,7 @@ use weir_protocol::method::changes::{
 
 use super::standpoint::{StandpointError, here};
 use super::{Exit, Place, output};
-use crate::link::{self, Link, LinkError, find};
+use crate::link::{self, LinkError, find_or_embed};
 
 const WHICH: &str = "\
 Without PATH all copies are meant that hold the working directory or lie in it. What is new, gone or another kind of file is applied or \
@@ -103,11 +103,7 @@ impl Chosen {
 
     fn ask<A: Asks>(&self, ask: impl FnOnce(Which) -> A) -> Result<A::Answer, ChangesError> {
         let call = ask(self.which()?).into_call();
-        let found = find(self.server.as_ref().unwrap_or(&link::Which::Found))?;
-        let mut link = match found {
-            Some(link) => link,
-            None => Link::embedded()?,
-        };
+        let mut link = find_or_embed(self.server.as_ref().unwrap_or(&link::Which::Found))?;
         Ok(link.call(call)?)
     }
 

@@ -22,7 +22,7 @@ use super::run::{Failure, base_start, duration, end_word, say_end};
 use super::standpoint::StandpointError;
 use super::{Exit, Overrides, Place, output};
 use crate::learn::{Heading, HostUse, Proposal, Told, hosts, propose, render};
-use crate::link::{Link, LinkError, Which, find};
+use crate::link::{Link, LinkError, Which, find_or_embed};
 use crate::run::{self, RunError, Tty, Wiring};
 use ground::{Known, add_link};
 
@@ -155,10 +155,7 @@ fn learn(options: &LearnOptions) -> Result<Exit, LearnError> {
 
 impl LearnOptions {
     fn link(&self) -> Result<Link, LinkError> {
-        match find(self.server.as_ref().unwrap_or(&Which::Found))? {
-            Some(link) => Ok(link),
-            None => Link::embedded(),
-        }
+        find_or_embed(self.server.as_ref().unwrap_or(&Which::Found))
     }
 
     /// Whose changes are in the copy already could not be told from the command's own.

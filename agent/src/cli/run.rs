@@ -26,7 +26,7 @@ use weir_protocol::{AbsPath, ByteString};
 use super::denials::{self, KeptError};
 use super::standpoint::StandpointError;
 use super::{Exit, Overrides, Place, output};
-use crate::link::{Link, LinkError, Session, SessionError, Which, find, reach};
+use crate::link::{Link, LinkError, Session, SessionError, Which, find_or_embed, reach};
 use crate::run::{self, Ended, RunError, Tty, Wiring};
 use report::{Report, ReportError};
 
@@ -197,10 +197,7 @@ fn link(options: &RunOptions) -> Result<Link, Failure> {
         (Some(_), _) => &Which::None,
         (None, which) => which.as_ref().unwrap_or(&Which::Found),
     };
-    Ok(match find(which)? {
-        Some(link) => link,
-        None => Link::embedded()?,
-    })
+    Ok(find_or_embed(which)?)
 }
 
 /// Starts a command that stays, and says which it is.

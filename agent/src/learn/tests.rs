@@ -11,13 +11,13 @@ use weir_protocol::policy::{
 use super::*;
 
 const HOME: &str = "/home/u";
-const ROOT: &str = "/home/u/work/p";
+const ROOT: &str = "/home/u/wood/p";
 
 /// Directories that are there.
 const DIRECTORIES: [&str; 9] = [
     "/srv/data",
     "/srv/data/deep",
-    "/home/u/work/p/src",
+    "/home/u/wood/p/src",
     "/home/u/.config",
     "/home/u/notes",
     "/opt/tool",
@@ -129,7 +129,7 @@ fn special_paths_stand_for_what_they_cover() {
         (Act::Create, "/tmp/x"),
         (Act::Write, "/dev/null"),
         (Act::Read, "/opt/tool/lib"),
-        (Act::Read, "/home/u/work/p/src/a"),
+        (Act::Read, "/home/u/wood/p/src/a"),
     ]);
     assert_eq!((proposal.entries.len(), proposal.withheld.len(), proposal.covered), (0, 0, 4));
     assert!(proposal.toolchains.is_some());
@@ -180,12 +180,12 @@ fn what_is_made_takes_its_directory_and_what_is_changed_itself() {
 #[test]
 fn the_project_is_written_where_all_is_written() {
     let write = |uses: &[(Act, &str)]| proposed(uses).project.and_then(|project| project.write);
-    let src = (Act::Create, "/home/u/work/p/src/a");
+    let src = (Act::Create, "/home/u/wood/p/src/a");
     assert_eq!(write(&[src]), Some("src".to_owned()));
-    assert_eq!(write(&[src, (Act::Write, "/home/u/work/p/Cargo.lock")]), Some(".".to_owned()));
+    assert_eq!(write(&[src, (Act::Write, "/home/u/wood/p/Cargo.lock")]), Some(".".to_owned()));
     // What is not there yet cannot be granted; what is protected is left to the root's own rules.
-    assert_eq!(write(&[(Act::Create, "/home/u/work/p/new/a")]), Some(".".to_owned()));
-    assert_eq!(write(&[(Act::Create, "/home/u/work/p/.git/index")]), Some(".".to_owned()));
+    assert_eq!(write(&[(Act::Create, "/home/u/wood/p/new/a")]), Some(".".to_owned()));
+    assert_eq!(write(&[(Act::Create, "/home/u/wood/p/.git/index")]), Some(".".to_owned()));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_base_is_asked_first_and_what_it_closes_stays_closed() {
         (Act::Read, "/srv/data/a"),
         (Act::Read, "/srv/data/closed/x"),
         (Act::Read, "/srv/other"),
-        (Act::Read, "/home/u/work/p/a"),
+        (Act::Read, "/home/u/wood/p/a"),
     ];
     let proposal = with(Some(&base), |ground| propose(ground, &recorded(&uses), &Host));
     assert_eq!(entries(&proposal), [("/srv/other".to_owned(), Access::Read)]);
@@ -212,7 +212,7 @@ fn a_base_is_asked_first_and_what_it_closes_stays_closed() {
 fn the_text_is_a_configuration_and_says_why() {
     let mut uses =
         vec![(Act::Read, "/srv/data/a\"b"), (Act::Read, "/home/u/.ssh/id"), (Act::Read, "/home/u/n")];
-    uses.extend([(Act::Create, "/home/u/work/p/src/a"), (Act::Read, "/opt/x"), (Act::List, "/home/u")]);
+    uses.extend([(Act::Create, "/home/u/wood/p/src/a"), (Act::Read, "/opt/x"), (Act::List, "/home/u")]);
     let proposal = proposed(&uses);
     let host = |pattern: &str, unreached| HostUse { pattern: pattern.to_owned(), count: 2, unreached };
     let hosts = [host("a.example:443", None), host("b.example:80", Some("refused\nnewline".to_owned()))];

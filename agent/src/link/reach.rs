@@ -48,6 +48,14 @@ impl From<OsString> for Which {
     }
 }
 
+/// Connects to the server that is meant, or starts one for one command alone where none is meant or runs.
+///
+/// # Errors
+/// [`LinkError`] when one is there and cannot be used, or none can be started.
+pub fn find_or_embed(which: &Which) -> Result<Link, LinkError> {
+    find(which)?.map_or_else(Link::embedded, Ok)
+}
+
 /// Connects to the server that is meant; `None` where it is none, or none runs.
 ///
 /// # Errors

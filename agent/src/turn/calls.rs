@@ -12,7 +12,7 @@ use super::machine::{Happened, Machine};
 use super::{Call, Running, Seen, Tools, interrupted};
 use crate::item::{CommandStatus, Did, Item, ToolOutcome, Usage};
 use crate::thread::{ItemId, ThreadError, ThreadId, TurnStatus};
-use crate::tool::{Observer, Progress, ToolSchema};
+use crate::tool::{GIVEN_UP, Observer, Progress, ToolSchema};
 
 /// Calls that are carried out at once; further ones wait.
 const AT_ONCE: usize = 16;
@@ -47,12 +47,11 @@ impl Begun {
 
     /// What an interrupted call came to.
     fn interrupted(&self) -> ToolOutcome {
-        const TOLD: &str = "Interrupted by the person before it was over.";
         if let Some(thread) = self.delegated.get() {
             let did = Did::Delegated { thread, status: TurnStatus::Interrupted, usage: Usage::default() };
-            return ToolOutcome { told: TOLD.to_owned(), did };
+            return ToolOutcome { told: GIVEN_UP.to_owned(), did };
         }
-        let Some((process, argv)) = self.command.take() else { return ToolOutcome::failed(TOLD) };
+        let Some((process, argv)) = self.command.take() else { return ToolOutcome::failed(GIVEN_UP) };
         let tail: Vec<u8> = self.tail.take().into();
         let did = Did::Command {
             process: Some(process),
@@ -62,7 +61,7 @@ impl Begun {
             streams: Vec::new(),
             denials: Vec::new(),
         };
-        ToolOutcome { told: format!("{TOLD} The command was ended."), did }
+        ToolOutcome { told: format!("{GIVEN_UP} The command was ended."), did }
     }
 }
 

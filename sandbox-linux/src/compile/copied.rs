@@ -157,15 +157,7 @@ mod tests {
         survey.places.insert(at("/p/missing"), Kind::Missing);
         let copies = BTreeMap::from([(at("/p"), at("/home/u/.weir/copies/k"))]);
         let credentials = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
-        let facts = Facts {
-            host,
-            survey: &survey,
-            credentials: &credentials,
-            trust: None,
-            proxies: None,
-            copies: Some(&copies),
-            recorded: false,
-        };
+        let facts = Facts { copies: Some(&copies), ..Facts::new(host, &survey, &credentials) };
         let plan = compile(&parts.into(), &facts).map_err(|refusal| refusal.lacks)?;
         let listing = plan.listing();
         let lines = listing.lines().filter(|line| line.contains(" /p") && !line.starts_with(' '));

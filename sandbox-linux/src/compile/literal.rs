@@ -52,18 +52,7 @@ pub(super) fn policy(limits: &[(Resource, u64)], writable: Option<&str>, given_u
 pub(super) fn planned(policy: &Policy, host: &Host) -> Result<Plan, Refusal> {
     let credentials = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
     let survey = Survey::default();
-    compile(
-        policy,
-        &Facts {
-            host,
-            survey: &survey,
-            credentials: &credentials,
-            trust: None,
-            proxies: None,
-            copies: None,
-            recorded: false,
-        },
-    )
+    compile(policy, &Facts::new(host, &survey, &credentials))
 }
 
 /// A user without namespaces.
