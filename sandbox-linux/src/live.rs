@@ -47,7 +47,7 @@ impl LiveRules {
         let bases = self.filesystem.globs().iter().map(|rule| rule.pattern.base());
         let closed = carved_out(&self.filesystem, Access::None).map(|rule| rule.path.clone());
         let all: BTreeSet<AbsPath> = bases.chain(closed).collect();
-        let topmost = |path: &&AbsPath| !all.iter().any(|above| above != *path && path.starts_with(above));
+        let topmost = |path: &&AbsPath| !path.ancestors().skip(1).any(|above| all.contains(above));
         all.iter().filter(topmost).map(|path| path.as_bytes().to_vec()).collect()
     }
 }
@@ -70,11 +70,8 @@ pub fn first_rule(filesystem: &Filesystem, inside: &[Access]) -> Option<Origin> 
 fn is_carved_out(filesystem: &Filesystem, rule: &PathRule) -> bool {
     let private = filesystem.private().iter().filter(|private| rule.path.starts_with(&private.path));
     let private_depth = private.map(|private| private.path.depth()).max().unwrap_or(0);
-    let is_around = |around: &&PathRule| {
-        let path = &around.path;
-        path != &rule.path && rule.path.starts_with(path) && path.depth() >= private_depth
-    };
-    filesystem.rules().iter().filter(is_around).any(|around| around.access > rule.access)
+    let reaches_here = |around: &&PathRule| around.path.depth() >= private_depth;
+    filesystem.around(&rule.path).take_while(reaches_here).any(|around| around.access > rule.access)
 }
 
 /// The rules that are closed in this sense, of one access.

@@ -182,6 +182,11 @@ impl Filesystem {
         ancestor_slices(path.as_bytes()).find_map(|prefix| self.rule_at_bytes(prefix))
     }
 
+    /// The rules for the directories above `path`, the nearest first.
+    pub fn around(&self, path: &AbsPath) -> impl Iterator<Item = &PathRule> {
+        path.ancestors().skip(1).filter_map(|prefix| self.rule_at_bytes(prefix))
+    }
+
     /// What the path rules grant on `path`, patterns aside.
     #[must_use]
     pub fn access(&self, path: &AbsPath) -> Access {
