@@ -1,7 +1,8 @@
 //! The server beside `codex exec-server`, in one run: a command from start to closed, throughput, bursts, memory, many at once.
 //!
 //! Weir runs each command in a full sandbox, as root's or the user's; the other runs it without any. `CODEX` names programs of Codex
-//! (colon-separated paths to the native binary); without it only Weir is measured. `--quick` makes every count a tenth.
+//! (colon-separated paths to the native binary); without it only Weir is measured. `--quick` makes every count a tenth,
+//! `--only` takes one part (`one`, `throughput`, `bursts`, `many`).
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -63,44 +64,67 @@ trait Subject {
 }
 
 /// What was found for one subject, in the order of the rows.
-type Column = Vec<(String, String)>;
+struct Column {
+    subject: String,
+    rows: Vec<(String, String)>,
+}
+
+impl Column {
+    fn row(&mut self, name: impl Into<String>, value: impl ToString) {
+        let (name, value) = (name.into(), value.to_string());
+        eprintln!("{}: {name}: {value}", self.subject);
+        self.rows.push((name, value));
+    }
+}
+
+/// A part of the measurement, and the word for it.
+type Part = (&'static str, fn(&mut dyn Subject, usize, &mut Column));
+
+/// All of them; `--only WORD` takes one.
+const PARTS: [Part; 4] =
+    [("one", one_command), ("throughput", throughput), ("bursts", bursts), ("many", many_at_once)];
 
 fn main() {
-    let scale = if std::env::args().any(|word| word == "--quick") { 10 } else { 1 };
-    let mut columns = vec![];
+    let words: Vec<String> = std::env::args().collect();
+    let scale = if words.iter().any(|word| word == "--quick") { 10 } else { 1 };
+    let only = words.iter().position(|word| word == "--only").and_then(|at| words.get(at + 1));
+    let parts: Vec<Part> =
+        PARTS.into_iter().filter(|(word, _)| only.is_none_or(|only| only == word)).collect();
+    assert!(!parts.is_empty(), "--only takes one of {}", PARTS.map(|(word, _)| word).join(", "));
     let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(weir::Weir::start())];
     let programs = std::env::var("CODEX").unwrap_or_default();
     for program in programs.split(':').filter(|program| !program.is_empty()) {
         subjects.push(Box::new(codex::Codex::start(Path::new(program))));
     }
-    let names: Vec<String> = subjects.iter().map(|subject| subject.name()).collect();
+    let mut columns = vec![];
     for mut subject in subjects {
-        columns.push(measured(subject.as_mut(), scale));
+        let mut column = Column { subject: subject.name(), rows: Vec::new() };
+        parts.iter().for_each(|(_, measure)| measure(subject.as_mut(), scale, &mut column));
+        columns.push(column);
     }
-    println!("{:44} {}", "", names.iter().map(|name| format!("{name:>22}")).collect::<String>());
-    for row in 0..columns[0].len() {
-        let cells: String = columns.iter().map(|column| format!("{:>22}", column[row].1)).collect();
-        println!("{:44} {cells}", columns[0][row].0);
+    println!(
+        "{:44} {}",
+        "",
+        columns.iter().map(|column| format!("{:>22}", column.subject)).collect::<String>()
+    );
+    for row in 0..columns[0].rows.len() {
+        let cells: String = columns.iter().map(|column| format!("{:>22}", column.rows[row].1)).collect();
+        println!("{:44} {cells}", columns[0].rows[row].0);
     }
 }
 
-fn measured(subject: &mut dyn Subject, scale: usize) -> Column {
-    let mut out = Vec::new();
-    let subject_name = subject.name();
-    let mut row = |name: String, value: String| {
-        eprintln!("{subject_name}: {name}: {value}");
-        out.push((name, value));
-    };
-    row("idle, before any client's command (MB)".to_owned(), megabytes(memory::of_tree(subject.pid())));
+fn one_command(subject: &mut dyn Subject, scale: usize, column: &mut Column) {
+    column.row("idle, before any client's command (MB)", megabytes(memory::of_tree(subject.pid())));
     let mut took: Vec<Duration> =
         (0..RUNS / scale).map(|_| timed(|| subject.run(&["true"], Through::Pipes))).collect();
     took.sort();
-    row(
-        format!("`true`, start to closed, median of {} (ms)", took.len()),
-        milliseconds(took[took.len() / 2]),
-    );
-    row("`true`, start to closed, least (ms)".to_owned(), milliseconds(took[0]));
-    row("idle, afterwards (MB)".to_owned(), megabytes(memory::of_tree(subject.pid())));
+    let middle = milliseconds(took[took.len() / 2]);
+    column.row(format!("`true`, start to closed, median of {} (ms)", took.len()), middle);
+    column.row("`true`, start to closed, least (ms)", milliseconds(took[0]));
+    column.row("idle, afterwards (MB)", megabytes(memory::of_tree(subject.pid())));
+}
+
+fn throughput(subject: &mut dyn Subject, scale: usize, column: &mut Column) {
     for through in [Through::Pipes, Through::Terminal] {
         let count = (BYTES / scale).to_string();
         let mut got = 0;
@@ -109,9 +133,12 @@ fn measured(subject: &mut dyn Subject, scale: usize) -> Column {
             got
         });
         let rate = got as f64 / took.as_secs_f64() / 1e6;
-        row(format!("{count} bytes, {through:?} (MB/s)"), format!("{rate:.0}"));
-        row(format!("  of these lost, {through:?}"), (BYTES / scale - got).to_string());
+        column.row(format!("{count} bytes, {through:?} (MB/s)"), format!("{rate:.0}"));
+        column.row(format!("  of these lost, {through:?}"), BYTES / scale - got);
     }
+}
+
+fn bursts(subject: &mut dyn Subject, scale: usize, column: &mut Column) {
     let bursts = BURSTS / scale;
     let burst = format!("head -c {BURST_BYTES} /dev/zero");
     let mut short = 0;
@@ -120,8 +147,11 @@ fn measured(subject: &mut dyn Subject, scale: usize) -> Column {
             (0..bursts).filter(|_| subject.run(&["sh", "-c", &burst], Through::Pipes) != BURST_BYTES).count();
         short
     });
-    row(format!("{bursts} bursts, one after another (s)"), format!("{:.1}", took.as_secs_f64()));
-    row("  of these cut short".to_owned(), short.to_string());
+    column.row(format!("{bursts} bursts, one after another (s)"), format!("{:.1}", took.as_secs_f64()));
+    column.row("  of these cut short", short);
+}
+
+fn many_at_once(subject: &mut dyn Subject, scale: usize, column: &mut Column) {
     for count in SLEEPERS {
         let count = count / scale;
         let idle = memory::of_tree(subject.pid());
@@ -129,15 +159,15 @@ fn measured(subject: &mut dyn Subject, scale: usize) -> Column {
             subject.start_all(&["tail", "-f", "/dev/null"], count);
             0
         });
-        row(format!("{count} at once: to start all (s)"), format!("{:.2}", took.as_secs_f64()));
-        row("  memory of all, beyond idle (MB)".to_owned(), megabytes(memory::of_tree(subject.pid()) - idle));
+        column.row(format!("{count} at once: to start all (s)"), format!("{:.2}", took.as_secs_f64()));
+        let memory = memory::of_tree(subject.pid()) - idle;
+        column.row("  memory of all, beyond idle (MB)", megabytes(memory));
         let took = timed(|| {
             subject.end_all();
             0
         });
-        row("  to end all (s)".to_owned(), format!("{:.2}", took.as_secs_f64()));
+        column.row("  to end all (s)", format!("{:.2}", took.as_secs_f64()));
     }
-    out
 }
 
 fn timed(act: impl FnOnce() -> usize) -> Duration {
