@@ -47,7 +47,6 @@ pub enum Feature {
     CpuLimit,
     GroupKill,
     AuditRecords,
-    FileEvents,
     Pidfd,
     CloseRange,
 }
@@ -86,7 +85,6 @@ impl Feature {
             Self::CpuLimit => "CPU limit",
             Self::GroupKill => "kill of a whole group",
             Self::AuditRecords => "denials read from the kernel",
-            Self::FileEvents => "permission events on files",
             Self::Pidfd => "process descriptors",
             Self::CloseRange => "close_range",
         }
@@ -135,9 +133,6 @@ impl Feature {
             Self::CpuLimit => "CPU is limited by time per process only",
             Self::GroupKill => "the tree is ended by its PID namespace, or process by process",
             Self::AuditRecords => "a refusal is not joined to a rule unless Weir itself made it",
-            Self::FileEvents => {
-                "patterns are held by performing calls on files, which costs more than answering events"
-            }
             Self::Pidfd => "processes are watched by number",
             Self::CloseRange => "descriptors are closed one by one",
         }
@@ -185,7 +180,7 @@ pub fn findings(host: &Host) -> Vec<Finding> {
     found.push(since(Feature::LiveRules, host, host.seccomp.listener, (5, 9)));
     found.extend(namespaces::findings(host));
     found.extend(groups(&host.cgroups));
-    found.extend(reports(host));
+    found.push(records(host));
     found.push(since(Feature::Pidfd, host, host.calls.pidfd_open, (5, 3)));
     found.push(since(Feature::CloseRange, host, host.calls.close_range, (5, 9)));
     found
@@ -343,9 +338,9 @@ fn groups(cgroups: &Cgroups) -> Vec<Finding> {
 /// A server that switches auditing on, and off again when it stops.
 const AUDITING_SERVER: Remedy = Remedy::Command("weir-exec-server --listen --kernel-audit enable");
 
-/// What tells of denials, and what catches files that appear later.
-fn reports(host: &Host) -> [Finding; 2] {
-    let records = match (host.audit.records, host.audit.enabled) {
+/// What tells of denials.
+fn records(host: &Host) -> Finding {
+    match (host.audit.records, host.audit.enabled) {
         (Fact::Works, Some(false)) => Finding::lacks(
             Feature::AuditRecords,
             Cause::AuditOff,
@@ -357,20 +352,7 @@ fn reports(host: &Host) -> [Finding; 2] {
             &[Remedy::SystemService, Remedy::Capability("CAP_AUDIT_READ")],
         ),
         (fact, _) => Finding::of(Feature::AuditRecords, fact, &[Remedy::KernelOption("CONFIG_AUDIT")]),
-    };
-    let events = match host.fanotify {
-        Fact::Refused { errno: cause::EPERM, .. } => Finding::lacks(
-            Feature::FileEvents,
-            Cause::NoCapability { name: "CAP_SYS_ADMIN" },
-            &[Remedy::SystemService],
-        ),
-        fact => Finding::of(
-            Feature::FileEvents,
-            fact,
-            &[Remedy::KernelOption("CONFIG_FANOTIFY_ACCESS_PERMISSIONS")],
-        ),
-    };
-    [records, events]
+    }
 }
 
 #[cfg(test)]

@@ -63,8 +63,6 @@ pub enum Step {
     AuditSocket,
     AuditBind,
     AuditStatus,
-    FanotifyInit,
-    FanotifyMark,
     CgroupEnable,
     CgroupMkdir,
     CgroupJoin,
@@ -391,8 +389,6 @@ pub struct Host {
     pub calls: Calls,
     /// Audit records.
     pub audit: Audit,
-    /// Permission events on files (fanotify(7)).
-    pub fanotify: Fact,
 }
 
 /// How a sandbox is made here.
@@ -428,8 +424,8 @@ impl Host {
 
     /// What the machine is presumed to hold: what it tells by itself (Landlock's ABI, the actions of filters, who asks), and
     /// for the rest that it works. Never says that something works which the plan would not find out by doing it: whoever
-    /// compiles against this must, where a step then fails, compile again against [`Host::tried`]. Control groups, audit and
-    /// fanotify are absent, for they are not found out by entering.
+    /// compiles against this must, where a step then fails, compile again against [`Host::tried`]. Control groups and
+    /// audit are absent, for they are not found out by entering.
     #[must_use]
     pub fn presumed() -> Self {
         probe::presumed()

@@ -88,7 +88,6 @@ fn an_ordinary_user_has_no_direct_way() {
     let (root, user) = (probe(plain), probe(as_nobody));
     assert_eq!((user.identity.uid, user.identity.gid, user.identity.capabilities), (NOBODY, NOBODY, 0));
     assert_eq!(user.direct, Namespaces::UNTRIED);
-    assert_eq!(user.fanotify, refused(Step::FanotifyInit, libc::EPERM));
     assert_eq!(user.audit.records, refused(Step::AuditBind, libc::EPERM));
     assert_eq!((&user.kernel, user.landlock, user.seccomp), (&root.kernel, root.landlock, root.seccomp));
 }
@@ -104,7 +103,6 @@ fn a_filter_of_the_surroundings_is_seen() {
     assert_eq!(inside.nested, Namespaces::UNTRIED);
     assert!(!inside.direct.mount.works());
     assert_eq!(inside.calls.clone3, refused(Step::Clone3, libc::ENOSYS));
-    assert_eq!(inside.fanotify, refused(Step::FanotifyInit, libc::EPERM));
     assert_eq!(inside.audit.records, refused(Step::AuditSocket, libc::EPROTONOSUPPORT));
     assert_eq!(
         (inside.way(), &inside.landlock, &inside.seccomp),

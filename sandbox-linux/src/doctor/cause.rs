@@ -299,8 +299,6 @@ const fn step(step: Step) -> &'static str {
         Step::AuditSocket => "opening an audit socket",
         Step::AuditBind => "joining the audit records",
         Step::AuditStatus => "asking for the audit status",
-        Step::FanotifyInit => "starting file events",
-        Step::FanotifyMark => "asking for permission events",
         Step::CgroupEnable => "giving a control group's controllers to others below it",
         Step::CgroupMkdir => "making a control group",
         Step::CgroupJoin => "joining a control group",

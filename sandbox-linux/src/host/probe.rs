@@ -27,7 +27,6 @@ pub(super) fn probe() -> Host {
         cgroups: cgroup::cgroups(),
         calls: calls(),
         audit: audit(),
-        fanotify: sys::fanotify_permission(),
         identity,
     }
 }
@@ -69,7 +68,6 @@ pub(super) fn presumed() -> Host {
             openat2: works,
         },
         audit: Audit { records: Fact::Untried, enabled: None },
-        fanotify: Fact::Untried,
         identity,
     }
 }

@@ -6,11 +6,11 @@
 mod child;
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use super::abi::{check, owned};
 use crate::gate::Gate;
-use crate::host::{Fact, Step};
+use crate::host::Step;
 
 pub(crate) use child::{in_child, start};
 
@@ -139,29 +139,5 @@ pub(crate) fn openat2() -> Result<(), i32> {
     match check(result) {
         Err(libc::EINVAL) | Ok(_) => Ok(()),
         Err(errno) => Err(errno),
-    }
-}
-
-/// A permission mark on a file that nobody else can open (fanotify_mark(2)).
-pub(crate) fn fanotify_permission() -> Fact {
-    let refused = |at, errno| Fact::Refused { at, errno };
-    let flags = libc::FAN_CLASS_CONTENT | libc::FAN_CLOEXEC;
-    let events = libc::O_RDONLY.cast_unsigned() | libc::O_CLOEXEC.cast_unsigned();
-    // SAFETY: makes a descriptor, which is closed at the end.
-    let group = match owned(libc::c_long::from(unsafe { libc::fanotify_init(flags, events) })) {
-        Ok(group) => group,
-        Err(errno) => return refused(Step::FanotifyInit, errno),
-    };
-    let file = match memfd_create() {
-        Ok(file) => file,
-        Err(errno) => return refused(Step::MemfdCreate, errno),
-    };
-    let (group, file) = (group.as_raw_fd(), file.as_raw_fd());
-    let path = std::ptr::null();
-    // SAFETY: a null path means the file behind the descriptor; both descriptors are open.
-    let marked = unsafe { libc::fanotify_mark(group, libc::FAN_MARK_ADD, libc::FAN_OPEN_PERM, file, path) };
-    match check(libc::c_long::from(marked)) {
-        Ok(_) => Fact::Works,
-        Err(errno) => refused(Step::FanotifyMark, errno),
     }
 }
