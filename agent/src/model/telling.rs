@@ -136,7 +136,9 @@ pub(crate) fn blocks(
             Who::User => "user",
             Who::Assistant => "assistant",
         };
-        json!({ "role": role, "content": pieces.iter().filter_map(block).collect::<Vec<_>>() })
+        let mut message = json!({ "role": role });
+        message["content"] = pieces.iter().filter_map(block).collect();
+        message
     };
     messages(&pieces(prompt.items, provider)).map(message).collect()
 }

@@ -20,9 +20,9 @@ pub(super) fn body(prompt: &Prompt<'_>, provider: &str, max_tokens: u32) -> Valu
         "model": prompt.model,
         "max_tokens": max_tokens,
         "system": [{ "type": "text", "text": prompt.instructions, "cache_control": { "type": "ephemeral" } }],
-        "messages": told,
         "stream": true,
     });
+    body["messages"] = told.into();
     if !prompt.tools.is_empty() {
         body["tools"] = prompt.tools.iter().map(tool).collect();
     }

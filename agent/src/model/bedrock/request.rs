@@ -12,13 +12,13 @@ const ANSWER: &str =
 
 /// The body of a request.
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str, max_tokens: Option<u32>) -> Value {
-    let told = blocks(prompt, provider, block);
     let mut system = vec![json!({ "text": prompt.instructions })];
     if let Some(schema) = prompt.output_schema {
         // Converse has no place for a schema that all its models know.
         system.push(json!({ "text": format!("{ANSWER}\n{schema}") }));
     }
-    let mut body = json!({ "system": system, "messages": told });
+    let mut body = json!({ "system": system });
+    body["messages"] = blocks(prompt, provider, block).into();
     if !prompt.tools.is_empty() {
         body["toolConfig"] = json!({ "tools": prompt.tools.iter().map(tool).collect::<Vec<_>>() });
     }

@@ -9,10 +9,10 @@ use super::super::telling::{Told, dialogue, function};
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {
     let mut body = json!({
         "model": prompt.model,
-        "messages": dialogue(prompt, provider, user, assistant),
         "stream": true,
         "stream_options": { "include_usage": true },
     });
+    body["messages"] = dialogue(prompt, provider, user, assistant).into();
     if !prompt.tools.is_empty() {
         body["tools"] = prompt.tools.iter().map(function).collect();
     }

@@ -7,7 +7,8 @@ use super::super::{Effort, Prompt};
 
 /// The body of a request.
 pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {
-    let mut body = json!({ "model": prompt.model, "messages": dialogue(prompt, provider, user, assistant), "stream": true });
+    let mut body = json!({ "model": prompt.model, "stream": true });
+    body["messages"] = dialogue(prompt, provider, user, assistant).into();
     if !prompt.tools.is_empty() {
         body["tools"] = prompt.tools.iter().map(function).collect();
     }

@@ -14,14 +14,15 @@ pub(super) fn body(prompt: &Prompt<'_>, provider: &str) -> Value {
     let mut body = json!({
         "model": prompt.model,
         "instructions": prompt.instructions,
-        "input": pieces(prompt.items, provider).iter().map(input).collect::<Vec<_>>(),
-        "tools": prompt.tools.iter().map(tool).collect::<Vec<_>>(),
         "tool_choice": "auto",
         "parallel_tool_calls": true,
         "store": false,
         "stream": true,
         "prompt_cache_key": prompt.cache_key,
     });
+    // Moved, not told inside `json!`, which copies what it is given.
+    body["input"] = pieces(prompt.items, provider).iter().map(input).collect();
+    body["tools"] = prompt.tools.iter().map(tool).collect();
     // A model that does not reason refuses these; `none` leaves them out.
     if prompt.effort != Some(Effort::None) {
         body["include"] = json!(["reasoning.encrypted_content"]);
