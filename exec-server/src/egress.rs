@@ -11,6 +11,7 @@ pub mod arrival;
 pub mod asking;
 pub mod authority;
 pub mod begin;
+mod connection;
 #[cfg(target_os = "linux")]
 mod datagrams;
 pub mod decision;
@@ -34,9 +35,8 @@ pub mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
 use weir_protocol::denial::Ledger;
-use weir_protocol::gate::{DNS_PORT, HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
+use weir_protocol::gate::{HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
 use weir_protocol::policy::Host;
 use weir_protocol::policy::lease::LeaseError;
 use weir_protocol::unreached::Unreached;
@@ -53,14 +53,12 @@ use weir_protocol::unreached::Unreached;
 pub(crate) use arrival::raise_descriptors;
 use asking::{Asks, Questions};
 use authority::Authority;
-use decision::{Grant, decide};
-use failure::{Failures, Unconnected};
+pub(crate) use connection::{Client, Core, Held};
+use failure::Failures;
 use inspect::{Inspector, Law};
 use limits::Limits;
 use lookup::Lookup;
-use names::{Names, is_synthetic};
-use refusal::{Attempt, Reason, Refusal, Refusals};
-use relay::Broken;
+use refusal::Refusals;
 use upstream::Upstream;
 
 /// Sockets that were made inside.
@@ -107,28 +105,6 @@ pub struct Account {
     pub denials: Ledger,
     /// What was allowed and not reached.
     pub unreached: Unreached,
-}
-
-/// What all connections of one sandbox share.
-#[derive(Debug)]
-pub(crate) struct Core {
-    policy: RefCell<Arc<Policy>>,
-    questions: Option<Questions>,
-    pub(crate) names: RefCell<Names>,
-    pub(crate) lookup: Lookup,
-    pub(crate) refusals: Refusals,
-    pub(crate) failures: Failures,
-    pub(crate) inspector: Option<Inspector>,
-    pub(crate) upstream: Option<Upstream>,
-    pub(crate) limits: Limits,
-    /// Turns for connecting.
-    pub(crate) dialing: Semaphore,
-    open: Cell<usize>,
-    /// Bytes that wait for a side that does not read.
-    pub(crate) held: Cell<usize>,
-    /// Pipes through which much is carried.
-    #[cfg(target_os = "linux")]
-    pub(crate) pipes: Cell<usize>,
 }
 
 /// Turns that tasks get at the end: those that have accepted a connection have decided about it by then.
@@ -337,172 +313,5 @@ impl Gate {
     /// Ends every task and every connection.
     pub fn close(&self) {
         self.tasks.borrow_mut().abort_all();
-    }
-}
-
-/// A program's connection, and what was read of it.
-#[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
-    pub(crate) read: Vec<u8>,
-}
-
-impl Core {
-    pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, destination: SocketAddr) {
-        let Some(_open) = Open::count(&self) else {
-            let target = decision::target(&Host::Address(destination.ip()), destination.port());
-            let reason = Reason::TooMany(self.limits.connections);
-            return self.refuse(&stream, Refusal { attempt: Attempt::Connect, target, reason, origin: None });
-        };
-        let place = |address: Ipv4Addr, port| destination == SocketAddr::from((address, port));
-        if place(RESOLVER, DNS_PORT) {
-            resolver::serve_tcp(&self, stream).await;
-        } else if place(PROXY, HTTP_PORT) {
-            proxy::http::serve(&self, stream).await;
-        } else if place(PROXY, SOCKS_PORT) {
-            proxy::socks::serve(&self, stream).await;
-        } else {
-            let client = Client { stream, read: Vec::new() };
-            match self.granted(&Host::Address(destination.ip()), destination.port()).await {
-                Ok(grant) if grant.limited => {
-                    let _held = Held::hold(&self.names, &grant);
-                    self.pass_limited(client, grant.clone()).await;
-                }
-                Ok(grant) => self.pass(client, &grant).await,
-                Err(refusal) => self.refuse(&client.stream, refusal),
-            }
-        }
-    }
-
-    /// What a connection to this host is granted. An address that stands for a name is that name.
-    pub(crate) fn grant(&self, host: &Host, port: u16) -> Result<Grant, Refusal> {
-        if let Some(meant) = self.meant(host) {
-            return decide(&self.policy(), &meant, port);
-        }
-        let own = [RESOLVER, PROXY].map(IpAddr::from).map(Host::Address).contains(host);
-        let reason = if own { Reason::NoSuchPort } else { Reason::Stale };
-        let target = decision::target(host, port);
-        Err(Refusal { attempt: Attempt::Connect, target, reason, origin: None })
-    }
-
-    /// The host itself, or the name that an address stands for; `None` where it stands for none (any more).
-    fn meant(&self, host: &Host) -> Option<Host> {
-        let Host::Address(address) = host else { return Some(host.clone()) };
-        let address = address.to_canonical();
-        if !is_synthetic(address) {
-            return Some(Host::Address(address));
-        }
-        self.names.borrow_mut().name(address).map(|name| Host::Name(name.to_string()))
-    }
-
-    /// Records a refusal and resets the program's connection, so that it knows at once.
-    pub(crate) fn refuse(&self, client: &TcpStream, refusal: Refusal) {
-        let _ = client.set_zero_linger();
-        self.refusals.record(refusal);
-    }
-
-    /// Carries a connection that was granted, to its end. The server is connected to while the client's first bytes are heard, so that
-    /// a server that speaks first is heard as well; nothing of the client goes out before it is judged.
-    async fn pass(&self, client: Client, grant: &Grant) {
-        let Client { stream, read } = client;
-        let _held = Held::hold(&self.names, grant);
-        let outcome = async {
-            let mut opening = pin!(opening::hear(&stream, read, self, grant));
-            let mut dialing = pin!(self.connect(grant));
-            let (server, first) = tokio::select! {
-                biased;
-                first = &mut opening => { let first = first?; (dialing.await?, Some(first)) }
-                server = &mut dialing => (server?, None),
-            };
-            let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
-            self.carry(&stream, &server, opening).await
-        };
-        self.end(&stream, grant, outcome.await);
-    }
-
-    /// Connects to what was granted.
-    pub(crate) async fn connect(&self, grant: &Grant) -> Result<TcpStream, Unconnected> {
-        dial::dial(self, grant).await
-    }
-
-    /// As [`Core::pass`], behind a server that is connected to.
-    pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
-        let Client { stream, read } = client;
-        let opening = opening::hear(&stream, read, self, grant);
-        let outcome = self.carry(&stream, &server, opening).await;
-        self.end(&stream, grant, outcome);
-    }
-
-    /// Relays; what breaks on the way resets both sides.
-    async fn carry(
-        &self,
-        client: &TcpStream,
-        server: &TcpStream,
-        opening: impl Future<Output = Result<Vec<u8>, Broken>>,
-    ) -> Result<(), Broken> {
-        // What is read goes on at once: waiting to fill a segment is the programs' own choice.
-        let _ = client.set_nodelay(true);
-        let _ = server.set_nodelay(true);
-        let outcome = relay::relay(self, client, server, opening).await;
-        if outcome.is_err() {
-            let _ = server.set_zero_linger();
-        }
-        outcome
-    }
-
-    /// Resets the program's connection where it broke, so that it knows at once, and records why; what breaks on the way is nobody's refusal.
-    fn end(&self, client: &TcpStream, grant: &Grant, outcome: Result<(), Broken>) {
-        let Err(broken) = outcome else { return };
-        let _ = client.set_zero_linger();
-        if let Broken::Told(why) = broken {
-            self.record(grant, why);
-        }
-    }
-
-    /// Records why a host that was granted is not reached: as a refusal, or as a failure, which is none.
-    pub(crate) fn record(&self, grant: &Grant, why: Unconnected) {
-        match why {
-            Unconnected::Refused(reason) => self.refusals.record(grant.refuse(Attempt::Connect, reason)),
-            Unconnected::Failed(failure) => self.failures.record(grant.fail(failure)),
-        }
-    }
-}
-
-/// One connection, counted however it ends.
-struct Open<'a>(&'a Core);
-
-impl<'a> Open<'a> {
-    fn count(core: &'a Core) -> Option<Self> {
-        let open = core.open.get();
-        (open < core.limits.connections).then(|| {
-            core.open.set(open + 1);
-            Self(core)
-        })
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
-    }
-}
-
-/// Keeps the addresses of a name while a connection to it is open.
-pub(crate) struct Held<'a>(&'a RefCell<Names>, &'a Grant);
-
-impl<'a> Held<'a> {
-    pub(crate) fn hold(names: &'a RefCell<Names>, grant: &'a Grant) -> Self {
-        if let Host::Name(name) = &grant.host {
-            names.borrow_mut().begin(name);
-        }
-        Self(names, grant)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Host::Name(name) = &self.1.host {
-            self.0.borrow_mut().end(name);
-        }
     }
 }
