@@ -10,6 +10,7 @@ mod connection;
 pub(crate) mod contexts;
 mod files;
 pub mod journal;
+mod launcher;
 mod outbox;
 mod post;
 mod questions;

@@ -2,25 +2,25 @@
 //!
 //! `exited` follows the end of the whole tree, `closed` follows `exited` and end-of-file of every stream. No timer decides either.
 
+mod start;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 use rustix::termios::{Winsize, tcsetwinsize};
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_protocol::ByteString;
 use weir_protocol::audit::{since_1970_ms, time};
 use weir_protocol::denial::{Denial, Run, Sight};
-use weir_protocol::frame::{Frame, Stream};
-use weir_protocol::method::changes::Ask;
+use weir_protocol::frame::Stream;
 use weir_protocol::method::context::ContextId;
 use weir_protocol::method::network::Asking;
 use weir_protocol::method::output::{Account, Closed, Listed, Output};
-use weir_protocol::method::process::{End, Enforcement, Event, Exited, Planned, Receivers, Start, Stdio};
+use weir_protocol::method::process::{End, Enforcement, Event, Exited, Receivers};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::DomainPattern;
 use weir_protocol::policy::Resources;
@@ -28,25 +28,21 @@ use weir_protocol::policy::host::HostPattern;
 
 use super::carried::{Carried, Input};
 use super::contexts::Contexts;
+use super::launcher::{failed, hear};
 use super::outbox::Outbox;
 use super::questions::Questions;
 use super::spill::Spill;
 use super::sys::watch;
 use super::wire::{Incoming, Wire};
-use crate::answer::process::Startable;
 use crate::egress::Gate;
 use crate::egress::asking::Asked;
-use crate::egress::begin::Intent;
 use crate::ended::exited;
-use crate::launch::passed::{Descriptors, Passed};
-use crate::launch::{Ended, Launch, Order, Stage, Told};
-use crate::wire::WireError;
+use crate::launch::{Ended, Order, Stage, Told};
+use start::Ends;
+pub(super) use start::{Circumstances, start};
 
 /// Time between the request to end and the end itself, when a command's time is over or the server stops.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// What ends a line, and then the input, of a terminal that nobody has set otherwise (termios(3), `VEOF`).
-const END_OF_INPUT: &[u8] = &[4, 4];
 
 /// A command that was started.
 #[derive(Debug)]
@@ -84,183 +80,6 @@ pub(super) struct Command {
     /// Connections that hear of it, by number.
     hearers: RefCell<Vec<(u64, Outbox)>>,
     owner: Cell<Option<u64>>,
-}
-
-/// What a start leaves to be carried.
-struct Ends {
-    output: [Option<OwnedFd>; 2],
-    input: Option<OwnedFd>,
-}
-
-/// The command's own ends of its standard descriptors, and this side's.
-fn connect(stdio: &Stdio, passed: Vec<OwnedFd>, nothing: &OwnedFd) -> std::io::Result<(Vec<OwnedFd>, Ends)> {
-    let Stdio::Pipes { input } = stdio else {
-        return Ok((passed, Ends { output: [None, None], input: None }));
-    };
-    let (out, out_end) = std::io::pipe()?;
-    let (err, err_end) = std::io::pipe()?;
-    let (in_end, sink) = if *input {
-        let (end, sink) = std::io::pipe()?;
-        (end.into(), Some(OwnedFd::from(sink)))
-    } else {
-        (nothing.try_clone()?, None)
-    };
-    for pipe in [out.as_fd(), err.as_fd()] {
-        // Where the user has no more of it, the pipe stays as it is.
-        let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
-    }
-    let ends = Ends { output: [Some(out.into()), Some(err.into())], input: sink };
-    Ok((vec![in_end, out_end.into(), err_end.into()], ends))
-}
-
-/// Bytes that a pipe holds: so many that command and server seldom wait for each other.
-const PIPE_BYTES: usize = 256 << 10;
-
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error { code: code::LAUNCH, message: format!("the command could not be started: {error}") }
-}
-
-fn unexpected() -> Error {
-    failed("the launcher has said something else")
-}
-
-/// Sends one order and hears the first word about it.
-pub(super) async fn order(
-    launcher: &Wire,
-    incoming: &mut Incoming,
-    order: &Order,
-    passed: &[BorrowedFd<'_>],
-) -> Result<Told, Error> {
-    launcher.say(order, passed).await.map_err(failed)?;
-    match hear(launcher, incoming).await.map_err(failed)? {
-        Some(Told::Refused { code, message }) => Err(Error { code, message }),
-        Some(told) => Ok(told),
-        None => Err(failed("the launcher has gone")),
-    }
-}
-
-pub(super) async fn hear(launcher: &Wire, incoming: &mut Incoming) -> Result<Option<Told>, WireError> {
-    loop {
-        if let Some(frame) = incoming.take()? {
-            let Frame::Control(payload) = frame else { return Err(WireError::Gone) };
-            return Ok(Some(serde_json::from_slice(payload)?));
-        }
-        if !launcher.read(incoming).await? {
-            return Ok(None);
-        }
-    }
-}
-
-/// Compiles a plan.
-pub(super) async fn plan(launcher: Wire, launch: Launch) -> Result<Value, Error> {
-    let mut incoming = Incoming::default();
-    match order(&launcher, &mut incoming, &Order::Plan(Box::new(launch)), &[]).await? {
-        Told::Planned { enforcement, listing } => {
-            serde_json::to_value(Planned { enforcement, listing }).map_err(failed)
-        }
-        _ => Err(unexpected()),
-    }
-}
-
-/// Tries what this host can enforce.
-pub(super) async fn examine(launcher: Wire) -> Result<Value, Error> {
-    match order(&launcher, &mut Incoming::default(), &Order::Examine, &[]).await? {
-        Told::Examined(examined) => serde_json::to_value(examined).map_err(failed),
-        _ => Err(unexpected()),
-    }
-}
-
-/// Asks about copies, which only who has the user's rights can reach.
-pub(super) async fn copies(launcher: Wire, ask: Ask) -> Result<Value, Error> {
-    match order(&launcher, &mut Incoming::default(), &Order::Copies(Box::new(ask)), &[]).await? {
-        Told::Copies(answer) => Ok(answer),
-        _ => Err(unexpected()),
-    }
-}
-
-/// What surrounds a start.
-pub(super) struct Circumstances {
-    pub(super) id: u64,
-    pub(super) launcher: Wire,
-    pub(super) spill: Rc<Spill>,
-    /// What is read where there is no input.
-    pub(super) nothing: Rc<OwnedFd>,
-    /// Where denials are kept.
-    pub(super) contexts: Rc<Contexts>,
-}
-
-/// Starts a command; what it needs to go on runs as tasks of this thread. The descriptor is a terminal's controlling side, where
-/// the client is to have it.
-pub(super) async fn start(
-    around: Circumstances,
-    startable: Startable,
-    start: &Start,
-    passed: Vec<OwnedFd>,
-) -> Result<(Rc<Command>, Option<OwnedFd>), Error> {
-    let Circumstances { id, launcher, spill, nothing, contexts } = around;
-    let Startable { mut launch, limit_ms, limit_bytes, .. } = startable;
-    let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
-    let limits = launch.policy.resources().clone();
-    let mut gated = Intent::of(&mut launch).map_err(failed)?;
-    let unattended = gated.as_mut().zip(start.asking).map(|(gated, bounds)| (gated.ask(bounds), bounds));
-    let (passed, mut ends) = connect(&start.stdio, passed, &nothing).map_err(failed)?;
-    let with: Vec<BorrowedFd<'_>> = passed.iter().map(OwnedFd::as_fd).collect();
-    let told = order(&launcher, &mut incoming, &Order::Launch(Box::new(launch)), &with).await?;
-    // While this process holds the command's ends, no end of the streams would come.
-    drop(passed);
-    let Told::Launched { pid, enforcement, passed } = told else {
-        return Err(unexpected());
-    };
-    // Where this fails the launcher's socket closes, and with it the sandbox ends.
-    let mut passed = Descriptors::take(&passed, || incoming.take_descriptor())
-        .ok_or_else(|| failed("a descriptor that the launcher named did not come"))?;
-    let mut terminal = passed.remove(Passed::Terminal);
-    let gate = gated.map(|intent| intent.open(passed)).transpose().map_err(failed)?;
-    let (mut to_client, mut held) = (None, None);
-    match (&start.stdio, terminal.take()) {
-        (Stdio::Carried { .. }, Some(master)) => {
-            ends.output[0] = Some(master.try_clone().map_err(failed)?);
-            ends.input = Some(master.try_clone().map_err(failed)?);
-            held = Some(master);
-        }
-        (_, terminal) => to_client = terminal,
-    }
-    let at_end = if held.is_some() { END_OF_INPUT } else { &[] };
-    let command = Rc::new(Command {
-        id,
-        output: start.output,
-        enforcement,
-        pid,
-        argv,
-        started_ms: since_1970_ms(SystemTime::now()),
-        launcher,
-        asked: RefCell::new(VecDeque::new()),
-        streams: [(Stream::Output, &ends.output[0]), (Stream::Error, &ends.output[1])]
-            .map(|(stream, end)| end.is_some().then(|| Carried::new(stream, &start.output))),
-        input: ends.input.is_some().then(Input::new),
-        terminal: RefCell::new(held),
-        gate,
-        questions: Questions::default(),
-        unattended: RefCell::new(unattended),
-        weighed: RefCell::default(),
-        limits,
-        contexts,
-        context: start.under.as_ref().map(|under| under.context),
-        ended_for: Cell::new(None),
-        background: Cell::new(None),
-        exited: watch::Sender::new(None),
-        hearers: RefCell::new(Vec::new()),
-        owner: Cell::new(None),
-    });
-    command.carry(ends, &spill, at_end).map_err(failed)?;
-    tokio::task::spawn_local(Rc::clone(&command).attend(incoming));
-    if let Some(limit_ms) = limit_ms {
-        tokio::task::spawn_local(Rc::clone(&command).limit(limit_ms));
-    }
-    if let Some(limit_bytes) = limit_bytes {
-        tokio::task::spawn_local(Rc::clone(&command).limit_output(limit_bytes));
-    }
-    Ok((command, to_client))
 }
 
 impl Command {

@@ -27,6 +27,7 @@ use super::Server;
 use super::command::{self, Circumstances};
 use super::files::{self, Lost, Question, Reply};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
+use super::launcher;
 use super::outbox::{Outbox, outbox};
 use super::questions;
 use super::wire::{Incoming, Wire};
@@ -202,7 +203,7 @@ impl Connection {
         let call = match call.on_copies() {
             Ok(ask) => {
                 let outcome = match self.server.launcher().await {
-                    Ok(launcher) => command::copies(launcher, ask).await,
+                    Ok(launcher) => launcher::copies(launcher, ask).await,
                     Err(error) => Err(error),
                 };
                 return drop(self.answer(id, outcome).await);
@@ -237,7 +238,7 @@ impl Connection {
             },
             // The resolver can try nothing, and the launcher has what sandboxes are made with.
             Call::HostDoctor => match self.server.launcher().await {
-                Ok(launcher) => command::examine(launcher).await,
+                Ok(launcher) => launcher::examine(launcher).await,
                 Err(error) => Err(error),
             },
             call => self.server.resolver.call(&self.server.post, call).await,
@@ -320,7 +321,7 @@ impl Connection {
 
     async fn plan(&self, start: Start) -> Outcome {
         let startable = self.startable(&start).await?;
-        command::plan(self.server.launcher().await?, startable.launch).await
+        launcher::plan(self.server.launcher().await?, startable.launch).await
     }
 
     /// The policy of the context under which a command starts.

@@ -22,8 +22,8 @@ use weir_protocol::policy::Digest;
 use weir_protocol::{AbsPath, ByteString, Policy};
 
 use super::Server;
-use super::command::{hear, order};
 use super::contexts::Held;
+use super::launcher::{hear, order};
 use super::wire::{Incoming, Wire};
 use crate::files::NAME;
 use crate::launch::{Image, Launch, Order, Source, Told};
