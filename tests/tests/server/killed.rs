@@ -148,3 +148,35 @@ fn nothing_outlives_what_it_depends_on() {
         }
     });
 }
+
+/// Stops the sandbox's first process: once, and as often as it can. In a PID namespace the kernel lets nobody inside do so (pid_namespaces(7)).
+const STOPPERS: [&str; 2] = [
+    "kill -STOP $PPID; echo ready; exec tail -f /dev/null",
+    "first=$PPID; (while :; do kill -STOP $first; done) & kill -STOP $first; echo ready; exec tail -f /dev/null",
+];
+
+#[test]
+fn a_command_that_stops_its_first_process_is_ended_all_the_same() {
+    Way::each("server::killed_stopped", |way| {
+        for script in STOPPERS {
+            let world = World::new(way);
+            world.profile(r#""{w}/work" = "write""#, "");
+            let server = Server::start(&world);
+            let mut client = server.client();
+            let answer = client.ask("process/start", start(&world, &["sh", "-c", script]));
+            let id = answer["result"]["id"].as_u64().unwrap_or_else(|| panic!("{answer}"));
+            while !matches!(client.hear(), Heard::Data(_, bytes) if bytes == b"ready\n") {}
+            let sandbox = kin::family(kin::children(server.pid())[2].pid);
+            assert!(sandbox.len() >= 3, "{sandbox:?}");
+            client.call("process/kill", json!({ "id": id, "grace_ms": 0 }));
+            gone(&sandbox, &format!("{way:?}: {script}"));
+            let end = loop {
+                match client.hear() {
+                    Heard::Message(message) if message["method"] == "process/exited" => break message,
+                    heard => assert!(heard != Heard::End),
+                }
+            };
+            assert_eq!(end["params"]["end"]["reason"], "cancelled", "{end}");
+        }
+    });
+}
