@@ -298,7 +298,7 @@ impl Running {
             let _ = rustix::process::pidfd_send_signal(&self.parts.first.handle, Signal::KILL);
         } else {
             let _ = rustix::net::shutdown(&self.parts.control, Shutdown::Both);
-            // Without a PID namespace whoever is inside may stop it, again and again: then what it leaves is ended when it is reaped.
+            // Where signals are not scoped either, whoever is inside may stop it again and again. What it leaves is ended when it is reaped.
             let signal = if self.is_stopped() { Signal::KILL } else { Signal::CONT };
             let _ = rustix::process::pidfd_send_signal(&self.parts.first.handle, signal);
         }
