@@ -8,7 +8,6 @@ mod family;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use schemars::JsonSchema;
@@ -37,10 +36,6 @@ pub const MAX_AT_ONCE: u32 = 8;
 
 /// Helpers that one turn of a person's may have in all: a model that goes in circles would never end.
 pub const MAX_IN_TURN: u32 = 64;
-
-/// How much longer than its helpers a thread waits for the end of what it has begun, when a turn is interrupted: each keeps all that it
-/// was told first.
-const HELPER_ENDS: Duration = Duration::from_millis(500);
 
 /// Bytes of a helper's last words that are told, about as many as of a command's output.
 const ANSWER_BYTES: usize = 40_000;
@@ -96,12 +91,12 @@ impl Tools for Delegating<'_> {
         })
     }
 
-    fn interrupt(&self) -> Duration {
+    fn interrupt(&self) {
         for helper in self.helpers.borrow().iter() {
             // Where the channel is full it has been told already.
             let _ = helper.try_send(Word::Interrupt);
         }
-        self.tools.interrupt() + HELPER_ENDS * MAX_DEPTH.saturating_sub(self.depth)
+        self.tools.interrupt();
     }
 }
 
@@ -150,7 +145,7 @@ impl<'a> Delegating<'a> {
         observer(Progress::Delegated { thread: thread.id(), task: &task });
         let id = thread.id();
         let ended = helper.work(thread, task, &mut words).await;
-        helper.tools.end_all();
+        helper.tools.end_all().await;
         helper.tools.workplace().close();
         Ok(outcome(id, ended))
     }

@@ -16,13 +16,12 @@ mod plan;
 mod told;
 mod workplace;
 
+use futures_util::future::join_all;
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::time::Duration;
-
-use serde_json::Value;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
 use weir_protocol::method::context::{LeaseId, Under};
@@ -35,10 +34,6 @@ use job::Job;
 
 pub(crate) use told::ended;
 pub use workplace::{Place, Workplace, session};
-
-/// How long what was under way may take to come to its end when a turn is interrupted: what a command has to end by itself, and as long
-/// again for what it has written.
-const INTERRUPTED: Duration = Duration::from_millis(2 * job::INTERRUPT_GRACE_MS);
 
 /// What a call is told to have come to that the person did not wait for.
 pub(crate) const GIVEN_UP: &str = "Interrupted by the person before it was over.";
@@ -161,11 +156,9 @@ impl Tools {
         }
     }
 
-    /// Interrupts the calls under way: a command is ended and followed to its last byte, everything else is given up. How long that
-    /// takes at most.
-    pub fn interrupt(&self) -> Duration {
+    /// Interrupts the calls under way: a command is ended and followed to its last byte, everything else is given up.
+    pub fn interrupt(&self) {
         self.interrupted.notify_waiters();
-        INTERRUPTED
     }
 
     fn unknown(&self, tool: &str) -> String {
@@ -173,17 +166,22 @@ impl Tools {
         format!("there is no tool `{tool}`; there are {}", names.join(", "))
     }
 
-    /// Ends every command that was left running. Nobody waits for that; [`Self::end`] does.
-    pub fn end_all(&self) {
-        self.jobs.borrow_mut().clear();
-        for id in self.over.take() {
+    /// Ends every command that was left running, and keeps all that it wrote.
+    pub async fn end_all(&self) {
+        let jobs = self.jobs.take();
+        join_all(jobs.values().map(|job| async {
+            // One whose end cannot be heard has a server that is gone, and with it the command.
+            let _ = job.lock().await.end(&|_| {}).await;
+        }))
+        .await;
+        for id in jobs.into_keys().chain(self.over.take()) {
             self.place.forget(id);
         }
     }
 
     /// Ends every command that was left running, and closes the context.
     pub async fn end(&self) {
-        self.end_all();
+        self.end_all().await;
         self.place.executor.settle().await;
         self.place.closed().await;
     }

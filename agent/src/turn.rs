@@ -11,7 +11,6 @@ mod sample;
 mod seen;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
@@ -25,7 +24,7 @@ use crate::thread::{
 use crate::tool::{self, Observer, ToolSchema};
 use machine::{Act, Happened, Machine};
 
-pub use seen::{Seen, Watch};
+pub use seen::{Awaited, Seen, Watch};
 
 /// Words that wait for a turn; a person does not type faster than a turn hears.
 pub const WORDS: usize = 16;
@@ -41,9 +40,9 @@ pub trait Tools {
     /// Carries out one call; several at once. Dropping the future ends what it has started.
     fn call<'a>(&'a self, call: &'a Call, observer: Observer<'a>) -> LocalBoxFuture<'a, ToolOutcome>;
 
-    /// The turn is being interrupted: each call under way comes to an end of its own, with all that it has to tell. How long that may
-    /// take; a call that takes longer is dropped.
-    fn interrupt(&self) -> Duration;
+    /// The turn is being interrupted: each call under way must come to an end of its own, with all that it has to tell. The turn waits
+    /// for that.
+    fn interrupt(&self);
 }
 
 impl Tools for tool::Tools {
@@ -59,8 +58,8 @@ impl Tools for tool::Tools {
         Box::pin(self.call(&call.id, &call.tool, &call.arguments, observer))
     }
 
-    fn interrupt(&self) -> Duration {
-        self.interrupt()
+    fn interrupt(&self) {
+        self.interrupt();
     }
 }
 

@@ -102,10 +102,27 @@ fn every_wire_runs_a_command_and_says_what_came_of_it() {
 }
 
 #[test]
+fn every_wire_runs_two_commands_that_are_called_at_once() {
+    let Some(exec) = Exec::new("both") else { return };
+    for (wire, _) in WIRES {
+        let (events, code) = exec.events(&["--provider", wire, "run both"]);
+        assert_eq!(code, 0, "{wire}: {events:#?}");
+        let commands = events.iter().filter(|event| {
+            event["type"] == "item.completed" && event["item"]["type"] == "command_execution"
+        });
+        let mut wrote: Vec<_> =
+            commands.map(|event| event["item"]["aggregated_output"].as_str().unwrap()).collect();
+        wrote.sort_unstable();
+        assert_eq!(wrote, ["one\n", "two\n"], "{wire}: {events:#?}");
+        assert!(events.iter().any(|event| event["item"]["text"] == "Both ran."), "{wire}: {events:#?}");
+    }
+}
+
+#[test]
 fn faults_are_outlived() {
     let Some(exec) = Exec::new("faults") else { return };
     for prompt in ["limited once", "garbled once", "cut once", "dropped once", "cut in the middle"] {
-        for wire in ["responses", "anthropic", "bedrock"] {
+        for (wire, _) in WIRES {
             let id = format!("{wire}-{prompt}").replace(' ', "-");
             let output =
                 exec.command(&["--json", "--provider", wire, prompt]).env("TEST_ID", id).output().unwrap();

@@ -14,11 +14,11 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::sync::mpsc;
 use weir_agent::approval::Approval;
-use weir_agent::item::{CallId, CommandStatus, Did, Item, ToolOutcome, Usage};
+use weir_agent::item::{CallId, Did, Item, ToolOutcome, Usage};
 use weir_agent::model::{Account, Event, Events, Model, ModelError, Prompt, Provider, Retries, Stop};
 use weir_agent::thread::{Keeping, Settings, TurnId, TurnStatus};
 use weir_agent::tool::{Observer, Progress, ToolSchema};
-use weir_agent::turn::{Asked, Call, Conversation, Ended, Seen, Tools, Turn, WORDS, Watch, Word};
+use weir_agent::turn::{Asked, Awaited, Call, Conversation, Ended, Seen, Tools, Turn, WORDS, Watch, Word};
 
 /// What the model does when it is asked.
 enum Does {
@@ -91,9 +91,9 @@ impl Provider for Scripted {
     }
 }
 
-/// How long calls may take to end when they are interrupted, and how long one takes that is slow.
-const PATIENCE: Duration = Duration::from_secs(2);
-const SLOW: Duration = Duration::from_secs(1);
+/// How long a call that is slow takes to end when it is interrupted, and how long a person waits.
+const SLOW: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(7200);
 
 async fn passed(time: Duration) {
     let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
@@ -146,6 +146,8 @@ impl Tools for Bench {
                 }
                 "heed" => self.interrupted.notified().await,
                 "slow" => {
+                    let argv = ["slow".to_owned()];
+                    observer(Progress::Started { process: 8, argv: &argv });
                     self.interrupted.notified().await;
                     passed(SLOW).await;
                 }
@@ -156,9 +158,8 @@ impl Tools for Bench {
         })
     }
 
-    fn interrupt(&self) -> Duration {
+    fn interrupt(&self) {
         self.interrupted.notify_waiters();
-        PATIENCE
     }
 }
 
@@ -166,6 +167,8 @@ impl Tools for Bench {
 #[derive(Default)]
 struct Watcher {
     seen: RefCell<Vec<String>>,
+    /// What an interrupted turn waited for, each time it said so, and for how long already.
+    awaited: RefCell<Vec<(Vec<Awaited>, Duration)>>,
     on: RefCell<Option<(&'static str, Word)>>,
     say: Option<mpsc::Sender<Word>>,
 }
@@ -180,6 +183,10 @@ impl Watch for Watcher {
             Seen::CallProgress { .. } => "progress".to_owned(),
             Seen::CallEnded { call, .. } => format!("-{}", call.id),
             Seen::TurnEnded { ended } => format!("{:?}", ended.status).split(' ').next().unwrap().to_owned(),
+            Seen::Interrupting { awaited, since } => {
+                self.awaited.borrow_mut().push((awaited.iter().map(|one| (*one).clone()).collect(), since));
+                return;
+            }
             _ => return,
         };
         if self.on.borrow().as_ref().is_some_and(|(on, _)| *on == word)
@@ -204,8 +211,16 @@ struct Outcome {
     items: Vec<Item>,
     told: Vec<Vec<Item>>,
     seen: String,
+    awaited: Vec<(Vec<Awaited>, Duration)>,
     bench: Bench,
     took: Duration,
+}
+
+/// What is left of a turn that was given up.
+struct GivenUp {
+    items: Vec<Item>,
+    unfinished: Option<TurnId>,
+    bench: Bench,
 }
 
 impl Run {
@@ -225,7 +240,36 @@ impl Run {
         self
     }
 
-    fn go(mut self) -> Outcome {
+    fn go(self) -> Outcome {
+        self.play(|run, conversation, ended, took| {
+            // What is kept is what the model is told.
+            assert_eq!(conversation.thread().items().unwrap(), conversation.items());
+            assert_eq!(conversation.thread().unfinished(), None);
+            Outcome {
+                ended: ended.unwrap(),
+                items: conversation.items().to_vec(),
+                told: run.provider.told.take(),
+                seen: run.watcher.seen.take().join(" "),
+                awaited: run.watcher.awaited.take(),
+                bench: run.bench,
+                took,
+            }
+        })
+    }
+
+    /// Where the person does not wait for the end.
+    fn give_up(self) -> GivenUp {
+        self.play(|run, conversation, ended, _| {
+            assert_eq!(ended, None);
+            GivenUp {
+                items: conversation.items().to_vec(),
+                unfinished: conversation.thread().unfinished(),
+                bench: run.bench,
+            }
+        })
+    }
+
+    fn play<T>(mut self, over: impl FnOnce(Self, Conversation, Option<Ended>, Duration) -> T) -> T {
         let home = tempfile::tempdir().unwrap();
         let thread = talk::store(home.path()).create(talk::new("/work", Keeping::Memory)).unwrap();
         let settings = Settings {
@@ -252,22 +296,11 @@ impl Run {
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (ended, took) = runtime.block_on(async {
             let begin = tokio::time::Instant::now();
-            (
-                turn.run(&mut conversation, settings, "go".to_owned(), &mut words).await.unwrap(),
-                begin.elapsed(),
-            )
+            let running = turn.run(&mut conversation, settings, "go".to_owned(), &mut words);
+            let ended = tokio::time::timeout(PATIENCE, running).await.ok().map(Result::unwrap);
+            (ended, begin.elapsed())
         });
-        // What is kept is what the model is told.
-        assert_eq!(conversation.thread().items().unwrap(), conversation.items());
-        assert_eq!(conversation.thread().unfinished(), None);
-        Outcome {
-            ended,
-            items: conversation.items().to_vec(),
-            told: self.provider.told.take(),
-            seen: self.watcher.seen.take().join(" "),
-            bench: self.bench,
-            took,
-        }
+        over(self, conversation, ended, took)
     }
 }
 
@@ -332,45 +365,30 @@ fn what_cannot_be_carried_out_goes_back_to_the_model() {
 }
 
 #[test]
-fn an_interruption_ends_what_runs_and_completes_every_item() {
-    let two = vec![calls("a", "hang", "{}"), calls("b", "echo", "{}")];
-    let outcome = Run::new([Does::Says(two)]).saying("-b", Word::Interrupt).go();
-    assert_eq!(outcome.ended.status, TurnStatus::Interrupted);
-    assert_eq!((outcome.bench.dropped.get(), outcome.bench.running.get()), (1, 0));
-    assert_eq!(outcome.seen, "+a +b progress progress -b -a Interrupted");
-    let Some(Item::ToolResult { outcome: result, .. }) = outcome.items.last() else { panic!() };
-    let Did::Command { process, status, output_tail, .. } = &result.did else { panic!("{result:?}") };
-    assert_eq!((*process, output_tail.as_str()), (Some(7), "so far"));
-    assert!(matches!(status, CommandStatus::Ended { .. }), "{status:?}");
-}
-
-#[test]
-fn a_call_that_heeds_an_interruption_has_a_result_of_its_own() {
-    let calls_of_all = [
-        calls("a", "hang", "{}"),
-        calls("b", "heed", "{}"),
-        calls("c", "heed", "{}"),
-        calls("d", "echo", "{}"),
-    ];
-    let outcome = Run::new([Does::Says(calls_of_all.to_vec())]).saying("-d", Word::Interrupt).go();
-    assert_eq!(outcome.ended.status, TurnStatus::Interrupted);
+fn an_interruption_waits_for_the_end_of_every_call_and_says_so() {
+    let all = [calls("a", "slow", "{}"), calls("b", "heed", "{}"), calls("c", "echo", "{}")];
+    let outcome = Run::new([Does::Says(all.to_vec())]).saying("-c", Word::Interrupt).go();
+    assert_eq!((&outcome.ended.status, outcome.took), (&TurnStatus::Interrupted, SLOW));
     let told = results(&outcome.items);
-    let of = |id: &str| told.iter().find(|(call, _)| call == id).unwrap().1.clone();
-    assert_eq!([of("b"), of("c"), of("d")], ["b did", "c did", "d did"]);
-    assert!(of("a").contains("Interrupted"), "{}", of("a"));
-    assert_eq!((outcome.bench.dropped.get(), outcome.bench.running.get()), (1, 0));
+    let expect = ["c", "b", "a"].map(|id| (id.to_owned(), format!("{id} did")));
+    assert_eq!(told, expect);
+    assert_eq!((outcome.bench.dropped.get(), outcome.bench.running.get()), (0, 0));
+    assert_eq!(outcome.seen, "+a +b +c progress -c -b -a Interrupted");
+    let (first, since) = &outcome.awaited[0];
+    assert_eq!(first, &[Awaited::Command { process: 8, argv: vec!["slow".to_owned()] }]);
+    assert_eq!(*since, Duration::ZERO);
+    let (last, since) = outcome.awaited.last().unwrap();
+    assert!(last == first && *since > SLOW / 2, "it is said again: {since:?}");
 }
 
 #[test]
-fn an_interruption_waits_for_the_end_of_what_runs_and_not_for_ever() {
-    let slow = vec![calls("a", "slow", "{}"), calls("b", "echo", "{}")];
-    let outcome = Run::new([Does::Says(slow.clone())]).saying("-b", Word::Interrupt).go();
-    assert_eq!((outcome.ended.status, outcome.took), (TurnStatus::Interrupted, SLOW));
-    assert_eq!(results(&outcome.items)[1], ("a".to_owned(), "a did".to_owned()));
-    let with_one_that_hangs = [vec![calls("c", "hang", "{}")], slow].concat();
-    let outcome = Run::new([Does::Says(with_one_that_hangs)]).saying("-b", Word::Interrupt).go();
-    assert_eq!((outcome.ended.status, outcome.took), (TurnStatus::Interrupted, PATIENCE));
-    assert_eq!((outcome.bench.dropped.get(), results(&outcome.items).len()), (1, 3));
+fn who_does_not_wait_for_that_leaves_what_can_be_completed() {
+    let two = vec![calls("a", "hang", "{}"), calls("b", "echo", "{}")];
+    let left = Run::new([Does::Says(two.clone())]).saying("-b", Word::Interrupt).give_up();
+    assert_eq!((left.bench.dropped.get(), left.bench.running.get()), (1, 0));
+    assert_eq!(left.items[1..3], two);
+    assert_eq!(results(&left.items), [("b".to_owned(), "b did".to_owned())]);
+    assert!(left.unfinished.is_some());
 }
 
 #[test]

@@ -200,7 +200,7 @@ impl<W: Write> State<W> {
             | Seen::Text(_)
             | Seen::Reasoning(_)
             | Seen::Compacting
-            | Seen::Interrupting
+            | Seen::Interrupting { .. }
             | Seen::CallStarted { .. }
             | Seen::Counted { .. } => {}
         }

@@ -13,7 +13,7 @@ use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Item, Step, StepSt
 use crate::model::{Price, Prices};
 use crate::thread::{ThreadId, TurnStatus};
 use crate::tool::{self, Progress};
-use crate::turn::{Call, Ended, Seen, Watch};
+use crate::turn::{Awaited, Call, Ended, Seen, Watch};
 
 /// Lines of a command's output that are shown; the end of it.
 const OUTPUT_LINES_MAX: usize = 12;
@@ -82,8 +82,16 @@ impl<W: Write> Watch for Human<W> {
                 state.streamed = false;
                 state.happened(&seen);
             }
-            Seen::Interrupting => {
-                state.line("interrupted: what runs is being ended; Ctrl-C again does not wait for it")
+            Seen::Interrupting { awaited, since } => {
+                state.line(&match since.as_secs() {
+                    0 => {
+                        "interrupted: what runs is being ended; Ctrl-C again does not wait for it".to_owned()
+                    }
+                    seconds => {
+                        format!("still being ended after {seconds} s; Ctrl-C again does not wait for it")
+                    }
+                });
+                state.awaited(awaited);
             }
             Seen::TurnEnded { ended } => state.over(ended),
             _ => state.happened(&seen),
@@ -97,6 +105,7 @@ impl<W: Write> Watch for Human<W> {
         match seen {
             Seen::Said { item: Item::AgentMessage { text }, .. } => state.line(text),
             Seen::Said { item: Item::Error { message }, .. } => state.line(&format!("error: {message}")),
+            Seen::Interrupting { awaited, .. } => state.awaited(awaited),
             _ => state.happened(&seen),
         }
         state.helper = None;
@@ -140,6 +149,16 @@ impl<W: Write> State<W> {
             Some(tag) => text.lines().map(|line| format!("[{tag}] {line}\n")).collect(),
         };
         self.write(&format!("{start}{text}"));
+    }
+
+    /// What an interrupted turn waits for the end of.
+    fn awaited(&mut self, awaited: &[&Awaited]) {
+        for one in awaited {
+            self.line(&match one {
+                Awaited::Command { argv, .. } => format!("  waiting for $ {}", command_line(argv)),
+                Awaited::Helper { thread } => format!("  waiting for helper {}", tag(*thread)),
+            });
+        }
     }
 
     /// Text as it comes.

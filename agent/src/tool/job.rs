@@ -17,8 +17,9 @@ use crate::link::{Happened, Verified};
 /// Bytes of the end of what a command wrote that an item keeps.
 pub(super) const TAIL_BYTES: usize = 16 << 10;
 
-/// Milliseconds that a command has to end by itself when its turn is interrupted.
-pub(super) const INTERRUPT_GRACE_MS: u64 = 1_000;
+/// Milliseconds that a command has to end by itself when its turn is interrupted or over; the exec-server's SIGKILL follows, so that no command
+/// can hold either up.
+const END_GRACE_MS: u64 = 1_000;
 
 /// A command and what is known of it.
 #[derive(Debug)]
@@ -80,7 +81,10 @@ impl Job {
         while !self.running.is_over() {
             let happened = tokio::select! {
                 biased;
-                () = interruption.as_mut() => return self.interrupt(observer).await,
+                () = interruption.as_mut() => {
+                    self.is_interrupted = true;
+                    return self.end(observer).await;
+                }
                 happened = timeout_at(until, self.running.next()) => happened,
             };
             let Ok(happened) = happened else { break };
@@ -91,9 +95,15 @@ impl Job {
         Ok(())
     }
 
-    async fn interrupt(&mut self, observer: Observer<'_>) -> Result<(), ExecutorError> {
-        self.is_interrupted = true;
-        match self.running.kill(INTERRUPT_GRACE_MS).await {
+    /// Ends the command, and follows it to its last byte: how long that takes depends on nothing but how much it wrote.
+    ///
+    /// # Errors
+    /// [`ExecutorError`] when the exec-server is gone.
+    pub(super) async fn end(&mut self, observer: Observer<'_>) -> Result<(), ExecutorError> {
+        if self.running.is_over() {
+            return Ok(());
+        }
+        match self.running.kill(END_GRACE_MS).await {
             // It has ended by itself meanwhile.
             Ok(()) | Err(ExecutorError::Refused(_)) => {}
             Err(error) => return Err(error),
@@ -159,7 +169,7 @@ impl Job {
     }
 
     /// How the command ended, if it has.
-    pub(super) fn end(&self) -> Option<End> {
+    pub(super) fn ended(&self) -> Option<End> {
         self.exited.as_ref().map(|exited| exited.end)
     }
 
@@ -186,7 +196,7 @@ impl Job {
 
     /// The same as data.
     pub(super) fn did(&self) -> Did {
-        let ended = self.end().or(self.background.filter(|_| self.running.is_over()));
+        let ended = self.ended().or(self.background.filter(|_| self.running.is_over()));
         Did::Command {
             process: Some(self.running.id()),
             argv: self.argv.clone(),

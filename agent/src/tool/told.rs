@@ -22,7 +22,7 @@ pub(super) fn command(job: &Job) -> String {
     if job.is_interrupted() {
         let _ = writeln!(out, "{GIVEN_UP} The command was ended.");
     }
-    let _ = match (job.end(), job.background()) {
+    let _ = match (job.ended(), job.background()) {
         (Some(end), _) => writeln!(out, "{}", ended(end)),
         (None, Some(end)) => writeln!(out, "{}; what it started goes on as process {id}", ended(end)),
         (None, None) => {
@@ -45,7 +45,7 @@ pub(super) fn command(job: &Job) -> String {
 fn output(out: &mut String, job: &Job) {
     let capture = job.since_look();
     if capture.bytes() == 0 {
-        let _ = writeln!(out, "It wrote nothing{}", if job.end().is_some() { "" } else { " so far" });
+        let _ = writeln!(out, "It wrote nothing{}", if job.ended().is_some() { "" } else { " so far" });
         return;
     }
     let _ = writeln!(out, "Output, {} bytes:\n{}", capture.bytes(), capture.text().trim_end_matches('\n'));

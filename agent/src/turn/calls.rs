@@ -1,145 +1,115 @@
 //! Carrying out the calls of one answer, at once where the model asks for several.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::{Cell, OnceCell};
+use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
-use tokio::task::unconstrained;
-use tokio::time::{Instant, timeout_at};
-use weir_protocol::method::process::{End, ProcessId};
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, timeout};
 
 use super::machine::{Happened, Machine};
-use super::{Call, Running, Seen, Tools, interrupted};
-use crate::item::{CommandStatus, Did, Item, ToolOutcome, Usage};
-use crate::thread::{ItemId, ThreadError, ThreadId, TurnStatus};
+use super::{Awaited, Call, Running, Seen, Tools, interrupted};
+use crate::item::{Did, Item, ToolOutcome};
+use crate::thread::{ItemId, ThreadError};
 use crate::tool::{GIVEN_UP, Observer, Progress, ToolSchema};
 
 /// Calls that are carried out at once; further ones wait.
 const AT_ONCE: usize = 16;
 
-/// How much of an interrupted command's output is told, in bytes.
-const TAIL_BYTES_MAX: usize = 4 << 10;
+/// How often the person is told what an interrupted turn still waits for.
+const STILL: Duration = Duration::from_secs(5);
 
-/// A call that has begun, and what is known of it should it be interrupted.
+/// A call that was made.
 struct Begun {
     id: ItemId,
     call: Call,
-    command: RefCell<Option<(ProcessId, Vec<String>)>>,
-    delegated: Cell<Option<ThreadId>>,
-    tail: RefCell<VecDeque<u8>>,
+    /// What it has started.
+    started: OnceCell<Awaited>,
+    is_over: Cell<bool>,
 }
 
 impl Begun {
     fn note(&self, progress: &Progress<'_>) {
-        match progress {
+        // What a call has started stays what it is.
+        let _ = match progress {
             Progress::Started { process, argv } => {
-                *self.command.borrow_mut() = Some((*process, argv.to_vec()));
+                self.started.set(Awaited::Command { process: *process, argv: argv.to_vec() })
             }
-            Progress::Output(bytes) => {
-                let mut tail = self.tail.borrow_mut();
-                tail.extend(*bytes);
-                let surplus = tail.len().saturating_sub(TAIL_BYTES_MAX);
-                tail.drain(..surplus);
-            }
-            Progress::Delegated { thread, .. } => self.delegated.set(Some(*thread)),
-        }
-    }
-
-    /// What an interrupted call came to.
-    fn interrupted(&self) -> ToolOutcome {
-        if let Some(thread) = self.delegated.get() {
-            let did = Did::Delegated { thread, status: TurnStatus::Interrupted, usage: Usage::default() };
-            return ToolOutcome { told: GIVEN_UP.to_owned(), did };
-        }
-        let Some((process, argv)) = self.command.take() else { return ToolOutcome::failed(GIVEN_UP) };
-        let tail: Vec<u8> = self.tail.take().into();
-        let did = Did::Command {
-            process: Some(process),
-            argv,
-            status: CommandStatus::Ended { end: End::Cancelled },
-            output_tail: String::from_utf8_lossy(&tail).into_owned(),
-            streams: Vec::new(),
-            denials: Vec::new(),
+            Progress::Delegated { thread, .. } => self.started.set(Awaited::Helper { thread: *thread }),
+            Progress::Output(_) => Ok(()),
         };
-        ToolOutcome { told: format!("{GIVEN_UP} The command was ended."), did }
     }
 }
 
 impl Running<'_> {
-    /// Carries out calls; each result is kept when it is there. On a word they come to an end of their own for as long as the tools say;
-    /// what is under way then is dropped, and has a result all the same.
+    /// Carries out calls; each result is kept when it is there. On a word each comes to an end of its own, and that is waited for however
+    /// long it takes: who does not wait drops the turn.
     pub(super) async fn call(
         &mut self,
         calls: Vec<Call>,
         machine: &mut Machine,
     ) -> Result<Happened, ThreadError> {
         let begun: Vec<_> = calls.into_iter().map(|call| self.begin(call)).collect();
-        let mut open: Vec<_> = (0..begun.len()).collect();
         let (turn, schemas) = (self.turn, std::mem::take(&mut self.schemas));
-        let until = Cell::new(None);
-        let each = begun.iter().enumerate().map(|(at, begun)| {
-            let (schemas, until) = (&schemas, &until);
+        let since = Cell::new(None);
+        let each = begun.iter().map(|begun| {
+            let (schemas, since) = (&schemas, &since);
             async move {
                 // One whose turn came when the turn was over is not begun.
-                if until.get().is_some() {
-                    return (at, begun.interrupted());
+                if since.get().is_some() {
+                    return (begun, ToolOutcome::failed(GIVEN_UP));
                 }
                 let progress = |progress: Progress<'_>| {
                     begun.note(&progress);
                     turn.watch.see(Seen::CallProgress { id: begun.id, progress });
                 };
-                (at, carry_out(turn.tools, schemas, &begun.call, &progress).await)
+                (begun, carry_out(turn.tools, schemas, &begun.call, &progress).await)
             }
         });
         let mut results = stream::iter(each).buffer_unordered(AT_ONCE);
-        let mut happened = Happened::Called;
         loop {
             let next = tokio::select! {
                 biased;
-                () = interrupted(self.words, machine), if until.get().is_none() => {
-                    turn.watch.see(Seen::Interrupting);
-                    until.set(Some(Instant::now() + turn.tools.interrupt()));
-                    happened = Happened::Interrupted { partial: String::new() };
+                () = interrupted(self.words, machine), if since.get().is_none() => {
+                    since.set(Some(Instant::now()));
+                    turn.tools.interrupt();
+                    self.tell_awaited(&begun, Duration::ZERO);
                     continue;
                 }
-                next = next(&mut results, until.get()) => next,
+                next = timeout(STILL, results.next()) => next,
             };
-            let Some((at, outcome)) = next else { break };
-            open.retain(|open| *open != at);
-            if let Some(begun) = begun.get(at) {
-                self.result(begun, outcome)?;
+            match (next, since.get()) {
+                (Ok(Some((begun, outcome))), _) => self.result(begun, outcome)?,
+                (Ok(None), _) => break,
+                (Err(_), Some(since)) => self.tell_awaited(&begun, since.elapsed()),
+                (Err(_), None) => {}
             }
         }
-        // Ends what is still under way.
         drop(results);
         self.schemas = schemas;
-        for begun in open.into_iter().filter_map(|at| begun.get(at)) {
-            self.result(begun, begun.interrupted())?;
-        }
-        Ok(happened)
+        let interrupted = || Happened::Interrupted { partial: String::new() };
+        Ok(since.get().map_or(Happened::Called, |_| interrupted()))
     }
 
     fn begin(&self, call: Call) -> Begun {
         let id = ItemId::new();
         self.turn.watch.see(Seen::CallStarted { id, call: &call });
-        Begun { id, call, command: RefCell::default(), delegated: Cell::default(), tail: RefCell::default() }
+        Begun { id, call, started: OnceCell::new(), is_over: Cell::new(false) }
     }
 
     fn result(&mut self, begun: &Begun, outcome: ToolOutcome) -> Result<(), ThreadError> {
+        begun.is_over.set(true);
         self.turn.watch.see(Seen::CallEnded { id: begun.id, call: &begun.call, outcome: &outcome });
         if let Did::Delegated { usage, .. } = outcome.did {
             self.count(usage)?;
         }
         self.conversation.keep(self.id, begun.id, Item::ToolResult { call: begun.call.id.clone(), outcome })
     }
-}
 
-/// The next result; once the turn was stopped, of those calls alone that end in time. Each is asked once more at least, whatever else
-/// this task has done since it last gave way.
-async fn next<T>(results: &mut (impl Stream<Item = T> + Unpin), until: Option<Instant>) -> Option<T> {
-    match until {
-        None => results.next().await,
-        Some(until) => timeout_at(until, unconstrained(results.next())).await.ok().flatten(),
+    /// Tells what an interrupted turn waits for.
+    fn tell_awaited(&self, begun: &[Begun], since: Duration) {
+        let open = begun.iter().filter(|begun| !begun.is_over.get());
+        let awaited: Vec<_> = open.filter_map(|begun| begun.started.get()).collect();
+        self.turn.watch.see(Seen::Interrupting { awaited: &awaited, since });
     }
 }
 

@@ -7,6 +7,7 @@ use crate::item::{Item, ToolOutcome, Usage};
 use crate::model::ModelError;
 use crate::thread::{ItemId, ThreadId, TurnId};
 use crate::tool::Progress;
+use weir_protocol::method::process::ProcessId;
 
 /// Who sees a turn. Hears things in the order in which they happen, after they are certain: only deltas can turn out to be
 /// void ([`Seen::Again`]).
@@ -62,8 +63,13 @@ pub enum Seen<'a> {
         /// What it has done.
         progress: Progress<'a>,
     },
-    /// The person has interrupted the turn, and what it has begun comes to its end.
-    Interrupting,
+    /// The person has interrupted the turn, and what it has begun comes to its end. Told again while that goes on.
+    Interrupting {
+        /// What is waited for.
+        awaited: &'a [&'a Awaited],
+        /// For how long already.
+        since: Duration,
+    },
     /// A call is over.
     CallEnded {
         /// The id of its item.
@@ -84,5 +90,22 @@ pub enum Seen<'a> {
     TurnEnded {
         /// How.
         ended: &'a Ended,
+    },
+}
+
+/// Something that a call has started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Awaited {
+    /// A command.
+    Command {
+        /// Its number at the exec-server.
+        process: ProcessId,
+        /// Its words.
+        argv: Vec<String>,
+    },
+    /// Work of another thread.
+    Helper {
+        /// The thread.
+        thread: ThreadId,
     },
 }

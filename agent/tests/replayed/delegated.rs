@@ -219,58 +219,75 @@ fn they_are_not_without_number() {
 
 #[test]
 fn an_interruption_ends_them_and_theirs_with_every_item_complete() {
-    for session in [Session::new("helpers_interrupted"), Session::served("helpers_interrupted")] {
-        let Some(session) = session else { return };
-        let mut pipe = session.pipe("pipe");
-        session.record(&[
-            delegates("1", "have it done"),
-            costs(10, 1),
-            done(),
-            helper("have it done"),
-            delegates("2", "run it"),
-            costs(20, 2),
-            done(),
-            helper("run it"),
-            runs("w", "echo so far; echo $$ > pipe; exec sleep 1000"),
-            costs(40, 4),
-            done(),
-        ]);
-        let mut running = session.start(&["go"]);
-        let thread = running.next().unwrap()["thread_id"].as_str().unwrap().to_owned();
-        let mut started = [0; 64];
-        assert!(pipe.read(&mut started).unwrap() > 0);
-        running.signal(Signal::INT);
-        let (events, status) = running.end();
-        assert_eq!(status.code(), Some(130), "{events:#?}");
-        // The helper's own is complete before the one that it is.
-        let [inner, outer] = completed(&events, "collab_tool_call")[..] else { panic!("{events:#?}") };
-        let first = receiver(outer).to_owned();
-        assert_eq!(inner["sender_thread_id"], *first);
-        let item = outer;
-        assert_eq!(item["agents_states"][&first]["status"], "interrupted", "{item}");
-        assert_eq!(events.last().unwrap()["type"], "turn.failed");
-        // All that was spent is counted, though nobody came to an end.
-        assert_eq!(events.last().unwrap()["usage"]["input_tokens"], 70, "{events:#?}");
-        let (status, result) = turn(&session, &first);
-        assert_eq!(
-            (&status, &result["outcome"]["did"]["status"]),
-            (&json!("interrupted"), &json!("interrupted"))
-        );
-        let second = result["outcome"]["did"]["thread"].as_str().unwrap().to_owned();
-        let (status, result) = turn(&session, &second);
-        assert_eq!(status, "interrupted");
-        let did = &result["outcome"]["did"];
-        assert_eq!(did["kind"], "command", "{result}");
-        assert_eq!(did["status"]["end"], json!({ "reason": "signalled", "signal": 15 }), "{result}");
-        let account = &did["streams"][0];
-        assert_eq!(
-            (&account["bytes"], &account["dropped"]),
-            (&json!("so far\n".len()), &json!(0)),
-            "{result}"
-        );
-        for thread in [&thread, &first, &second] {
-            let records = session.records(thread);
-            assert_eq!(records.last().unwrap()["type"], "turn_ended", "{thread}");
+    let heeds = "echo so far; echo $$ > pipe; exec sleep 1000";
+    let heeds_nothing = "trap '' TERM INT; echo $$ > pipe; while :; do echo more; done";
+    for script in [heeds, heeds_nothing] {
+        for session in [Session::new("helpers_interrupted"), Session::served("helpers_interrupted")] {
+            let Some(session) = session else { return };
+            are_interrupted(&session, script);
         }
     }
+}
+
+fn are_interrupted(session: &Session, script: &str) {
+    let mut pipe = session.pipe("pipe");
+    session.record(&[
+        delegates("1", "have it done"),
+        costs(10, 1),
+        done(),
+        helper("have it done"),
+        delegates("2", "run it"),
+        costs(20, 2),
+        done(),
+        helper("run it"),
+        runs("w", script),
+        costs(40, 4),
+        done(),
+    ]);
+    let mut running = session.start(&["go"]);
+    let thread = running.next().unwrap()["thread_id"].as_str().unwrap().to_owned();
+    let mut started = [0; 64];
+    assert!(pipe.read(&mut started).unwrap() > 0);
+    running.signal(Signal::INT);
+    let (events, status) = running.end();
+    assert_eq!(status.code(), Some(130), "{events:#?}");
+    // The helper's own is complete before the one that it is.
+    let [inner, outer] = completed(&events, "collab_tool_call")[..] else { panic!("{events:#?}") };
+    let first = receiver(outer).to_owned();
+    assert_eq!(inner["sender_thread_id"], *first);
+    let item = outer;
+    assert_eq!(item["agents_states"][&first]["status"], "interrupted", "{item}");
+    assert_eq!(events.last().unwrap()["type"], "turn.failed");
+    // All that was spent is counted, though nobody came to an end.
+    assert_eq!(events.last().unwrap()["usage"]["input_tokens"], 70, "{events:#?}");
+    let (status, result) = turn(session, &first);
+    assert_eq!(
+        (&status, &result["outcome"]["did"]["status"]),
+        (&json!("interrupted"), &json!("interrupted"))
+    );
+    let second = result["outcome"]["did"]["thread"].as_str().unwrap().to_owned();
+    let (status, result) = turn(session, &second);
+    assert_eq!(status, "interrupted");
+    is_accounted_for(session, &second, &result["outcome"]["did"], script);
+    for thread in [&thread, &first, &second] {
+        let records = session.records(thread);
+        assert_eq!(records.last().unwrap()["type"], "turn_ended", "{thread}");
+    }
+}
+
+/// Of a command that was ended all that it wrote is kept, and counted.
+fn is_accounted_for(session: &Session, thread: &str, did: &Value, script: &str) {
+    assert_eq!(did["kind"], "command");
+    let heeds = !script.contains("trap");
+    let end =
+        if heeds { json!({ "reason": "signalled", "signal": 15 }) } else { json!({ "reason": "cancelled" }) };
+    assert_eq!(did["status"]["end"], end);
+    let directory = session.place.path(&format!("home/.weir/outputs/{thread}"));
+    let kept = std::fs::read_dir(directory).unwrap().next().unwrap().unwrap();
+    let kept = std::fs::read(kept.path()).unwrap();
+    let line = if heeds { "so far\n" } else { "more\n" };
+    assert!(kept.starts_with(line.as_bytes()));
+    let account = &did["streams"][0];
+    assert_eq!((&account["bytes"], &account["dropped"]), (&json!(kept.len()), &json!(0)));
+    assert_eq!(account["blake3"], blake3::hash(&kept).to_hex().as_str());
 }

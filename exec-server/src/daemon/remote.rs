@@ -3,6 +3,9 @@
 //! Where a server listens, this process carries bytes to it and back. Elsewhere, and with `--alone`, it makes one for this connection
 //! alone, which goes, with all that it runs, when the connection does. That one serves nobody but who started it: as root, where the user
 //! of the server parts does not exist, its parts stay root's, without capabilities and confined like any.
+//!
+//! Nothing of it stays behind because it is stopped: whoever goes wakes the next one, who looks what is left to do (`SIGCONT`, also as the
+//! signal of prctl(2)'s `PR_SET_PDEATHSIG`; to whom it has nothing to tell it does nothing).
 
 use std::fs::File;
 use std::io;
@@ -12,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal as Blocked, pthread_sigmask};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 
 use super::listen;
 use super::supervisor::Supervisor;
@@ -32,9 +35,17 @@ pub fn run(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<ExitCo
     let mut arguments = arguments.peekable();
     let is_alone = arguments.next_if(|argument| argument == ALONE).is_some();
     let words = Words::read(arguments)?;
-    let server = if is_alone { None } else { running() };
+    set_parent_process_death_signal(Some(Signal::CONT)).map_err(io::Error::from)?;
+    let server = if is_alone { None } else { running().map(|socket| Server { socket, supervisor: None }) };
     relay(&server.map_or_else(|| own(words), Ok)?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who serves.
+struct Server {
+    socket: UnixStream,
+    /// The process that was made for it.
+    supervisor: Option<Pid>,
 }
 
 /// The connection to a server that listens.
@@ -50,7 +61,7 @@ fn is_trusted(server: BorrowedFd<'_>) -> bool {
 }
 
 /// A server of this process's own, and the connection to it.
-fn own(words: Words) -> Result<UnixStream, DaemonError> {
+fn own(words: Words) -> Result<Server, DaemonError> {
     let user = match server_user(words.server_user.as_deref()) {
         Err(DaemonError::NoUser(_)) if words.server_user.is_none() => None,
         found => found?,
@@ -62,9 +73,9 @@ fn own(words: Words) -> Result<UnixStream, DaemonError> {
     let audit = options.open_audit()?;
     let (ours, theirs) = UnixStream::pair()?;
     let relay = rustix::process::getpid();
-    if let Half::Parent(_) = divide()? {
+    if let Half::Parent(supervisor) = divide()? {
         complain_anywhere()?;
-        return Ok(ours);
+        return Ok(Server { socket: ours, supervisor: Pid::from_raw(supervisor) });
     }
     drop(ours);
     // A terminal's keys are for the caller, and for the relay where the caller shares its group with it.
@@ -83,7 +94,7 @@ fn complain_anywhere() -> io::Result<()> {
 
 /// Where the relay dies, whatever this server runs ends as if the server were told to stop.
 fn serve(
-    relay: rustix::process::Pid,
+    relay: Pid,
     client: UnixStream,
     supervisor: impl FnOnce() -> io::Result<Supervisor>,
 ) -> io::Result<ExitCode> {
@@ -93,24 +104,26 @@ fn serve(
     rustix::stdio::dup2_stdout(&nothing)?;
     hide()?;
     let supervisor = supervisor()?;
-    set_parent_process_death_signal(Some(Signal::TERM))?;
+    set_parent_process_death_signal(Some(Signal::CONT))?;
     if getppid() != Some(relay) {
         return Ok(ExitCode::SUCCESS);
     }
-    supervisor.serve_one(client)
+    supervisor.serve_one(client, relay)
 }
 
 /// Carries bytes both ways until the server has said its last word, or nobody hears it any more: whoever has what it wanted may go.
-fn relay(server: &UnixStream) -> io::Result<()> {
+fn relay(server: &Server) -> io::Result<()> {
     let input = owned(io::stdin().as_fd())?;
     let output = owned(io::stdout().as_fd())?;
-    let towards = server.try_clone()?;
+    let (towards, supervisor) = (server.socket.try_clone()?, server.supervisor);
     // It may wait for input as long as it likes: the process ends without it.
     std::thread::spawn(move || {
         let _ = io::copy(&mut &input, &mut &towards);
         let _ = towards.shutdown(Shutdown::Write);
+        // Nobody reaps it before this process ends, so the number is its own.
+        let _ = supervisor.map(|supervisor| kill_process(supervisor, Signal::CONT));
     });
-    match io::copy(&mut &*server, &mut &output) {
+    match io::copy(&mut &server.socket, &mut &output) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }

@@ -65,6 +65,8 @@ pub(crate) struct Supervisor {
     audit: Audit,
     manager: Manager,
     draining: bool,
+    /// The parent, where this serves one client of its alone.
+    relay: Option<Pid>,
     idle_since: Instant,
 }
 
@@ -79,7 +81,7 @@ enum Ready {
 impl Supervisor {
     pub(crate) fn new(listening: Vec<Listening>, options: Options, audit: Audit) -> io::Result<Self> {
         let mut heeded = SigSet::empty();
-        for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCONT] {
             heeded.add(signal);
         }
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&heeded), None)?;
@@ -94,12 +96,14 @@ impl Supervisor {
             audit,
             manager: Manager::of_this_process(),
             draining: false,
+            relay: None,
             idle_since: Instant::now(),
         })
     }
 
-    /// Serves one client, and ends when nothing of it is left.
-    pub(crate) fn serve_one(mut self, client: UnixStream) -> io::Result<ExitCode> {
+    /// Serves one client, and ends when nothing of it is left, or `relay`, the parent, is gone.
+    pub(crate) fn serve_one(mut self, client: UnixStream, relay: Pid) -> io::Result<ExitCode> {
+        self.relay = Some(relay);
         self.admit(client)?;
         self.serve()
     }
@@ -343,6 +347,7 @@ impl Supervisor {
                 Ok(Ok(Signal::SIGCHLD)) => self.reap(),
                 Ok(Ok(Signal::SIGHUP)) => self.reload(),
                 Ok(Ok(Signal::SIGTERM | Signal::SIGINT)) => self.drain(),
+                Ok(Ok(Signal::SIGCONT)) => self.go_on(),
                 _ => {}
             }
         }
@@ -393,17 +398,29 @@ impl Supervisor {
     /// Takes no more clients, and ends when what runs has ended or was ended; told once more, at once.
     fn drain(&mut self) {
         if std::mem::replace(&mut self.draining, true) {
-            for pid in self.children.keys().filter_map(|pid| Pid::from_raw(*pid)) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-            return;
+            return self.signal_children(rustix::process::Signal::KILL);
         }
+        self.signal_children(rustix::process::Signal::CONT);
         self.tell(State::Stopping);
         self.record_or_complain(&now(own(), Action::Stop, By::Supervisor));
         self.listening.clear();
         let after_ms = u32::try_from(self.options.stop_after.as_millis()).unwrap_or(u32::MAX);
         for part in self.parts.values() {
             let _ = post::say(&part.post, Word::Drain(after_ms), None);
+        }
+    }
+
+    /// Whoever was stopped looks what there is to do: the client may have gone meanwhile, and so may the relay.
+    fn go_on(&mut self) {
+        self.signal_children(rustix::process::Signal::CONT);
+        if !self.draining && self.relay.is_some_and(|relay| rustix::process::getppid() != Some(relay)) {
+            self.drain();
+        }
+    }
+
+    fn signal_children(&self, signal: rustix::process::Signal) {
+        for pid in self.children.keys().filter_map(|pid| Pid::from_raw(*pid)) {
+            let _ = rustix::process::kill_process(pid, signal);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown};
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use weir_protocol::ByteString;
 use weir_protocol::denial::Act;
 use weir_protocol::method::process::{End, Receivers};
@@ -298,10 +298,19 @@ impl Running {
             let _ = rustix::process::pidfd_send_signal(&self.parts.first.handle, Signal::KILL);
         } else {
             let _ = rustix::net::shutdown(&self.parts.control, Shutdown::Both);
+            // Where signals are not scoped either, whoever is inside may stop it again and again. What it leaves is ended when it is reaped.
+            let signal = if self.is_stopped() { Signal::KILL } else { Signal::CONT };
+            let _ = rustix::process::pidfd_send_signal(&self.parts.first.handle, signal);
         }
         if let Some(group) = &self.parts.group {
             group.end();
         }
+    }
+
+    /// Whether the first process is stopped; whoever waits for that still hears of it.
+    fn is_stopped(&self) -> bool {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(self.handle()), options).is_ok_and(|found| found.is_some())
     }
 
     /// Waits for the end of the first process and of all that it leaves behind.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use weir_tests::sandbox::kin::{self, Process};
 use weir_tests::sandbox::{Way, World};
@@ -146,5 +147,16 @@ fn nothing_outlives_what_it_depends_on() {
         for victim in VICTIMS {
             (0..rounds.unwrap_or(ROUNDS)).for_each(|_| round(way, victim));
         }
+    });
+}
+
+#[test]
+fn a_first_process_that_is_stopped_is_ended_all_the_same() {
+    Way::each("server::killed_stopped", |way| {
+        let mut scene = Scene::new(way);
+        kill_process(Pid::from_raw(scene.init.pid).unwrap(), Signal::STOP).unwrap();
+        scene.client.call("process/kill", json!({ "id": scene.id, "grace_ms": 0 }));
+        gone(&scene.sandbox, &format!("{way:?}"));
+        assert_eq!(scene.client.outcome(scene.id).end["reason"], "cancelled");
     });
 }

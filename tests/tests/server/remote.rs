@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use weir_tests::sandbox::kin;
 use weir_tests::sandbox::{Way, World, programs};
@@ -40,6 +41,28 @@ fn a_server_of_one_connection_serves_and_goes_with_it() {
         assert!(everyone.len() >= 6, "{everyone:?}");
         drop(client);
         assert!(child.wait().unwrap().success());
+        let ticks = kin::wait_for_ends(&everyone, GONE_MS);
+        let left = kin::living("no process bears this mark", &everyone);
+        assert!(left.is_empty(), "after {ticks} ms there are {left:?}");
+    });
+}
+
+#[test]
+fn what_is_stopped_goes_with_its_client_as_well() {
+    Way::each("server::remote_stopped", |way| {
+        let world = World::new(way);
+        world.profile(r#""{w}/work" = "write""#, "");
+        let (mut client, mut relay) = Client::through(command(&world));
+        let script = "trap '' TERM; (setsid tail -f /dev/null) & exec tail -f /dev/null";
+        assert!(client.ask("process/start", start(&world, &["sh", "-c", script]))["error"].is_null());
+        let own = i32::try_from(relay.id()).unwrap();
+        let everyone = kin::family(own);
+        assert!(everyone.len() >= 6, "{everyone:?}");
+        for process in everyone.iter().filter(|process| process.pid != own) {
+            kill_process(Pid::from_raw(process.pid).unwrap(), Signal::STOP).unwrap();
+        }
+        drop(client);
+        assert!(relay.wait().unwrap().success());
         let ticks = kin::wait_for_ends(&everyone, GONE_MS);
         let left = kin::living("no process bears this mark", &everyone);
         assert!(left.is_empty(), "after {ticks} ms there are {left:?}");
