@@ -20,6 +20,7 @@ mod image;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,8 +28,8 @@ use std::time::Duration;
 use crate::sys::clock;
 use crate::sys::walk::{self, Entry, FileType, Seen, Stamp, Time};
 
+use image::Contents;
 pub(super) use image::Listing;
-use image::{Contents, Key};
 pub use image::{Image, MAX_IMAGE_BYTES};
 
 /// A directory that has changed more recently than this is not kept. The kernel stamps with the clock's last tick, of which there are 100
@@ -75,26 +76,27 @@ pub struct Index {
     kept: Option<Rc<Contents>>,
     /// Which of the kept listings were of use, by their place.
     used: Vec<bool>,
-    fresh: HashMap<Key, Fresh>,
-    fresh_bytes: usize,
+    fresh: Fresh,
     /// Whether the file system of this number is one of [`RELIABLE`].
     devices: HashMap<u64, bool>,
     margin: Duration,
 }
 
-/// A listing that was made now.
-#[derive(Debug)]
+/// Listings that were made now, one behind the other.
+#[derive(Debug, Default)]
 struct Fresh {
-    stamp: Stamp,
     entries: Vec<u8>,
+    directories: Vec<(Stamp, Range<usize>)>,
 }
 
-/// A listing that is being made.
+/// A listing that is being made, behind all others.
 #[derive(Debug)]
-struct Draft {
+struct Draft<'i> {
+    fresh: &'i mut Fresh,
     stamp: Stamp,
-    /// Nothing where it turned out that it cannot be kept.
-    entries: Option<Vec<u8>>,
+    begin: usize,
+    /// Whether it can be kept, as far as it goes.
+    holds: bool,
 }
 
 impl Index {
@@ -103,15 +105,7 @@ impl Index {
     pub fn new(clock: Clock, image: Option<&Image>) -> Self {
         let kept = image.and_then(Image::contents).map(Rc::new);
         let used = vec![false; kept.as_ref().map_or(0, |kept| kept.len())];
-        Self {
-            clock,
-            kept,
-            used,
-            fresh: HashMap::new(),
-            fresh_bytes: 0,
-            devices: HashMap::new(),
-            margin: MARGIN,
-        }
+        Self { clock, kept, used, fresh: Fresh::default(), devices: HashMap::new(), margin: MARGIN }
     }
 
     /// As with another margin, for tests that cannot wait.
@@ -129,8 +123,12 @@ impl Index {
     pub(super) fn forget(&mut self) {
         self.kept = None;
         self.used.clear();
-        self.fresh.clear();
-        self.fresh_bytes = MAX_IMAGE_BYTES;
+        self.fresh = Fresh::default();
+    }
+
+    /// Whether anything is known at all.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.kept.is_none()
     }
 
     /// What this directory holds, where that is known. `open` opens it for a look at its file system.
@@ -150,7 +148,7 @@ impl Index {
     }
 
     /// Begins to take down what an open directory holds, before anything of it is read.
-    fn begin(&mut self, directory: BorrowedFd<'_>) -> Option<Draft> {
+    fn begin(&mut self, directory: BorrowedFd<'_>) -> Option<Draft<'_>> {
         // The clock first: whatever changes after the stamp was taken is stamped with this time or later.
         let now = clock::now().ok()?;
         let seen = walk::seen_opened(directory).ok()?;
@@ -159,40 +157,46 @@ impl Index {
         if !may_be || !is_reliable(&mut self.devices, &seen.stamp, || Some(directory)) {
             return None;
         }
-        Some(Draft { stamp: seen.stamp, entries: Some(Vec::new()) })
-    }
-
-    /// Keeps a listing that was read to its end, as far as there is room.
-    fn keep(&mut self, draft: Draft) {
-        let Some(mut entries) = draft.entries else { return };
-        if self.fresh_bytes + entries.len() > MAX_IMAGE_BYTES {
-            return;
-        }
-        entries.shrink_to_fit();
-        self.fresh_bytes += entries.len();
-        self.fresh.insert(Key::of(&draft.stamp), Fresh { stamp: draft.stamp, entries });
+        let begin = self.fresh.entries.len();
+        Some(Draft { fresh: &mut self.fresh, stamp: seen.stamp, begin, holds: true })
     }
 
     /// What the next launch of this user is to begin with, where that is other than what this one began with, and worth the writing.
     #[must_use]
     pub fn into_image(self) -> Option<Image> {
-        if self.fresh.is_empty() || self.is_void() {
+        if self.fresh.directories.is_empty() || self.is_void() {
             return None;
         }
-        let fresh = self.fresh.values().map(|fresh| (fresh.stamp, fresh.entries.as_slice()));
-        Image::of(fresh.collect(), self.kept.as_deref(), &self.used)
+        let Fresh { entries, directories } = self.fresh;
+        Image::of(&entries, directories, self.kept.as_deref(), &self.used)
     }
 }
 
-impl Draft {
+impl Draft<'_> {
     fn add(&mut self, entry: &Entry<'_>) {
-        let Some(entries) = &mut self.entries else { return };
+        let entries = &mut self.fresh.entries;
         // What is asked about each time need not be kept; what takes all the room must not.
-        if entry.file_type == FileType::Untold || entries.len() > MAX_IMAGE_BYTES / 4 {
-            self.entries = None;
-            return;
+        let is_large = entries.len() - self.begin > MAX_IMAGE_BYTES / 4 || entries.len() > MAX_IMAGE_BYTES;
+        self.holds &= entry.file_type != FileType::Untold && !is_large;
+        if self.holds {
+            image::append(entries, entry);
         }
-        image::append(entries, entry);
+    }
+
+    /// Keeps it: it was read to its end.
+    fn keep(mut self) {
+        if self.holds {
+            let range = self.begin..self.fresh.entries.len();
+            self.begin = range.end;
+            self.fresh.directories.push((self.stamp, range));
+        }
+    }
+}
+
+/// What is not kept leaves nothing.
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        self.fresh.entries.truncate(self.begin);
     }
 }
 
@@ -201,10 +205,10 @@ impl Draft {
 pub(super) fn list<E>(
     directory: BorrowedFd<'_>,
     buffer: &mut [u8],
-    mut index: Option<&mut Index>,
+    index: Option<&mut Index>,
     mut each: impl FnMut(Entry<'_>) -> Result<(), E>,
 ) -> Result<Result<(), i32>, E> {
-    let mut draft = index.as_deref_mut().and_then(|index| index.begin(directory));
+    let mut draft = index.and_then(|index| index.begin(directory));
     loop {
         let filled = match walk::read_entries(directory, buffer) {
             Ok(0) => break,
@@ -216,9 +220,7 @@ pub(super) fn list<E>(
             each(entry)?;
         }
     }
-    if let (Some(index), Some(draft)) = (index, draft) {
-        index.keep(draft);
-    }
+    draft.map(Draft::keep);
     Ok(Ok(()))
 }
 

@@ -65,7 +65,7 @@ impl Tree {
     }
 
     /// A policy that grants the whole tree, with these patterns below it.
-    fn policy(&self, patterns: &[&str]) -> Policy {
+    pub(super) fn policy(&self, patterns: &[&str]) -> Policy {
         let patterns: Vec<_> = patterns.iter().map(|pattern| format!("{}/{pattern}", self.root)).collect();
         policy(&[(&self.root, Access::Write)], &patterns.iter().map(String::as_str).collect::<Vec<_>>())
     }

@@ -79,24 +79,37 @@ impl Image {
         Contents::of(Mapped::of(&self.0)?)
     }
 
-    /// Writes an image of what is fresh and of what was kept, first what was of use, as far as there is room.
-    pub(super) fn of(fresh: Vec<(Stamp, &[u8])>, kept: Option<&Contents>, used: &[bool]) -> Option<Self> {
+    /// Writes an image of what was kept and of use, of what is fresh (`entries`, in which each directory has its range), and of what else
+    /// was kept, in this order as far as there is room.
+    pub(super) fn of(
+        entries: &[u8],
+        fresh: Vec<(Stamp, Range<usize>)>,
+        kept: Option<&Contents>,
+        used: &[bool],
+    ) -> Option<Self> {
         let replaced: HashSet<Key> = fresh.iter().map(|(stamp, _)| Key::of(stamp)).collect();
-        let was_used = |place: usize| used.get(place).copied().unwrap_or(false);
         let kept = kept.into_iter().flat_map(Contents::records);
-        let mut old: Vec<_> = kept
-            .filter(|(_, record)| !replaced.contains(&Key::of(&record.stamp)))
-            .map(|(place, record)| (if was_used(place) { 0 } else { record.age.saturating_add(1) }, record))
-            .filter(|(age, _)| *age <= MAX_AGE)
+        let kept = kept.filter(|(_, record)| !replaced.contains(&Key::of(&record.stamp)));
+        let was_used = |place: usize| used.get(place).copied().unwrap_or(false);
+        let (current, rest): (Vec<_>, Vec<_>) = kept.partition(|(place, _)| was_used(*place));
+        let mut rest: Vec<_> = rest
+            .into_iter()
+            .map(|(_, record)| Record { age: record.age.saturating_add(1), ..record })
+            .filter(|record| record.age <= MAX_AGE)
             .collect();
-        old.sort_by_key(|(age, _)| *age);
-        let (current, rest): (Vec<_>, Vec<_>) = old.into_iter().partition(|(age, _)| *age == 0);
+        rest.sort_by_key(|record| record.age);
         let mut writing = Writing::default();
-        current.iter().for_each(|(age, record)| writing.add(&record.stamp, record.entries, *age));
+        current.iter().for_each(|(_, record)| writing.add(&record.stamp, record.entries, 0));
         let before = writing.bytes();
-        fresh.iter().for_each(|(stamp, entries)| writing.add(stamp, entries, 0));
+        let mut seen = HashSet::new();
+        for (stamp, range) in fresh {
+            // One that was listed twice is the same, or no longer has its stamp.
+            if seen.insert(Key::of(&stamp)) {
+                writing.add(&stamp, entries.get(range).unwrap_or_default(), 0);
+            }
+        }
         let added = writing.bytes() - before;
-        rest.iter().for_each(|(age, record)| writing.add(&record.stamp, record.entries, *age));
+        rest.iter().for_each(|record| writing.add(&record.stamp, record.entries, record.age));
         if added == 0 || added.saturating_mul(WORTH) < writing.bytes() {
             return None;
         }
@@ -128,9 +141,11 @@ impl Writing {
     fn write(mut self) -> Option<Image> {
         self.records.sort_unstable_by_key(|(key, _)| *key);
         let count = u64::try_from(self.records.len()).ok()?;
-        let head = [MAGIC, count.to_ne_bytes()].concat();
-        let records: Vec<u8> = self.records.iter().flat_map(|(_, record)| *record).collect();
-        sealed::seal(&[&head, &records, &self.entries]).ok().map(Image)
+        let mut head = Vec::with_capacity(HEADER_BYTES + self.records.len() * RECORD_BYTES);
+        head.extend_from_slice(&MAGIC);
+        head.extend_from_slice(&count.to_ne_bytes());
+        self.records.iter().for_each(|(_, record)| head.extend_from_slice(record));
+        sealed::seal(&[&head, &self.entries]).ok().map(Image)
     }
 }
 

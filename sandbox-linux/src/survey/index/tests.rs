@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use weir_protocol::policy::{Access, Policy};
 
-use super::super::Survey;
 use super::super::tests::{Tree, policy};
+use super::super::{Match, Survey};
 use super::*;
 
 /// As short as the rule allows on file systems that keep nanoseconds: more than one tick of the slowest clock.
@@ -190,6 +190,51 @@ fn a_repository_that_came_is_found_and_what_git_files_hold_is_read_each_time() {
     assert_eq!(second.git_directories[&tree.at("d/.git")], tree.at("y"));
     assert!(second.repositories.contains(&tree.at("d/e")) && !first.repositories.contains(&tree.at("d/e")));
     assert_eq!(second.listed, 2, "the new directory, and the one that holds it");
+}
+
+/// Another thread makes, moves and removes what is being walked: nothing fails, what stays is found, and afterwards all is known as it is.
+#[test]
+fn a_tree_that_changes_under_an_index_is_walked_without_error() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let tree = Tree::new();
+    for at in 0..40 {
+        tree.file(format!("{at}/stays.env"));
+        tree.file(format!("{at}/deep/er/stays.env"));
+    }
+    let policy = tree.policy(&["**/*.env"]);
+    let mut user = User::new(SHORT);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for at in 0..40 {
+                    tree.file(format!("{at}/comes/x.env"));
+                    exchange(
+                        tree.at(format!("{at}/comes")).as_path(),
+                        tree.at(format!("{at}/deep")).as_path(),
+                    );
+                    exchange(
+                        tree.at(format!("{at}/comes")).as_path(),
+                        tree.at(format!("{at}/deep")).as_path(),
+                    );
+                    drop(fs::remove_dir_all(tree.at(format!("{at}/comes")).as_path()));
+                }
+            }
+        });
+        for _ in 0..60 {
+            let survey = user.survey(&policy);
+            let stays = |found: &&Match| found.path.depth() == tree.root.depth() + 2;
+            let stays = survey.matches.iter().filter(stays);
+            assert_eq!(stays.filter(|found| found.path.file_name() == Some(b"stays.env")).count(), 40);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(found(user.survey(&policy)), found(Survey::take(&policy).unwrap()));
+    settle();
+    user.survey(&policy);
+    let last = user.survey(&policy);
+    assert_eq!(last.listed, 0);
+    assert_eq!(found(last), found(Survey::take(&policy).unwrap()));
 }
 
 /// A modification time is anyone's to set; the time of change is not.
@@ -373,11 +418,13 @@ fn image_of(made: &[(Stamp, Vec<u8>)], kept: Option<&Image>, used: &[u64]) -> Op
     let places: BTreeSet<usize> = used.iter().filter_map(place).collect();
     let used: Vec<bool> =
         (0..kept.as_ref().map_or(0, Contents::len)).map(|place| places.contains(&place)).collect();
-    Image::of(
-        made.iter().map(|(stamp, entries)| (*stamp, entries.as_slice())).collect(),
-        kept.as_ref(),
-        &used,
-    )
+    let mut entries = Vec::new();
+    let mut ranges = Vec::new();
+    for (stamp, own) in made {
+        ranges.push((*stamp, entries.len()..entries.len() + own.len()));
+        entries.extend_from_slice(own);
+    }
+    Image::of(&entries, ranges, kept.as_ref(), &used)
 }
 
 fn holds(image: &Image, inode: u64) -> bool {

@@ -134,7 +134,7 @@ impl Walk<'_> {
 
     /// What the index knows of the directory being looked at.
     fn known<'n>(&mut self, name: &'n CStr) -> Option<(Listing, Known<'n>)> {
-        let index = self.index.as_deref_mut()?;
+        let index = self.index.as_deref_mut().filter(|index| !index.is_empty())?;
         let parent = self.way.parent().ok()??;
         let seen = walk::seen(parent.as_fd(), name).ok()?;
         let open = || walk::open_directory(parent.as_fd(), name, Opening::Lookup).ok();
