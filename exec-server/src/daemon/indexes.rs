@@ -111,3 +111,99 @@ impl Kept {
         Ok(Self { image: None, ours, theirs, used: 0 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
+    use super::*;
+
+    const SEALS: [SealFlags; 4] = [SealFlags::WRITE, SealFlags::SHRINK, SealFlags::GROW, SealFlags::SEAL];
+
+    fn peer(uid: u32) -> Peer {
+        Peer { uid, gid: uid, groups: vec![uid, 4] }
+    }
+
+    /// Memory with these seals.
+    fn memory(bytes: usize, seals: &[SealFlags]) -> OwnedFd {
+        let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
+        let mut file = File::from(memfd_create("weir-test", flags).unwrap());
+        file.write_all(&vec![1; bytes]).unwrap();
+        fcntl_add_seals(&file, seals.iter().copied().collect()).unwrap();
+        file.into()
+    }
+
+    fn hand(indexes: &mut Indexes, peer: &Peer, memory: &OwnedFd) {
+        let lent = indexes.lend(peer).unwrap();
+        post::say(&lent.post, Word::Index, Some(memory.as_fd())).unwrap();
+        indexes.hear(peer);
+    }
+
+    fn bytes(indexes: &mut Indexes, peer: &Peer) -> Option<usize> {
+        indexes.lend(peer).unwrap().image.map(|image| image.bytes())
+    }
+
+    #[test]
+    fn what_is_handed_over_is_lent_to_the_same_user_alone() {
+        let mut indexes = Indexes::default();
+        let (alice, bob) = (peer(1), peer(2));
+        let with_other_groups = Peer { groups: vec![1], ..alice.clone() };
+        assert_eq!(bytes(&mut indexes, &alice), None);
+        hand(&mut indexes, &alice, &memory(100, &SEALS));
+        assert_eq!(bytes(&mut indexes, &alice), Some(100));
+        for other in [&bob, &with_other_groups] {
+            assert_eq!(bytes(&mut indexes, other), None);
+        }
+        hand(&mut indexes, &alice, &memory(200, &SEALS));
+        assert_eq!(bytes(&mut indexes, &alice), Some(200));
+        indexes.clear();
+        assert_eq!(indexes.posts().count(), 0);
+    }
+
+    #[test]
+    fn what_could_still_change_or_is_too_large_is_not_taken() {
+        let mut indexes = Indexes::default();
+        for left_out in 0..SEALS.len() {
+            let some: Vec<_> = SEALS
+                .into_iter()
+                .enumerate()
+                .filter(|(at, _)| *at != left_out)
+                .map(|(_, seal)| seal)
+                .collect();
+            hand(&mut indexes, &peer(1), &memory(100, &some));
+            assert_eq!(bytes(&mut indexes, &peer(1)), None, "{some:?}");
+        }
+        let largest = weir_sandbox_linux::survey::index::MAX_IMAGE_BYTES;
+        hand(&mut indexes, &peer(1), &memory(largest + 1, &SEALS));
+        assert_eq!(bytes(&mut indexes, &peer(1)), None);
+        hand(&mut indexes, &peer(1), &File::open("/dev/null").unwrap().into());
+        assert_eq!(bytes(&mut indexes, &peer(1)), None);
+        hand(&mut indexes, &peer(1), &memory(largest, &SEALS));
+        assert_eq!(bytes(&mut indexes, &peer(1)), Some(largest));
+    }
+
+    #[test]
+    fn whose_was_lent_longest_ago_goes_first() {
+        let mut indexes = Indexes::default();
+        let users = u32::try_from(MAX_USERS).unwrap();
+        (0..users).for_each(|uid| hand(&mut indexes, &peer(uid), &memory(100, &SEALS)));
+        assert_eq!(bytes(&mut indexes, &peer(0)), Some(100));
+        assert_eq!(bytes(&mut indexes, &peer(users)), None, "one more");
+        assert_eq!(indexes.posts().count(), MAX_USERS);
+        assert_eq!(bytes(&mut indexes, &peer(0)), Some(100));
+        assert_eq!(bytes(&mut indexes, &peer(1)), None);
+    }
+
+    #[test]
+    fn all_images_together_are_bounded() {
+        let mut indexes = Indexes::default();
+        let largest = memory(weir_sandbox_linux::survey::index::MAX_IMAGE_BYTES, &SEALS);
+        (0..9).for_each(|uid| hand(&mut indexes, &peer(uid), &largest));
+        assert!(indexes.bytes() <= MAX_BYTES);
+        assert_eq!(bytes(&mut indexes, &peer(0)), None);
+        assert!(bytes(&mut indexes, &peer(8)).is_some());
+    }
+}

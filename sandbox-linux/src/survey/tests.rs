@@ -42,7 +42,11 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        let keep = tempfile::tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    pub(super) fn below(place: &Path) -> Self {
+        let keep = tempfile::tempdir_in(place).unwrap();
         let root = AbsPath::from_host(&fs::canonicalize(keep.path()).unwrap()).unwrap();
         Self { root, _keep: keep }
     }

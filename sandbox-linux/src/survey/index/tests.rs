@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -16,6 +16,19 @@ use super::*;
 
 /// As short as the rule allows on file systems that keep nanoseconds: more than one tick of the slowest clock.
 const SHORT: Duration = Duration::from_millis(12);
+
+/// A tree on a file system whose stamps are believed: that of temporary files, or of the build.
+fn ground() -> Tree {
+    let is_believed = |place: &PathBuf| {
+        let directory = fs::File::open(place).ok();
+        directory.is_some_and(|directory| {
+            walk::file_system(directory.as_fd()).is_ok_and(|kind| RELIABLE.contains(&kind))
+        })
+    };
+    let all = [std::env::temp_dir(), Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")];
+    let found = all.into_iter().find(is_believed);
+    Tree::below(&found.unwrap_or_else(|| panic!("neither lies on a disk of this machine's or a tmpfs")))
+}
 
 /// Waits until everything that has happened so far is past.
 fn settle() {
@@ -58,7 +71,7 @@ fn found(survey: Survey) -> Survey {
 
 /// A tree in which something is denied, closed and a repository, and the policy for it.
 fn project() -> (Tree, Policy) {
-    let tree = Tree::new();
+    let tree = ground();
     for name in ["a.env", "d/e/b.env", "d/plain", ".secrets/key", "shut/file", "shut/deep/file"] {
         tree.file(name);
     }
@@ -196,7 +209,7 @@ fn a_repository_that_came_is_found_and_what_git_files_hold_is_read_each_time() {
 #[test]
 fn a_tree_that_changes_under_an_index_is_walked_without_error() {
     use std::sync::atomic::{AtomicBool, Ordering};
-    let tree = Tree::new();
+    let tree = ground();
     for at in 0..40 {
         tree.file(format!("{at}/stays.env"));
         tree.file(format!("{at}/deep/er/stays.env"));
@@ -233,7 +246,8 @@ fn a_tree_that_changes_under_an_index_is_walked_without_error() {
     settle();
     user.survey(&policy);
     let last = user.survey(&policy);
-    assert_eq!(last.listed, 0);
+    // A few that changed last may not be worth an image of their own.
+    assert!(last.listed * 10 < last.looked_at, "{} listed", last.listed);
     assert_eq!(found(last), found(Survey::take(&policy).unwrap()));
 }
 
@@ -377,7 +391,7 @@ fn a_survey_with_an_index_is_the_survey_without() {
     let totals = std::cell::RefCell::new(&mut listed);
     let mut runner = TestRunner::new(ProptestConfig::with_cases(100));
     let outcome = runner.run(&acts, |acts| {
-        let tree = Tree::new();
+        let tree = ground();
         let policies = policies(&tree);
         let mut user = User::new(SHORT);
         for (at, act) in acts.iter().enumerate() {
