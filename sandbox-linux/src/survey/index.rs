@@ -220,7 +220,9 @@ pub(super) fn list<E>(
             each(entry)?;
         }
     }
-    draft.map(Draft::keep);
+    if let Some(draft) = draft {
+        draft.keep();
+    }
     Ok(Ok(()))
 }
 

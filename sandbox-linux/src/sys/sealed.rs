@@ -27,15 +27,17 @@ pub(crate) fn seal(parts: &[&[u8]]) -> io::Result<OwnedFd> {
 }
 
 fn create() -> Result<OwnedFd, i32> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name is a constant C string; makes a descriptor, which is taken at once.
-    match owned(libc::c_long::from(unsafe { libc::memfd_create(c"weir-index".as_ptr(), flags | NOEXEC) })) {
-        // SAFETY: as above, for a kernel that does not know the flag.
-        Err(libc::EINVAL) => {
-            owned(libc::c_long::from(unsafe { libc::memfd_create(c"weir-index".as_ptr(), flags) }))
-        }
+    match create_with(NOEXEC) {
+        // A kernel that does not know the flag.
+        Err(libc::EINVAL) => create_with(0),
         made => made,
     }
+}
+
+fn create_with(more: libc::c_uint) -> Result<OwnedFd, i32> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | more;
+    // SAFETY: the name is a constant C string; makes a descriptor, which is taken at once.
+    owned(libc::c_long::from(unsafe { libc::memfd_create(c"weir-index".as_ptr(), flags) }))
 }
 
 /// The length of such memory; none where it is not sealed, or no such memory at all.
