@@ -7,6 +7,7 @@
 //!  └─ launcher (that user, and what making a sandbox takes)   one for each command
 //! ```
 
+mod indexes;
 mod kernel_audit;
 mod listen;
 mod notify;

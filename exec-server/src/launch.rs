@@ -19,6 +19,8 @@ mod endpoints;
 mod granting;
 mod hostfile;
 #[cfg(target_os = "linux")]
+pub(crate) mod lent;
+#[cfg(target_os = "linux")]
 mod machine;
 pub mod passed;
 mod program;
@@ -150,6 +152,8 @@ pub struct Bound {
     pub audit: Audit,
     /// The kernel's records, opened with a right that the launcher does not have.
     pub records: records::Records,
+    /// What earlier launchers of this user have found, until a sandbox is made.
+    pub index: Option<lent::Lent>,
 }
 
 /// What the server part asks of the launcher.

@@ -1,4 +1,5 @@
-//! What a survey costs: a tree of 60,000 files with and without patterns, beside a plain walk by the standard library.
+//! What a survey costs: a tree of 60,000 files with and without patterns, beside a plain walk by the standard library; a first
+//! command, one that leaves an index, and a later one that finds it.
 //!
 //! Prints one line for each case with the median of its runs and its ratio to a bare `read_dir` walk of the same tree, all
 //! interleaved, so that a busy machine slows all alike.
@@ -17,6 +18,7 @@ use policy::of_rules;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Glob, Policy, PolicyParts};
 use weir_sandbox_linux::survey::Survey;
+use weir_sandbox_linux::survey::index::{Clock, Image, Index, MARGIN};
 
 const DIRECTORIES: usize = 6_000;
 const FILES_EACH: usize = 10;
@@ -55,10 +57,51 @@ fn plain(path: &Path) -> usize {
     entries.map(below).sum()
 }
 
+/// As a launch does it: nothing of the policy is compiled yet.
+fn fresh(policy: &Policy) -> Policy {
+    PolicyParts::from(policy.clone()).into()
+}
+
 fn survey(policy: &Policy) -> usize {
-    // As a launch does it: nothing of the policy is compiled yet.
-    let fresh: Policy = PolicyParts::from(policy.clone()).into();
-    Survey::take(&fresh).map(|survey| survey.matches.len()).unwrap_or_default()
+    Survey::take(&fresh(policy)).map(|survey| survey.matches.len()).unwrap_or_default()
+}
+
+/// A launch that begins with this image, and writes one where that is worth it.
+fn indexed(
+    policy: &Policy,
+    clock: &Clock,
+    image: Option<&Image>,
+) -> std::io::Result<(Survey, Option<Image>)> {
+    let mut index = Index::new(clock.share()?, image);
+    let survey = Survey::take_with(&fresh(policy), Some(&mut index)).map_err(std::io::Error::other)?;
+    Ok((survey, index.into_image()))
+}
+
+/// The cases of one policy: without an index, leaving one, and finding it.
+fn cases<'c>(
+    name: &str,
+    policy: &'c Policy,
+    clock: &'c Clock,
+    image: &'c Image,
+) -> std::io::Result<[Case<'c>; 3]> {
+    let (known, _) = indexed(policy, clock, Some(image))?;
+    assert_eq!(known.listed, 0, "all is known");
+    let found = move |image: Option<&Image>| {
+        indexed(policy, clock, image).map(|(survey, _)| survey.matches.len()).unwrap_or_default()
+    };
+    Ok([
+        (name.to_owned(), Box::new(|| survey(policy)), Vec::new()),
+        ("  and leaves an index".to_owned(), Box::new(move || found(None)), Vec::new()),
+        ("  and finds one".to_owned(), Box::new(move || found(Some(image))), Vec::new()),
+    ])
+}
+
+/// Waits until the tree is old enough to be known.
+fn grow_old() {
+    let begin = Instant::now();
+    while begin.elapsed() < 2 * MARGIN {
+        std::thread::yield_now();
+    }
 }
 
 type Case<'c> = (String, Box<dyn Fn() -> usize + 'c>, Vec<Duration>);
@@ -78,10 +121,14 @@ fn main() -> std::io::Result<()> {
         ("writable, 202 patterns", Access::Write, mixed),
         ("writable, **/*.many", Access::Write, vec!["**/*.many"]),
     ];
+    grow_old();
+    let clock = Clock::watch()?;
+    let policies = policies.map(|(name, access, patterns)| (name, policy(&root, access, &patterns)));
+    let (_, image) = indexed(&policy(&root, Access::Write, &[]), &clock, None)?;
+    let image = image.ok_or_else(|| std::io::Error::other("no image"))?;
     let mut cases: Vec<Case<'_>> = vec![("read_dir".to_owned(), Box::new(|| plain(&real)), Vec::new())];
-    for (name, access, patterns) in policies {
-        let policy = policy(&root, access, &patterns);
-        cases.push((name.to_owned(), Box::new(move || survey(&policy)), Vec::new()));
+    for (name, policy) in &policies {
+        cases.extend(self::cases(name, policy, &clock, &image)?);
     }
     for _ in 0..ROUNDS {
         for (_, run, times) in &mut cases {
@@ -91,6 +138,7 @@ fn main() -> std::io::Result<()> {
         }
     }
     println!("{DIRECTORIES} directories, {} files, {MATCHES} of them *.env", DIRECTORIES * FILES_EACH);
+    println!("an image of {} KiB", image.bytes() / 1024);
     let mut base = None;
     for (name, run, times) in &mut cases {
         times.sort();

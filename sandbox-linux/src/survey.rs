@@ -19,6 +19,7 @@
 
 mod closed;
 mod grants;
+pub mod index;
 mod links;
 mod passage;
 mod place;
@@ -37,6 +38,7 @@ use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
 use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
 use crate::live::{self, Alias, FileId, Judge};
 
+use index::Index;
 pub use sibling::MAX_SIBLINGS;
 
 /// Most entries of directories that one survey looks at: several seconds' worth.
@@ -116,6 +118,8 @@ pub struct Survey {
     pub closed_files: Vec<FileId>,
     /// How many entries of directories were looked at.
     pub looked_at: u64,
+    /// How many directories were listed: those that no index knew.
+    pub listed: u64,
 }
 
 /// Why there is no survey, so that nothing can be started.
@@ -174,11 +178,19 @@ impl Survey {
     /// # Errors
     /// [`SurveyError`] when a limit is reached or the process runs out of descriptors or memory.
     pub fn take(policy: &Policy) -> Result<Self, SurveyError> {
+        Self::take_with(policy, None)
+    }
+
+    /// The same, with an index of what earlier surveys of the same user have found, which takes in what this one finds.
+    ///
+    /// # Errors
+    /// As [`Survey::take`].
+    pub fn take_with(policy: &Policy, index: Option<&mut Index>) -> Result<Self, SurveyError> {
         if policy.is_unrestricted() {
             return Ok(Self::default());
         }
         denies_everything(policy)?;
-        let mut survey = walk::walk(policy)?;
+        let mut survey = walked(policy, index)?;
         repository::complete(&mut survey, policy);
         let filesystem = policy.filesystem();
         let rules = filesystem.rules().iter().map(|rule| &rule.path);
@@ -199,9 +211,26 @@ impl Survey {
         survey.places = places.into_found();
         survey.passages = passage::passages(&survey.places);
         survey.aliases = mounted_twice(policy)?;
-        closed::add(&mut survey.closed_files, policy.filesystem());
         Ok(survey)
     }
+}
+
+fn walked(policy: &Policy, index: Option<&mut Index>) -> Result<Survey, SurveyError> {
+    let Some(index) = index else { return listed(policy, None) };
+    let survey = listed(policy, Some(index));
+    if !index.is_void() {
+        return survey;
+    }
+    // The clock was set, before or meanwhile: no stamp means anything.
+    index.forget();
+    listed(policy, None)
+}
+
+/// What the lists of directories tell.
+fn listed(policy: &Policy, mut index: Option<&mut Index>) -> Result<Survey, SurveyError> {
+    let mut survey = walk::walk(policy, index.as_deref_mut())?;
+    closed::add(&mut survey, policy.filesystem(), index);
+    Ok(survey)
 }
 
 /// The places that are mounted twice and closed under one of their paths.

@@ -16,6 +16,7 @@ use policy::of_rules;
 use skip::skip;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Glob, Policy};
+use weir_sandbox_linux::survey::index::{Clock, Image, Index, MARGIN};
 use weir_sandbox_linux::survey::{Kind, Match, Survey, SurveyError};
 
 /// Tells a copy of this binary what to try.
@@ -31,6 +32,7 @@ fn survey_for_another_test() {
     match std::env::var(CASE).as_deref() {
         Ok("unreadable") => unreadable(),
         Ok("descriptors") => descriptors(),
+        Ok("mounted") => mounted(),
         _ => {}
     }
 }
@@ -91,6 +93,46 @@ fn descriptors() {
     assert!(exhausted, "{survey:?}");
 }
 
+/// A survey with what the last one has left, and what it leaves.
+fn indexed(policy: &Policy, clock: &Clock, image: &mut Option<Image>) -> Survey {
+    let clock = clock.share().unwrap_or_else(|error| panic!("{error}"));
+    let mut index = Index::new(clock, image.as_ref());
+    let survey = Survey::take_with(policy, Some(&mut index)).unwrap_or_else(|error| panic!("{error}"));
+    *image = index.into_image().or_else(|| image.take());
+    survey
+}
+
+/// Something is mounted where all is known, and taken off again: no directory has changed by it.
+fn mounted() {
+    let (_keep, root) = tree();
+    // SAFETY: changes nothing but the mounts of this process, which has one thread that looks at files.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+    let run = |words: &[&str]| {
+        let status = Command::new(words[0]).args(&words[1..]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{words:?}");
+    };
+    run(&["mount", "--make-rprivate", "/"]);
+    // Whatever temporary files lie on, this is believed.
+    run(&["mount", "-t", "tmpfs", "weir-test", &root.to_string()]);
+    file(&root, "d/e/a.env");
+    let clock = Clock::watch().unwrap_or_else(|error| panic!("{error}"));
+    let (mut image, policy) = (None, policy(&root));
+    let begin = std::time::Instant::now();
+    while indexed(&policy, &clock, &mut image).listed > 0 {
+        assert!(begin.elapsed() < 60 * MARGIN, "what is known is listed again");
+    }
+    let place = root.as_path().join("d").display().to_string();
+    run(&["mount", "-t", "tmpfs", "weir-test", &place]);
+    let above = file(&root, "d/b.env");
+    let found = |survey: &Survey| survey.matches.iter().map(|found| found.path.clone()).collect::<Vec<_>>();
+    let survey = indexed(&policy, &clock, &mut image);
+    assert_eq!((found(&survey), survey.listed), (vec![above], 1));
+    run(&["umount", &place]);
+    let survey = indexed(&policy, &clock, &mut image);
+    let below = AbsPath::from_host(&root.as_path().join("d/e/a.env")).unwrap_or_else(AbsPath::root);
+    assert_eq!((found(&survey), survey.listed), (vec![below], 0));
+}
+
 /// Runs one case in a copy of this binary that anyone can execute.
 fn run(case: &str, change: impl FnOnce(&mut Command)) {
     let (keep, _) = tree();
@@ -111,9 +153,7 @@ fn run(case: &str, change: impl FnOnce(&mut Command)) {
 /// Root reads every directory, so this is tried as somebody else.
 #[test]
 fn an_unreadable_directory_is_named_and_nothing_else_suffers() {
-    // SAFETY: geteuid has no preconditions.
-    let is_root = unsafe { libc::geteuid() == 0 };
-    if !is_root {
+    if !is_root() {
         return skip("survey::another_user", "changing the user needs root");
     }
     run("unreadable", |command| {
@@ -121,7 +161,20 @@ fn an_unreadable_directory_is_named_and_nothing_else_suffers() {
     });
 }
 
+fn is_root() -> bool {
+    // SAFETY: geteuid has no preconditions.
+    unsafe { libc::geteuid() == 0 }
+}
+
 #[test]
 fn a_process_without_descriptors_is_told_so() {
     run("descriptors", |_| {});
+}
+
+#[test]
+fn what_is_mounted_on_a_known_directory_is_seen() {
+    if !is_root() {
+        return skip("survey::mounted", "only root mounts something of its own");
+    }
+    run("mounted", |_| {});
 }

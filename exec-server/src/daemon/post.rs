@@ -25,6 +25,9 @@ pub(crate) enum Word {
     Idle(u32),
     /// To the supervisor: a start was refused before it reached a launcher, with this code of the protocol, negated.
     Refused(u32),
+    /// From a launcher to the supervisor, on a socket that no server part has: what it has found in the file system, as memory that
+    /// travels along.
+    Index,
     /// To the server part: take nothing new, end what has not ended after so many milliseconds, and go.
     Drain(u32),
 }
@@ -40,6 +43,7 @@ impl Word {
             Self::Idle(clients) => (3, clients),
             Self::Drain(after_ms) => (4, after_ms),
             Self::Refused(code) => (5, code),
+            Self::Index => (6, 0),
         };
         let [a, b, c, d] = number.to_be_bytes();
         [kind, a, b, c, d]
@@ -54,6 +58,7 @@ impl Word {
             3 => Some(Self::Idle(u32::from_be_bytes(number))),
             4 => Some(Self::Drain(u32::from_be_bytes(number))),
             5 => Some(Self::Refused(u32::from_be_bytes(number))),
+            6 => Some(Self::Index),
             _ => None,
         }
     }
@@ -124,6 +129,7 @@ mod tests {
             Word::Idle(70_000),
             Word::Drain(10_000),
             Word::Refused(32_014),
+            Word::Index,
         ];
         for (at, word) in words.into_iter().enumerate() {
             let descriptor = (at % 2 == 0).then(|| one.as_fd());

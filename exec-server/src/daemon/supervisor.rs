@@ -20,6 +20,7 @@ use rustix::process::{Pid, WaitOptions};
 use weir_protocol::audit::{Action, By, Record};
 
 use super::Options;
+use super::indexes::Indexes;
 use super::listen::Listening;
 use super::notify::{Manager, State};
 use super::peer;
@@ -60,6 +61,7 @@ pub(crate) struct Supervisor {
     signals: SignalFd,
     parts: HashMap<Peer, Part>,
     children: HashMap<i32, Child>,
+    indexes: Indexes,
     options: Options,
     standing: Standing,
     audit: Audit,
@@ -71,11 +73,12 @@ pub(crate) struct Supervisor {
 }
 
 /// What there is to do.
+#[derive(Debug)]
 enum Ready {
     Accept(usize),
     Hear(Peer),
+    Index(Peer),
     Signals,
-    Nothing,
 }
 
 impl Supervisor {
@@ -91,6 +94,7 @@ impl Supervisor {
             signals,
             parts: HashMap::new(),
             children: HashMap::new(),
+            indexes: Indexes::default(),
             options,
             standing: Standing::read(),
             audit,
@@ -125,8 +129,8 @@ impl Supervisor {
                 match ready {
                     Ready::Accept(at) => self.accept(at),
                     Ready::Hear(peer) => self.hear(&peer),
+                    Ready::Index(peer) => self.indexes.hear(&peer),
                     Ready::Signals => self.heed(),
-                    Ready::Nothing => {}
                 }
             }
         }
@@ -147,26 +151,22 @@ impl Supervisor {
     fn wait(&self) -> io::Result<Vec<Ready>> {
         let watch = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
         let listening = if self.draining { &[] } else { self.listening.as_slice() };
-        let peers: Vec<&Peer> = self.parts.keys().collect();
-        let posts = peers.iter().filter_map(|peer| self.parts.get(*peer)).map(|part| part.post.as_fd());
-        let sockets = listening.iter().map(|listening| listening.socket.as_fd());
-        let mut watched: Vec<_> =
-            std::iter::once(self.signals.as_fd()).chain(posts).chain(sockets).map(watch).collect();
+        let sockets = listening.iter().enumerate();
+        // A new index before the word of who wants the next launcher.
+        let indexes = self.indexes.posts().map(|(peer, post)| (Ready::Index(peer.clone()), post));
+        let posts = self.parts.iter().map(|(peer, part)| (Ready::Hear(peer.clone()), part.post.as_fd()));
+        let sockets = sockets.map(|(at, listening)| (Ready::Accept(at), listening.socket.as_fd()));
+        let signals = std::iter::once((Ready::Signals, self.signals.as_fd()));
+        let (kinds, descriptors): (Vec<_>, Vec<_>) =
+            signals.chain(indexes).chain(posts).chain(sockets).unzip();
+        let mut watched: Vec<_> = descriptors.into_iter().map(watch).collect();
         let left = self.options.idle_exit.filter(|_| self.parts.is_empty());
         let left =
             left.map(|limit| limit.saturating_sub(self.idle_since.elapsed()).max(Duration::from_millis(1)));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         wire::wait(&mut watched, left.as_ref()).map_err(io::Error::other)?;
-        let ready = watched.iter().enumerate().filter(|(_, entry)| !entry.revents().is_empty());
-        let of = |(at, _): (usize, _)| match at.checked_sub(1) {
-            None => Ready::Signals,
-            Some(at) => match (peers.get(at), at.checked_sub(peers.len())) {
-                (Some(peer), _) => Ready::Hear((*peer).clone()),
-                (None, Some(at)) => Ready::Accept(at),
-                (None, None) => Ready::Nothing,
-            },
-        };
-        Ok(ready.map(of).collect())
+        let ready = kinds.into_iter().zip(&watched).filter(|(_, entry)| !entry.revents().is_empty());
+        Ok(ready.map(|(kind, _)| kind).collect())
     }
 
     fn accept(&mut self, at: usize) {
@@ -262,7 +262,7 @@ impl Supervisor {
             Ok(Some((Word::Idle(_), _))) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // It is gone, or says what it must not.
-            Ok(Some((Word::Client | Word::Drain(_), _)) | None) | Err(_) => self.let_go(peer),
+            Ok(Some((Word::Client | Word::Drain(_) | Word::Index, _)) | None) | Err(_) => self.let_go(peer),
         }
     }
 
@@ -302,10 +302,11 @@ impl Supervisor {
     /// A process that makes one sandbox for this user, whatever it is asked.
     fn make_launcher(&mut self, peer: &Peer) -> io::Result<UnixStream> {
         let (theirs, own) = UnixStream::pair()?;
+        let index = self.indexes.lend(peer);
         let Some(pid) = self.child()? else {
             drop(theirs);
             let (ceiling, audit) = (self.standing.take(), std::mem::take(&mut self.audit));
-            let bound = Bound { ceiling, audit, records: Records::open() };
+            let bound = Bound { ceiling, audit, records: Records::open(), index };
             end(peer.become_launcher().map(|()| launcher::run_bound(Wire::new(own), bound)))
         };
         self.children.insert(pid, Child::Launcher(peer.clone()));
@@ -335,6 +336,7 @@ impl Supervisor {
                 self.listening.drain(..).for_each(Listening::close);
                 self.parts.clear();
                 self.children.clear();
+                self.indexes.clear();
                 pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
                 Ok(None)
             }

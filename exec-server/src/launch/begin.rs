@@ -21,6 +21,7 @@ use weir_sandbox_linux::survey::Survey;
 
 use super::attempt::attempt;
 use super::endpoints::Endpoints;
+use super::lent::Lent;
 use super::machine::{Basis, Machine};
 use super::published::{self, Piece, PublishError};
 use super::records::Records;
@@ -145,14 +146,17 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// Looks once, also for a launch that is attempted twice.
-    pub(super) fn of(launch: &Launch, copies: &Copies) -> Result<Self, BeginError> {
+    /// Looks once, also for a launch that is attempted twice, with what is known already.
+    pub(super) fn of(launch: &Launch, copies: &Copies, index: Option<&Lent>) -> Result<Self, BeginError> {
         let maker = own();
         let credentials = match &launch.user {
             None => maker.clone(),
             Some(name) => other(name, &maker)?,
         };
-        let mut survey = Survey::take(&launch.policy)?;
+        let mut survey = match index {
+            Some(index) => index.survey(&launch.policy)?,
+            None => Survey::take(&launch.policy)?,
+        };
         copies.correct(&mut survey);
         Ok(Self {
             maker,
@@ -266,6 +270,7 @@ pub(super) fn begin(
     server: Option<i32>,
     mut network: Option<NetworkAhead>,
     records: &mut Records,
+    index: Option<Lent>,
     mut passed: impl FnMut() -> Option<OwnedFd>,
 ) -> Result<(Running, Enforcement), BeginError> {
     let mut stdio = [start::Source::Closed, start::Source::Closed, start::Source::Closed];
@@ -281,7 +286,12 @@ pub(super) fn begin(
         leave(network.take())?;
     }
     let copies = Copies::take(&launch.policy, &launch.standpoint)?;
-    match enter(launch, machine, server, network, &mut stdio, records, &copies) {
+    let ground = Ground::of(launch, &copies, index.as_ref());
+    // No part of it is there any more when a sandbox is made.
+    drop(index);
+    let begun =
+        ground.and_then(|ground| enter(launch, machine, server, network, &mut stdio, records, ground));
+    match begun {
         Ok((mut running, enforcement)) => {
             running.hold(copies);
             Ok((running, enforcement))
@@ -302,9 +312,8 @@ fn enter(
     mut network: Option<NetworkAhead>,
     stdio: &mut [start::Source; 3],
     records: &mut Records,
-    copies: &Copies,
+    mut ground: Ground,
 ) -> Result<(Running, Enforcement), BeginError> {
-    let mut ground = Ground::of(launch, copies)?;
     let (failed, attempted) = match ground.compiled(launch, machine.host_for(&launch.policy)) {
         Ok(compiled) => match ground
             .listen(&compiled.plan, &launch.policy)

@@ -237,7 +237,8 @@ impl Launcher {
     fn plan(&mut self, launch: &Launch) -> Result<Compiled, BeginError> {
         leave(self.network.take())?;
         let copies = Copies::planned(&launch.policy, &launch.standpoint);
-        Ground::of(launch, &copies)?.compiled(launch, self.machine.probed())
+        let index = self.bound.as_ref().and_then(|bound| bound.index.as_ref());
+        Ground::of(launch, &copies, index)?.compiled(launch, self.machine.probed())
     }
 
     fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
@@ -247,7 +248,9 @@ impl Launcher {
         {
             return channel.say(&unrecorded(&error), &[]);
         }
-        match begin(&launch, machine, *server, network.take(), records, || channel.take_descriptor()) {
+        let index = bound.as_mut().and_then(|bound| bound.index.take());
+        let passed = || channel.take_descriptor();
+        match begin(&launch, machine, *server, network.take(), records, index, passed) {
             Err(error) => {
                 // Nothing runs, whether this can be recorded or not.
                 let _ = bound.as_ref().map(|bound| bound.failed(&launch, &error.to_string()));

@@ -47,7 +47,7 @@ impl Post {
         loop {
             let heard = self.socket.async_io(Interest::READABLE, |socket| hear(socket)).await?;
             let (waiting, descriptor) = match heard {
-                None | Some((Word::Idle(_) | Word::Refused(_), _)) => return Ok(None),
+                None | Some((Word::Idle(_) | Word::Refused(_) | Word::Index, _)) => return Ok(None),
                 Some((Word::Drain(after_ms), _)) => {
                     return Ok(Some(News::Drain(Duration::from_millis(after_ms.into()))));
                 }

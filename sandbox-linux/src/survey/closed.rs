@@ -5,8 +5,10 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use weir_protocol::policy::{Access, Filesystem};
 
+use super::Survey;
+use super::index::{self, Index};
 use crate::live::{self, FileId};
-use crate::sys::walk::{self, FileType, Opening};
+use crate::sys::walk::{self, Entry, FileType, Opening};
 
 /// Most files that are told: a few megabytes of a launch. Of more, masks alone hold those that were there.
 pub(super) const MAX_CLOSED_FILES: usize = 1 << 17;
@@ -17,15 +19,15 @@ const MAX_ENTRIES: u32 = 50_000;
 /// Bytes read from a directory at once.
 const BUFFER_BYTES: usize = 32 << 10;
 
-/// Takes in the file of this name.
-pub(super) fn take_in(files: &mut Vec<FileId>, directory: BorrowedFd<'_>, name: &CStr) {
+/// Takes in a file.
+pub(super) fn take_in(files: &mut Vec<FileId>, file: FileId) {
     if files.len() < MAX_CLOSED_FILES {
-        files.extend(walk::identity(directory, name));
+        files.push(file);
     }
 }
 
 /// Takes in the files in places that rules close inside granted ones.
-pub(super) fn add(files: &mut Vec<FileId>, filesystem: &Filesystem) {
+pub(super) fn add(survey: &mut Survey, filesystem: &Filesystem, mut index: Option<&mut Index>) {
     let mut left = MAX_ENTRIES;
     let mut buffer = vec![0; BUFFER_BYTES];
     for rule in live::carved_out(filesystem, Access::None) {
@@ -34,12 +36,13 @@ pub(super) fn add(files: &mut Vec<FileId>, filesystem: &Filesystem) {
         while let Some(path) = waiting.pop() {
             match walk::open_whole(&path, Opening::Listing) {
                 Ok(directory) => {
-                    list(files, directory.as_fd(), &path, &mut buffer, (&mut left, &mut waiting))
+                    let place = Place { directory: directory.as_fd(), path: &path };
+                    place.look(survey, index.as_deref_mut(), &mut buffer, (&mut left, &mut waiting));
                 }
                 // A file, by its path.
                 Err(libc::ENOTDIR) => {
-                    if let Ok(root) = walk::open_root(Opening::Lookup) {
-                        take_in(files, root.as_fd(), &path);
+                    if let Ok(status) = walk::status_of(&path) {
+                        take_in(&mut survey.closed_files, status.file);
                     }
                 }
                 Err(_) => {}
@@ -48,26 +51,57 @@ pub(super) fn add(files: &mut Vec<FileId>, filesystem: &Filesystem) {
     }
 }
 
-fn list(
-    files: &mut Vec<FileId>,
-    directory: BorrowedFd<'_>,
-    path: &CStr,
-    buffer: &mut [u8],
-    (left, waiting): (&mut u32, &mut Vec<CString>),
-) {
-    while let Ok(filled @ 1..) = walk::read_entries(directory, buffer) {
-        for entry in walk::entries(buffer.get(..filled).unwrap_or_default()) {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                return;
-            }
-            match entry.file_type {
-                FileType::File => take_in(files, directory, entry.name),
-                FileType::Directory => {
-                    waiting.extend(CString::new([path.to_bytes(), b"/", entry.name.to_bytes()].concat()));
-                }
-                _ => {}
-            }
+/// A closed directory.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    directory: BorrowedFd<'a>,
+    path: &'a CStr,
+}
+
+impl Place<'_> {
+    /// Looks at its entries, by the index where that knows them.
+    fn look(
+        self,
+        survey: &mut Survey,
+        mut index: Option<&mut Index>,
+        buffer: &mut [u8],
+        (left, waiting): (&mut u32, &mut Vec<CString>),
+    ) {
+        let files = &mut survey.closed_files;
+        let mut each = |entry: Entry<'_>| self.consider(entry, files, (left, waiting));
+        if let Some(index) = index.as_deref_mut()
+            && let Ok(seen) = walk::seen_opened(self.directory)
+            && let Some(listing) = index.find(&seen, || Some(self.directory))
+        {
+            let _ = listing.entries().try_for_each(each);
+            return;
         }
+        survey.listed += 1;
+        let _ = index::list(self.directory, buffer, index, &mut each);
+    }
+
+    fn consider(
+        self,
+        entry: Entry<'_>,
+        files: &mut Vec<FileId>,
+        (left, waiting): (&mut u32, &mut Vec<CString>),
+    ) -> Result<(), Enough> {
+        *left = left.checked_sub(1).filter(|left| *left > 0).ok_or(Enough)?;
+        match entry.file_type {
+            FileType::File => {
+                if let Ok(status) = walk::status(self.directory, entry.name) {
+                    take_in(files, status.file);
+                }
+            }
+            FileType::Directory => {
+                waiting.extend(CString::new([self.path.to_bytes(), b"/", entry.name.to_bytes()].concat()));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
+
+/// As many entries were looked at as may be.
+#[derive(Debug)]
+struct Enough;

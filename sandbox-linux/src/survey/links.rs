@@ -1,7 +1,6 @@
 //! Further names of files that are denied: which inodes to look for, and whether a name leads to one. Called by `walk`.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
 use crate::sys::walk::{self, Entry, FileType, Status};
@@ -31,7 +30,7 @@ impl Targets {
             return;
         }
         let fresh = Target { rule, unseen: status.links };
-        let target = self.files.entry((status.device, status.inode)).or_insert(fresh);
+        let target = self.files.entry(key(status)).or_insert(fresh);
         target.unseen = target.unseen.saturating_sub(1);
         target.rule = target.rule.min(rule);
     }
@@ -53,10 +52,9 @@ impl Targets {
         trust == Trust::Nothing || self.inodes.contains(&entry.inode)
     }
 
-    /// The rule that denies the file of this name, found under a name that no pattern matches.
-    pub(super) fn found(&mut self, directory: BorrowedFd<'_>, name: &CStr) -> Option<usize> {
-        let status = walk::status(directory, name).ok()?;
-        let key = (status.device, status.inode);
+    /// The rule that denies this file, found under a name that no pattern matches.
+    pub(super) fn found(&mut self, status: Status) -> Option<usize> {
+        let key = key(status);
         let target = self.files.get_mut(&key)?;
         target.unseen = target.unseen.saturating_sub(1);
         let (rule, done) = (target.rule, target.unseen == 0);
@@ -65,6 +63,10 @@ impl Targets {
         }
         Some(rule)
     }
+}
+
+const fn key(status: Status) -> (u64, u64) {
+    (status.file.device, status.file.inode)
 }
 
 /// What the inode numbers in a directory's entries are worth.

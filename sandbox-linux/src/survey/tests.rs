@@ -35,29 +35,33 @@ pub(crate) fn denied_by(policy: &Policy, path: &AbsPath) -> Option<usize> {
 }
 
 /// A temporary directory by its real name, and the directory itself, to keep it.
-struct Tree {
-    root: AbsPath,
+pub(super) struct Tree {
+    pub(super) root: AbsPath,
     _keep: tempfile::TempDir,
 }
 
 impl Tree {
-    fn new() -> Self {
-        let keep = tempfile::tempdir().unwrap();
+    pub(super) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    pub(super) fn below(place: &Path) -> Self {
+        let keep = tempfile::tempdir_in(place).unwrap();
         let root = AbsPath::from_host(&fs::canonicalize(keep.path()).unwrap()).unwrap();
         Self { root, _keep: keep }
     }
 
-    fn at(&self, name: impl AsRef<[u8]>) -> AbsPath {
+    pub(super) fn at(&self, name: impl AsRef<[u8]>) -> AbsPath {
         self.root.join(name).unwrap()
     }
 
-    fn directory(&self, name: impl AsRef<[u8]>) -> AbsPath {
+    pub(super) fn directory(&self, name: impl AsRef<[u8]>) -> AbsPath {
         let path = self.at(name);
         fs::create_dir_all(path.as_path()).unwrap();
         path
     }
 
-    fn file(&self, name: impl AsRef<[u8]>) -> AbsPath {
+    pub(super) fn file(&self, name: impl AsRef<[u8]>) -> AbsPath {
         let path = self.at(name);
         fs::create_dir_all(path.as_path().parent().unwrap()).unwrap();
         fs::write(path.as_path(), "text").unwrap();
@@ -65,7 +69,7 @@ impl Tree {
     }
 
     /// A policy that grants the whole tree, with these patterns below it.
-    fn policy(&self, patterns: &[&str]) -> Policy {
+    pub(super) fn policy(&self, patterns: &[&str]) -> Policy {
         let patterns: Vec<_> = patterns.iter().map(|pattern| format!("{}/{pattern}", self.root)).collect();
         policy(&[(&self.root, Access::Write)], &patterns.iter().map(String::as_str).collect::<Vec<_>>())
     }

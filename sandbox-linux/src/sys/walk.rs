@@ -3,11 +3,14 @@
 //! Never follows a symbolic link at the last name: a directory is opened by one name below an open one, or by a whole path of which
 //! the directories above have been looked at. Called by `survey`, and by the broker for its look-ups.
 
+mod status;
+
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::abi::{check, owned};
-use crate::live::FileId;
+
+pub(crate) use status::{Seen, Stamp, Status, Time, seen, seen_opened, status, status_of};
 
 /// Bytes in front of the name in `struct linux_dirent64` (getdents(2)): inode, offset, record length, type.
 const HEADER_BYTES: usize = 19;
@@ -32,15 +35,6 @@ pub(crate) enum FileType {
     Device,
     /// The file system does not tell in its entries.
     Untold,
-}
-
-/// What lstat(2) tells of one name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Status {
-    pub(crate) file_type: FileType,
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-    pub(crate) links: u64,
 }
 
 /// One entry of a directory.
@@ -76,55 +70,6 @@ pub(crate) fn open_directory(parent: BorrowedFd<'_>, name: &CStr, opening: Openi
 pub(crate) fn open_whole(path: &CStr, opening: Opening) -> Result<OwnedFd, i32> {
     // SAFETY: the path ends with NUL; makes a descriptor, which is taken at once.
     owned(libc::c_long::from(unsafe { libc::open(path.as_ptr(), flags(opening)) }))
-}
-
-/// What stands at an absolute path (lstat(2)).
-pub(crate) fn status_of(path: &CStr) -> Result<Status, i32> {
-    status_at(libc::AT_FDCWD, path)
-}
-
-/// What stands at `name` in `parent` (fstatat(2)), without following it.
-pub(crate) fn status(parent: BorrowedFd<'_>, name: &CStr) -> Result<Status, i32> {
-    status_at(parent.as_raw_fd(), name)
-}
-
-fn status_at(parent: libc::c_int, name: &CStr) -> Result<Status, i32> {
-    // SAFETY: all bytes zero is a valid `struct stat`.
-    let mut found: libc::stat = unsafe { std::mem::zeroed() };
-    let place = &raw mut found;
-    // SAFETY: the name ends with NUL, and the kernel writes one `struct stat` at the pointer.
-    let done = unsafe { libc::fstatat(parent, name.as_ptr(), place, libc::AT_SYMLINK_NOFOLLOW) };
-    check(libc::c_long::from(done))?;
-    Ok(Status {
-        file_type: from_mode(found.st_mode),
-        device: found.st_dev,
-        inode: found.st_ino,
-        links: widened(found.st_nlink),
-    })
-}
-
-/// Which file stands at `name` in `parent` (statx(2)), without following it.
-pub(crate) fn identity(parent: BorrowedFd<'_>, name: &CStr) -> Result<FileId, i32> {
-    // SAFETY: all bytes zero is a valid `struct statx`.
-    let mut found: libc::statx = unsafe { std::mem::zeroed() };
-    let (flags, wanted, place) =
-        (libc::AT_SYMLINK_NOFOLLOW, libc::STATX_INO | libc::STATX_BTIME, &raw mut found);
-    // SAFETY: the name ends with NUL, and the kernel writes one `struct statx` at the pointer.
-    let done = unsafe { libc::statx(parent.as_raw_fd(), name.as_ptr(), flags, wanted, place) };
-    check(libc::c_long::from(done))?;
-    let birth = found.stx_btime;
-    let birth_ns =
-        birth.tv_sec.checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(birth.tv_nsec.into()));
-    Ok(FileId {
-        device: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
-        inode: found.stx_ino,
-        birth_ns: birth_ns.filter(|_| found.stx_mask & libc::STATX_BTIME != 0),
-    })
-}
-
-/// `st_nlink` has 32 bits on some architectures.
-fn widened(links: impl Into<u64>) -> u64 {
-    links.into()
 }
 
 /// The kind of file system behind an open directory (fstatfs(2)): a number of `linux/magic.h`.
@@ -176,18 +121,6 @@ fn from_entry(told: u8) -> FileType {
     }
 }
 
-fn from_mode(mode: libc::mode_t) -> FileType {
-    match mode & libc::S_IFMT {
-        libc::S_IFDIR => FileType::Directory,
-        libc::S_IFREG => FileType::File,
-        libc::S_IFLNK => FileType::Symlink,
-        libc::S_IFIFO => FileType::Fifo,
-        libc::S_IFSOCK => FileType::Socket,
-        libc::S_IFCHR | libc::S_IFBLK => FileType::Device,
-        _ => FileType::Untold,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -219,7 +152,7 @@ mod tests {
             for entry in entries(&buffer[..filled]) {
                 let told = status(directory.as_fd(), entry.name).unwrap();
                 assert!([told.file_type, FileType::Untold].contains(&entry.file_type));
-                assert_eq!(told.inode, entry.inode);
+                assert_eq!(told.file.inode, entry.inode);
                 if told.file_type == FileType::File {
                     found.insert(entry.name.to_bytes().to_vec());
                 }

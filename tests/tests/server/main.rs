@@ -11,6 +11,7 @@ mod background;
 mod contexts;
 mod files;
 mod hostile;
+mod index;
 mod killed;
 mod limits;
 mod order;
