@@ -226,10 +226,17 @@ impl Policy {
         &self.parts.filesystem
     }
 
-    /// The same where a network that is left out is the gate's, with no host allowed: nothing more is reached, and what is asked for is known.
+    /// The same where a network that is left out is the gate's, with no host allowed, and loopback is the sandbox's own: nothing more is reached
+    /// outside, and what is asked for, and listened on, is known.
     #[must_use]
     pub fn with_gate(self) -> Self {
         let mut parts = PolicyParts::from(self);
+        if !parts.network.loopback.value {
+            let loopback =
+                Sourced { value: true, origin: Origin::implied("what listens inside is recorded") };
+            let network: NetworkParts = parts.network.into();
+            parts.network = Network::new(NetworkParts { loopback, ..network });
+        }
         if !parts.network.enabled.value {
             let origin = Origin::implied("what is asked for is recorded");
             let enabled = Sourced { value: true, origin };

@@ -31,6 +31,7 @@ Examples:
   weir learn --output build.toml -- make
   weir run --config build.toml -- make
   weir learn --network -- cargo fetch
+  weir learn --sockets -- psql --command 'select 1'
   weir learn --profile team --name team-docs -- mdbook build
   weir learn --copy ~/.cache/pip --keep -- pip install -r requirements.txt; weir changes
 
@@ -47,6 +48,9 @@ pub(super) struct LearnOptions {
     /// Let CMD reach every host that it asks for, and record which; otherwise none is reached, and each is told as a comment
     #[arg(long)]
     network: bool,
+    /// Let CMD connect to unix sockets of the host, and record which; never to container daemons, message buses and agents
+    #[arg(long)]
+    sockets: bool,
     /// Propose a profile that extends this one, with what it lacks
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
@@ -189,13 +193,15 @@ impl LearnOptions {
         Ok(self.link()?.call(Discard { which }.into_call())?)
     }
 
-    /// Runs the command. Where the host has no gate, and no host is to be reached, it does without: which were asked for is not known
-    /// then.
+    /// Runs the command. Where the host has no gate, or the ceiling allows no loopback, and nothing of the network is to be reached, it does
+    /// without: which hosts were asked for is not known then, nor what listened.
     fn record(&self, choice: &Choice) -> Result<(Exited, Vec<HostQuestion>), LearnError> {
-        let ran = self.run_once(choice, Recording { hosts: true });
+        let ran = self.run_once(choice, Recording { hosts: true, sockets: self.sockets });
         let refused = ran.as_ref().err().and_then(Failure::refusal);
-        let lacks_gate = matches!(refused, Some(Error { code: code::UNENFORCEABLE, .. })) && !self.network;
-        let ran = if lacks_gate { self.run_once(choice, Recording { hosts: false }) } else { ran };
+        let lacks = matches!(refused, Some(Error { code: code::UNENFORCEABLE | code::CEILING, .. }));
+        let is_asked_for = self.network || self.sockets;
+        let without = Recording { hosts: false, sockets: false };
+        let ran = if lacks && !is_asked_for { self.run_once(choice, without) } else { ran };
         Ok(ran?)
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Used {
 impl Used {
     pub(super) fn add(&mut self, act: Act, path: &AbsPath, program: Option<&str>) {
         self.needed.add(act, program);
-        if matches!(act, Act::Create | Act::Write) {
+        if matches!(act, Act::Create | Act::Write | Act::Alter) {
             self.changed.push(path.parent().unwrap_or_else(AbsPath::root));
         }
     }

@@ -46,7 +46,7 @@ impl Rules {
     }
 
     pub(crate) fn sockets(sockets: SocketRules) -> Self {
-        let traps = Traps { names: true, unix_connect: true, opens: false };
+        let traps = Traps { names: true, unix_connect: true, ..Traps::default() };
         Self { traps, guards: Vec::new(), sockets, live: None, wait: Wait::Killable }
     }
 }

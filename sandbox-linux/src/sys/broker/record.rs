@@ -5,6 +5,7 @@ use weir_protocol::denial::Act;
 use super::call;
 use super::listener::Notification;
 use super::tracee::Tracee;
+use super::resolve::World;
 use super::{Answer, Broker};
 use crate::broker::Recorder;
 
@@ -39,14 +40,27 @@ impl Broker {
 
     /// The call has its answer, and its caller still waits for it.
     pub(super) fn keep_record(&mut self, call: &Notification, answer: &Answer) {
-        if matches!(answer, Answer::Errno(_)) {
-            return self.forget_record();
+        match answer {
+            // A connection that is under way.
+            Answer::Errno(libc::EINPROGRESS) => self.keep_uses(call),
+            Answer::Errno(_) => self.forget_record(),
+            Answer::Done | Answer::Descriptor(_) | Answer::Delegated => self.keep_uses(call),
         }
+    }
+
+    /// What the call has noted was used.
+    pub(super) fn keep_uses(&mut self, call: &Notification) {
         let Some(record) = &mut self.record else { return };
         let doing = std::mem::take(&mut record.doing);
         let tracee = Tracee::new(call, &self.world, &self.listener);
-        let program = tracee.dir().and_then(|dir| call::read_link(dir, c"exe"));
-        let program = program.ok().filter(|path| path.first() == Some(&b'/') && !path.ends_with(DELETED));
-        record.recorder.record(&mut self.queue, program, doing);
+        record.recorder.record(&mut self.queue, program(&self.world, &tracee), doing);
     }
+}
+
+/// The program that a caller executes; nothing before the command's own process executes one.
+fn program(world: &World, tracee: &Tracee) -> Option<Vec<u8>> {
+    let program = call::read_link(tracee.dir().ok()?, c"exe").ok()?;
+    let is_told = program.first() == Some(&b'/') && !program.ends_with(DELETED);
+    let is_own = || call::read_link(world.proc(), c"self/exe").is_ok_and(|own| own == program);
+    (is_told && !is_own()).then_some(program)
 }

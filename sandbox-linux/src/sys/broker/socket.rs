@@ -1,12 +1,14 @@
 //! connect(2) and bind(2), on a copy of the caller's socket.
 
 use std::ffi::CString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use weir_protocol::AbsPath;
 use weir_protocol::denial::Act;
 use weir_protocol::policy::Operation;
+use weir_protocol::recorded::DATAGRAMS;
 
 use super::super::abi::{check, owned};
 use super::super::process::pidfd_open;
@@ -119,6 +121,19 @@ impl Address {
         })
     }
 
+    /// The Internet address, when it is one.
+    fn internet(&self) -> Option<SocketAddr> {
+        let bytes = self.bytes.get(..self.length)?;
+        let family = libc::sa_family_t::from_ne_bytes(*bytes.first_chunk()?);
+        let port = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
+        let address: IpAddr = match i32::from(family) {
+            libc::AF_INET => Ipv4Addr::from(*bytes.get(4..)?.first_chunk::<4>()?).into(),
+            libc::AF_INET6 => Ipv6Addr::from(*bytes.get(8..)?.first_chunk::<16>()?).into(),
+            _ => return None,
+        };
+        Some(SocketAddr::new(address, port))
+    }
+
     fn connect(&self, socket: BorrowedFd<'_>) -> Kernel<()> {
         let (address, length) = self.parts();
         // SAFETY: the address is valid for its length.
@@ -173,9 +188,10 @@ impl Broker {
                 {
                     return Err(self.refuse_socket(call, at));
                 }
+                self.note(Act::Connect, &at);
                 target = Some(found);
             }
-            _ => {}
+            _ => self.note_connected(&address),
         }
         let act = || {
             let address = match &target {
@@ -188,6 +204,25 @@ impl Broker {
             return act();
         }
         Ok(self.delegate(call, tracee, &act))
+    }
+
+    /// Notes a connection to loopback: whatever else is connected to is the gate's to tell.
+    fn note_connected(&mut self, address: &Address) {
+        if let Some(address) = address.internet().filter(|address| address.ip().to_canonical().is_loopback()) {
+            self.note(Act::Connect, address.to_string().as_bytes());
+        }
+    }
+
+    /// Notes an address that somebody inside could connect to. A datagram socket that leaves it to the kernel is a client's.
+    fn note_bound(&mut self, socket: BorrowedFd<'_>, address: &Address) {
+        let Some(address) = address.internet() else { return };
+        let is_stream = call::socket_kind(socket) == Ok(libc::SOCK_STREAM);
+        let ip = address.ip().to_canonical();
+        let is_near = ip.is_loopback() || ip.is_unspecified();
+        if is_near && (is_stream || address.port() != 0) {
+            let text = if is_stream { address.to_string() } else { format!("{DATAGRAMS}{address}") };
+            self.note(Act::Bind, text.as_bytes());
+        }
     }
 
     fn refuse_socket(&mut self, call: &Notification, path: Vec<u8>) -> i32 {
@@ -208,6 +243,7 @@ impl Broker {
         let address = Address::read(tracee, address, length)?;
         self.still(call)?;
         let Some(Unix::Path(path)) = address.unix() else {
+            self.note_bound(socket.as_fd(), &address);
             return Ok(address.bind(socket.as_fd()).into());
         };
         self.adopt_umask(tracee);
@@ -233,6 +269,7 @@ impl Broker {
         self.arrived(&place);
         let bound = CString::new(name).map_err(|_| libc::EINVAL)?;
         if let Ok(bound) = call::open_path(place.parent(), &bound, libc::O_NOFOLLOW) {
+            self.note(Act::Bind, &world.path_of(bound.as_fd(), None));
             self.sockets.remember(bound, since_ns);
         }
         Ok(Answer::Done)
