@@ -51,7 +51,7 @@ pub(super) struct LearnOptions {
     /// Let CMD connect to unix sockets of the host, and record which; never to container daemons, message buses and agents
     #[arg(long)]
     sockets: bool,
-    /// Propose a profile that extends this one, with what it lacks
+    /// Learn on top of this profile: CMD has what it grants, and what it lacks is proposed as a profile that extends it
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// The name of the proposed profile
@@ -140,7 +140,7 @@ pub(super) fn run(options: &LearnOptions) -> Exit {
 
 fn learn(options: &LearnOptions) -> Result<Exit, LearnError> {
     let choice = ground::wide(&options.place, &options.overrides)?;
-    let known = Known::ask(&mut options.link()?, &choice, options.profile.as_deref())?;
+    let (known, choice) = Known::ask(&mut options.link()?, choice, options.profile.as_deref())?;
     options.refuse_changes(&choice)?;
     let outcome = options.record(&choice);
     // Whatever came of it, nothing of the command's is left behind.

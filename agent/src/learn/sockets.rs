@@ -63,7 +63,9 @@ impl Used {
                 ground.wide.filesystem().private().iter().any(|private| path.starts_with(&private.path));
             if self.bound.contains(&path) || is_private {
                 self.sockets.loopback.get_or_insert_default().merge(needed);
-            } else if !ground.base.is_some_and(|base| base.verdict(&Request::UnixSocket { path: &path }).allowed)
+            } else if !ground
+                .base
+                .is_some_and(|base| base.verdict(&Request::UnixSocket { path: &path }).allowed)
             {
                 self.sockets.unix.insert(path, needed);
             }

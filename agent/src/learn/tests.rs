@@ -187,9 +187,11 @@ fn what_was_only_looked_at_is_granted_where_it_would_not_be_shown() {
     assert_eq!(entries(&proposal), [("/srv/data/deep/x".to_owned(), Access::Read)]);
     assert_eq!(withheld(&proposal), Vec::<String>::new());
     // A file is read, a directory is opened whole where that may be; what is deeper shows what is above.
-    let uses = ["/srv/data", "/srv/data/deep", "/home/u/.config/a", "/home/u/notes", "/var/lib", "/home/u/.config"];
+    let uses =
+        ["/srv/data", "/srv/data/deep", "/home/u/.config/a", "/home/u/notes", "/var/lib", "/home/u/.config"];
     let proposal = proposed(&uses.map(look));
-    let expect = [("/home/u/.config/a".to_owned(), Access::Read), ("/srv/data/deep".to_owned(), Access::Read)];
+    let expect =
+        [("/home/u/.config/a".to_owned(), Access::Read), ("/srv/data/deep".to_owned(), Access::Read)];
     assert_eq!(entries(&proposal), expect);
     assert_eq!(withheld(&proposal), ["/home/u/notes"]);
     // Secrets are told.

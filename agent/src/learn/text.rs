@@ -225,7 +225,10 @@ fn withheld_sockets(out: &mut String, sockets: &Sockets, told: &Told<'_>) {
 
 /// Whatever was refused and is neither a path nor a host nor a socket: no rule is proposed for it.
 fn others(out: &mut String, told: &Told<'_>) {
-    let others = told.denials.iter().filter(|denial| denial.access.is_none() && !is_host(denial) && !is_socket(denial));
+    let others = told
+        .denials
+        .iter()
+        .filter(|denial| denial.access.is_none() && !is_host(denial) && !is_socket(denial));
     let all: Vec<String> = others
         .map(|denial| {
             let mut text = String::new();
@@ -256,7 +259,9 @@ fn withheld(one: &Withheld, home: &AbsPath) -> String {
             let dir = short(&dir.display(), home);
             format!("a rule for {dir} would open all below it, and what there must not be opened as a whole")
         }
-        Why::Looked => "a directory of the home that was only looked at: a rule would open all of it".to_owned(),
+        Why::Looked => {
+            "a directory of the home that was only looked at: a rule would open all of it".to_owned()
+        }
         Why::Nowhere => "it leads to nothing that is there, and so cannot be granted".to_owned(),
         Why::Name => "its name cannot stand in a profile".to_owned(),
     };

@@ -40,7 +40,8 @@ const POWERFUL: [(&str, &str); 27] = [
 
 const CONTAINERS: &str = "whoever speaks to this daemon is as good as root on this machine";
 const BUS: &str = "whoever speaks there can have programs started outside of the sandbox";
-const SESSION: &str = "agents, buses and displays of the session are there: whoever speaks to them acts as the person";
+const SESSION: &str =
+    "agents, buses and displays of the session are there: whoever speaks to them acts as the person";
 const AGENT: &str = "an agent acts with the person's keys for whoever speaks to it";
 
 /// Variables that name such sockets, as a path or behind `unix:` and its like.
@@ -63,8 +64,7 @@ fn with_sockets(policy: Policy, start: &Start) -> Policy {
     let mut parts = PolicyParts::from(policy);
     let mut network: NetworkParts = parts.network.into();
     let closed = powerful(start);
-    let is_spoken_of =
-        |path: &AbsPath, rules: &[SocketRule]| rules.iter().any(|rule| rule.path == *path);
+    let is_spoken_of = |path: &AbsPath, rules: &[SocketRule]| rules.iter().any(|rule| rule.path == *path);
     let all = (AbsPath::root(), true, Origin::implied("what is connected to is recorded"));
     let denied = closed.into_iter().map(|(path, reason)| (path, false, Origin::implied(reason)));
     for (path, allow, origin) in std::iter::once(all).chain(denied) {

@@ -36,7 +36,8 @@ fn of_elf(head: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let start = usize::try_from(long(head, HEADERS_AT)?).ok()?;
-    let (size, count) = (usize::from(short(head, HEADER_SIZE_AT)?), usize::from(short(head, HEADER_COUNT_AT)?));
+    let (size, count) =
+        (usize::from(short(head, HEADER_SIZE_AT)?), usize::from(short(head, HEADER_COUNT_AT)?));
     let headers = (0..count).filter_map(|index| head.get(start.checked_add(index * size)?..));
     let header = headers.into_iter().find(|header| int(header, 0) == Some(INTERPRETER))?;
     let offset = usize::try_from(long(header, OFFSET_AT)?).ok()?;

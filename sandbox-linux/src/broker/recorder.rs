@@ -45,7 +45,8 @@ impl Recorder {
     fn used(&mut self, queue: &mut Queue, act: Act, path: Vec<u8>, program: Option<u32>) {
         let known = self.known.get(&path);
         // A look tells nothing new of what was used otherwise.
-        if known.is_some_and(|acts| act == Act::Look || acts.contains(&act)) || !self.takes(queue, path.len()) {
+        if known.is_some_and(|acts| act == Act::Look || acts.contains(&act)) || !self.takes(queue, path.len())
+        {
             return;
         }
         self.uses += 1;

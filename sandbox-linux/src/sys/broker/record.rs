@@ -4,8 +4,8 @@ use weir_protocol::denial::Act;
 
 use super::call;
 use super::listener::Notification;
-use super::tracee::Tracee;
 use super::resolve::World;
+use super::tracee::Tracee;
 use super::{Answer, Broker};
 use crate::broker::Recorder;
 

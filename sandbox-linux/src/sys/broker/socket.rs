@@ -208,7 +208,8 @@ impl Broker {
 
     /// Notes a connection to loopback: whatever else is connected to is the gate's to tell.
     fn note_connected(&mut self, address: &Address) {
-        if let Some(address) = address.internet().filter(|address| address.ip().to_canonical().is_loopback()) {
+        if let Some(address) = address.internet().filter(|address| address.ip().to_canonical().is_loopback())
+        {
             self.note(Act::Connect, address.to_string().as_bytes());
         }
     }
