@@ -14,7 +14,8 @@ const HOME: &str = "/home/u";
 const ROOT: &str = "/home/u/wood/p";
 
 /// Directories that are there.
-const DIRECTORIES: [&str; 9] = [
+const DIRECTORIES: [&str; 10] = [
+    "/var/lib",
     "/srv/data",
     "/srv/data/deep",
     "/home/u/wood/p/src",
@@ -193,7 +194,7 @@ fn what_was_only_looked_at_is_granted_where_it_would_not_be_shown() {
     let expect =
         [("/home/u/.config/a".to_owned(), Access::Read), ("/srv/data/deep".to_owned(), Access::Read)];
     assert_eq!(entries(&proposal), expect);
-    assert_eq!(withheld(&proposal), ["/home/u/notes"]);
+    assert_eq!(withheld(&proposal), ["/home/u/notes", "/var/lib"]);
     // Secrets are told.
     let proposal = proposed(&[look("/home/u/.ssh"), look("/home/u/.ssh/id")]);
     assert_eq!((entries(&proposal).len(), withheld(&proposal).len()), (0, 2));
