@@ -76,6 +76,8 @@ pub struct Entry {
 pub struct Project {
     /// Where it may be written: `.` for all of it.
     pub write: Option<String>,
+    /// Where something was written, by the first name below the root.
+    pub written: BTreeSet<String>,
     /// What needed it.
     pub needed: Needed,
 }

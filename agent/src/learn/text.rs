@@ -1,5 +1,6 @@
 //! A proposal as a configuration file, with what needed each rule.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use weir_protocol::denial::{Act, Denial};
@@ -10,11 +11,14 @@ use weir_protocol::{AbsPath, Policy};
 use super::{Entry, HostUse, Needed, Proposal, Sockets, Why, Withheld};
 use crate::denial;
 
-/// Most programs that are named for one rule.
-const NAMED_PROGRAMS: usize = 4;
+/// Most programs, and places, that are named for one rule.
+const NAMED: usize = 4;
 
 /// Most lines about what is not granted, of each kind.
 const WITHHELD_LINES: usize = 40;
+
+/// How much of the command stands in the description: it is read in lists of profiles.
+const DESCRIBED_CHARACTERS: usize = 60;
 
 /// What no rule can come of.
 const UNSEEN: &str = "\
@@ -74,7 +78,8 @@ pub fn render(heading: &Heading<'_>, proposal: &Proposal, told: &Told<'_>) -> St
         let _ = writeln!(out, "default_permissions = {}\n", quoted(name));
     }
     let table = format!("permissions.{}", table_name(name));
-    let _ = writeln!(out, "[{table}]\ndescription = {}", quoted(&format!("Learned from: {command}")));
+    let _ =
+        writeln!(out, "[{table}]\ndescription = {}", quoted(&format!("Learned from: {}", in_short(command))));
     if let Some(base) = extends {
         let _ = writeln!(out, "extends = {}", quoted(base));
     }
@@ -83,6 +88,13 @@ pub fn render(heading: &Heading<'_>, proposal: &Proposal, told: &Told<'_>) -> St
     withheld_sockets(&mut out, &proposal.sockets, told);
     others(&mut out, told);
     out
+}
+
+/// The start of the command's first line.
+fn in_short(command: &str) -> String {
+    let line = command.trim().lines().next().unwrap_or_default();
+    let start: String = line.chars().take(DESCRIBED_CHARACTERS).collect();
+    if start.len() < command.trim().len() { format!("{start}…") } else { start }
 }
 
 fn filesystem(out: &mut String, table: &str, proposal: &Proposal, told: &Told<'_>) {
@@ -94,6 +106,9 @@ fn filesystem(out: &mut String, table: &str, proposal: &Proposal, told: &Told<'_
     );
     if let Some(project) = &proposal.project {
         why(out, &project.needed);
+        if !project.written.is_empty() {
+            comment(out, &format!("written in {}", named(&project.written)));
+        }
         let _ = match project.write.as_deref() {
             None => writeln!(out, "\":project_roots\" = \"read\""),
             Some(".") => writeln!(out, "\":project_roots\" = \"write\""),
@@ -112,9 +127,14 @@ fn filesystem(out: &mut String, table: &str, proposal: &Proposal, told: &Told<'_
         let _ = writeln!(out, "{} = \"{access}\"", quoted(&short(&key, told.home)));
     }
     let withheld = proposal.withheld.iter().map(|one| withheld(one, told.home));
-    let refused = told.denials.iter().filter(|denial| denial.access.is_some());
-    let all: Vec<String> = withheld.chain(refused.map(|denial| refused_path(denial, told))).collect();
+    let refused: Vec<&Denial> = told.denials.iter().filter(|denial| denial.access.is_some()).collect();
+    let is_at_home = refused.iter().any(|denial| is_at_home(denial, told));
+    let refused = refused.into_iter().map(|denial| refused_path(denial, told));
+    let all: Vec<String> = withheld.chain(refused).collect();
     limited(out, &all);
+    if is_at_home {
+        comment(out, AT_HOME);
+    }
 }
 
 /// The lines that fit, and how many there are besides.
@@ -282,6 +302,12 @@ fn withheld(one: &Withheld, home: &AbsPath) -> String {
     out
 }
 
+/// Whether something was refused in the home that is no secret.
+fn is_at_home(denial: &Denial, told: &Told<'_>) -> bool {
+    let path = AbsPath::parse(&denial.target.0);
+    path.is_ok_and(|path| path.starts_with(told.home) && told.wide.access(&path) > Access::None)
+}
+
 /// A path that was refused while learning: the command had to do without it.
 fn refused_path(denial: &Denial, told: &Told<'_>) -> String {
     let mut out = String::new();
@@ -289,8 +315,6 @@ fn refused_path(denial: &Denial, told: &Told<'_>) -> String {
     let Ok(path) = AbsPath::parse(&denial.target.0) else { return out };
     if told.wide.access(&path) == Access::None {
         comment(&mut out, "WARNING: a secret, or closed on purpose. Think twice before you open it.");
-    } else if path.starts_with(told.home) {
-        comment(&mut out, AT_HOME);
     }
     if let (Some(key), Some(operation)) = (key(&path), denial.access) {
         comment(&mut out, &format!("{} = \"{}\"", quoted(&short(&key, told.home)), operation.needs()));
@@ -304,11 +328,8 @@ fn why(out: &mut String, needed: &Needed) {
     if acts.is_empty() {
         return comment(out, "the command starts there");
     }
-    let mut programs: Vec<&str> = needed.programs.iter().map(String::as_str).take(NAMED_PROGRAMS).collect();
-    let more = needed.programs.len().saturating_sub(NAMED_PROGRAMS);
-    let more = if more > 0 { format!("{more} more programs") } else { String::new() };
-    programs.extend(Some(more.as_str()).filter(|more| !more.is_empty()));
-    let by = if programs.is_empty() { String::new() } else { format!(" by {}", programs.join(", ")) };
+    let by =
+        if needed.programs.is_empty() { String::new() } else { format!(" by {}", named(&needed.programs)) };
     let paths = if needed.paths > 1 { format!(" ({} uses)", needed.paths) } else { String::new() };
     comment(out, &format!("{}{by}{paths}", acts.join(", ")));
 }
@@ -325,6 +346,15 @@ const fn done(act: Act) -> &'static str {
         Act::Connect => "connected to",
         Act::Bind => "listened on",
         other => other.word(),
+    }
+}
+
+/// The first of these names, and how many there are besides.
+fn named(names: &BTreeSet<String>) -> String {
+    let shown: Vec<&str> = names.iter().map(String::as_str).take(NAMED).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Traps {
     pub unix_connect: bool,
     /// Every call that opens, changes or removes what a path names; those that bring names into being with them.
     pub opens: bool,
-    /// Calls that are recorded and go on: looks, changes of attributes, executions. Set where a run is recorded, and nowhere else.
+    /// Calls that are recorded and go on: looks, changes of attributes, executions, listening. Set where a run is recorded, and nowhere else.
     pub looks: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Calls that a recorded run lets go on after they were looked at: looks, changes of attributes, executions.
+//! Calls that a recorded run lets go on after they were looked at: looks, changes of attributes, executions, and listening.
 //!
 //! This is **recording, not deciding**. What such a call may do is decided by mounts, Landlock, modes and the strict filter, as in every
 //! run; nothing of it is refused here, so nothing is lost when the caller's memory says something else by the time that the
@@ -52,12 +52,12 @@ enum Link {
     By(usize),
 }
 
-use Act::{Alter, Execute, Look, Read};
+use Act::{Alter, Bind, Execute, Look, Read};
 use Link::{By, Followed, Kept};
 use Spot::{At, Descriptor, Here};
 
 /// All of them. Of file descriptors only changes are told: what is open was seen when it was opened.
-const WATCHED: [(&str, Act, Spot, Link); 38] = [
+const WATCHED: [(&str, Act, Spot, Link); 39] = [
     ("stat", Look, Here(0), Followed),
     ("lstat", Look, Here(0), Kept),
     ("newfstatat", Look, At(0), By(3)),
@@ -76,6 +76,7 @@ const WATCHED: [(&str, Act, Spot, Link); 38] = [
     ("llistxattr", Look, Here(0), Kept),
     ("listxattrat", Look, At(0), By(2)),
     ("inotify_add_watch", Read, Here(1), Followed),
+    ("listen", Bind, Descriptor(0), Followed),
     ("chmod", Alter, Here(0), Followed),
     ("fchmod", Alter, Descriptor(0), Followed),
     ("fchmodat", Alter, At(0), Followed),

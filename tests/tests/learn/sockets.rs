@@ -17,7 +17,7 @@ fn greets(world: &World, path: &str) -> PathBuf {
     let place = world.at(path);
     world.directory(std::path::Path::new(path).parent().unwrap());
     let listener = UnixListener::bind(&place).unwrap();
-    std::fs::set_permissions(&place, PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777)).unwrap();
     std::thread::spawn(move || {
         for mut client in listener.incoming().flatten() {
             let _ = client.write_all(b"greeting");

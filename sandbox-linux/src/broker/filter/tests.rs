@@ -101,7 +101,8 @@ fn opens_are_trapped() {
 
 #[test]
 fn looks_are_trapped_where_a_run_is_recorded_and_nowhere_else() {
-    let notified: [(&str, &[u64], Action); 13] = [
+    let notified: [(&str, &[u64], Action); 14] = [
+        ("listen", &[3, 5], NOTIFY),
         ("stat", &[PATH], NOTIFY),
         ("newfstatat", &[3, PATH, PATH, 0], NOTIFY),
         ("newfstatat", &[3, PATH, PATH, 0x100], NOTIFY),

@@ -1,5 +1,7 @@
 //! The record of what callers use: what a call does is noted as it is judged, and told once it has succeeded.
 
+use std::collections::BTreeSet;
+
 use weir_protocol::denial::Act;
 
 use super::call;
@@ -17,6 +19,8 @@ const DELETED: &[u8] = b" (deleted)";
 pub(super) struct Record {
     recorder: Recorder,
     doing: Vec<(Act, Vec<u8>)>,
+    /// Ports of streams that the kernel chose.
+    chosen: BTreeSet<u16>,
 }
 
 impl Broker {
@@ -31,6 +35,18 @@ impl Broker {
             let act = if act.needs_directory() { Act::Create } else { act };
             record.doing.push((act, path.to_vec()));
         }
+    }
+
+    /// Remembers a port of a stream that was left to the kernel.
+    pub(super) fn remember_port(&mut self, port: Option<u16>) {
+        if let Some(record) = &mut self.record {
+            record.chosen.extend(port);
+        }
+    }
+
+    /// Whether the kernel chose a port.
+    pub(super) fn chose_port(&self, port: u16) -> bool {
+        self.record.as_ref().is_some_and(|record| record.chosen.contains(&port))
     }
 
     /// The call has failed: what it would have done is nothing that was used.

@@ -121,6 +121,17 @@ impl Address {
         })
     }
 
+    /// A socket's own (getsockname(2)).
+    fn of(socket: BorrowedFd<'_>) -> Kernel<Self> {
+        let mut bytes = [0; MAX_ADDRESS];
+        let mut length = libc::socklen_t::try_from(MAX_ADDRESS).unwrap_or(0);
+        let (place, room) = (bytes.as_mut_ptr().cast(), &raw mut length);
+        // SAFETY: `bytes` is valid for the length that is told.
+        check(unsafe { libc::getsockname(socket.as_raw_fd(), place, room) }.into())?;
+        let length = usize::try_from(length).unwrap_or(0).min(MAX_ADDRESS);
+        Ok(Self { bytes, length })
+    }
+
     /// The Internet address, when it is one.
     fn internet(&self) -> Option<SocketAddr> {
         let bytes = self.bytes.get(..self.length)?;
@@ -214,16 +225,29 @@ impl Broker {
         }
     }
 
-    /// Notes an address that somebody inside could connect to. A datagram socket that leaves it to the kernel is a client's.
+    /// Notes an address to which somebody inside could send: a datagram socket that leaves its port to the kernel is a client's. Of a stream the
+    /// port is remembered that the kernel chose.
     fn note_bound(&mut self, socket: BorrowedFd<'_>, address: &Address) {
         let Some(address) = address.internet() else { return };
-        let is_stream = call::socket_kind(socket) == Ok(libc::SOCK_STREAM);
-        let ip = address.ip().to_canonical();
-        let is_near = ip.is_loopback() || ip.is_unspecified();
-        if is_near && (is_stream || address.port() != 0) {
-            let text = if is_stream { address.to_string() } else { format!("{DATAGRAMS}{address}") };
-            self.note(Act::Bind, text.as_bytes());
+        if call::socket_kind(socket) == Ok(libc::SOCK_STREAM) {
+            let chosen = Address::of(socket).ok().and_then(|chosen| chosen.internet());
+            self.remember_port(chosen.filter(|_| address.port() == 0).map(|chosen| chosen.port()));
+        } else if address.port() != 0 && is_near(&address) {
+            self.note(Act::Bind, format!("{DATAGRAMS}{address}").as_bytes());
         }
+    }
+
+    /// Notes an address to which somebody inside could connect: port 0 stands for one that the kernel has chosen.
+    pub(super) fn note_listening(&mut self, tracee: &Tracee, socket: i32) -> Kernel<()> {
+        let socket = copy_descriptor(tracee, socket)?;
+        let Some(mut address) = Address::of(socket.as_fd())?.internet() else { return Ok(()) };
+        if self.chose_port(address.port()) {
+            address.set_port(0);
+        }
+        if is_near(&address) {
+            self.note(Act::Bind, address.to_string().as_bytes());
+        }
+        Ok(())
     }
 
     fn refuse_socket(&mut self, call: &Notification, path: Vec<u8>) -> i32 {
@@ -244,8 +268,11 @@ impl Broker {
         let address = Address::read(tracee, address, length)?;
         self.still(call)?;
         let Some(Unix::Path(path)) = address.unix() else {
-            self.note_bound(socket.as_fd(), &address);
-            return Ok(address.bind(socket.as_fd()).into());
+            let bound = address.bind(socket.as_fd());
+            if bound.is_ok() {
+                self.note_bound(socket.as_fd(), &address);
+            }
+            return Ok(bound.into());
         };
         self.adopt_umask(tracee);
         let world = Rc::clone(&self.world);
@@ -275,6 +302,12 @@ impl Broker {
         }
         Ok(Answer::Done)
     }
+}
+
+/// Whether loopback leads there.
+fn is_near(address: &SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    ip.is_loopback() || ip.is_unspecified()
 }
 
 /// Binds from the caller's working directory.

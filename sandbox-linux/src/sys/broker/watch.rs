@@ -1,4 +1,4 @@
-//! Calls that go on after they were taken down: looks, changes of attributes, executions. Nothing is decided here; see
+//! Calls that go on after they were taken down: looks, changes of attributes, executions, listening. Nothing is decided here; see
 //! `crate::broker::watched` for why the kernel may go on with a caller's own arguments then, and only then.
 
 use std::ffi::{CStr, CString};
@@ -42,6 +42,9 @@ impl Broker {
 
     fn take_down(&mut self, tracee: &Tracee, watched: &Watched) -> Kernel<()> {
         let Watched { act, at, flags } = *watched;
+        if act == Act::Bind {
+            return self.note_listening(tracee, at.dir);
+        }
         let world = Rc::clone(&self.world);
         let path = match tracee.path(at.path) {
             // The descriptor itself is meant.
