@@ -226,22 +226,28 @@ impl Policy {
         &self.parts.filesystem
     }
 
-    /// The same where a network that is left out is the gate's, with no host allowed, and loopback is the sandbox's own: nothing more is reached
-    /// outside, and what is asked for, and listened on, is known.
+    /// The same where a network that is left out is the gate's, with no host allowed: nothing more is reached, and what is asked for is known.
     #[must_use]
     pub fn with_gate(self) -> Self {
         let mut parts = PolicyParts::from(self);
-        if !parts.network.loopback.value {
-            let loopback =
-                Sourced { value: true, origin: Origin::implied("what listens inside is recorded") };
-            let network: NetworkParts = parts.network.into();
-            parts.network = Network::new(NetworkParts { loopback, ..network });
-        }
         if !parts.network.enabled.value {
             let origin = Origin::implied("what is asked for is recorded");
             let enabled = Sourced { value: true, origin };
             let network: NetworkParts = parts.network.into();
             parts.network = Network::new(NetworkParts { enabled, domains: Some(Vec::new()), ..network });
+        }
+        parts.into()
+    }
+
+    /// The same with the sandbox's own loopback: nothing more is reached outside, and what listens inside is known.
+    #[must_use]
+    pub fn with_loopback(self) -> Self {
+        let mut parts = PolicyParts::from(self);
+        if !parts.network.loopback.value {
+            let origin = Origin::implied("what listens inside is recorded");
+            let network: NetworkParts = parts.network.into();
+            let loopback = Sourced { value: true, origin };
+            parts.network = Network::new(NetworkParts { loopback, ..network });
         }
         parts.into()
     }

@@ -15,7 +15,7 @@ use weir_protocol::method::changes::{Discard, ListChanges, ListedChanges, Outcom
 use weir_protocol::method::network::{Asking, HostQuestion, MAX_ANSWER_MS, MAX_QUESTIONS};
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::method::process::{Exited, Recording, Start};
-use weir_protocol::method::{Asks as _, Error, code};
+use weir_protocol::method::{Asks as _, code};
 use weir_protocol::recorded::Recorded;
 
 use super::run::{Failure, base_start, duration, end_word, say_end};
@@ -193,15 +193,22 @@ impl LearnOptions {
         Ok(self.link()?.call(Discard { which }.into_call())?)
     }
 
-    /// Runs the command. Where the host has no gate, or the ceiling allows no loopback, and nothing of the network is to be reached, it does
-    /// without: which hosts were asked for is not known then, nor what listened.
+    /// Runs the command. Where the ceiling allows no loopback, or the host has no gate and nothing of the network is to be reached, it does
+    /// without: what listened, or which hosts were asked for, is not known then.
     fn record(&self, choice: &Choice) -> Result<(Exited, Vec<HostQuestion>), LearnError> {
-        let ran = self.run_once(choice, Recording { hosts: true, sockets: self.sockets });
-        let refused = ran.as_ref().err().and_then(Failure::refusal);
-        let lacks = matches!(refused, Some(Error { code: code::UNENFORCEABLE | code::CEILING, .. }));
+        let whole = Recording { hosts: true, loopback: true, sockets: self.sockets };
         let is_asked_for = self.network || self.sockets;
-        let without = Recording { hosts: false, sockets: false };
-        let ran = if lacks && !is_asked_for { self.run_once(choice, without) } else { ran };
+        let ran = self.run_once(choice, whole);
+        let ran = match refusal(&ran) {
+            Some(code::CEILING) => self.run_once(choice, Recording { loopback: false, ..whole }),
+            _ => ran,
+        };
+        let ran = match refusal(&ran) {
+            Some(code::UNENFORCEABLE | code::CEILING) if !is_asked_for => {
+                self.run_once(choice, Recording { hosts: false, loopback: false, sockets: false })
+            }
+            _ => ran,
+        };
         Ok(ran?)
     }
 
@@ -257,6 +264,11 @@ impl LearnOptions {
         written.map_err(|source| LearnError::Output { file, source })?;
         Ok(Exit::Success)
     }
+}
+
+/// The code of the exec-server's refusal, where it refused.
+fn refusal<T>(ran: &Result<T, Failure>) -> Option<i64> {
+    ran.as_ref().err().and_then(Failure::refusal).map(|error| error.code)
 }
 
 fn say_discarded(outcomes: &Outcomes) {

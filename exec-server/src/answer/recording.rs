@@ -4,7 +4,7 @@
 //! those behind which somebody acts for whoever speaks to them: what is done there is done outside of the sandbox.
 
 use weir_protocol::method::process::{Recording, Start};
-use weir_protocol::policy::{Network, NetworkParts, Origin, PolicyParts, SocketRule, Sourced};
+use weir_protocol::policy::{Network, NetworkParts, Origin, PolicyParts, SocketRule};
 use weir_protocol::{AbsPath, ByteString, Policy};
 
 /// Sockets, and directories of such, that never open to a recorded run; below the home where they are relative.
@@ -56,6 +56,7 @@ const NAMED: [(&str, &str); 5] = [
 /// The policy under which a run is recorded.
 pub(super) fn widened(policy: Policy, start: &Start, recording: Recording) -> Policy {
     let policy = if recording.hosts { policy.with_gate() } else { policy };
+    let policy = if recording.loopback { policy.with_loopback() } else { policy };
     if recording.sockets { with_sockets(policy, start) } else { policy }
 }
 
@@ -72,8 +73,6 @@ fn with_sockets(policy: Policy, start: &Start) -> Policy {
             network.unix_sockets.push(SocketRule { path, allow, origin });
         }
     }
-    let origin = Origin::implied("what listens inside is recorded");
-    network.loopback = Sourced { value: true, origin };
     parts.network = Network::new(network);
     parts.into()
 }

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn elf(name: &[u8]) -> Vec<u8> {
-        let mut head = vec![0; 64 + 56];
+        let mut head = [0; 64 + 56];
         head[..ELF.len()].copy_from_slice(&ELF);
         head[HEADERS_AT] = 64;
         head[HEADER_SIZE_AT] = 56;
