@@ -7,8 +7,10 @@
 
 mod cover;
 mod fold;
+mod looked;
 mod network;
 mod project;
+mod sockets;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +23,7 @@ use weir_protocol::{AbsPath, Policy};
 use cover::{Cover, Covering};
 
 pub use network::{HostUse, hosts};
+pub use sockets::Sockets;
 pub use text::{Heading, Told, render};
 
 /// What a run was recorded under, and what a profile has anyway.
@@ -73,6 +76,8 @@ pub struct Entry {
 pub struct Project {
     /// Where it may be written: `.` for all of it.
     pub write: Option<String>,
+    /// Where something was written, by the first name below the root.
+    pub written: BTreeSet<String>,
     /// What needed it.
     pub needed: Needed,
 }
@@ -85,6 +90,10 @@ pub enum Why {
     Closed(String),
     /// A rule for this directory would open all below it, the home or secrets among it.
     Wide(AbsPath),
+    /// A directory of the home that was only looked at: a rule would open all of it.
+    Looked,
+    /// It leads to nothing that is there, and so cannot be granted.
+    Nowhere,
     /// Its name cannot stand in a profile.
     Name,
 }
@@ -111,12 +120,16 @@ pub struct Proposal {
     pub toolchains: Option<Needed>,
     /// Rules for single paths, by path.
     pub entries: Vec<Entry>,
+    /// What of sockets.
+    pub sockets: Sockets,
     /// What was used and is not granted.
     pub withheld: Vec<Withheld>,
     /// How many paths every profile covers: `:minimal`, and private directories.
     pub covered: usize,
     /// Whether more was used than is recorded.
     pub is_cut: bool,
+    /// Whether looks, changes of attributes and executions were recorded.
+    pub has_looks: bool,
 }
 
 impl Needed {
@@ -138,7 +151,12 @@ impl Needed {
 pub fn propose(ground: Ground<'_>, recorded: &Recorded, tree: &dyn Tree) -> Proposal {
     let mut gathering = Gathering::new(ground, tree);
     gathering.proposal.is_cut = recorded.is_cut;
-    for one in &recorded.uses {
+    gathering.proposal.has_looks = recorded.has_looks;
+    let sockets = sockets::connected(recorded);
+    let is_of_socket = |one: &&Use| {
+        matches!(one.operation, Act::Read | Act::Look) && sockets.contains(one.path.0.as_slice())
+    };
+    for one in recorded.uses.iter().filter(|one| !is_of_socket(one)) {
         gathering.take(one, recorded.program(one).map(|path| file_name(&path.0)).as_deref());
     }
     gathering.finish()
@@ -151,24 +169,26 @@ struct Gathering<'a> {
     proposal: Proposal,
     project: Option<project::Used>,
     wanted: BTreeMap<AbsPath, (Access, Needed)>,
+    looked: looked::Looked,
+    sockets: sockets::Used,
 }
 
 impl<'a> Gathering<'a> {
     fn new(ground: Ground<'a>, tree: &'a dyn Tree) -> Self {
-        let (proposal, wanted) = (Proposal::default(), BTreeMap::new());
-        Self { covering: Covering::new(ground), tree, proposal, project: None, wanted }
+        let (proposal, wanted, looked, sockets) = Default::default();
+        Self { covering: Covering::new(ground), tree, proposal, project: None, wanted, looked, sockets }
     }
 
     fn take(&mut self, one: &Use, program: Option<&str>) {
-        let (Ok(path), Some(operation)) = (AbsPath::parse(&one.path.0), one.operation.access()) else {
-            return;
-        };
+        let Some(operation) = one.operation.access() else { return self.sockets.add(one, program) };
+        let Ok(path) = AbsPath::parse(&one.path.0) else { return };
         let act = one.operation;
         match self.covering.of(&path, operation) {
             Cover::Anyway => self.proposal.covered += 1,
             Cover::Project => self.project.get_or_insert_default().add(act, &path, program),
             Cover::Toolchains => self.proposal.toolchains.get_or_insert_default().add(act, program),
             Cover::Closed(rule) => self.withhold(act, path, program, Why::Closed(rule)),
+            Cover::Nothing if act == Act::Look => self.looked.entry(path).or_default().add(act, program),
             Cover::Nothing => self.want(act, path, program),
         }
     }
@@ -177,7 +197,7 @@ impl<'a> Gathering<'a> {
     fn want(&mut self, act: Act, path: AbsPath, program: Option<&str>) {
         let (at, access) = match act {
             Act::Create => (path.parent().unwrap_or_else(AbsPath::root), Access::Write),
-            Act::Write => (path.clone(), Access::Write),
+            Act::Write | Act::Alter => (path.clone(), Access::Write),
             _ => (path.clone(), Access::Read),
         };
         let real = self.tree.real(&at).unwrap_or_else(|| at.clone());
@@ -198,12 +218,20 @@ impl<'a> Gathering<'a> {
         self.proposal.withheld.push(Withheld { act, path, program: program.map(str::to_owned), why });
     }
 
+    fn folded(&self) -> Vec<Entry> {
+        fold::fold(&self.wanted, &|dir| self.covering.may_be_whole(dir))
+    }
+
     fn finish(mut self) -> Proposal {
         let ground = self.covering.ground;
+        self.proposal.sockets = std::mem::take(&mut self.sockets).finish(ground);
         // Without a base the command would not even find its directory.
         let used = self.project.take().or_else(|| ground.base.is_none().then(project::Used::default));
         self.proposal.project = used.map(|used| used.project(ground.roots, self.tree));
-        self.proposal.entries = fold::fold(&self.wanted, &|dir| self.covering.may_be_whole(dir));
+        self.proposal.entries = self.folded();
+        let granted = self.proposal.filesystem(&self.covering);
+        self.want_looked(&granted);
+        self.proposal.entries = self.folded();
         let granted = self.proposal.filesystem(&self.covering);
         for (path, (access, needed)) in self.wanted {
             // A rule of a special path lies between.

@@ -3,6 +3,8 @@
 pub(crate) mod policy;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod process;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod recording;
 
 use serde_json::Value;
 use weir_protocol::method::{Call, Error, Examined, JSON_RPC, Request, Response, code};

@@ -127,10 +127,14 @@ words! {
         List = "list",
         /// A file was executed.
         Execute = "execute",
+        /// It was looked whether something is there, or what it is.
+        Look = "look",
         /// A file was opened for writing.
         Write = "write",
         /// A file was cut off.
         Truncate = "truncate",
+        /// Mode, owner, times or extended attributes of a file were changed.
+        Alter = "alter",
         /// A file was to be made, or another name for one.
         Create = "create",
         /// A directory was to be made.
@@ -177,10 +181,11 @@ impl Act {
     #[must_use]
     pub const fn access(self) -> Option<Operation> {
         Some(match self {
-            Self::Read | Self::List => Operation::Read,
+            Self::Read | Self::List | Self::Look => Operation::Read,
             Self::Execute => Operation::Execute,
             Self::Write
             | Self::Truncate
+            | Self::Alter
             | Self::Create
             | Self::MakeDirectory
             | Self::MakeLink

@@ -239,6 +239,19 @@ impl Policy {
         parts.into()
     }
 
+    /// The same with the sandbox's own loopback: nothing more is reached outside, and what listens inside is known.
+    #[must_use]
+    pub fn with_loopback(self) -> Self {
+        let mut parts = PolicyParts::from(self);
+        if !parts.network.loopback.value {
+            let origin = Origin::implied("what listens inside is recorded");
+            let network: NetworkParts = parts.network.into();
+            let loopback = Sourced { value: true, origin };
+            parts.network = Network::new(NetworkParts { loopback, ..network });
+        }
+        parts.into()
+    }
+
     /// Network rules.
     #[must_use]
     pub fn network(&self) -> &Network {

@@ -1,9 +1,10 @@
 //! What the programs of a run have used of the file tree, from which a profile can be proposed.
 //!
 //! The sandbox's first process performs every call that opens a file or changes a name, and where a run is recorded it tells of each that
-//! succeeds: the final path, what was done, and by which program. What it does not perform it does not see: looking whether something is
-//! there (stat(2), access(2), readlink(2)), changing mode, owner or times, and what the kernel opens by itself when a program is executed, but for
-//! the program's own file. The same is told once, and all of it is bounded.
+//! succeeds: the final path, what was done, and by which program. Further calls it only takes down before the kernel goes on with them: those
+//! that look whether something is there (stat(2), access(2), readlink(2)), that change mode, owner, times or attributes, and that execute a
+//! program, with its interpreter and loader. Of those it tells what was there to be named, not whether the call succeeded. The same is
+//! told once, and all of it is bounded.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ pub const MAX_USES: usize = 16_384;
 /// Most bytes of their paths and programs together, so that the end of a run stays far below what a frame holds.
 pub const MAX_USE_BYTES: usize = 4 << 20;
 
+/// Stands before the address of a datagram socket that was bound; one of a stream stands alone.
+pub const DATAGRAMS: &str = "udp ";
+
 /// What was used in one run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
@@ -25,6 +29,9 @@ pub struct Recorded {
     pub uses: Vec<Use>,
     /// Whether there was more than is told.
     pub is_cut: bool,
+    /// Whether looks, changes of attributes and executions are told: not where the kernel cannot let a call go on.
+    #[serde(default)]
+    pub has_looks: bool,
     /// Bytes of all paths so far.
     #[serde(skip)]
     bytes: usize,
@@ -33,10 +40,10 @@ pub struct Recorded {
 /// One use of the file tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Use {
-    /// What was done: [`Act::Read`], [`Act::List`], [`Act::Execute`], [`Act::Write`], or [`Act::Create`] where a name was made, moved or
-    /// removed.
+    /// What was done: [`Act::Read`], [`Act::List`], [`Act::Look`], [`Act::Execute`], [`Act::Write`], [`Act::Alter`], or [`Act::Create`]
+    /// where a name was made, moved or removed; of sockets [`Act::Connect`] and [`Act::Bind`].
     pub operation: Act,
-    /// The final path.
+    /// The final path. Of a socket its path, or the address and port where that is one of loopback, behind [`DATAGRAMS`] for a datagram socket.
     pub path: ByteString,
     /// Who did it first, as an index of [`Recorded::programs`]; absent where that could not be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +51,12 @@ pub struct Use {
 }
 
 impl Recorded {
+    /// The same, for a run of which looks are told.
+    #[must_use]
+    pub fn with_looks(self) -> Self {
+        Self { has_looks: true, ..self }
+    }
+
     /// Adds a program, for uses to name.
     pub fn add_program(&mut self, path: Vec<u8>) {
         if self.takes(path.len()) {

@@ -121,7 +121,7 @@ enum Held {
 
 impl Held {
     fn program(self) -> io::Result<Program> {
-        let traps = Traps { names: self == Self::Names, opens: self == Self::Live, unix_connect: false };
+        let traps = Traps { names: self == Self::Names, opens: self == Self::Live, ..Traps::default() };
         broker::filter(&traps, HERE).map_err(io::Error::other)
     }
 

@@ -6,7 +6,8 @@
 //! handed to the sandbox's init by a seccomp listener (seccomp_unotify(2)), which performs them itself: it copies the path
 //! out of the caller's memory once, finds the directory, decides, acts on (directory, last name), and answers with
 //! the result. It never tells the kernel to continue with the caller's own arguments, which another thread could have
-//! changed since.
+//! changed since. Where a run is recorded, and there alone, further calls come to it that it only takes down and lets go on: it
+//! decides nothing about them (`watched`, which has the argument).
 //!
 //! The pure half is here: which calls are trapped ([`filter`]), what a trapped call asks for, how a path ends, which name is
 //! guarded, which socket is granted. The system calls are in `sys::broker`. [`hand_over`] is called by the command's
@@ -35,10 +36,12 @@
 mod event;
 mod filter;
 mod guard;
+mod image;
 mod path;
 mod recorder;
 mod request;
 mod socket;
+mod watched;
 
 pub use crate::sys::broker::{Broker, Handover, HandoverFailure, HandoverStep, Wait, hand_over, receive};
 pub use event::{Event, Events, Failure, MAX_EVENTS};
@@ -48,9 +51,11 @@ pub use socket::{SocketGrant, SocketRules};
 
 pub(crate) use event::Queue;
 pub(crate) use guard::{NameIndex, on_the_way};
+pub(crate) use image::{HEAD_BYTES, MAX_INTERPRETERS, interpreter};
 pub(crate) use path::{MAX_PATH, Split};
 pub(crate) use recorder::Recorder;
-pub(crate) use request::{AT_REMOVEDIR, Forms, Named, Request};
+pub(crate) use request::{AT_FDCWD, AT_REMOVEDIR, Forms, Named, Request};
+pub(crate) use watched::{AT_EMPTY_PATH, AT_NOFOLLOW, Watched, Watches};
 
 /// Whether callers inside may have another root directory than the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -227,12 +227,34 @@ pub struct Brokered {
     pub sockets: SocketRules,
     /// Rules that are held while files change, where there are such.
     pub live: Option<LiveRules>,
-    /// Whether it tells of all that it does.
-    pub recorded: bool,
+    /// What of the run it tells, where that is recorded.
+    pub recorded: Option<Recording>,
     /// Directories that only the sandbox has; sockets there may be connected to.
     pub private: Vec<AbsPath>,
     /// Whether callers may have other roots.
     pub roots: Roots,
+}
+
+/// What of a run is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recording {
+    /// What is opened, and names that change: calls that the broker performs.
+    Performed,
+    /// Looks, changes of attributes and executions too, which go on after they were taken down (Linux 5.5).
+    Whole,
+}
+
+impl Recording {
+    /// For people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Performed => {
+                "what is opened, and names that change; this kernel cannot let a call go on, so looks, attributes and executions are left out"
+            }
+            Self::Whole => "what is opened, looked at and executed, names and attributes that change",
+        }
+    }
 }
 
 /// A limit for each process (setrlimit(2)).

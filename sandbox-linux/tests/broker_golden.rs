@@ -14,7 +14,8 @@ fn filters_are_as_they_were() {
         ("names", Traps { names: true, ..Traps::default() }),
         ("sockets", Traps { unix_connect: true, ..Traps::default() }),
         ("opens", Traps { opens: true, ..Traps::default() }),
-        ("both", Traps { names: true, unix_connect: true, opens: false }),
+        ("both", Traps { names: true, unix_connect: true, ..Traps::default() }),
+        ("recorded", Traps { opens: true, unix_connect: true, looks: true, names: true }),
     ];
     for (set, traps) in sets {
         for arch in Arch::ALL {

@@ -7,6 +7,8 @@
 
 #[path = "broker_live/inside.rs"]
 mod inside;
+#[path = "broker_live/recorded.rs"]
+mod recorded;
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;

@@ -15,7 +15,7 @@ use weir_protocol::method::changes::{Discard, ListChanges, ListedChanges, Outcom
 use weir_protocol::method::network::{Asking, HostQuestion, MAX_ANSWER_MS, MAX_QUESTIONS};
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::method::process::{Exited, Recording, Start};
-use weir_protocol::method::{Asks as _, Error, code};
+use weir_protocol::method::{Asks as _, code};
 use weir_protocol::recorded::Recorded;
 
 use super::run::{Failure, base_start, duration, end_word, say_end};
@@ -31,6 +31,7 @@ Examples:
   weir learn --output build.toml -- make
   weir run --config build.toml -- make
   weir learn --network -- cargo fetch
+  weir learn --sockets -- psql --command 'select 1'
   weir learn --profile team --name team-docs -- mdbook build
   weir learn --copy ~/.cache/pip --keep -- pip install -r requirements.txt; weir changes
 
@@ -47,7 +48,10 @@ pub(super) struct LearnOptions {
     /// Let CMD reach every host that it asks for, and record which; otherwise none is reached, and each is told as a comment
     #[arg(long)]
     network: bool,
-    /// Propose a profile that extends this one, with what it lacks
+    /// Let CMD connect to unix sockets of the host, and record which; never to container daemons, message buses and agents
+    #[arg(long)]
+    sockets: bool,
+    /// Learn on top of this profile: CMD has what it grants, and what it lacks is proposed as a profile that extends it
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// The name of the proposed profile
@@ -136,7 +140,7 @@ pub(super) fn run(options: &LearnOptions) -> Exit {
 
 fn learn(options: &LearnOptions) -> Result<Exit, LearnError> {
     let choice = ground::wide(&options.place, &options.overrides)?;
-    let known = Known::ask(&mut options.link()?, &choice, options.profile.as_deref())?;
+    let (known, choice) = Known::ask(&mut options.link()?, choice, options.profile.as_deref())?;
     options.refuse_changes(&choice)?;
     let outcome = options.record(&choice);
     // Whatever came of it, nothing of the command's is left behind.
@@ -189,13 +193,22 @@ impl LearnOptions {
         Ok(self.link()?.call(Discard { which }.into_call())?)
     }
 
-    /// Runs the command. Where the host has no gate, and no host is to be reached, it does without: which were asked for is not known
-    /// then.
+    /// Runs the command. Where the ceiling allows no loopback, or the host has no gate and nothing of the network is to be reached, it does
+    /// without: what listened, or which hosts were asked for, is not known then.
     fn record(&self, choice: &Choice) -> Result<(Exited, Vec<HostQuestion>), LearnError> {
-        let ran = self.run_once(choice, Recording { hosts: true });
-        let refused = ran.as_ref().err().and_then(Failure::refusal);
-        let lacks_gate = matches!(refused, Some(Error { code: code::UNENFORCEABLE, .. })) && !self.network;
-        let ran = if lacks_gate { self.run_once(choice, Recording { hosts: false }) } else { ran };
+        let whole = Recording { hosts: true, loopback: true, sockets: self.sockets };
+        let is_asked_for = self.network || self.sockets;
+        let ran = self.run_once(choice, whole);
+        let ran = match refusal(&ran) {
+            Some(code::CEILING) => self.run_once(choice, Recording { loopback: false, ..whole }),
+            _ => ran,
+        };
+        let ran = match refusal(&ran) {
+            Some(code::UNENFORCEABLE | code::CEILING) if !is_asked_for => {
+                self.run_once(choice, Recording { hosts: false, loopback: false, sockets: false })
+            }
+            _ => ran,
+        };
         Ok(ran?)
     }
 
@@ -251,6 +264,11 @@ impl LearnOptions {
         written.map_err(|source| LearnError::Output { file, source })?;
         Ok(Exit::Success)
     }
+}
+
+/// The code of the exec-server's refusal, where it refused.
+fn refusal<T>(ran: &Result<T, Failure>) -> Option<i64> {
+    ran.as_ref().err().and_then(Failure::refusal).map(|error| error.code)
 }
 
 fn say_discarded(outcomes: &Outcomes) {

@@ -2,6 +2,8 @@
 //!
 //! Never several directories: between two of them nothing could be renamed or linked.
 
+use std::collections::BTreeSet;
+
 use weir_protocol::AbsPath;
 use weir_protocol::denial::Act;
 use weir_protocol::policy::glob::has_wildcard;
@@ -19,17 +21,28 @@ pub(super) struct Used {
 impl Used {
     pub(super) fn add(&mut self, act: Act, path: &AbsPath, program: Option<&str>) {
         self.needed.add(act, program);
-        if matches!(act, Act::Create | Act::Write) {
+        if matches!(act, Act::Create | Act::Write | Act::Alter) {
             self.changed.push(path.parent().unwrap_or_else(AbsPath::root));
         }
     }
 
     pub(super) fn project(self, roots: &[AbsPath], tree: &dyn Tree) -> Project {
         let Self { needed, changed } = self;
+        let written = places(&changed, roots);
         let write =
             (!changed.is_empty()).then(|| part(&changed, roots, tree).unwrap_or_else(|| ".".to_owned()));
-        Project { write, needed }
+        Project { write, written, needed }
     }
+}
+
+/// The first names below their roots of the directories in which something was changed; `.` for a root itself.
+fn places(changed: &[AbsPath], roots: &[AbsPath]) -> BTreeSet<String> {
+    let below = |dir: &AbsPath| {
+        let relative = roots.iter().find_map(|root| dir.relative_to(root))?;
+        let first = relative.split(|byte| *byte == b'/').next().filter(|first| !first.is_empty());
+        Some(String::from_utf8_lossy(first.unwrap_or(b".")).into_owned())
+    };
+    changed.iter().filter_map(below).collect()
 }
 
 /// The one directory below the root that holds all of these. What is not there yet cannot be granted; and where names with a dot hold

@@ -14,7 +14,8 @@ const HOME: &str = "/home/u";
 const ROOT: &str = "/home/u/wood/p";
 
 /// Directories that are there.
-const DIRECTORIES: [&str; 9] = [
+const DIRECTORIES: [&str; 10] = [
+    "/var/lib",
     "/srv/data",
     "/srv/data/deep",
     "/home/u/wood/p/src",
@@ -178,6 +179,60 @@ fn what_is_made_takes_its_directory_and_what_is_changed_itself() {
 }
 
 #[test]
+fn what_was_only_looked_at_is_granted_where_it_would_not_be_shown() {
+    let look = |path| (Act::Look, path);
+    let on_the_way = ["/", "/srv", "/home", HOME, "/tmp", "/home/u/wood", "/srv/data"];
+    let mut uses: Vec<_> = on_the_way.into_iter().map(look).collect();
+    uses.extend([(Act::Read, "/srv/data/deep/x"), look("/usr/bin/sh"), look("/home/u/wood/p/src")]);
+    let proposal = proposed(&uses);
+    assert_eq!(entries(&proposal), [("/srv/data/deep/x".to_owned(), Access::Read)]);
+    assert_eq!(withheld(&proposal), Vec::<String>::new());
+    // A file is read, a directory is opened whole where that may be; what is deeper shows what is above.
+    let uses =
+        ["/srv/data", "/srv/data/deep", "/home/u/.config/a", "/home/u/notes", "/var/lib", "/home/u/.config"];
+    let proposal = proposed(&uses.map(look));
+    let expect =
+        [("/home/u/.config/a".to_owned(), Access::Read), ("/srv/data/deep".to_owned(), Access::Read)];
+    assert_eq!(entries(&proposal), expect);
+    assert_eq!(withheld(&proposal), ["/home/u/notes", "/var/lib"]);
+    // Secrets are told.
+    let proposal = proposed(&[look("/home/u/.ssh"), look("/home/u/.ssh/id")]);
+    assert_eq!((entries(&proposal).len(), withheld(&proposal).len()), (0, 2));
+}
+
+#[test]
+fn what_is_altered_is_written() {
+    let proposal = proposed(&[(Act::Alter, "/srv/out/old")]);
+    assert_eq!(entries(&proposal), [("/srv/out/old".to_owned(), Access::Write)]);
+    let project = proposed(&[(Act::Alter, "/home/u/wood/p/src/a")]).project;
+    assert_eq!(project.and_then(|project| project.write), Some("src".to_owned()));
+}
+
+#[test]
+fn sockets_of_the_host_are_named_and_what_listens_inside_takes_loopback() {
+    let proposal = proposed(&[
+        (Act::Look, "/srv/data/sock"),
+        (Act::Read, "/srv/data/sock"),
+        (Act::Connect, "/srv/data/sock"),
+        (Act::Connect, "/tmp/own"),
+    ]);
+    assert_eq!(entries(&proposal), []);
+    assert_eq!(proposal.sockets.unix.keys().map(ToString::to_string).collect::<Vec<_>>(), ["/srv/data/sock"]);
+    assert!(proposal.sockets.loopback.is_some());
+    let served = [
+        (Act::Bind, "127.0.0.1:8080"),
+        (Act::Bind, "[::1]:0"),
+        (Act::Bind, "udp 127.0.0.1:53"),
+        (Act::Connect, "127.0.0.1:9"),
+    ];
+    let sockets = proposed(&served).sockets;
+    assert_eq!(sockets.ports, BTreeSet::from([8080]));
+    assert_eq!(sockets.loopback.map(|needed| needed.paths), Some(4));
+    let alone = proposed(&[(Act::Connect, "127.0.0.1:5432")]).sockets;
+    assert_eq!((alone.loopback, alone.elsewhere), (None, BTreeSet::from(["127.0.0.1:5432".to_owned()])));
+}
+
+#[test]
 fn the_project_is_written_where_all_is_written() {
     let write = |uses: &[(Act, &str)]| proposed(uses).project.and_then(|project| project.write);
     let src = (Act::Create, "/home/u/wood/p/src/a");
@@ -235,7 +290,15 @@ fn the_text_is_a_configuration_and_says_why() {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    prop::sample::select(vec![Act::Read, Act::List, Act::Execute, Act::Write, Act::Create])
+    prop::sample::select(vec![
+        Act::Read,
+        Act::List,
+        Act::Look,
+        Act::Execute,
+        Act::Write,
+        Act::Alter,
+        Act::Create,
+    ])
 }
 
 fn path() -> impl Strategy<Value = String> {
@@ -279,7 +342,12 @@ proptest! {
             let is_private = path.starts_with(&at("/tmp"));
             let is_withheld = proposal.withheld.iter().any(|one| one.path == path && one.act == *act);
             let allowed = granted.verdict(&Request::Path { path: &path, operation }).allowed;
-            prop_assert!(allowed || is_private || is_withheld, "{act} {path}: {proposal:?}");
+            // Whatever is on the way to something is there.
+            let shown = proposal.entries.iter().map(|entry| &entry.path).chain([&home, &roots[0]]);
+            let shown = shown.chain(covering.minimal.rules().iter().filter(|rule| rule.access > Access::None).map(|rule| &rule.path));
+            let is_shown = *act == Act::Look && shown.into_iter().any(|other| other.starts_with(&path));
+            let is_shown = is_shown || *act == Act::Look && at("/tmp").starts_with(&path);
+            prop_assert!(allowed || is_private || is_withheld || is_shown, "{act} {path}: {proposal:?}");
         }
         let never = SECRETS.iter().chain(&[HOME, "/", "/etc/shadow", "/home"]);
         for path in never {

@@ -8,6 +8,7 @@ use weir_protocol::policy::{Request, Resource};
 use weir_protocol::{AbsPath, ByteString, Policy};
 
 use super::policy::policy_of;
+use super::recording::widened;
 use crate::launch::user::user;
 use crate::launch::{Image, Launch, Source};
 
@@ -45,8 +46,10 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
         None if start.under.is_some() => return Err(question("this server keeps no contexts".to_owned())),
         None => policy_of(&choice).map(|loaded| (loaded.policy, loaded.remarks))?,
     };
-    let policy =
-        if start.record.is_some_and(|recording| recording.hosts) { policy.with_gate() } else { policy };
+    let policy = match start.record {
+        Some(recording) => widened(policy, start, recording),
+        None => policy,
+    };
     let mut env = environment(&policy, start);
     if let Some(user) = &user {
         set(&mut env, "HOME", user.dir.as_os_str().as_encoded_bytes());

@@ -54,7 +54,7 @@ pub(super) fn attempt(
     let extent = if prepared.has_own_pids() { Extent::Namespace } else { Extent::AllBut(server) };
     let (gated, publishes) = (compiled.plan.gate.is_some(), !compiled.plan.publish.is_empty());
     let brokered = compiled.plan.confinement.as_ref().and_then(|held| held.brokered.as_ref());
-    let recorded = brokered.is_some_and(|brokered| brokered.recorded);
+    let recorded = brokered.and_then(|brokered| brokered.recorded);
     let first = first.map_err(named)?;
     let parts = Parts { first, control: ours, group, extent, gated, publishes, recorded };
     let refusals = Refusals::new(parts.first.pid, compiled);

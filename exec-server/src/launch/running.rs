@@ -16,6 +16,7 @@ use weir_protocol::recorded::{Recorded, Use};
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
 use weir_sandbox_linux::gate::{INNER_SOCKETS, Socket};
 use weir_sandbox_linux::group::{Events, Group};
+use weir_sandbox_linux::plan::Recording;
 use weir_sandbox_linux::start::{First, end_descendants};
 
 use super::begin::Compiled;
@@ -68,8 +69,8 @@ pub(super) struct Parts {
     pub(super) gated: bool,
     /// Whether it hands out sockets for published ports.
     pub(super) publishes: bool,
-    /// Whether it tells of what is used.
-    pub(super) recorded: bool,
+    /// What it tells of what is used.
+    pub(super) recorded: Option<Recording>,
 }
 
 /// What belongs to a sandbox.
@@ -101,7 +102,10 @@ impl Running {
         let (repositories, sockets, lent, published) = Default::default();
         let (end, terminal, listener) = (None, None, None);
         let copies = Copies::default();
-        let recorded = parts.recorded.then(Recorded::default);
+        let recorded = parts.recorded.map(|recording| match recording {
+            Recording::Performed => Recorded::default(),
+            Recording::Whole => Recorded::default().with_looks(),
+        });
         Self {
             parts,
             started,

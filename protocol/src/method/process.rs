@@ -79,6 +79,13 @@ pub struct Recording {
     /// Whether the hosts that are asked for are to be known: a network that the profile leaves out is the gate's then, with no host
     /// allowed. What is asked for there is refused as a denial that names it, or put to the client ([`Start::asking`]).
     pub hosts: bool,
+    /// Whether the sandbox has a loopback of its own, so that what listens inside is known.
+    #[serde(default)]
+    pub loopback: bool,
+    /// Whether unix sockets of the host may be connected to, so that those that are needed are known; never those behind which somebody
+    /// acts for whoever speaks to them (container daemons, message buses, agents).
+    #[serde(default)]
+    pub sockets: bool,
 }
 
 /// Where a command's input and output go.

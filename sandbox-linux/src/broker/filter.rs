@@ -3,6 +3,7 @@
 //!
 //! Called by `compile`; installed by [`super::hand_over`].
 
+use super::watched::{AT_EMPTY_PATH, O_PATH, is_watched};
 use crate::bpf::{Action, Arch, Errno, Half, Program, ProgramError, SeccompData};
 use crate::seccomp::tree::{self, Range, X32_BIT};
 use crate::seccomp::{self, CALLS, Case, Condition, FOREIGN, Rule, Verdict, X32};
@@ -16,6 +17,8 @@ pub struct Traps {
     pub unix_connect: bool,
     /// Every call that opens, changes or removes what a path names; those that bring names into being with them.
     pub opens: bool,
+    /// Calls that are recorded and go on: looks, changes of attributes, executions, listening. Set where a run is recorded, and nowhere else.
+    pub looks: bool,
 }
 
 impl Traps {
@@ -24,7 +27,7 @@ impl Traps {
     }
 
     fn is_any(&self) -> bool {
-        self.is_naming() || self.unix_connect
+        self.is_naming() || self.unix_connect || self.looks
     }
 }
 
@@ -49,7 +52,6 @@ const NAMES: [&str; 13] = [
 const CHANGES: [&str; 4] = ["truncate", "unlink", "unlinkat", "rmdir"];
 
 const O_CREAT: u32 = 0o100;
-const O_PATH: u32 = 0o10_000_000;
 const PR_SET_DUMPABLE: u32 = 4;
 const AF_UNIX: u32 = 1;
 const SOCK_TYPE: u32 = 0xf;
@@ -98,7 +100,11 @@ fn low(index: u8, mask: u32, value: u32) -> Condition {
 
 fn of_call(traps: &Traps, name: &str) -> Verdict {
     let refuse = |errno| Verdict::Always(Action::Errno(errno));
+    if let (true, Some(flags)) = (traps.looks, is_watched(name)) {
+        return watching(flags);
+    }
     match name {
+        "open" | "openat" if traps.looks && traps.opens => Verdict::Always(Action::Notify),
         "bind" if traps.unix_connect => Verdict::Always(Action::Notify),
         name if traps.is_naming() && NAMES.contains(&name) => Verdict::Always(Action::Notify),
         name if traps.opens && CHANGES.contains(&name) => Verdict::Always(Action::Notify),
@@ -135,6 +141,17 @@ fn opening(index: u8) -> Verdict {
 /// Opening with `O_PATH` reads nothing, and whatever is done with the place that needs more is a call that is trapped.
 fn opening_more_than_a_place(index: u8) -> Verdict {
     by_arguments(vec![Case { when: vec![low(index, O_PATH, 0)], then: Action::Notify }])
+}
+
+/// A call that is watched; where argument `flags` says `AT_EMPTY_PATH` it speaks of a descriptor.
+fn watching(flags: Option<u8>) -> Verdict {
+    let descriptor =
+        |index| Case { when: vec![low(index, AT_EMPTY_PATH, AT_EMPTY_PATH)], then: Action::Allow };
+    let cases: Vec<Case> = flags.map(descriptor).into_iter().collect();
+    if cases.is_empty() {
+        return Verdict::Always(Action::Notify);
+    }
+    Verdict::ByArguments(Rule { cases, otherwise: Action::Notify })
 }
 
 fn naming_requests() -> Verdict {

@@ -1,6 +1,6 @@
 //! What callers have used, each told once, and bounded: a command could use names without end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use weir_protocol::denial::Act;
 use weir_protocol::recorded::{MAX_USE_BYTES, MAX_USES};
@@ -11,7 +11,10 @@ use super::event::{Event, Queue};
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     programs: HashMap<Vec<u8>, u32>,
-    known: HashSet<(Act, Vec<u8>)>,
+    /// What was told of each path.
+    known: HashMap<Vec<u8>, Vec<Act>>,
+    /// How many uses that makes.
+    uses: usize,
     bytes: usize,
     is_full: bool,
 }
@@ -40,19 +43,21 @@ impl Recorder {
     }
 
     fn used(&mut self, queue: &mut Queue, act: Act, path: Vec<u8>, program: Option<u32>) {
-        let one = (act, path);
-        if self.known.contains(&one) || !self.takes(queue, one.1.len()) {
+        let known = self.known.get(&path);
+        // A look tells nothing new of what was used otherwise.
+        if known.is_some_and(|acts| act == Act::Look || acts.contains(&act)) || !self.takes(queue, path.len())
+        {
             return;
         }
-        self.known.insert(one.clone());
-        let (act, path) = one;
+        self.uses += 1;
+        self.known.entry(path.clone()).or_default().push(act);
         queue.push(Event::Used { act, path, program });
     }
 
     /// Whether there is room for one more path. Where there is none, that is told, once.
     fn takes(&mut self, queue: &mut Queue, bytes: usize) -> bool {
         self.bytes = self.bytes.saturating_add(bytes);
-        let is_full = self.known.len() + self.programs.len() >= MAX_USES || self.bytes > MAX_USE_BYTES;
+        let is_full = self.uses + self.programs.len() >= MAX_USES || self.bytes > MAX_USE_BYTES;
         if is_full && !self.is_full {
             queue.push(Event::RecordFull);
         }
@@ -77,7 +82,7 @@ mod tests {
         recorder.record(
             &mut queue,
             Some(b"/bin/cat".to_vec()),
-            vec![read("/a"), (Act::Write, b"/a".to_vec())],
+            vec![read("/a"), (Act::Look, b"/a".to_vec()), (Act::Write, b"/a".to_vec())],
         );
         recorder.record(&mut queue, Some(b"/bin/sh".to_vec()), vec![read("/b")]);
         let expect = [

@@ -4,7 +4,7 @@ use crate::bpf::Arch;
 use crate::seccomp;
 
 /// `AT_FDCWD` (`linux/fcntl.h`).
-const AT_FDCWD: i32 = -100;
+pub(crate) const AT_FDCWD: i32 = -100;
 /// `O_CREAT | O_WRONLY | O_TRUNC`, the flags of creat(2); the same on both architectures.
 const CREAT: u32 = 0o100 | 0o1 | 0o1_000;
 
@@ -126,7 +126,7 @@ impl Forms {
 }
 
 /// The low half of a register, which is all that the kernel reads of an int.
-fn word(register: u64) -> u32 {
+pub(super) fn word(register: u64) -> u32 {
     let [a, b, c, d, ..] = register.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }

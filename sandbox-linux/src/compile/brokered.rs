@@ -9,7 +9,7 @@ use crate::bpf::Arch;
 use crate::broker::{self, Guard, Roots, SocketGrant, SocketRules, Traps};
 use crate::host::Way;
 use crate::live::LiveRules;
-use crate::plan::{Brokered, Confinement};
+use crate::plan::{Brokered, Confinement, Recording};
 use crate::seccomp::Grant;
 
 /// The broker's part, where there is one.
@@ -53,7 +53,9 @@ pub(super) fn compile(
     {
         compiler.lacks.push(Lack::NestedMounts { rule });
     }
-    let traps = Traps { names: !guards.is_empty(), unix_connect: sockets, opens: live.is_some() };
+    let recorded = extent(compiler);
+    let looks = recorded == Some(Recording::Whole);
+    let traps = Traps { names: !guards.is_empty(), unix_connect: sockets, opens: live.is_some(), looks };
     let filter = match broker::filter(&traps, arch) {
         Ok(filter) => filter,
         Err(defect) => {
@@ -67,7 +69,7 @@ pub(super) fn compile(
         guards,
         sockets: rules(compiler),
         live,
-        recorded: compiler.facts.recorded,
+        recorded,
         private: private.iter().map(|private| private.path.clone()).collect(),
         roots: if nested.is_some() { Roots::Own } else { Roots::Same },
     })
@@ -75,9 +77,16 @@ pub(super) fn compile(
 
 /// For the report: that what is used is told.
 pub(super) fn recording(confinement: &Confinement) -> Option<Mechanism> {
-    let is_recorded = confinement.brokered.as_ref().is_some_and(|brokered| brokered.recorded);
-    let detail = "what is opened, and names that change".to_owned();
-    is_recorded.then(|| Mechanism { name: "recording".to_owned(), detail })
+    let recorded = confinement.brokered.as_ref()?.recorded?;
+    Some(Mechanism { name: "recording".to_owned(), detail: recorded.words().to_owned() })
+}
+
+/// How much of the run is recorded. Whether a call can be let go on (Linux 5.5) is not told by the kernel; openat2(2), which the broker
+/// needs for whatever it performs, came one version later.
+fn extent(compiler: &Compiler<'_>) -> Option<Recording> {
+    let goes_on = compiler.facts.host.calls.openat2.works();
+    let extent = if goes_on { Recording::Whole } else { Recording::Performed };
+    compiler.facts.recorded.then_some(extent)
 }
 
 /// What must be held while files change, unless the profile is content with what was there. What is recorded has to be opened by init,

@@ -5,8 +5,10 @@ use weir_protocol::policy::{DomainRule, Network, NetworkMode, NetworkParts, Poli
 use super::literal::{WITHOUT_NAMESPACES, bare, planned, policy};
 use super::refusal::Lack;
 use super::*;
+use crate::broker::Traps;
 use crate::doctor::tests::{full, refused, user};
 use crate::host::{Fact, Step};
+use crate::plan::Recording;
 
 /// A policy with these network rules.
 fn gated(parts: NetworkParts) -> Policy {
@@ -94,5 +96,40 @@ fn without_the_gate_rules_for_hosts_are_refused_by_name() {
             lacks.iter().all(|lack| !told(lack) || lack.degradation() == instead),
             "{found:?}: {lacks:?}"
         );
+    }
+}
+
+/// A run that is not recorded has the filter that it always had; one that is watches looks, where the kernel can let a call go on.
+#[test]
+fn nothing_is_watched_that_is_not_recorded() {
+    let plain = policy(&[], Some("/srv/w"), &[]);
+    let loopback = Sourced { value: true, origin: Origin::implied("a test") };
+    let parts = NetworkParts { loopback, ..NetworkParts::default() };
+    let parts = PolicyParts { network: Network::new(parts), ..PolicyParts::from(plain.clone()) };
+    let sockets = Policy::from(parts);
+    let mut old = full();
+    old.calls.openat2 = refused(Step::Openat2, libc::ENOSYS);
+    let brokered = |policy: &Policy, host: &Host, recorded| {
+        let credentials = Credentials { uid: 0, gid: 0, groups: Vec::new() };
+        let survey = Survey::default();
+        let facts = Facts { recorded, ..Facts::new(host, &survey, &credentials) };
+        let plan = compile(policy, &facts).unwrap_or_else(|refusal| panic!("{refusal}"));
+        plan.confinement.and_then(|held| held.brokered)
+    };
+    let filter = |opens, looks| {
+        let traps = Traps { unix_connect: true, opens, looks, ..Traps::default() };
+        crate::broker::filter(&traps, Arch::X86_64).ok()
+    };
+    let cases = [
+        (full(), false, None, filter(false, false)),
+        (old.clone(), false, None, filter(false, false)),
+        (full(), true, Some(Recording::Whole), filter(true, true)),
+        (old, true, Some(Recording::Performed), filter(true, false)),
+    ];
+    for (host, recorded, extent, filter) in cases {
+        let found = brokered(&sockets, &host, recorded).unwrap_or_else(|| panic!("no broker"));
+        assert_eq!((found.recorded, Some(found.filter)), (extent, filter));
+        // Nothing at all is handed to init where there is nothing to hold and nothing to record.
+        assert_eq!(brokered(&plain, &host, recorded).is_some(), recorded);
     }
 }

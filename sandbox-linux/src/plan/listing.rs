@@ -80,8 +80,8 @@ fn confined(out: &mut String, confinement: &Confinement) {
         for grant in &brokered.sockets.grants {
             let _ = writeln!(out, "socket       {:?} {}", grant.verdict, grant.path);
         }
-        if brokered.recorded {
-            out.push_str("recorded     what is opened, and names that change\n");
+        if let Some(recorded) = brokered.recorded {
+            let _ = writeln!(out, "recorded     {}", recorded.words());
         }
         let _ = writeln!(out, "broker       {} instructions", brokered.filter.insns().len());
     }

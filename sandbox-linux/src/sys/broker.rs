@@ -24,12 +24,13 @@ mod socket;
 mod terminal;
 mod tracee;
 mod trail;
+mod watch;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules};
+use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules, Watches};
 use crate::host::Arch;
 use crate::live::LiveRules;
 use crate::plan::Writable;
@@ -85,6 +86,7 @@ impl From<Kernel<()>> for Answer {
 pub struct Broker {
     listener: Rc<Listener>,
     forms: Forms,
+    watches: Watches,
     world: Rc<World>,
     guarded: Guarded,
     sockets: Sockets,
@@ -119,6 +121,7 @@ impl Broker {
         Ok(Self {
             listener: Rc::new(Listener::new(handover.listener, handover.wait)),
             forms: Forms::new(HERE),
+            watches: Watches::new(HERE),
             world: Rc::new(world),
             guarded,
             sockets: Sockets::new(sockets),
@@ -144,6 +147,12 @@ impl Broker {
         };
         if let Some(answer) = self.replay.take(&call) {
             self.conclude(&call, answer);
+            return Ok(());
+        }
+        if self.record.is_some()
+            && let Some(watched) = self.watches.decode(call.nr, &call.args)
+        {
+            self.let_go_on(&call, &watched);
             return Ok(());
         }
         let told = self.queue.len();

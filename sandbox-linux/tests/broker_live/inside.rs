@@ -30,6 +30,7 @@ pub(crate) struct Rules {
     pub(crate) guards: Vec<Guard>,
     pub(crate) sockets: SocketRules,
     pub(crate) live: Option<LiveRules>,
+    pub(crate) recorded: bool,
     /// [`Wait::Interruptible`] installs the filter as on a kernel that knows no other.
     pub(crate) wait: Wait,
 }
@@ -37,7 +38,20 @@ pub(crate) struct Rules {
 impl Rules {
     pub(crate) fn names(guards: Vec<Guard>) -> Self {
         let traps = Traps { names: true, ..Traps::default() };
-        Self { traps, guards, sockets: SocketRules::STRICT, live: None, wait: Wait::Killable }
+        Self {
+            traps,
+            guards,
+            sockets: SocketRules::STRICT,
+            live: None,
+            recorded: false,
+            wait: Wait::Killable,
+        }
+    }
+
+    /// Under live rules, with all that is used recorded.
+    pub(crate) fn recorded(rules: LiveRules, wait: Wait) -> Self {
+        let live = Self::live(rules);
+        Self { traps: Traps { looks: true, ..live.traps }, recorded: true, wait, ..live }
     }
 
     pub(crate) fn live(rules: LiveRules) -> Self {
@@ -46,8 +60,8 @@ impl Rules {
     }
 
     pub(crate) fn sockets(sockets: SocketRules) -> Self {
-        let traps = Traps { names: true, unix_connect: true, opens: false };
-        Self { traps, guards: Vec::new(), sockets, live: None, wait: Wait::Killable }
+        let traps = Traps { names: true, unix_connect: true, ..Traps::default() };
+        Self { traps, guards: Vec::new(), sockets, live: None, recorded: false, wait: Wait::Killable }
     }
 }
 
@@ -74,16 +88,36 @@ pub(crate) fn start(mut command: Command, rules: Rules) -> (Child, Broker) {
     let (socket, wait) = (theirs.as_raw_fd(), rules.wait);
     // SAFETY: the closure makes system calls over memory that was there before the fork.
     unsafe { command.pre_exec(move || enter(&program, socket, wait)) };
-    let child = command.spawn().unwrap();
-    drop(theirs);
+    let (told, tells) = UnixStream::pair().unwrap();
+    // The execution itself may be a call that waits for the broker.
+    let spawning = std::thread::spawn(move || {
+        let child = command.spawn();
+        drop((tells, theirs));
+        child
+    });
     let mut handover = broker::receive(ours.as_fd()).unwrap();
     handover.wait = rules.wait;
     // As init is.
     // SAFETY: sets a property of this process.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
-    let broker =
+    let mut broker =
         Broker::new(handover, rules.guards, rules.sockets, Roots::Same, rules.live.as_ref()).unwrap();
-    (child, broker)
+    if rules.recorded {
+        broker.record();
+    }
+    while !is_over(&told, &broker) {
+        broker.serve().unwrap();
+    }
+    (spawning.join().unwrap().unwrap(), broker)
+}
+
+/// Waits for the end of this stream, or for a call.
+fn is_over(told: &UnixStream, broker: &Broker) -> bool {
+    let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut waits = [entry(told.as_raw_fd()), entry(broker.as_fd().as_raw_fd())];
+    // SAFETY: two valid entries.
+    while unsafe { libc::poll(waits.as_mut_ptr(), 2, -1) } < 0 {}
+    waits[0].revents != 0
 }
 
 fn enter(program: &Program, socket: RawFd, wait: Wait) -> std::io::Result<()> {

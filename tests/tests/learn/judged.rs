@@ -79,10 +79,35 @@ fn a_profile_is_extended_by_what_it_lacks() {
         let run = |profile: &str| finish(world.weir(["--quiet", "--profile", profile]).args(&words));
         assert_eq!(run("learned").text(), "has lacks");
         assert_ne!(run("test").code, 0);
-        // What the profile closes it does not open.
-        assert_eq!(lesson.learn(&["--profile", "test"], &["cat", &path("closed/a")]).text(), "closed");
+        // What the profile closes stays closed while learning, and is told.
+        assert_ne!(lesson.learn(&["--profile", "test"], &["cat", &path("closed/a")]).code, 0);
         let text = lesson.proposal();
-        assert!(text.contains("closed by") && !lesson.rules().contains_key(&path("closed/a")), "{text}");
+        assert!(text.contains("closed/a") && text.contains("WARNING"), "{text}");
+        assert!(!lesson.rules().contains_key(&path("closed/a")), "{text}");
+    });
+}
+
+#[test]
+fn learning_starts_from_the_profile_that_is_extended() {
+    Lesson::each("on_top", |lesson| {
+        let world = &lesson.world;
+        world.directory("out");
+        world.file("data/lacks", "lacks");
+        world.profile(
+            "\":project_roots\" = \"read\"\n\"{w}/out\" = \"write\"",
+            "[permissions.test.environment]\nset = { MODE = \"of the base\" }",
+        );
+        let (out, lacks) = (world.at("out/new"), world.at("data/lacks"));
+        let line = format!("echo $MODE > '{0}'; cat '{0}' '{1}'", out.display(), lacks.display());
+        let learnt = lesson.learn(&["--profile", "test"], &["sh", "-c", &line]);
+        assert_eq!(learnt.text(), "of the base\nlacks", "{}", learnt.stderr);
+        // What the base lets be written is written in a copy.
+        assert!(!out.exists() && learnt.stderr.contains("in a copy and is discarded"), "{}", learnt.stderr);
+        assert_eq!(lesson.rules().keys().collect::<Vec<_>>(), [lacks.to_str().unwrap()]);
+        // Without it there is neither.
+        assert_ne!(lesson.learn(&[], &["sh", "-c", &line]).code, 0);
+        let secret = world.at("home/.ssh/id_test").display().to_string();
+        assert_ne!(lesson.learn(&["--profile", "test"], &["cat", &secret]).code, 0, "secrets stay closed");
     });
 }
 

@@ -46,14 +46,36 @@ impl Lesson {
 
     /// The rules for files that were proposed.
     pub(crate) fn rules(&self) -> toml::Table {
+        self.table("filesystem")
+    }
+
+    /// One table of the profile that was proposed.
+    pub(crate) fn table(&self, name: &str) -> toml::Table {
+        self.whole()[name].as_table().unwrap().clone()
+    }
+
+    /// All of the profile.
+    pub(crate) fn whole(&self) -> toml::Table {
         let table: toml::Table = self.proposal().parse().unwrap();
-        table["permissions"]["learned"]["filesystem"].as_table().unwrap().clone()
+        table["permissions"]["learned"].as_table().unwrap().clone()
     }
 
     /// Runs a command under the proposal.
     pub(crate) fn held(&self, words: &[&str]) -> Run {
+        finish(&mut self.holding(words))
+    }
+
+    pub(crate) fn holding(&self, words: &[&str]) -> Command {
         let mut command = self.world.command(&programs().weir);
-        finish(command.args(["run", "--config"]).arg(self.file()).arg("--").args(words))
+        command.args(["run", "--config"]).arg(self.file()).arg("--").args(words);
+        command
+    }
+
+    /// What the lesson did not need cannot be read under the proposal; without it, it can.
+    pub(crate) fn not_beside(&self, path: &str) {
+        let path = self.world.at(path).display().to_string();
+        assert_ne!(self.held(&["cat", &path]).code, 0, "{path}\n{}", self.proposal());
+        assert_eq!(self.world.outside(["cat", path.as_str()]).code, 0);
     }
 
     /// Learns what succeeds without Weir, and holds the proposal to it: the command does the same again, nothing of the project has
@@ -74,11 +96,8 @@ impl Lesson {
 
     /// What no lesson needs cannot be read under the proposal; without it, it can.
     pub(crate) fn nothing_else(&self) {
-        for path in ["other/file", "home/.ssh/id_test"] {
-            let path = self.world.at(path).display().to_string();
-            assert_ne!(self.held(&["cat", &path]).code, 0, "{path}\n{}", self.proposal());
-            assert_eq!(self.world.outside(["cat", path.as_str()]).code, 0);
-        }
+        self.not_beside("other/file");
+        self.not_beside("home/.ssh/id_test");
         let other = self.world.at("other/new").display().to_string();
         assert_ne!(self.held(&["touch", &other]).code, 0);
         assert!(!Path::new(&other).exists());

@@ -4,5 +4,7 @@
 
 mod judged;
 mod lesson;
+mod looked;
 mod programs;
 mod refused;
+mod sockets;

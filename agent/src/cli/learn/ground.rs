@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use weir_protocol::denial::Act;
 use weir_protocol::method::Call;
 use weir_protocol::method::policy::{Choice, Shown};
+use weir_protocol::policy::{Access, Layer};
 use weir_protocol::recorded::{Recorded, Use};
 use weir_protocol::{AbsPath, ByteString, Policy};
 
@@ -23,7 +24,7 @@ const ISOLATED: &str = ":isolated";
 /// Temporary directories: closed, so that the command finds empty ones of its own, as under any profile that does not grant them.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
-/// The wide profile, with the project in a copy.
+/// The wide profile, with the project in a copy. On top of another profile [`Known::ask`] puts the same.
 pub(super) fn wide(place: &Place, overrides: &Overrides) -> Result<Choice, StandpointError> {
     let mut choice = place.choice(Some(WIDE), overrides)?;
     let roots = roots(&choice);
@@ -69,8 +70,12 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Asks. The rules that were given for learning belong to no profile but the wide one.
-    pub(super) fn ask(link: &mut Link, choice: &Choice, base: Option<&str>) -> Result<Self, LinkError> {
+    /// Asks; answers under what the command is to run as well. The rules that were given for learning belong to no profile but the wide one.
+    pub(super) fn ask(
+        link: &mut Link,
+        choice: Choice,
+        base: Option<&str>,
+    ) -> Result<(Self, Choice), LinkError> {
         let mut show =
             |choice: Choice| link.call::<Shown>(Call::PolicyShow(choice)).map(|shown| shown.policy);
         let plain = |profile: &str| {
@@ -78,15 +83,41 @@ impl Known {
             let profile = Some(profile.to_owned());
             Choice { profile, read: none(), write: none(), copy: none(), deny: none(), ..choice.clone() }
         };
-        let wide = show(choice.clone())?;
         let isolated = show(plain(ISOLATED))?;
-        let base = base.map(|base| show(plain(base))).transpose()?;
-        Ok(Self { wide, isolated, base })
+        let secrets = show(plain(WIDE))?;
+        let base_policy = base.map(|base| show(plain(base))).transpose()?;
+        let choice = match (base, &base_policy) {
+            (Some(name), Some(base)) => on_top(choice.clone(), name, base, &secrets),
+            _ => choice.clone(),
+        };
+        let wide = show(choice.clone())?;
+        Ok((Self { wide, isolated, base: base_policy }, choice))
     }
 
     pub(super) fn ground<'a>(&'a self, home: &'a AbsPath, roots: &'a [AbsPath]) -> Ground<'a> {
         Ground { wide: &self.wide, isolated: &self.isolated, base: self.base.as_ref(), home, roots }
     }
+}
+
+/// A profile, and on top of it all that can be read but secrets. What it closes stays closed; directories that it lets be written are
+/// written in a copy.
+fn on_top(mut choice: Choice, name: &str, base: &Policy, secrets: &Policy) -> Choice {
+    let opened: Vec<String> =
+        [&choice.read, &choice.write, &choice.copy].into_iter().flatten().cloned().collect();
+    let text = |path: &AbsPath| path.display().into_owned();
+    let written = base.filesystem().rules().iter().filter(|rule| {
+        let is_named = rule.origin.layer != Layer::Implied && rule.access == Access::Write;
+        is_named && rule.path.as_path().is_dir() && !opened.contains(&text(&rule.path))
+    });
+    let roots = roots(&choice);
+    let outside = written.filter(|rule| !roots.iter().any(|root| rule.path.starts_with(root)));
+    choice.copy.extend(outside.map(|rule| text(&rule.path)));
+    let closed = secrets.filesystem().rules().iter().filter(|rule| rule.access == Access::None);
+    let closed = closed.map(|rule| &rule.path).filter(|path| base.access(path) == Access::None);
+    choice.deny.extend(closed.map(text).filter(|path| !opened.contains(path)));
+    choice.read.push(AbsPath::root().display().into_owned());
+    choice.profile = Some(name.to_owned());
+    choice
 }
 
 /// The host's file tree, as this user sees it.

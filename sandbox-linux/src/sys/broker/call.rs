@@ -177,6 +177,16 @@ pub(super) fn user() -> libc::uid_t {
     unsafe { libc::geteuid() }
 }
 
+/// The kind of a socket, `SOCK_STREAM` and its like (socket(7), `SO_TYPE`).
+pub(super) fn socket_kind(socket: BorrowedFd<'_>) -> Kernel<libc::c_int> {
+    let mut kind: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
+    let (level, option, place) = (libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast());
+    // SAFETY: `kind` is a valid place of that length.
+    done(unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, place, &raw mut length) })?;
+    Ok(kind)
+}
+
 /// A descriptor's number.
 pub(super) fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()

@@ -44,10 +44,10 @@ impl Broker {
     }
 
     /// The path that was meant, links followed as far as something is there.
-    fn what(&self, tracee: &Tracee, act: Act, named: Named) -> Kernel<(Act, Vec<u8>)> {
+    pub(super) fn what(&self, tracee: &Tracee, act: Act, named: Named) -> Kernel<(Act, Vec<u8>)> {
         let text = tracee.path(named.path)?;
         let world = &self.world;
-        if matches!(act, Act::Create | Act::Read | Act::Write)
+        if matches!(act, Act::Create | Act::Read | Act::Look | Act::Write)
             && let Ok(found) = world.look(tracee, named, &text, &mut world.trail())
         {
             let is_directory = found.kind() == libc::S_IFDIR;

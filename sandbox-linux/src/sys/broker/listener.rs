@@ -15,6 +15,8 @@ const SET_FLAGS: libc::c_ulong = request(1, size_of::<u64>(), 4);
 const ADD_DESCRIPTOR: libc::c_ulong = request(1, size_of::<libc::seccomp_notif_addfd>(), 3);
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`: caller and broker take turns on one processor (Linux 6.6).
 const SYNC_WAKE_UP: u64 = 1;
+/// `SECCOMP_USER_NOTIF_FLAG_CONTINUE` (Linux 5.5).
+const CONTINUE: u32 = 1;
 /// `SECCOMP_ADDFD_FLAG_SEND`: the descriptor is the answer (Linux 5.14).
 const ADD_AND_SEND: u32 = 1 << 1;
 
@@ -151,6 +153,13 @@ impl Listener {
                 errno => return Err(errno),
             }
         }
+    }
+
+    /// Lets the kernel perform a call with the caller's own arguments. Only for what nothing was decided about: [`super::watch`].
+    pub(super) fn go_on(&self, id: u64) {
+        let answer = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: CONTINUE };
+        // SAFETY: `answer` is valid for the size that the request tells; the kernel only reads it. It fails where the caller is gone.
+        unsafe { libc::ioctl(self.fd.as_raw_fd(), SEND, &raw const answer) };
     }
 
     /// Sends a value, or a negative error number.

@@ -1,9 +1,12 @@
 //! The record of what callers use: what a call does is noted as it is judged, and told once it has succeeded.
 
+use std::collections::BTreeSet;
+
 use weir_protocol::denial::Act;
 
 use super::call;
 use super::listener::Notification;
+use super::resolve::World;
 use super::tracee::Tracee;
 use super::{Answer, Broker};
 use crate::broker::Recorder;
@@ -16,6 +19,8 @@ const DELETED: &[u8] = b" (deleted)";
 pub(super) struct Record {
     recorder: Recorder,
     doing: Vec<(Act, Vec<u8>)>,
+    /// Ports of streams that the kernel chose.
+    chosen: BTreeSet<u16>,
 }
 
 impl Broker {
@@ -32,6 +37,18 @@ impl Broker {
         }
     }
 
+    /// Remembers a port of a stream that was left to the kernel.
+    pub(super) fn remember_port(&mut self, port: Option<u16>) {
+        if let Some(record) = &mut self.record {
+            record.chosen.extend(port);
+        }
+    }
+
+    /// Whether the kernel chose a port.
+    pub(super) fn chose_port(&self, port: u16) -> bool {
+        self.record.as_ref().is_some_and(|record| record.chosen.contains(&port))
+    }
+
     /// The call has failed: what it would have done is nothing that was used.
     pub(super) fn forget_record(&mut self) {
         self.record.iter_mut().for_each(|record| record.doing.clear());
@@ -39,14 +56,27 @@ impl Broker {
 
     /// The call has its answer, and its caller still waits for it.
     pub(super) fn keep_record(&mut self, call: &Notification, answer: &Answer) {
-        if matches!(answer, Answer::Errno(_)) {
-            return self.forget_record();
+        match answer {
+            // A connection that is under way.
+            Answer::Errno(libc::EINPROGRESS) => self.keep_uses(call),
+            Answer::Errno(_) => self.forget_record(),
+            Answer::Done | Answer::Descriptor(_) | Answer::Delegated => self.keep_uses(call),
         }
+    }
+
+    /// What the call has noted was used.
+    pub(super) fn keep_uses(&mut self, call: &Notification) {
         let Some(record) = &mut self.record else { return };
         let doing = std::mem::take(&mut record.doing);
         let tracee = Tracee::new(call, &self.world, &self.listener);
-        let program = tracee.dir().and_then(|dir| call::read_link(dir, c"exe"));
-        let program = program.ok().filter(|path| path.first() == Some(&b'/') && !path.ends_with(DELETED));
-        record.recorder.record(&mut self.queue, program, doing);
+        record.recorder.record(&mut self.queue, program(&self.world, &tracee), doing);
     }
+}
+
+/// The program that a caller executes; nothing before the command's own process executes one.
+fn program(world: &World, tracee: &Tracee) -> Option<Vec<u8>> {
+    let program = call::read_link(tracee.dir().ok()?, c"exe").ok()?;
+    let is_told = program.first() == Some(&b'/') && !program.ends_with(DELETED);
+    let is_own = || call::read_link(world.proc(), c"self/exe").is_ok_and(|own| own == program);
+    (is_told && !is_own()).then_some(program)
 }

@@ -1,12 +1,14 @@
 //! connect(2) and bind(2), on a copy of the caller's socket.
 
 use std::ffi::CString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use weir_protocol::AbsPath;
 use weir_protocol::denial::Act;
 use weir_protocol::policy::Operation;
+use weir_protocol::recorded::DATAGRAMS;
 
 use super::super::abi::{check, owned};
 use super::super::process::pidfd_open;
@@ -119,6 +121,30 @@ impl Address {
         })
     }
 
+    /// A socket's own (getsockname(2)).
+    fn of(socket: BorrowedFd<'_>) -> Kernel<Self> {
+        let mut bytes = [0; MAX_ADDRESS];
+        let mut length = libc::socklen_t::try_from(MAX_ADDRESS).unwrap_or(0);
+        let (place, room) = (bytes.as_mut_ptr().cast(), &raw mut length);
+        // SAFETY: `bytes` is valid for the length that is told.
+        check(unsafe { libc::getsockname(socket.as_raw_fd(), place, room) }.into())?;
+        let length = usize::try_from(length).unwrap_or(0).min(MAX_ADDRESS);
+        Ok(Self { bytes, length })
+    }
+
+    /// The Internet address, when it is one.
+    fn internet(&self) -> Option<SocketAddr> {
+        let bytes = self.bytes.get(..self.length)?;
+        let family = libc::sa_family_t::from_ne_bytes(*bytes.first_chunk()?);
+        let port = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
+        let address: IpAddr = match i32::from(family) {
+            libc::AF_INET => Ipv4Addr::from(*bytes.get(4..)?.first_chunk::<4>()?).into(),
+            libc::AF_INET6 => Ipv6Addr::from(*bytes.get(8..)?.first_chunk::<16>()?).into(),
+            _ => return None,
+        };
+        Some(SocketAddr::new(address, port))
+    }
+
     fn connect(&self, socket: BorrowedFd<'_>) -> Kernel<()> {
         let (address, length) = self.parts();
         // SAFETY: the address is valid for its length.
@@ -173,9 +199,10 @@ impl Broker {
                 {
                     return Err(self.refuse_socket(call, at));
                 }
+                self.note(Act::Connect, &at);
                 target = Some(found);
             }
-            _ => {}
+            _ => self.note_connected(&address),
         }
         let act = || {
             let address = match &target {
@@ -188,6 +215,39 @@ impl Broker {
             return act();
         }
         Ok(self.delegate(call, tracee, &act))
+    }
+
+    /// Notes a connection to loopback: whatever else is connected to is the gate's to tell.
+    fn note_connected(&mut self, address: &Address) {
+        if let Some(address) = address.internet().filter(|address| address.ip().to_canonical().is_loopback())
+        {
+            self.note(Act::Connect, address.to_string().as_bytes());
+        }
+    }
+
+    /// Notes an address to which somebody inside could send: a datagram socket that leaves its port to the kernel is a client's. Of a stream the
+    /// port is remembered that the kernel chose.
+    fn note_bound(&mut self, socket: BorrowedFd<'_>, address: &Address) {
+        let Some(address) = address.internet() else { return };
+        if call::socket_kind(socket) == Ok(libc::SOCK_STREAM) {
+            let chosen = Address::of(socket).ok().and_then(|chosen| chosen.internet());
+            self.remember_port(chosen.filter(|_| address.port() == 0).map(|chosen| chosen.port()));
+        } else if address.port() != 0 && is_near(&address) {
+            self.note(Act::Bind, format!("{DATAGRAMS}{address}").as_bytes());
+        }
+    }
+
+    /// Notes an address to which somebody inside could connect: port 0 stands for one that the kernel has chosen.
+    pub(super) fn note_listening(&mut self, tracee: &Tracee, socket: i32) -> Kernel<()> {
+        let socket = copy_descriptor(tracee, socket)?;
+        let Some(mut address) = Address::of(socket.as_fd())?.internet() else { return Ok(()) };
+        if self.chose_port(address.port()) {
+            address.set_port(0);
+        }
+        if is_near(&address) {
+            self.note(Act::Bind, address.to_string().as_bytes());
+        }
+        Ok(())
     }
 
     fn refuse_socket(&mut self, call: &Notification, path: Vec<u8>) -> i32 {
@@ -208,7 +268,11 @@ impl Broker {
         let address = Address::read(tracee, address, length)?;
         self.still(call)?;
         let Some(Unix::Path(path)) = address.unix() else {
-            return Ok(address.bind(socket.as_fd()).into());
+            let bound = address.bind(socket.as_fd());
+            if bound.is_ok() {
+                self.note_bound(socket.as_fd(), &address);
+            }
+            return Ok(bound.into());
         };
         self.adopt_umask(tracee);
         let world = Rc::clone(&self.world);
@@ -233,10 +297,17 @@ impl Broker {
         self.arrived(&place);
         let bound = CString::new(name).map_err(|_| libc::EINVAL)?;
         if let Ok(bound) = call::open_path(place.parent(), &bound, libc::O_NOFOLLOW) {
+            self.note(Act::Bind, &world.path_of(bound.as_fd(), None));
             self.sockets.remember(bound, since_ns);
         }
         Ok(Answer::Done)
     }
+}
+
+/// Whether loopback leads there.
+fn is_near(address: &SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    ip.is_loopback() || ip.is_unspecified()
 }
 
 /// Binds from the caller's working directory.

@@ -25,7 +25,7 @@ pub(super) fn start(prepared: &Prepared, from: libc::c_int, control: libc::c_int
     super::enter::close(root);
     let guards = brokered.guards.clone();
     let mut broker = Broker::new(handover, guards, sockets, brokered.roots, brokered.live.as_ref()).ok()?;
-    if brokered.recorded {
+    if brokered.recorded.is_some() {
         broker.record();
     }
     // A launcher that has no room for it does without.

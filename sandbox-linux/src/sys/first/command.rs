@@ -55,7 +55,13 @@ pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherit
         hand_over(brokered.filter.insns(), handover).map_err(|failure| failure.errno).at(Step::Broker)?;
     }
     match &prepared.image {
-        Image::Program(program) => execute(program),
+        Image::Program(program) => {
+            if prepared.brokered.as_ref().is_some_and(|brokered| brokered.recorded.is_some()) {
+                // Its execution is recorded like any other.
+                readable()?;
+            }
+            execute(program)
+        }
         Image::Function(function) => go_on(prepared, *function),
     }
 }
@@ -64,9 +70,7 @@ pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherit
 /// has failed, as execve(2) does.
 fn go_on(prepared: &Prepared, function: Inside) -> Never {
     if prepared.brokered.is_some() {
-        // The broker reads the paths of a call out of the caller's memory, which a command's execution makes readable for it.
-        // SAFETY: sets a property of this process only.
-        check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).at(Step::Execute)?;
+        readable()?;
     }
     // A file that grows beyond its limit is an error to be told, not an end.
     // SAFETY: sets a property of this process only.
@@ -74,6 +78,12 @@ fn go_on(prepared: &Prepared, function: Inside) -> Never {
     close_range(FIRST_FOREIGN, LAST, 0).at(Step::Execute)?;
     // Whatever it does, it does not return to what the launcher was about.
     exit(std::panic::catch_unwind(function).unwrap_or(FAILED))
+}
+
+/// The broker reads the paths of a call out of the caller's memory, which a command's execution makes readable for it.
+fn readable() -> Done {
+    // SAFETY: sets a property of this process only.
+    check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).at(Step::Execute).map(drop)
 }
 
 /// Makes the command's group the one that the terminal talks to. Signals are blocked, so the kernel does not stop it for that.

@@ -1,0 +1,98 @@
+//! Unix sockets that were connected to, and what listened inside.
+//!
+//! A socket of the host takes a rule of its own. What was bound inside, by path or on loopback, takes the sandbox's own loopback, and so
+//! does whoever connects to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_protocol::AbsPath;
+use weir_protocol::denial::Act;
+use weir_protocol::policy::Request;
+use weir_protocol::recorded::{DATAGRAMS, Recorded, Use};
+
+use super::{Ground, Needed};
+
+/// What of sockets needs a rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Sockets {
+    /// Sockets of the host, by path.
+    pub unix: BTreeMap<AbsPath, Needed>,
+    /// What needed loopback.
+    pub loopback: Option<Needed>,
+    /// Ports on which servers of TCP were to be found, the kernel's choice aside.
+    pub ports: BTreeSet<u16>,
+    /// Addresses of loopback that were connected to, where nothing inside listened.
+    pub elsewhere: BTreeSet<String>,
+}
+
+/// What was used of sockets so far.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    /// Paths that were bound inside.
+    bound: BTreeSet<AbsPath>,
+    /// Paths that were connected to.
+    connected: BTreeMap<AbsPath, Needed>,
+    /// Addresses that were connected to.
+    near: BTreeMap<String, Needed>,
+    sockets: Sockets,
+}
+
+impl Used {
+    pub(super) fn add(&mut self, one: &Use, program: Option<&str>) {
+        let path = AbsPath::parse(&one.path.0).ok();
+        match (one.operation, path) {
+            (Act::Bind, path) => {
+                self.sockets.loopback.get_or_insert_default().add(Act::Bind, program);
+                match path {
+                    Some(path) => drop(self.bound.insert(path)),
+                    None => self.sockets.ports.extend(port(&one.path.to_string())),
+                }
+            }
+            (Act::Connect, Some(path)) => self.connected.entry(path).or_default().add(Act::Connect, program),
+            (Act::Connect, None) => {
+                self.near.entry(one.path.to_string()).or_default().add(Act::Connect, program);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn finish(mut self, ground: Ground<'_>) -> Sockets {
+        let base = ground.base.map(|base| base.network());
+        for (path, needed) in self.connected {
+            let is_private =
+                ground.wide.filesystem().private().iter().any(|private| path.starts_with(&private.path));
+            if self.bound.contains(&path) || is_private {
+                self.sockets.loopback.get_or_insert_default().merge(needed);
+            } else if !ground
+                .base
+                .is_some_and(|base| base.verdict(&Request::UnixSocket { path: &path }).allowed)
+            {
+                self.sockets.unix.insert(path, needed);
+            }
+        }
+        for (address, needed) in self.near {
+            match &mut self.sockets.loopback {
+                Some(loopback) => loopback.merge(needed),
+                None => {
+                    self.sockets.elsewhere.insert(address);
+                }
+            }
+        }
+        if base.is_some_and(|network| network.loopback.value) {
+            self.sockets.loopback = None;
+        }
+        self.sockets
+    }
+}
+
+/// The port that somebody chose for a stream.
+fn port(address: &str) -> Option<u16> {
+    let (_, port) = address.rsplit_once(':')?;
+    port.parse().ok().filter(|port| *port != 0 && !address.starts_with(DATAGRAMS))
+}
+
+/// Paths of sockets that were connected to: whoever connects needs no rule for the file.
+pub(super) fn connected(recorded: &Recorded) -> BTreeSet<&[u8]> {
+    let connects = recorded.uses.iter().filter(|one| one.operation == Act::Connect);
+    connects.map(|one| one.path.0.as_slice()).collect()
+}
