@@ -26,7 +26,7 @@ const METHODS: [&str; 15] = [
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 21] = [
+const LIMITS: [&str; 22] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
@@ -45,6 +45,7 @@ const LIMITS: [&str; 21] = [
     "exec-server/src/serve/outbox.rs",
     "exec-server/src/serve/wire.rs",
     "exec-server/src/serve/command.rs",
+    "exec-server/src/serve/command/start.rs",
     "exec-server/src/serve/files.rs",
     "exec-server/src/daemon.rs",
     "exec-server/src/daemon/listen.rs",
