@@ -1,7 +1,7 @@
 //! Listings of directories that stay true from one launch to the next, so that a later launch reads none of them again.
 //!
 //! What a directory holds, names with kinds and inode numbers, is a fact about the file system and belongs to no policy. It is kept
-//! together with the directory's stamp ([`Stamp`]: file system, inode, birth, mount, `ctime`, `mtime`), and holds as long as the stamp is the
+//! together with the directory's stamp (`Stamp`: file system, inode, birth, mount, `ctime`, `mtime`), and holds as long as the stamp is the
 //! same: every change of an entry changes the stamp, and nobody can set `ctime`. So a later launch asks each directory for its stamp.
 //! What a stamp does not tell is never kept: how many names a file has, which file it is, what it holds, what is mounted on it.
 //!
@@ -9,7 +9,7 @@
 //! - the listing is not of the same moment: two changes in one tick of the clock get one stamp. What has changed within [`MARGIN`] is not
 //!   kept;
 //! - the clock has only gone forward since. The kernel tells whether anybody has set it ([`Clock`]); then nothing that was kept counts;
-//! - the file system is one of [`RELIABLE`] and keeps fractions of a second: a stamp without any is not believed;
+//! - the file system is one of `RELIABLE` and keeps fractions of a second: a stamp without any is not believed;
 //! - the names are not encrypted: with the key there are others, under the same stamp.
 //!
 //! Who may list a directory is said by its mode, owner and access lists (a change of which changes its `ctime`) and by who asks: an index
