@@ -35,10 +35,29 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// A directory that can be removed at the end, though scripts leave directories in it that their own owner may not enter.
+struct Removable<'d>(&'d Path);
+
+impl Drop for Removable<'_> {
+    fn drop(&mut self) {
+        open_up(self.0);
+    }
+}
+
+fn open_up(directory: &Path) {
+    let _ = std::fs::set_permissions(directory, PermissionsExt::from_mode(0o700));
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
 /// Runs a test here, and as root once more as another user.
 fn as_each_user(test: &str, body: impl Fn(&Path)) {
     let dir = tempfile::tempdir_in("/tmp").unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let _removable = Removable(dir.path());
     body(dir.path());
     if !is_root() || std::env::var_os(COPY).is_some() {
         return;

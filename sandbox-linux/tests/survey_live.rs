@@ -85,10 +85,16 @@ fn descriptors() {
         file(&root, &format!("{name}a/a.env"));
     }
     assert_eq!(Survey::take(&policy(&root)).map(|survey| survey.matches.len()).unwrap_or_default(), 80);
-    let few = libc::rlimit { rlim_cur: FEW_DESCRIPTORS, rlim_max: FEW_DESCRIPTORS };
+    let mut all = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one `struct rlimit` at the pointer.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut all) }, 0);
+    let few = libc::rlimit { rlim_cur: FEW_DESCRIPTORS, ..all };
     // SAFETY: the kernel reads one `struct rlimit` at the pointer.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const few) }, 0);
     let survey = Survey::take(&policy(&root));
+    // Removing the tree takes as many.
+    // SAFETY: the kernel reads one `struct rlimit` at the pointer.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const all) }, 0);
     let exhausted = matches!(survey, Err(SurveyError::Exhausted { errno: libc::EMFILE, .. }));
     assert!(exhausted, "{survey:?}");
 }
@@ -131,6 +137,7 @@ fn mounted() {
     let survey = indexed(&policy, &clock, &mut image);
     let below = AbsPath::from_host(&root.as_path().join("d/e/a.env")).unwrap_or_else(AbsPath::root);
     assert_eq!((found(&survey), survey.listed), (vec![below], 0));
+    run(&["umount", &root.to_string()]);
 }
 
 /// Runs one case in a copy of this binary that anyone can execute.
