@@ -8,9 +8,7 @@ mod place;
 #[path = "support/script.rs"]
 mod script;
 
-use std::process::{Output, Stdio};
-
-use place::{Place, text, weir};
+use place::{Place, text};
 use script::{Answer, Script};
 use serde_json::{Value, json};
 
@@ -67,20 +65,9 @@ impl Session {
         Some(Self { place, script })
     }
 
-    fn weir(&self, arguments: &[&str]) -> Output {
-        self.place.command(weir().to_str().unwrap()).args(arguments).stdin(Stdio::null()).output().unwrap()
-    }
-
-    fn events(&self, arguments: &[&str]) -> (Vec<Value>, Option<i32>) {
-        let output = self.weir(&[&["exec", "--json"], arguments].concat());
-        let lines = text(&output.stdout);
-        let events = lines.lines().map(|line| serde_json::from_str(line).unwrap());
-        (events.collect(), output.status.code())
-    }
-
     /// The thread goes on: what was asked at first is told again, and nothing of its file is wrong.
     fn goes_on(&self) {
-        let (events, code) = self.events(&["resume", "--last", ASKED[1]]);
+        let (events, code) = self.place.events(&["resume", "--last", ASKED[1]]);
         assert_eq!(
             (&events.last().unwrap()["type"], code),
             (&json!("turn.completed"), Some(0)),
@@ -88,7 +75,7 @@ impl Session {
         );
         let asked = text(&self.script.asked().last().unwrap().body);
         assert!(ASKED.iter().all(|part| asked.contains(part)), "{asked}");
-        let checked = self.weir(&["threads", "check", "--json"]);
+        let checked = self.place.run(&["threads", "check", "--json"]);
         let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
         assert_eq!(checked["sound"], true, "{checked:#}");
     }
@@ -114,7 +101,7 @@ fn the_person_is_told_what_is_wrong_and_the_thread_goes_on() {
     ];
     for (answers, expect) in cases {
         let Some(session) = Session::new(answers) else { return };
-        let (events, code) = session.events(&[ASKED[0]]);
+        let (events, code) = session.place.events(&[ASKED[0]]);
         let last = events.last().unwrap();
         assert_eq!((&last["type"], code), (&json!("turn.failed"), Some(1)), "{expect}: {events:#?}");
         assert!(last["error"]["message"].as_str().unwrap().contains(expect), "{expect}: {last}");
@@ -131,7 +118,7 @@ fn the_model_is_told_what_it_wrote_wrongly_and_the_thread_goes_on() {
     ];
     for (wrong, expect) in cases {
         let Some(session) = Session::new(vec![says(&[wrong]), says(&[message("I cannot.")])]) else { return };
-        let (events, code) = session.events(&[ASKED[0]]);
+        let (events, code) = session.place.events(&[ASKED[0]]);
         assert_eq!(
             (&events.last().unwrap()["type"], code),
             (&json!("turn.completed"), Some(0)),

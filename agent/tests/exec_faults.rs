@@ -10,9 +10,7 @@ mod script;
 #[path = "support/wires.rs"]
 mod wires;
 
-use std::process::{Output, Stdio};
-
-use place::{Place, text, weir};
+use place::{Place, text};
 use script::{Answer, Script};
 use serde_json::{Value, json};
 use wires::Wire;
@@ -125,17 +123,6 @@ impl Session {
         self.place.write("home/.weir/config.toml", &table);
     }
 
-    fn weir(&self, arguments: &[&str]) -> Output {
-        self.place.command(weir().to_str().unwrap()).args(arguments).stdin(Stdio::null()).output().unwrap()
-    }
-
-    fn events(&self, arguments: &[&str]) -> (Vec<Value>, Option<i32>) {
-        let output = self.weir(&[&["exec", "--json"], arguments].concat());
-        let lines = text(&output.stdout);
-        let events = lines.lines().map(|line| serde_json::from_str(line).unwrap());
-        (events.collect(), output.status.code())
-    }
-
     fn has_mark(&self) -> bool {
         self.place.dir.path().join("project/mark").exists()
     }
@@ -156,12 +143,12 @@ fn stays(session: &Session, wire: Wire, fault: &Fault) {
     let what = format!("{}: {}", wire.word(), fault.does);
     let script = Script::new(vec![(fault.answer)(wire), wire.says("The door is mended.")]);
     session.configure(wire, &script, 0);
-    let (events, code) = session.events(&[ASKED[0]]);
+    let (events, code) = session.place.events(&[ASKED[0]]);
     let last = events.last().unwrap();
     assert_eq!((&last["type"], code), (&json!("turn.failed"), Some(1)), "{what}: {events:#?}");
     let told = last["error"]["message"].as_str().unwrap();
     assert!(told.contains(fault.told) && !told.is_empty(), "{what}: {told}");
-    let (events, code) = session.events(&["resume", "--last", ASKED[1]]);
+    let (events, code) = session.place.events(&["resume", "--last", ASKED[1]]);
     is_complete(&events, code, &what);
     let asked = text(&script.asked().last().unwrap().body);
     assert!(ASKED.iter().all(|part| asked.contains(part)) && !asked.contains(BROKEN), "{what}: {asked}");
@@ -172,7 +159,7 @@ fn passes(session: &Session, wire: Wire, fault: &Fault) {
     let what = format!("{} once: {}", wire.word(), fault.does);
     let script = Script::new(vec![(fault.answer)(wire), wire.says("The roof is mended.")]);
     session.configure(wire, &script, 1);
-    let (events, code) = session.events(&[ASKED[0]]);
+    let (events, code) = session.place.events(&[ASKED[0]]);
     is_complete(&events, code, &what);
     assert_eq!(messages(&events), ["The roof is mended."], "{what}");
     let again = events.iter().find(|event| event["item"]["type"] == "error");
@@ -198,9 +185,9 @@ fn outlives(wire: Wire) {
     let called = wire.answer(wire.begins_call("exec_command", &marks()) + &wire.ends(""));
     let script = Script::new(vec![called, wire.says("It is marked.")]);
     session.configure(wire, &script, 0);
-    let (events, code) = session.events(&[ASKED[0]]);
+    let (events, code) = session.place.events(&[ASKED[0]]);
     is_complete(&events, code, wire.word());
-    let checked = session.weir(&["threads", "check", "--json"]);
+    let checked = session.place.run(&["threads", "check", "--json"]);
     let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!(checked["sound"], true, "{}: {checked:#}", wire.word());
     assert!(session.has_mark(), "the control: {}: {events:#?}", wire.word());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use weir_protocol::AbsPath;
 use weir_protocol::method::policy::Standpoint;
@@ -95,6 +96,14 @@ impl Place {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(weir().to_str().unwrap()).args(arguments).output().unwrap()
+    }
+
+    /// What `weir exec --json` tells with these arguments, and its exit code.
+    pub(crate) fn events(&self, arguments: &[&str]) -> (Vec<Value>, Option<i32>) {
+        let output = self.run(&[&["exec", "--json"], arguments].concat());
+        let lines = text(&output.stdout);
+        let events = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+        (events.collect(), output.status.code())
     }
 }
 
