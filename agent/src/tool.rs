@@ -16,12 +16,13 @@ mod plan;
 mod told;
 mod workplace;
 
-use futures_util::future::join_all;
-use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+
+use futures_util::future::join_all;
+use serde_json::Value;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
 use weir_protocol::method::context::{LeaseId, Under};

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_protocol::AbsPath;
 use weir_protocol::denial::Act;
 use weir_protocol::policy::Request;
 use weir_protocol::recorded::{DATAGRAMS, Recorded, Use};
+use weir_protocol::{AbsPath, Policy};
 
 use super::{Ground, Needed};
 
@@ -57,16 +57,12 @@ impl Used {
     }
 
     pub(super) fn finish(mut self, ground: Ground<'_>) -> Sockets {
-        let base = ground.base.map(|base| base.network());
+        let private = ground.wide.filesystem().private();
         for (path, needed) in self.connected {
-            let is_private =
-                ground.wide.filesystem().private().iter().any(|private| path.starts_with(&private.path));
-            if self.bound.contains(&path) || is_private {
+            let is_granted = |base: &Policy| base.verdict(&Request::UnixSocket { path: &path }).allowed;
+            if self.bound.contains(&path) || private.iter().any(|private| path.starts_with(&private.path)) {
                 self.sockets.loopback.get_or_insert_default().merge(needed);
-            } else if !ground
-                .base
-                .is_some_and(|base| base.verdict(&Request::UnixSocket { path: &path }).allowed)
-            {
+            } else if !ground.base.is_some_and(is_granted) {
                 self.sockets.unix.insert(path, needed);
             }
         }
@@ -78,7 +74,7 @@ impl Used {
                 }
             }
         }
-        if base.is_some_and(|network| network.loopback.value) {
+        if ground.base.is_some_and(|base| base.network().loopback.value) {
             self.sockets.loopback = None;
         }
         self.sockets

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use weir_protocol::method::process::ProcessId;
+
 use super::{Call, Ended};
 use crate::item::{Item, ToolOutcome, Usage};
 use crate::model::ModelError;
 use crate::thread::{ItemId, ThreadId, TurnId};
 use crate::tool::Progress;
-use weir_protocol::method::process::ProcessId;
 
 /// Who sees a turn. Hears things in the order in which they happen, after they are certain: only deltas can turn out to be
 /// void ([`Seen::Again`]).

@@ -30,7 +30,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules, Watches};
+use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules};
 use crate::host::Arch;
 use crate::live::LiveRules;
 use crate::plan::Writable;
@@ -86,7 +86,6 @@ impl From<Kernel<()>> for Answer {
 pub struct Broker {
     listener: Rc<Listener>,
     forms: Forms,
-    watches: Watches,
     world: Rc<World>,
     guarded: Guarded,
     sockets: Sockets,
@@ -121,7 +120,6 @@ impl Broker {
         Ok(Self {
             listener: Rc::new(Listener::new(handover.listener, handover.wait)),
             forms: Forms::new(HERE),
-            watches: Watches::new(HERE),
             world: Rc::new(world),
             guarded,
             sockets: Sockets::new(sockets),
@@ -149,9 +147,7 @@ impl Broker {
             self.conclude(&call, answer);
             return Ok(());
         }
-        if self.record.is_some()
-            && let Some(watched) = self.watches.decode(call.nr, &call.args)
-        {
+        if let Some(watched) = self.watched(&call) {
             self.let_go_on(&call, &watched);
             return Ok(());
         }

@@ -84,14 +84,16 @@ impl Known {
             Choice { profile, read: none(), write: none(), copy: none(), deny: none(), ..choice.clone() }
         };
         let isolated = show(plain(ISOLATED))?;
-        let secrets = show(plain(WIDE))?;
-        let base_policy = base.map(|base| show(plain(base))).transpose()?;
-        let choice = match (base, &base_policy) {
-            (Some(name), Some(base)) => on_top(choice.clone(), name, base, &secrets),
-            _ => choice.clone(),
+        let (base, choice) = match base {
+            None => (None, choice),
+            Some(name) => {
+                let (base, secrets) = (show(plain(name))?, show(plain(WIDE))?);
+                let choice = on_top(choice, name, &base, &secrets);
+                (Some(base), choice)
+            }
         };
         let wide = show(choice.clone())?;
-        Ok((Self { wide, isolated, base: base_policy }, choice))
+        Ok((Self { wide, isolated, base }, choice))
     }
 
     pub(super) fn ground<'a>(&'a self, home: &'a AbsPath, roots: &'a [AbsPath]) -> Ground<'a> {

@@ -8,15 +8,17 @@ use super::call;
 use super::listener::Notification;
 use super::resolve::World;
 use super::tracee::Tracee;
-use super::{Answer, Broker};
-use crate::broker::Recorder;
+use super::{Answer, Broker, HERE};
+use crate::broker::{Recorder, Watched, Watches};
 
 /// What the kernel puts behind the path of a program whose file is gone (proc_pid_exe(5)).
 const DELETED: &[u8] = b" (deleted)";
 
 /// What is recorded, and what the call under way has done so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Record {
+    /// Calls that go on.
+    watches: Watches,
     recorder: Recorder,
     doing: Vec<(Act, Vec<u8>)>,
     /// Ports of streams that the kernel chose.
@@ -26,7 +28,18 @@ pub(super) struct Record {
 impl Broker {
     /// Tells of all that is done from now on. Live rules, if only empty ones, make every call that opens a file come here.
     pub fn record(&mut self) {
-        self.record = Some(Record::default());
+        let (recorder, doing, chosen) = Default::default();
+        self.record = Some(Record { watches: Watches::new(HERE), recorder, doing, chosen });
+    }
+
+    /// What a call names that is to go on; nothing where nothing is recorded.
+    pub(super) fn watched(&self, call: &Notification) -> Option<Watched> {
+        self.record.as_ref()?.watches.decode(call.nr, &call.args)
+    }
+
+    /// Whether anything is recorded: what is asked for a record alone is not asked otherwise.
+    pub(super) const fn is_recorded(&self) -> bool {
+        self.record.is_some()
     }
 
     /// Notes what the call under way does; whatever is done to a name counts as making one.

@@ -202,7 +202,8 @@ impl Broker {
                 self.note(Act::Connect, &at);
                 target = Some(found);
             }
-            _ => self.note_connected(&address),
+            _ if self.is_recorded() => self.note_connected(&address),
+            _ => {}
         }
         let act = || {
             let address = match &target {
@@ -269,7 +270,7 @@ impl Broker {
         self.still(call)?;
         let Some(Unix::Path(path)) = address.unix() else {
             let bound = address.bind(socket.as_fd());
-            if bound.is_ok() {
+            if bound.is_ok() && self.is_recorded() {
                 self.note_bound(socket.as_fd(), &address);
             }
             return Ok(bound.into());
@@ -297,7 +298,9 @@ impl Broker {
         self.arrived(&place);
         let bound = CString::new(name).map_err(|_| libc::EINVAL)?;
         if let Ok(bound) = call::open_path(place.parent(), &bound, libc::O_NOFOLLOW) {
-            self.note(Act::Bind, &world.path_of(bound.as_fd(), None));
+            if self.is_recorded() {
+                self.note(Act::Bind, &world.path_of(bound.as_fd(), None));
+            }
             self.sockets.remember(bound, since_ns);
         }
         Ok(Answer::Done)
