@@ -2,7 +2,8 @@
 //!
 //! This binary's allocator ends any process but this one in which it is called before the command's process has been made: the
 //! first process may allocate only after it has forked, the command's own never. Meanwhile another thread holds the locks of
-//! standard output and error, on which whoever wanted to print, or to panic, would wait for ever. A panic allocates as well.
+//! standard output and error, on which whoever wanted to print, or to panic, would wait for ever. A panic allocates as well. The C library's
+//! own fork(2) takes all its locks and is caught likewise.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its support as well")]
 
@@ -18,7 +19,8 @@ mod skip;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use control::control;
 use skip::skip;
@@ -195,7 +197,11 @@ fn enter(case: &Case, prepared: &Prepared) -> (String, Option<Failure>) {
     let first = start(prepared, &wires);
     allocator::disarm();
     drop(wires);
-    let first = first.unwrap_or_else(|failure| panic!("{failure}"));
+    let first = match first {
+        Ok(first) => first,
+        // A panic here would wait for the locks.
+        Err(failure) => return (String::new(), Some(failure)),
+    };
     let mut record = Vec::new();
     told.read_to_end(&mut record).unwrap();
     let mut text = String::new();
@@ -207,20 +213,32 @@ fn enter(case: &Case, prepared: &Prepared) -> (String, Option<Failure>) {
     (text, record.and_then(|bytes| Failure::from_bytes(&bytes)))
 }
 
-/// Runs `body` while another thread holds the locks of standard output and error.
+/// Runs `body` while another thread holds the locks of standard output and error, and sleeps: were it in the allocator, the copy of this process
+/// would have a lock of that as well, for which the first process would wait when it may.
 fn with_locks_held<T>(body: impl FnOnce() -> T) -> T {
-    let (held, wait) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let holder = std::thread::spawn(move || {
-        let _locks = (std::io::stdout().lock(), std::io::stderr().lock());
-        held.send(()).unwrap();
-        let _ = released.recv();
-    });
-    wait.recv().unwrap();
-    let result = body();
-    drop(release);
-    holder.join().unwrap();
-    result
+    let (held, released) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            let _locks = (std::io::stdout().lock(), std::io::stderr().lock());
+            held.store(true, Ordering::Release);
+            while !released.load(Ordering::Acquire) {
+                std::thread::park();
+            }
+        });
+        while !held.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        let result = body();
+        released.store(true, Ordering::Release);
+        holder.thread().unpark();
+        result
+    })
+}
+
+/// One test at a time is armed, and no other is in the allocator meanwhile.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn project() -> (tempfile::TempDir, AbsPath) {
@@ -248,6 +266,7 @@ fn check(way: Way) {
     if !has {
         return skip(id, "this host or this user has not this way");
     }
+    let _alone = alone();
     let (_keep, project) = project();
     for case in cases(way) {
         let prepared = prepared(&case, &host, &project);
@@ -279,6 +298,7 @@ fn nothing_allocates_without_namespaces() {
 /// The guard itself: a process of another number that allocates is ended, unless it is a parent.
 #[test]
 fn the_guard_ends_a_process_that_allocates() {
+    let _alone = alone();
     allocator::arm();
     let ended = allocator::fork_and(|| drop(std::hint::black_box(Box::new(1_u64))));
     allocator::disarm();
@@ -287,6 +307,13 @@ fn the_guard_ends_a_process_that_allocates() {
     let ended = allocator::fork_and(|| {});
     allocator::disarm();
     assert_eq!(ended, 0);
+    allocator::arm();
+    let ended = allocator::fork_and(|| {
+        // SAFETY: both sides go on to end.
+        unsafe { libc::fork() };
+    });
+    allocator::disarm();
+    assert_eq!(ended, allocator::CAUGHT);
     allocator::arm();
     let ended = allocator::fork_and(|| {
         allocator::fork_and(|| {});

@@ -11,7 +11,7 @@ mod terminal;
 
 use super::abi::{CLONE_INTO_CGROUP, CLONE_PIDFD, check, check_int, errno};
 use super::enter::{self, At as _};
-use super::process::exit;
+use super::process::{exit, fork};
 use crate::prepare::Prepared;
 use crate::start::{Source, Wires};
 use crate::step::{Failure, Step};
@@ -152,8 +152,8 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
         }
         None => None,
     };
-    // SAFETY: as fork(2) of a process with one thread; the child goes on in `command` and never returns.
-    let leader = check_int(unsafe { libc::fork() }).at(Step::Fork)?;
+    // The child goes on in `command` and never returns.
+    let leader = fork().at(Step::Fork)?;
     if leader == 0 {
         let from = command::Inherited { terminal, umask, handover: handover.map(|[_, theirs]| theirs) };
         let Err(failure) = command::become_command(prepared, wires, from);

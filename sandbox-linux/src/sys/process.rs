@@ -2,12 +2,21 @@
 
 use std::os::fd::OwnedFd;
 
-use super::abi::{errno, owned};
+use super::abi::{check, errno, owned};
 
 /// A descriptor of a process, readable when it has ended (pidfd_open(2)).
 pub(super) fn pidfd_open(process: libc::pid_t, flags: libc::c_int) -> Result<OwnedFd, i32> {
     // SAFETY: makes a descriptor.
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, flags) })
+}
+
+/// As fork(2), by the kernel's call alone: the child's number, 0 in the child. The C library's fork takes the locks of all its arenas, and in a
+/// copy of a process with several threads one of those may be held for ever.
+pub(super) fn fork() -> Result<libc::pid_t, i32> {
+    let (flags, none) = (libc::c_long::from(libc::SIGCHLD), std::ptr::null::<u8>());
+    // SAFETY: no memory is shared, and the child goes on with a copy of this stack; the caller's process has one thread.
+    let child = check(unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) })?;
+    libc::pid_t::try_from(child).map_err(|_| libc::EOVERFLOW)
 }
 
 /// Ends a child of this process that is not reaped yet.

@@ -1,12 +1,14 @@
 //! An allocator that ends the process it must not be called in.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Exit code of a process that was caught.
 pub(crate) const CAUGHT: libc::c_int = 86;
 
-const MESSAGE: &[u8] = b"the allocator was called between clone and execve\n";
+const ALLOCATED: &str = "the allocator was called between clone and execve\n";
+const FORKED: &str = "the C library's fork was called between clone and execve\n";
 
 /// The process that may allocate; 0 where all may.
 static MAKER: AtomicI32 = AtomicI32::new(0);
@@ -38,13 +40,14 @@ fn is_parent() -> bool {
     reaped.ru_maxrss > 0
 }
 
-fn check() {
+/// Ends a process that must not do this, with this message.
+fn check(message: &str) {
     let maker = MAKER.load(Ordering::Relaxed);
     if maker == 0 || maker == own() || is_parent() {
         return;
     }
     // SAFETY: writes a constant.
-    unsafe { libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len()) };
+    unsafe { libc::write(2, message.as_ptr().cast(), message.len()) };
     // SAFETY: ends this process without running anything of its parent's.
     unsafe { libc::_exit(CAUGHT) }
 }
@@ -52,20 +55,30 @@ fn check() {
 // SAFETY: passes everything on to the system's allocator.
 unsafe impl GlobalAlloc for Guard {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        check();
+        check(ALLOCATED);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        check();
+        check(ALLOCATED);
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(block, layout) }
     }
 }
 
+/// Called by the C library before it takes its locks to fork.
+extern "C" fn forks() {
+    check(FORKED);
+}
+
 /// From now on only this process may allocate, and those of its children that are parents themselves.
 pub(crate) fn arm() {
+    static HEARD: Once = Once::new();
+    HEARD.call_once(|| {
+        // SAFETY: the handler makes system calls only.
+        assert_eq!(unsafe { libc::pthread_atfork(Some(forks), None, None) }, 0);
+    });
     MAKER.store(own(), Ordering::Relaxed);
 }
 
@@ -76,8 +89,10 @@ pub(crate) fn disarm() {
 
 /// Does something in a child and answers its exit code.
 pub(crate) fn fork_and(act: impl FnOnce()) -> libc::c_int {
-    // SAFETY: the child does `act` and ends.
-    let child = unsafe { libc::fork() };
+    let (flags, none) = (libc::c_long::from(libc::SIGCHLD), std::ptr::null::<u8>());
+    // SAFETY: as fork(2), which is caught; the child does `act` and ends.
+    let child = unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) };
+    let child = libc::pid_t::try_from(child).unwrap();
     if child == 0 {
         act();
         // SAFETY: ends this process without running anything of its parent's.

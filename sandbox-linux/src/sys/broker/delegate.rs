@@ -3,8 +3,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
-use super::super::abi::errno;
-use super::super::process::{exit, pidfd_open, reap};
+use super::super::process::{self, exit, pidfd_open, reap};
 use super::call::Kernel;
 use super::listener::Notification;
 use super::tracee::Tracee;
@@ -69,10 +68,7 @@ enum Fork {
 
 /// Forks; the child ends with its parent.
 fn fork() -> Kernel<Fork> {
-    // SAFETY: this process has one thread, so the child may do all that its parent may.
-    let child = unsafe { libc::fork() };
-    match child {
-        -1 => Err(errno()),
+    match process::fork()? {
         0 => {
             // SAFETY: sets a property of this process.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
