@@ -231,11 +231,13 @@ fn with_locks_held<T>(body: impl FnOnce() -> T) -> T {
         let result = body();
         released.store(true, Ordering::Release);
         holder.thread().unpark();
+        // Its end as a thread, not only of what it does: it gives back memory that this thread has taken.
+        holder.join().unwrap();
         result
     })
 }
 
-/// One test at a time is armed, and no other is in the allocator meanwhile.
+/// One test at a time is armed, and no other forks meanwhile, which the host's probe does: that takes the locks of all arenas.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -257,6 +259,7 @@ fn project() -> (tempfile::TempDir, AbsPath) {
 }
 
 fn check(way: Way) {
+    let _alone = alone();
     let host = host(way);
     let (id, has) = match way {
         Way::Direct => ("enter_guard::direct", host.way() == way),
@@ -266,7 +269,6 @@ fn check(way: Way) {
     if !has {
         return skip(id, "this host or this user has not this way");
     }
-    let _alone = alone();
     let (_keep, project) = project();
     for case in cases(way) {
         let prepared = prepared(&case, &host, &project);
