@@ -33,7 +33,6 @@ use std::rc::Rc;
 use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules};
 use crate::host::Arch;
 use crate::live::LiveRules;
-use crate::plan::Writable;
 use call::Kernel;
 use guarded::Guarded;
 use listener::{Listener, Notification};
@@ -71,8 +70,16 @@ struct Opened {
     file: OwnedFd,
     /// `O_CLOEXEC` or 0.
     cloexec: u32,
-    /// Whether it can be written through.
-    writable: Writable,
+    /// Whether others notice that it is open.
+    open: Noticed,
+}
+
+/// Whether it matters to others that a file is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noticed {
+    /// It can be written through, or it is an end of a FIFO.
+    Yes,
+    No,
 }
 
 impl From<Kernel<()>> for Answer {

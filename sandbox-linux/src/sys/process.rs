@@ -10,6 +10,12 @@ pub(super) fn pidfd_open(process: libc::pid_t, flags: libc::c_int) -> Result<Own
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, process, flags) })
 }
 
+/// The same of a thread that need not be its process's first (`PIDFD_THREAD`). EINVAL before Linux 6.9, unless it is.
+pub(super) fn pidfd_open_thread(thread: u32) -> Result<OwnedFd, i32> {
+    const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
+    pidfd_open(thread.cast_signed(), PIDFD_THREAD)
+}
+
 /// As fork(2), by the kernel's call alone: the child's number, 0 in the child. The C library's fork takes the locks of all its arenas, and in a
 /// copy of a process with several threads one of those may be held for ever.
 pub(super) fn fork() -> Result<libc::pid_t, i32> {

@@ -4,8 +4,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::super::abi::{check, errno};
 use super::call::Kernel;
-use super::{Answer, Opened, Wait};
-use crate::plan::Writable;
+use super::{Answer, Noticed, Opened, Wait};
 
 /// `SECCOMP_IOCTL_NOTIF_RECV`, `_SEND`, `_ID_VALID`, `_ADDFD`, `_SET_FLAGS` (`linux/seccomp.h`): direction, size, `!`, number.
 const RECEIVE: libc::c_ulong = request(3, size_of::<libc::seccomp_notif>(), 0);
@@ -105,11 +104,12 @@ impl Listener {
         (sent == Err(libc::ENOENT)).then_some(answer)
     }
 
-    /// Where a file can be written and signals cannot interrupt the caller, its descriptor is made first, ours is closed, and then it goes on: were ours
-    /// still open, the caller's exec of a file that it has just written would fail with ETXTBSY. Elsewhere making the
-    /// descriptor and going on is one step, so that an interrupted caller has none that it does not know of.
+    /// Where others notice that a file is open and signals cannot interrupt the caller, its descriptor is made first, ours is closed, and then it
+    /// goes on: were ours still open, the caller's exec of a file that it has just written would fail with ETXTBSY, and a FIFO that it
+    /// has closed would still have its other end. Elsewhere making the descriptor and going on is one step, so that an
+    /// interrupted caller has none that it does not know of.
     fn descriptor(&self, id: u64, opened: Opened) -> Option<Answer> {
-        if self.wait == Wait::Interruptible || opened.writable == Writable::No {
+        if self.wait == Wait::Interruptible || opened.open == Noticed::No {
             match self.add(id, &opened, ADD_AND_SEND) {
                 Ok(_) => return None,
                 // Linux before 5.14 does not know the flag.

@@ -22,9 +22,8 @@ use super::directory::{Found, Place, kind};
 use super::listener::Notification;
 use super::resolve::{Followed, Last, Located, NO_LINKS};
 use super::tracee::Tracee;
-use super::{Answer, Broker, Opened};
+use super::{Answer, Broker, Noticed, Opened};
 use crate::broker::{Named, Split};
-use crate::plan::Writable;
 
 /// The flags that openat(2) knows (`VALID_OPEN_FLAGS`, `linux/fcntl.h`); it ignores all others, openat2(2) does not.
 const KNOWN: u32 = (libc::O_ACCMODE
@@ -105,10 +104,11 @@ impl How {
         self.flags & !(CREATE | EXCLUSIVE)
     }
 
-    fn answer(self, file: OwnedFd) -> Answer {
-        let changes = self.is_writing() || self.is_both();
-        let writable = if changes { Writable::Yes } else { Writable::No };
-        Answer::Descriptor(Opened { file, cloexec: self.cloexec, writable })
+    /// With a file of this kind.
+    fn answer(self, file: OwnedFd, kind: libc::mode_t) -> Answer {
+        let is_noticed = self.is_writing() || self.is_both() || kind == libc::S_IFIFO;
+        let open = if is_noticed { Noticed::Yes } else { Noticed::No };
+        Answer::Descriptor(Opened { file, cloexec: self.cloexec, open })
     }
 }
 
@@ -203,7 +203,7 @@ impl Broker {
         let flags = how.flags | EXCLUSIVE | CLOEXEC;
         match call::openat2(located.base.as_fd(), &located.path, flags, how.mode, NO_LINKS | located.within())
         {
-            Ok(file) => Ok(New::Made(how.answer(file))),
+            Ok(file) => Ok(New::Made(how.answer(file, libc::S_IFREG))),
             Err(libc::EEXIST) if how.has(EXCLUSIVE) => Err(libc::EEXIST),
             Err(libc::EEXIST) => Ok(New::There),
             Err(libc::ELOOP | libc::EAGAIN) => Ok(New::Unknown),
@@ -221,7 +221,7 @@ impl Broker {
             match call::openat2(place.parent(), &place.last, flags, how.mode, NO_LINKS) {
                 Ok(file) => {
                     self.arrived(place);
-                    return Ok(Step::Answer(how.answer(file)));
+                    return Ok(Step::Answer(how.answer(file, libc::S_IFREG)));
                 }
                 Err(libc::EEXIST | libc::ELOOP) => {}
                 Err(errno) => return Err(errno),
@@ -276,10 +276,12 @@ impl Broker {
         let try_flags = flags | NONBLOCK | NOCTTY | CLOEXEC;
         match call::openat2(place.parent(), &place.last, try_flags, mode_for(flags, how), NO_LINKS) {
             Ok(file) if kind(&call::stat(file.as_fd())?) != found => Ok(Step::Again),
-            Ok(file) => settle(&file, how).map(|()| Step::Answer(how.answer(file))),
+            Ok(file) => settle(&file, how).map(|()| Step::Answer(how.answer(file, found))),
             Err(libc::ELOOP | libc::ENOENT) => Ok(Step::Again),
             // A lease that its holder has to give up first (fcntl(2), F_SETLEASE).
-            Err(libc::EWOULDBLOCK) if !how.has(NONBLOCK) => Ok(self.wait_open(call, tracee, place, how)),
+            Err(libc::EWOULDBLOCK) if !how.has(NONBLOCK) => {
+                Ok(self.wait_open(call, tracee, place, (how, found)))
+            }
             Err(errno) => Err(errno),
         }
     }
@@ -292,13 +294,19 @@ impl Broker {
                 other => return other,
             }
         }
-        Ok(self.wait_open(call, tracee, place, how))
+        Ok(self.wait_open(call, tracee, place, (how, libc::S_IFIFO)))
     }
 
-    fn wait_open(&self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Step {
+    fn wait_open(
+        &self,
+        call: &Notification,
+        tracee: &Tracee,
+        place: &Place<'_>,
+        (how, kind): (How, libc::mode_t),
+    ) -> Step {
         let flags = how.existing() | NOCTTY | CLOEXEC;
         Step::Answer(self.delegate(call, tracee, &|| {
-            call::openat2(place.parent(), &place.last, flags, 0, NO_LINKS).map(|file| how.answer(file))
+            call::openat2(place.parent(), &place.last, flags, 0, NO_LINKS).map(|file| how.answer(file, kind))
         }))
     }
 
@@ -307,7 +315,8 @@ impl Broker {
         self.adopt_umask(tracee);
         let name = super::tracee::number(call::number(directory));
         let flags = how.flags & !NOFOLLOW | CLOEXEC;
-        call::openat2(self.world.own(), &name, flags, how.mode, 0).map(|file| how.answer(file))
+        let made = call::openat2(self.world.own(), &name, flags, how.mode, 0)?;
+        Ok(how.answer(made, libc::S_IFREG))
     }
 
     /// Opens anew what is held as a place.
@@ -329,7 +338,7 @@ impl Broker {
         let flags = how.existing() & !NOFOLLOW | NOCTTY;
         if !waits || how.is_writing() || how.is_both() {
             match call::openat(self.world.own(), &name, flags | NONBLOCK) {
-                Ok(file) => return settle(&file, how).map(|()| how.answer(file)),
+                Ok(file) => return settle(&file, how).map(|()| how.answer(file, kind)),
                 Err(libc::ENXIO) if waits => {}
                 Err(libc::EWOULDBLOCK) if !how.has(NONBLOCK) => {}
                 Err(errno) => return Err(errno),
@@ -339,7 +348,7 @@ impl Broker {
         let open = || {
             // In that process the links are its own.
             let own = world.own_descriptors()?;
-            call::openat(own.as_fd(), &name, flags).map(|file| how.answer(file))
+            call::openat(own.as_fd(), &name, flags).map(|file| how.answer(file, kind))
         };
         Ok(self.delegate(call, tracee, &open))
     }
@@ -347,7 +356,7 @@ impl Broker {
     fn terminal(&self, tracee: &Tracee, how: How) -> Kernel<Step> {
         let file = super::terminal::open(&self.world, tracee, how.existing() | NOCTTY | NONBLOCK)?;
         settle(&file, how)?;
-        Ok(Step::Answer(how.answer(file)))
+        Ok(Step::Answer(how.answer(file, libc::S_IFCHR)))
     }
 }
 

@@ -11,7 +11,7 @@ use weir_protocol::policy::Operation;
 use weir_protocol::recorded::DATAGRAMS;
 
 use super::super::abi::{check, owned};
-use super::super::process::pidfd_open;
+use super::super::process::{pidfd_open, pidfd_open_thread};
 use super::call::{self, Kernel, NONBLOCK};
 use super::directory::{Identity, identity, kind};
 use super::listener::Notification;
@@ -20,8 +20,6 @@ use super::{Answer, Broker};
 use crate::broker::{Event, Named, Roots, SocketRules, Split};
 use crate::seccomp::Grant;
 
-/// `PIDFD_THREAD`: a descriptor for one thread (Linux 6.9).
-const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
 /// Longest address (`sizeof(struct sockaddr_storage)`).
 const MAX_ADDRESS: usize = 128;
 /// Where the path starts in a `struct sockaddr_un`.
@@ -327,10 +325,9 @@ fn bind_from(tracee: &Tracee, path: &CString, address: &Address, socket: Borrowe
 
 /// A copy of a caller's descriptor (pidfd_getfd(2)).
 pub(super) fn copy_descriptor(tracee: &Tracee, fd: i32) -> Kernel<OwnedFd> {
-    let open = |process: u32, flags| pidfd_open(process.cast_signed(), flags);
-    let process = match open(tracee.pid(), PIDFD_THREAD) {
+    let process = match pidfd_open_thread(tracee.pid()) {
         // Linux before 6.9: by the process, whose threads share their descriptors as a rule.
-        Err(libc::EINVAL) => open(tracee.process()?, 0),
+        Err(libc::EINVAL) => pidfd_open(tracee.process()?.cast_signed(), 0),
         other => other,
     }?;
     let process = process.as_raw_fd();
