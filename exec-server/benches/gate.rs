@@ -85,8 +85,11 @@ fn sink() -> SocketAddr {
         }
         let mut left = u64::from_be_bytes(left);
         let mut buffer = vec![0; 256 << 10];
-        while let (1.., Ok(count @ 1..)) = (left, stream.read(&mut buffer)) {
-            left = left.saturating_sub(count as u64);
+        while left > 0 {
+            match stream.read(&mut buffer) {
+                Ok(count @ 1..) => left = left.saturating_sub(count as u64),
+                _ => return,
+            }
         }
         let _ = stream.write_all(b"!");
     })
