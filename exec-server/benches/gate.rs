@@ -1,8 +1,10 @@
 //! What the network gate costs: time to set a connection up, throughput, and five hundred connections at once, each beside the
 //! same without a gate, in one run. What matters are the ratios, which are printed.
 //!
-//! Client, gate and server are threads of this program; the gate's is one, as in the server part. The connections are brought to
-//! the gate by hand, so that no namespace is needed. With an argument that cargo does not pass on by itself, `--mib N`.
+//! At first client, gate and server are threads of this program; the gate's is one, as in the server part. The connections are brought to
+//! the gate by hand, so that no namespace is needed. Then the same client runs inside `weir run`, where `weir` lies in the same build, and
+//! inside the sandboxes of others, where `SRT` and `CODEX` name them (`peers`); `bwrap`, `socat` and `rg`, which they want, are looked for in
+//! `PATH`. With arguments that cargo does not pass on by itself: `--mib N`, and `--peer-mib N` for the transfers of whole programs.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +13,14 @@
     reason = "a program for people, whose answer is its output"
 )]
 
+#[path = "gate/client.rs"]
+mod client;
+#[path = "gate/peers.rs"]
+mod peers;
+
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -45,24 +53,58 @@ const EACH_BYTES: usize = 64 << 10;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let asked =
-        arguments.iter().position(|word| word == "--mib").and_then(|at| arguments.get(at + 1)?.parse().ok());
-    let mib = asked.unwrap_or(MIB);
+    if let Some(at) = arguments.iter().position(|word| word == client::WORD) {
+        return print!("{}", client::Errand::read(&arguments[at + 1..]).run());
+    }
+    let asked = |name: &str| {
+        let at = arguments.iter().position(|word| word == name)?;
+        arguments.get(at + 1)?.parse().ok()
+    };
+    let mib = asked("--mib").unwrap_or(MIB);
     let sink = sink();
     let echo = echo();
     let (gated_sink, gated_echo) = (gate(sink), gate(echo));
     transfers(mib, sink, gated_sink);
     setups(echo, gated_echo);
     at_once(echo, gated_echo);
+    peers::compare(asked("--peer-mib").unwrap_or(mib), [echo.port(), sink.port()], weir().as_deref());
 }
 
-/// A server that reads to the end and then says one byte.
+/// `weir` of this build, where it has been built.
+fn weir() -> Option<PathBuf> {
+    let here = std::env::current_exe().unwrap();
+    here.ancestors().map(|above| above.join("weir")).find(|weir| weir.is_file())
+}
+
+/// A server that is told how many bytes come, takes them and then says one byte. It waits for no end: not every proxy carries one.
 fn sink() -> SocketAddr {
     serve(|mut stream| {
+        let mut left = [0; 8];
+        if stream.read_exact(&mut left).is_err() {
+            return;
+        }
+        let mut left = u64::from_be_bytes(left);
         let mut buffer = vec![0; 256 << 10];
-        while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        while left > 0 {
+            match stream.read(&mut buffer) {
+                Ok(count @ 1..) => left = left.saturating_sub(count as u64),
+                _ => return,
+            }
+        }
         let _ = stream.write_all(b"!");
     })
+}
+
+/// Sends so much to it, and waits until it has come.
+fn transfer(stream: &mut TcpStream, mib: usize) -> std::io::Result<Duration> {
+    let chunk = vec![b'x'; 1 << 20];
+    let begun = Instant::now();
+    stream.write_all(&((mib * chunk.len()) as u64).to_be_bytes())?;
+    for _ in 0..mib {
+        stream.write_all(&chunk)?;
+    }
+    stream.read_exact(&mut [0])?;
+    Ok(begun.elapsed())
 }
 
 fn echo() -> SocketAddr {
@@ -150,28 +192,22 @@ async fn resolve(resolver: SocketAddr) -> Ipv4Addr {
 }
 
 fn transfers(mib: usize, direct: SocketAddr, gated: SocketAddr) {
-    let chunk = vec![b'x'; 1 << 20];
-    let once = |to| {
-        let mut stream = TcpStream::connect(to).unwrap();
-        let begun = Instant::now();
-        for _ in 0..mib {
-            stream.write_all(&chunk).unwrap();
-        }
-        stream.shutdown(Shutdown::Write).unwrap();
-        stream.read_exact(&mut [0]).unwrap();
-        begun.elapsed()
-    };
+    let once = |to| transfer(&mut TcpStream::connect(to).unwrap(), mib).unwrap();
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
         without.push(once(direct));
         with.push(once(gated));
     }
-    let rate = |time: Duration| mib as f64 / time.as_secs_f64();
-    let (without, with) = (rate(median(&mut without)), rate(median(&mut with)));
+    let (without, with) = (rate(mib, median(&mut without)), rate(mib, median(&mut with)));
     println!(
         "{mib} MiB: {without:6.0} MiB/s direct, {with:6.0} MiB/s through the gate: {:.2} of direct   aim 0.5",
         with / without
     );
+}
+
+/// MiB in a second.
+fn rate(mib: usize, time: Duration) -> f64 {
+    mib as f64 / time.as_secs_f64()
 }
 
 fn setups(direct: SocketAddr, gated: SocketAddr) {

@@ -139,9 +139,7 @@ struct Session {
     /// Signals under way: the client's requests, and none for the server's own.
     signals: VecDeque<Option<u64>>,
     deadline: Option<Deadline>,
-    /// What the network gate of the command that is asked for decides by.
-    gated: Option<Intent>,
-    /// The gate of the command that runs.
+    /// The network gate of the command that is asked for or runs.
     gate: Option<Apart>,
     /// Its questions, where the client answers them.
     questions: Option<Questions>,
@@ -185,7 +183,6 @@ impl Session {
             asked: None,
             signals: VecDeque::new(),
             deadline: None,
-            gated: None,
             gate: None,
             questions: None,
             limits: Resources::default(),
@@ -293,11 +290,14 @@ impl Session {
             told: false,
         });
         self.limits = startable.launch.policy.resources().clone();
-        self.gated = Intent::of(&mut startable.launch).map_err(failed)?;
-        if let (Some(gated), Some(bounds)) = (&mut self.gated, start.asking) {
-            self.questions = Some(Questions::of(gated, bounds).map_err(failed)?);
+        let mut intent = Intent::of(&mut startable.launch).map_err(failed)?;
+        if let (Some(intent), Some(bounds)) = (&mut intent, start.asking) {
+            self.questions = Some(Questions::of(intent, bounds).map_err(failed)?);
         }
-        self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)
+        let ordered = self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)?;
+        // While the launcher makes the sandbox.
+        self.gate = intent.map(Intent::apart);
+        Ok(ordered)
     }
 
     /// The launcher answers about copies: it does so as well where the user has one part alone.
@@ -355,8 +355,8 @@ impl Session {
                 let passed = Descriptors::take(&passed, || self.launcher.take_descriptor());
                 let mut passed = passed.ok_or(WireError::Gone)?;
                 let terminal = passed.remove(Passed::Terminal);
-                if let Some(intent) = self.gated.take() {
-                    self.gate = Some(intent.open_apart(passed).map_err(WireError::Stream)?);
+                if let Some(gate) = &self.gate {
+                    gate.open(passed).map_err(WireError::Stream)?;
                 }
                 let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
                 let started = Started { id: ONLY, pid, enforcement };
@@ -369,6 +369,7 @@ impl Session {
             }
             Told::Refused { code, message } => {
                 self.deadline = None;
+                self.gate = None;
                 self.client.say(&response(self.asked.take(), Err(Error { code, message })), &[])
             }
             Told::Copies(answer) => self.client.say(&response(self.asked.take(), Ok(answer)), &[]),

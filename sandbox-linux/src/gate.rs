@@ -45,15 +45,13 @@ pub enum Protocol {
     Netfilter,
 }
 
-/// Messages that are sent at once, each of which is answered.
+/// Messages that are sent at once. The kernel answers the last, and any of them that it does not carry out before that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Over which socket.
     pub protocol: Protocol,
     /// The messages.
     pub bytes: Vec<u8>,
-    /// How many answers come.
-    pub answers: usize,
 }
 
 /// Sockets of each version that are made inside for published ports, and so connections that may be open at a time.

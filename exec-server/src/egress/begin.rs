@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
@@ -114,31 +114,45 @@ impl Intent {
         Gate::open(self.policy, Sockets { tcp, resolver, refused }, surroundings, self.authority)
     }
 
-    /// Opens it in a thread of its own, for a server part that has nothing else to wait for many.
-    ///
-    /// # Errors
-    /// As [`Intent::open`]; the thread could not be made.
-    pub fn open_apart(self, passed: Descriptors) -> io::Result<Apart> {
+    /// Makes a thread of its own for it, for a server part that has nothing else to wait for many. It is made before there is a sandbox, while
+    /// the launcher makes one, and waits for what comes out of that: [`Apart::open`], which also tells where there is no thread.
+    #[must_use]
+    pub fn apart(self) -> Apart {
         super::raise_descriptors();
+        let (pass, passed) = sync_channel(1);
+        let (tell, opened) = sync_channel(1);
+        let (settle, account) = sync_channel(1);
         let (stop, stopped) = oneshot::channel();
-        let (tell, told) = oneshot::channel();
+        let failed = tell.clone();
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(LocalSet::new().run_until(async {
-                let gate = self.open(passed)?;
-                let _ = tell.send(());
-                let _ = stopped.await;
-                gate.settle().await;
-                Ok(gate.account())
-            }))
-        })?;
-        match told.blocking_recv() {
-            Ok(()) => Ok(Apart { stop, thread }),
-            // What kept it from opening is what the thread ended with.
-            Err(_) => {
-                Err(thread.join().ok().and_then(Result::err).unwrap_or_else(|| io::Error::other("it ended")))
+            if let Err(error) = self.serve_apart(&passed, &tell, stopped, &settle) {
+                let _ = tell.send(Err(error));
             }
+        });
+        if let Err(error) = thread {
+            let _ = failed.send(Err(error));
         }
+        Apart { pass, opened, stop, account }
+    }
+
+    fn serve_apart(
+        self,
+        passed: &Receiver<Descriptors>,
+        tell: &SyncSender<io::Result<()>>,
+        stopped: oneshot::Receiver<()>,
+        settle: &SyncSender<Option<Account>>,
+    ) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // None come where there is no sandbox.
+        let Ok(passed) = passed.recv() else { return Ok(()) };
+        runtime.block_on(LocalSet::new().run_until(async {
+            let gate = self.open(passed)?;
+            let _ = tell.send(Ok(()));
+            let _ = stopped.await;
+            gate.settle().await;
+            let _ = settle.send(gate.account());
+            Ok(())
+        }))
     }
 }
 
@@ -163,16 +177,29 @@ fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
 /// A gate with a thread of its own.
 #[derive(Debug)]
 pub struct Apart {
+    pass: SyncSender<Descriptors>,
+    opened: Receiver<io::Result<()>>,
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Option<Account>>>,
+    account: Receiver<Option<Account>>,
 }
 
 impl Apart {
-    /// Ends it; what it has to tell.
+    /// Opens the gate of the sandbox from which these descriptors came.
+    ///
+    /// # Errors
+    /// As [`Intent::open`].
+    pub fn open(&self, passed: Descriptors) -> io::Result<()> {
+        let gone = || io::Error::other("the network gate's thread has ended");
+        // Where nobody takes them it has been told why.
+        let _ = self.pass.send(passed);
+        self.opened.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Ends it; what it has to tell. Taking down what it was made of is not waited for: nothing is in the sandbox any more.
     #[must_use]
     pub fn end(self) -> Option<Account> {
         let _ = self.stop.send(());
-        self.thread.join().ok().and_then(Result::ok).flatten()
+        self.account.recv().ok().flatten()
     }
 }
 

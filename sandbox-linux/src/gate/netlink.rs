@@ -34,15 +34,22 @@ pub(super) fn message(kind: u16, flags: u16, head: &[u8], attributes: &[Vec<u8>]
     align(out)
 }
 
-/// The same with an answer.
-pub(super) fn answered(kind: u16, flags: u16, head: &[u8], attributes: &[Vec<u8>]) -> Vec<u8> {
-    message(kind, flags | ANSWERED, head, attributes)
+/// The same with an answer in any case.
+fn answered(mut message: Vec<u8>) -> Vec<u8> {
+    let place = 6..8;
+    if let Some(flags) = message.get_mut(place) {
+        for (flag, more) in flags.iter_mut().zip(ANSWERED.to_ne_bytes()) {
+            *flag |= more;
+        }
+    }
+    message
 }
 
-/// Messages over one socket. Those `around` them are not answered.
-pub(super) fn batch(protocol: Protocol, messages: &[Vec<u8>], around: [&[u8]; 2]) -> Batch {
-    let bytes = [around[0], &messages.concat(), around[1]].concat();
-    Batch { protocol, bytes, answers: messages.len() }
+/// Messages over one socket. The last of them is answered; an error of any of them is told before that.
+pub(super) fn batch(protocol: Protocol, mut messages: Vec<Vec<u8>>, around: [&[u8]; 2]) -> Batch {
+    let last = messages.pop().map(answered).unwrap_or_default();
+    let bytes = [around[0], &messages.concat(), &last, around[1]].concat();
+    Batch { protocol, bytes }
 }
 
 /// An attribute with bytes as they are.

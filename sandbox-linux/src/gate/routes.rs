@@ -1,6 +1,6 @@
 //! Interfaces, addresses and routes of a namespace in which every address is local (rtnetlink(7)).
 
-use super::netlink::{APPEND, CREATE, answered, attribute, batch};
+use super::netlink::{APPEND, CREATE, attribute, batch, message};
 use super::{Batch, OWN_V4, OWN_V6, Protocol};
 
 const NEW_LINK: u16 = 16;
@@ -36,14 +36,14 @@ const UNIVERSE: u8 = 0;
 
 pub(super) fn version_4() -> Batch {
     let own = OWN_V4.octets();
-    let messages = [up(), address(AF_INET, 32, 0, &own), everything(AF_INET, HOST, &own)];
-    batch(Protocol::Route, &messages, [&[], &[]])
+    let messages = vec![up(), address(AF_INET, 32, 0, &own), everything(AF_INET, HOST, &own)];
+    batch(Protocol::Route, messages, [&[], &[]])
 }
 
 pub(super) fn version_6() -> Batch {
     let own = OWN_V6.octets();
-    let messages = [address(AF_INET6, 128, NO_DETECTION, &own), everything(AF_INET6, UNIVERSE, &own)];
-    batch(Protocol::Route, &messages, [&[], &[]])
+    let messages = vec![address(AF_INET6, 128, NO_DETECTION, &own), everything(AF_INET6, UNIVERSE, &own)];
+    batch(Protocol::Route, messages, [&[], &[]])
 }
 
 /// `struct ifinfomsg`.
@@ -52,14 +52,14 @@ fn up() -> Vec<u8> {
     head.extend(LO.to_ne_bytes());
     head.extend(UP.to_ne_bytes());
     head.extend(UP.to_ne_bytes());
-    answered(NEW_LINK, 0, &head, &[])
+    message(NEW_LINK, 0, &head, &[])
 }
 
 /// `struct ifaddrmsg`.
 fn address(family: u8, bits: u8, flags: u8, own: &[u8]) -> Vec<u8> {
     let mut head = vec![family, bits, flags, UNIVERSE];
     head.extend(LO.to_ne_bytes());
-    answered(NEW_ADDRESS, CREATE, &head, &[attribute(LOCAL, own), attribute(ADDRESS, own)])
+    message(NEW_ADDRESS, CREATE, &head, &[attribute(LOCAL, own), attribute(ADDRESS, own)])
 }
 
 /// `struct rtmsg` for a prefix of no bits.
@@ -67,5 +67,5 @@ fn everything(family: u8, scope: u8, own: &[u8]) -> Vec<u8> {
     let mut head = vec![family, 0, 0, 0, TABLE, STATIC, scope, DELIVERED];
     head.extend([0; 4]);
     let attributes = [attribute(OUTPUT, &LO.to_ne_bytes()), attribute(SOURCE, own)];
-    answered(NEW_ROUTE, CREATE | APPEND, &head, &attributes)
+    message(NEW_ROUTE, CREATE | APPEND, &head, &attributes)
 }

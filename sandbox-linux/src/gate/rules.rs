@@ -27,7 +27,7 @@ use std::net::IpAddr;
 
 use weir_protocol::gate::{DNS_PORT, RESOLVER};
 
-use super::netlink::{APPEND, CREATE, answered, attribute, batch, message, nest, number, text};
+use super::netlink::{APPEND, CREATE, attribute, batch, message, nest, number, text};
 use super::{Batch, LISTENER_V4, LISTENER_V6, LOG_GROUP, PORT, Protocol};
 use crate::plan::Loopback;
 
@@ -107,7 +107,7 @@ pub(super) fn table(loopback: Loopback, refused: Refused) -> Batch {
     messages.extend(lead(loopback).iter().map(|expressions| rule(LEAD, expressions)));
     messages.extend(refuse(loopback, refused).iter().map(|expressions| rule(REFUSE, expressions)));
     let around = [BEGIN, END].map(|kind| message(kind, 0, &head(NONE, NF_TABLES), &[]));
-    batch(Protocol::Netfilter, &messages, [&around[0], &around[1]])
+    batch(Protocol::Netfilter, messages, [&around[0], &around[1]])
 }
 
 /// Asks for what is refused, on the socket that says this, each at once.
@@ -117,11 +117,11 @@ pub(super) fn log() -> Batch {
     let (command, mode, at_once) = (1, 2, 5);
     let (bind, packets) = (1, 2);
     let copied = [&TOLD_BYTES.to_be_bytes()[..], &[packets, 0]].concat();
-    let messages = [
-        answered(kind, 0, &head, &[attribute(command, &[bind])]),
-        answered(kind, 0, &head, &[attribute(mode, &copied), number(at_once, 1)]),
+    let messages = vec![
+        message(kind, 0, &head, &[attribute(command, &[bind])]),
+        message(kind, 0, &head, &[attribute(mode, &copied), number(at_once, 1)]),
     ];
-    batch(Protocol::Netfilter, &messages, [&[], &[]])
+    batch(Protocol::Netfilter, messages, [&[], &[]])
 }
 
 type Expressions = Vec<Vec<u8>>;
@@ -181,7 +181,7 @@ fn head(family: u8, resource: u16) -> Vec<u8> {
 }
 
 fn tables(kind: u16, flags: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
-    answered(NF_TABLES << 8 | kind, flags, &head(INET, 0), attributes)
+    message(NF_TABLES << 8 | kind, flags, &head(INET, 0), attributes)
 }
 
 fn chain(name: &str, kind: &str, priority: i32, policy: u32) -> Vec<u8> {

@@ -10,8 +10,8 @@ use crate::control::Word;
 use crate::gate::{Batch, Gate, LISTENER_V4, LISTENER_V6, PORT, Protocol, Socket};
 use crate::step::Step;
 
-/// Room for answers: each holds the head of what it answers.
-const ANSWER_BYTES: usize = 4096;
+/// Room for an answer: the head of what it answers is in it, and what follows may be cut.
+const ANSWER_BYTES: usize = 256;
 
 /// Connections that wait to be accepted (`net.core.somaxconn` bounds it further).
 const WAITING: libc::c_int = 1024;
@@ -89,45 +89,32 @@ fn netlink(protocol: Protocol) -> Result<libc::c_int, i32> {
     check_int(unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) })
 }
 
-/// Sends the messages and hears each answered: the kernel has answered when sending returns (netlink(7)).
+/// Sends the messages and hears the first answer: the kernel has answered when sending returns (netlink(7)). What it did not carry out it tells in the
+/// order of the messages, each in a datagram of its own, so that where the answer to the last is the first all have been carried out.
 fn exchange(socket: libc::c_int, batch: &Batch) -> Result<(), i32> {
     // SAFETY: the slice is valid for its length; an unconnected netlink socket sends to the kernel.
     let sent = unsafe { libc::send(socket, batch.bytes.as_ptr().cast(), batch.bytes.len(), 0) };
     if sent < 0 {
         return Err(errno());
     }
-    let mut left = batch.answers;
     let mut room = [0_u8; ANSWER_BYTES];
-    while left > 0 {
-        // SAFETY: the array is valid for its length.
-        let read = unsafe { libc::recv(socket, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) };
-        let read = usize::try_from(read).map_err(|_| errno())?;
-        let mut rest = room.get(..read).ok_or(libc::EPROTO)?;
-        while !rest.is_empty() {
-            rest = answer(rest)?;
-            left = left.checked_sub(1).ok_or(libc::EPROTO)?;
-        }
-    }
-    Ok(())
+    // SAFETY: the array is valid for its length.
+    let read = unsafe { libc::recv(socket, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) };
+    let read = usize::try_from(read).map_err(|_| errno())?;
+    answer(room.get(..read).ok_or(libc::EPROTO)?)
 }
 
-/// Reads one answer, which says that a message was carried out or with which error it was not; what follows it.
-fn answer(bytes: &[u8]) -> Result<&[u8], i32> {
+/// Reads an answer, which says that a message was carried out or with which error it was not.
+fn answer(bytes: &[u8]) -> Result<(), i32> {
     /// `NLMSG_ERROR`, with which it is also said that there is none.
     const ERROR: u16 = 2;
     const HEADER: usize = 16;
-    let word = |at: usize| {
-        let word = bytes.get(at..at + 4).and_then(|word| <[u8; 4]>::try_from(word).ok());
-        word.map(i32::from_ne_bytes).ok_or(libc::EPROTO)
-    };
-    let length = usize::try_from(word(0)?).map_err(|_| libc::EPROTO)?;
     let kind = bytes.get(4..6).and_then(|kind| <[u8; 2]>::try_from(kind).ok()).map(u16::from_ne_bytes);
-    if kind != Some(ERROR) {
-        return Err(libc::EPROTO);
-    }
-    match word(HEADER)? {
-        0 => bytes.get(length.next_multiple_of(4).min(bytes.len()).max(HEADER)..).ok_or(libc::EPROTO),
-        error => Err(-error),
+    let error = bytes.get(HEADER..HEADER + 4).and_then(|word| <[u8; 4]>::try_from(word).ok());
+    match (kind, error.map(i32::from_ne_bytes)) {
+        (Some(ERROR), Some(0)) => Ok(()),
+        (Some(ERROR), Some(error)) => Err(-error),
+        _ => Err(libc::EPROTO),
     }
 }
 
@@ -212,11 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_one_by_one() {
-        let two = [told(0), told(-libc::EEXIST)].concat();
-        assert_eq!(answer(&two).map(<[u8]>::len), Ok(36));
-        assert_eq!(answer(&two[36..]), Err(libc::EEXIST));
-        for broken in [&two[..10], &[], &[0; 20]] {
+    fn an_answer_says_whether_a_message_was_carried_out() {
+        assert_eq!(answer(&told(0)), Ok(()));
+        assert_eq!(answer(&told(-libc::EEXIST)), Err(libc::EEXIST));
+        for broken in [&told(0)[..10], &[], &[0; 20]] {
             assert_eq!(answer(broken), Err(libc::EPROTO), "{broken:?}");
         }
     }
