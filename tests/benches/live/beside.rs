@@ -23,8 +23,9 @@ const KINDS: [(Kind, &str, &str); 2] =
 /// Runs a command as its module does; sandlock's own program has to be compiled.
 const SANDLOCK: &str = "
 import sys, sandlock
-work, denied, words = sys.argv[1], sys.argv[2], sys.argv[3:]
-box = sandlock.Sandbox(fs_readable=['/'], fs_writable=[work, '/dev/null'], fs_denied=[denied], cwd=work)
+work, home, temporary, denied, words = *sys.argv[1:5], sys.argv[5:]
+writable = [work, home, temporary, '/dev/null']
+box = sandlock.Sandbox(fs_readable=['/'], fs_writable=writable, fs_denied=[denied], cwd=work)
 done = box.run(words)
 sys.stdout.buffer.write(done.stdout)
 sys.stderr.buffer.write(done.stderr)
@@ -56,13 +57,21 @@ pub(super) fn say_absent() {
     }
 }
 
+/// Makes a file that is closed, and a control.
+pub(super) fn closed(world: &World) {
+    world.file("work/control", "content");
+    world.file("work/closed/a.env", "secret");
+}
+
 impl Sandbox {
-    /// Runs in this world, which has `work/closed/a.env`.
+    /// Runs in this world, which has what is [`closed`].
     pub(super) fn holder(self, world: World) -> Holder {
         let Self { kind, name, program } = self;
         let policy = format!(
-            "{{\"filesystem\":{{\"allowWrite\":[{:?},\"/dev/null\"],\"denyRead\":[\"**/*.env\"],\"denyWrite\":[\"**/*.env\"]}}}}",
-            world.at("work")
+            "{{\"filesystem\":{{\"allowWrite\":[{:?},{:?},{:?},\"/dev/null\"],\"denyRead\":[\"**/*.env\"],\"denyWrite\":[\"**/*.env\"]}}}}",
+            world.at("work"),
+            world.at("home"),
+            world.directory("temporary"),
         );
         let policy = world.file("policy.json", policy);
         let mut before: Vec<OsString> = match kind {
@@ -70,11 +79,12 @@ impl Sandbox {
             Kind::Sandlock => vec!["-c".into(), SANDLOCK.into()],
         };
         if matches!(kind, Kind::Sandlock) {
-            before.extend(["work", "work/closed/a.env"].map(|path| world.at(path).into()));
+            before
+                .extend(["work", "home", "temporary", "work/closed/a.env"].map(|path| world.at(path).into()));
         }
         let holder = Holder::new(name, move |words| {
             let mut command = world.command(&program);
-            command.args(&before).args(words);
+            command.env("TMPDIR", world.at("temporary")).args(&before).args(words);
             command
         });
         holder.closes();
@@ -89,7 +99,7 @@ impl Holder {
             let mut command = (self.command)(&super::words(["cat", file]));
             weir_tests::sandbox::finish(&mut command)
         };
-        let control = read("file");
+        let control = read("control");
         assert_eq!(control.code, 0, "{}: {}", self.name, control.stderr);
         assert_ne!(read("closed/a.env").code, 0, "{} closes nothing", self.name);
     }

@@ -57,7 +57,7 @@ fn holders(way: Way, cargo: &Path, scale: usize) -> Vec<Holder> {
         command.args(["learn", "--output"]).arg(learn.at("learned.toml")).arg("--").args(words);
         command
     });
-    let mut holders = vec![outside, weir("snapshot", given_up), weir("live", live), learning];
+    let mut holders = vec![outside, weir("given up", given_up), weir("live", live), learning];
     holders.extend(beside::found().into_iter().map(|sandbox| sandbox.holder(filled(way, scale))));
     holders
 }
@@ -66,8 +66,7 @@ fn holders(way: Way, cargo: &Path, scale: usize) -> Vec<Holder> {
 fn filled(way: Way, scale: usize) -> World {
     let world = World::new(way);
     world.directory("other");
-    world.file("work/file", "content");
-    world.file("work/closed/a.env", "secret");
+    beside::closed(&world);
     for (at, files) in FILES.into_iter().enumerate() {
         repository(&world, &format!("repo{at}"), files / scale);
     }
