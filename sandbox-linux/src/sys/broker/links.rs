@@ -83,11 +83,13 @@ impl Links {
     /// Takes in what is at a path, and all below it.
     fn look_at(&mut self, judge: &mut Judge, root: BorrowedFd<'_>, path: &[u8]) {
         let mut buffer = vec![0; ROOM];
-        let mut waiting = vec![path.to_vec()];
-        while let Some(path) = waiting.pop() {
+        let mut waiting = vec![(path.to_vec(), FileType::Untold)];
+        while let Some((path, file_type)) = waiting.pop() {
             let is_closed = judge.judge(&path, Operation::Read).is_some();
             let is_kernels = KERNEL_TREES.contains(&path.as_slice());
-            if is_kernels || !is_closed && !judge.reaches(&path) {
+            // What its directory tells to be a file is not tried as a directory; what takes its place is told of.
+            let is_file = file_type == FileType::File;
+            if is_kernels || !is_closed && (is_file || !judge.reaches(&path)) {
                 continue;
             }
             let Ok(name) =
@@ -95,6 +97,10 @@ impl Links {
             else {
                 continue;
             };
+            if is_file {
+                self.take_in(root, &name);
+                continue;
+            }
             match call::openat2(root, &name, LISTING, 0, NO_LINKS) {
                 Ok(directory) => self.list(directory.as_fd(), &path, &mut buffer, &mut waiting),
                 Err(libc::ENOTDIR | libc::ELOOP) if is_closed => self.take_in(root, &name),
@@ -127,7 +133,7 @@ impl Links {
         directory: BorrowedFd<'_>,
         path: &[u8],
         buffer: &mut [u8],
-        waiting: &mut Vec<Vec<u8>>,
+        waiting: &mut Vec<(Vec<u8>, FileType)>,
     ) {
         if let Some(watch) = &mut self.watch {
             match call::watch(watch.fd.as_fd(), directory, TOLD) {
@@ -144,7 +150,7 @@ impl Links {
                     FileType::Symlink | FileType::Fifo | FileType::Socket | FileType::Device
                 );
                 if matters {
-                    waiting.push(joined(path, entry.name.to_bytes()));
+                    waiting.push((joined(path, entry.name.to_bytes()), entry.file_type));
                 }
             }
         }

@@ -15,6 +15,7 @@ mod mounts;
 mod processes;
 mod surroundings;
 mod talk;
+mod timed;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -75,8 +76,14 @@ fn line(answer: Answer) -> String {
 fn attempt(act: &[OsString]) -> Answer {
     let Some((verb, rest)) = act.split_first() else { return Ok(String::new()) };
     let verb = verb.to_str().unwrap_or_default();
-    let families =
-        [files::attempt, mounts::attempt, processes::attempt, talk::attempt, surroundings::attempt];
+    let families = [
+        files::attempt,
+        mounts::attempt,
+        processes::attempt,
+        talk::attempt,
+        surroundings::attempt,
+        timed::attempt,
+    ];
     let found = families.into_iter().find_map(|family| family(verb, rest));
     found.unwrap_or_else(|| Err(Error::Other(format!("no act {act:?}"))))
 }
