@@ -33,7 +33,7 @@ use crate::host::{Arch, CAP_SETPCAP, Host, Way};
 use crate::live;
 use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan, Privilege};
 use crate::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
-use crate::survey::Survey;
+use crate::survey::{Moment, Survey};
 use refusal::{Lack, Refusal};
 
 /// What a policy is compiled against.
@@ -43,6 +43,8 @@ pub struct Facts<'a> {
     pub host: &'a Host,
     /// What lies where rules speak of it.
     pub survey: &'a Survey,
+    /// When that began, or earlier, where it is known.
+    pub surveyed: Option<Moment>,
     /// As whom the command will run.
     pub credentials: &'a Credentials,
     /// What programs are to trust, in limited mode.
@@ -59,7 +61,16 @@ impl<'a> Facts<'a> {
     /// A launch without a gate's authority, proxies, copies or a record.
     #[must_use]
     pub const fn new(host: &'a Host, survey: &'a Survey, credentials: &'a Credentials) -> Self {
-        Self { host, survey, credentials, trust: None, proxies: None, copies: None, recorded: false }
+        Self {
+            host,
+            survey,
+            surveyed: None,
+            credentials,
+            trust: None,
+            proxies: None,
+            copies: None,
+            recorded: false,
+        }
     }
 }
 

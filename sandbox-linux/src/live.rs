@@ -23,6 +23,8 @@ pub use alias::{Alias, MAX_ALIASES, aliases, mount_points};
 pub use file::{FileId, Files};
 pub use judge::{Judge, Refused};
 
+use crate::survey::Moment;
+
 /// What a [`Judge`] is made of: data of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveRules {
@@ -32,6 +34,8 @@ pub struct LiveRules {
     pub aliases: Vec<Alias>,
     /// Files that were closed at start, whatever their further names.
     pub closed_files: Vec<FileId>,
+    /// When the search for those began: a file that has the names that it had then is looked for no more.
+    pub searched: Option<Moment>,
 }
 
 impl LiveRules {

@@ -21,6 +21,7 @@ mod closed;
 mod grants;
 pub mod index;
 mod links;
+mod moment;
 mod passage;
 mod place;
 mod repository;
@@ -39,6 +40,8 @@ use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
 use crate::live::{self, Alias, FileId, Judge};
 
 use index::Index;
+pub use moment::Moment;
+pub(crate) use moment::Since;
 pub use sibling::MAX_SIBLINGS;
 
 /// Most entries of directories that one survey looks at: several seconds' worth.

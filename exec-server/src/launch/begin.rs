@@ -17,7 +17,7 @@ use weir_sandbox_linux::plan::{Credentials, Plan};
 use weir_sandbox_linux::prepare::PrepareError;
 use weir_sandbox_linux::start::{self, NetworkAhead};
 use weir_sandbox_linux::step::{Failure, Step};
-use weir_sandbox_linux::survey::Survey;
+use weir_sandbox_linux::survey::{Moment, Survey};
 
 use super::attempt::attempt;
 use super::endpoints::Endpoints;
@@ -136,6 +136,8 @@ pub(super) struct Ground {
     maker: Credentials,
     credentials: Credentials,
     survey: Survey,
+    /// When that began.
+    surveyed: Option<Moment>,
     /// Where the copies are kept.
     copies: BTreeMap<AbsPath, AbsPath>,
     trust: Option<Trust>,
@@ -153,6 +155,7 @@ impl Ground {
             None => maker.clone(),
             Some(name) => other(name, &maker)?,
         };
+        let surveyed = Moment::now();
         let mut survey = match index {
             Some(index) => index.survey(&launch.policy)?,
             None => Survey::take(&launch.policy)?,
@@ -162,6 +165,7 @@ impl Ground {
             maker,
             credentials,
             survey,
+            surveyed,
             copies: copies.places().clone(),
             trust: trust::of(launch)?,
             endpoints: None,
@@ -189,6 +193,7 @@ impl Ground {
         let facts = Facts {
             host: &host,
             survey: &self.survey,
+            surveyed: self.surveyed,
             credentials: &self.credentials,
             trust: self.trust.as_ref(),
             copies: Some(&self.copies),

@@ -227,9 +227,18 @@ pub(super) fn list<E>(
 }
 
 /// Whether a time lies so far back that no change from now on can get the same.
-fn is_past(changed: Time, now: Time, margin: Duration) -> bool {
-    let ns = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
-    ns(now) - ns(changed) >= i128::try_from(margin.as_nanos()).unwrap_or(i128::MAX)
+pub(super) fn is_past(changed: Time, now: Time, margin: Duration) -> bool {
+    nanoseconds(now) - nanoseconds(changed) >= i128::try_from(margin.as_nanos()).unwrap_or(i128::MAX)
+}
+
+/// Since the clock's beginning.
+pub(super) fn nanoseconds(time: Time) -> i128 {
+    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds)
+}
+
+/// Whether a file system of this kind is one of [`RELIABLE`].
+pub(super) fn is_stamping(kind: libc::c_long) -> bool {
+    RELIABLE.contains(&kind)
 }
 
 /// Asked once for each file system.
@@ -244,7 +253,7 @@ fn is_reliable<D: AsFd>(
     }
     let Some(directory) = open() else { return false };
     let kind = walk::file_system(directory.as_fd());
-    let reliable = kind.is_ok_and(|kind| RELIABLE.contains(&kind));
+    let reliable = kind.is_ok_and(is_stamping);
     devices.insert(device, reliable);
     reliable
 }

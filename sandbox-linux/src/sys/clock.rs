@@ -13,10 +13,19 @@ const NEVER_S: libc::time_t = 1 << 33;
 
 /// The time that a change made now is stamped with, or a little less (`CLOCK_REALTIME_COARSE`): the clock's last tick.
 pub(crate) fn now() -> Result<Time, i32> {
+    read(libc::CLOCK_REALTIME_COARSE)
+}
+
+/// How long the machine has run, asleep or not (`CLOCK_BOOTTIME`): a clock that nobody can set.
+pub(crate) fn since_boot() -> Result<Time, i32> {
+    read(libc::CLOCK_BOOTTIME)
+}
+
+fn read(clock: libc::clockid_t) -> Result<Time, i32> {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let place = &raw mut now;
     // SAFETY: the kernel writes one `struct timespec` at the pointer.
-    check_int(unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, place) })?;
+    check_int(unsafe { libc::clock_gettime(clock, place) })?;
     let nanoseconds = u32::try_from(now.tv_nsec).map_err(|_| libc::EOVERFLOW)?;
     Ok(Time { seconds: now.tv_sec, nanoseconds })
 }

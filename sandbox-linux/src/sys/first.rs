@@ -193,7 +193,7 @@ fn close_foreign(wires: &Numbers) -> Result<(), i32> {
 }
 
 /// Descriptors that this process and its broker have open at most, while a call is performed.
-const BROKER_DESCRIPTORS: libc::rlim_t = 24;
+const BROKER_DESCRIPTORS: libc::rlim_t = 25;
 
 /// Fails where this process may have too few: a call of the command's would fail for it, as if the command had too few itself.
 fn enough_descriptors() -> Result<(), Failure> {

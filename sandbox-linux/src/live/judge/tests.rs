@@ -11,7 +11,12 @@ use super::*;
 use crate::survey::tests::{path, policy};
 
 fn judge(filesystem: &Filesystem) -> Judge {
-    Judge::new(&LiveRules { filesystem: filesystem.clone(), aliases: Vec::new(), closed_files: Vec::new() })
+    Judge::new(&LiveRules {
+        filesystem: filesystem.clone(),
+        aliases: Vec::new(),
+        closed_files: Vec::new(),
+        searched: None,
+    })
 }
 
 const PATTERNS: [&str; 8] =
@@ -115,8 +120,12 @@ fn a_second_mount_is_closed_like_the_first() {
     let policy = policy(&[(&path("/"), Access::Write), (&path("/w/secret"), Access::None)], &["/w/**/*.env"]);
     let alias = |from, to| Alias { from: path(from), to: path(to) };
     let aliases = vec![alias("/m", "/w/secret"), alias("/w/plain", "/w/a.env"), alias("/n", "/w")];
-    let mut judge =
-        Judge::new(&LiveRules { filesystem: policy.filesystem().clone(), aliases, closed_files: Vec::new() });
+    let mut judge = Judge::new(&LiveRules {
+        filesystem: policy.filesystem().clone(),
+        aliases,
+        closed_files: Vec::new(),
+        searched: None,
+    });
     for (asked, closed) in
         [("/m", true), ("/m/x", true), ("/w/plain", true), ("/n/x", false), ("/n/d/b.env", true)]
     {

@@ -1,6 +1,7 @@
 //! Further names of what is closed: a file whose path is open may be one that is closed under another of its names.
 //!
-//! Only a file with more than one name is asked about. What was closed at start is known from the survey. What came to be since
+//! Only a file with more than one name is asked about. What was closed at start is known from the survey, and so is all of a file that has had
+//! the same names since ([`Since`]). What came to be since
 //! is found by looking through the places where something could be closed, once, and from then on by what inotify(7) tells of
 //! them, which is read before each answer: the kernel tells of a new name before the call that made it returns. Where it
 //! cannot tell (too many directories, or events) they are looked through again.
@@ -11,10 +12,12 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use weir_protocol::policy::Operation;
 
-use super::super::walk::{self, FileType};
+use super::super::walk::{self, FileType, Time};
 use super::call::{self, Kernel};
+use super::directory::Found;
 use super::resolve::NO_LINKS;
-use crate::live::{FileId, Files, Judge, LiveRules};
+use crate::live::{Files, Judge, LiveRules};
+use crate::survey::{Moment, Since};
 
 /// What is told of a directory: names that come, directories that go.
 const TOLD: u32 = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_MOVED_FROM | libc::IN_ONLYDIR;
@@ -32,6 +35,8 @@ pub(super) struct Links {
     /// Where something closed could lie.
     places: Vec<Vec<u8>>,
     watch: Option<Watch>,
+    /// Which files need not be looked for.
+    since: Option<Since>,
 }
 
 /// What is heard of the directories in those places.
@@ -45,16 +50,35 @@ struct Watch {
 
 impl Links {
     pub(super) fn new(rules: &LiveRules) -> Self {
-        Self { closed: rules.closed_files.iter().copied().collect(), places: rules.places(), watch: None }
+        Self {
+            closed: rules.closed_files.iter().copied().collect(),
+            places: rules.places(),
+            watch: None,
+            since: rules.searched.and_then(Moment::watch),
+        }
     }
 
     /// Whether a file is closed under any name that it has now.
-    pub(super) fn contains(&mut self, judge: &mut Judge, root: BorrowedFd<'_>, file: FileId) -> Kernel<bool> {
+    pub(super) fn contains(
+        &mut self,
+        judge: &mut Judge,
+        root: BorrowedFd<'_>,
+        found: &Found,
+    ) -> Kernel<bool> {
+        let file = call::file_id(found.as_fd(), &found.stat);
         if self.closed.contains(file) {
             return Ok(true);
         }
+        if self.watch.is_none() && self.has_same_names(found) {
+            return Ok(false);
+        }
         self.update(judge, root)?;
         Ok(self.closed.contains(file))
+    }
+
+    fn has_same_names(&self, found: &Found) -> bool {
+        let changed = Time::of_change(&found.stat);
+        self.since.as_ref().is_some_and(|since| since.has_same_names(found.as_fd(), changed))
     }
 
     fn update(&mut self, judge: &mut Judge, root: BorrowedFd<'_>) -> Kernel<()> {

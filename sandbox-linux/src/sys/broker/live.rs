@@ -135,7 +135,7 @@ impl Broker {
         }
         let world = Rc::clone(&self.world);
         let Some(Live { judge, links }) = &mut self.live else { return Ok(path) };
-        if !links.contains(judge, world.root(), call::file_id(file.as_fd(), &file.stat))? {
+        if !links.contains(judge, world.root(), file)? {
             return Ok(path);
         }
         self.still(call)?;

@@ -33,6 +33,13 @@ pub(crate) struct Time {
     pub(crate) nanoseconds: u32,
 }
 
+impl Time {
+    /// When anything about a file has changed (`ctime`).
+    pub(crate) fn of_change(found: &libc::stat) -> Self {
+        Self { seconds: found.st_ctime, nanoseconds: u32::try_from(found.st_ctime_nsec).unwrap_or(0) }
+    }
+}
+
 /// A directory at one moment: whenever one of its entries changes, so does this, but for a change in the same tick of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
