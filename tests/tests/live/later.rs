@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use weir_tests::sandbox::{Way, World};
 
@@ -199,6 +200,29 @@ fn hard_links_are_closed_under_each_name() {
         ],
     );
 }
+
+/// Files whose names are known from the start are not looked for, until they get another.
+#[test]
+fn a_new_name_of_an_old_file_is_closed() {
+    Way::each("live::old", |way| {
+        let world = world(way);
+        hard_link(&world, "one", "other");
+        hard_link(&world, "two", "pair");
+        std::thread::sleep(OLD);
+        let mut inside = Inside::start(&world);
+        assert!(inside.does("cat one other two pair"), "{way:?}");
+        hard_link(&world, "one", "deep/late.env");
+        rename(&world, "pair", "pair.env");
+        for path in ["one", "other", "deep/late.env", "two", "pair.env"] {
+            inside.is_refused(&world, &format!("cat {path}"));
+        }
+        assert!(inside.does("cat plain"), "{way:?}");
+        inside.end();
+    });
+}
+
+/// What has had its names for longer than this has them from before a command's start.
+const OLD: Duration = Duration::from_secs(4);
 
 /// A directory that can be searched and not listed, which nobody could look through.
 #[test]
