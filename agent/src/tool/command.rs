@@ -163,8 +163,9 @@ impl Tools {
             Ok(running) => running,
             Err(error) => return Ok(not_started(argv, &error)),
         };
-        observer(Progress::Started { process: running.id(), argv: &argv });
+        // First: by the file a thread whose agent is killed finds the command again, which is not to be later than anybody hears of it.
         let kept = self.keep(call, running.id());
+        observer(Progress::Started { process: running.id(), argv: &argv });
         let mut job = Job::new(running, argv, kept);
         job.look(budget(run.max_output_tokens));
         let followed = job.follow(patience(run.yield_time_ms), observer, interruption).await;

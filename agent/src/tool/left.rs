@@ -36,7 +36,9 @@ impl Tools {
         };
         let argv = self.argv(&cmd);
         match Kept::find(outputs, call) {
-            Ok(None) => ToolOutcome::failed("The agent was ended before this was begun."),
+            Ok(None) => {
+                ToolOutcome::failed("The agent was ended before this was begun, or in that very moment.")
+            }
             Err(error) => ToolOutcome::failed(format!("{UNKNOWN} What it wrote cannot be found: {error}")),
             Ok(Some((process, path))) => match self.take_over(process, &argv, &path).await {
                 Some(outcome) => outcome,

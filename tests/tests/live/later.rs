@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_tests::sandbox::{Way, World};
 
@@ -208,7 +208,10 @@ fn a_new_name_of_an_old_file_is_closed() {
         let world = world(way);
         hard_link(&world, "one", "other");
         hard_link(&world, "two", "pair");
-        std::thread::sleep(OLD);
+        let linked = Instant::now();
+        while linked.elapsed() < OLD {
+            std::thread::yield_now();
+        }
         let mut inside = Inside::start(&world);
         assert!(inside.does("cat one other two pair"), "{way:?}");
         hard_link(&world, "one", "deep/late.env");
