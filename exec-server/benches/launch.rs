@@ -31,7 +31,7 @@ use weir_sandbox_linux::host::{Fact, Host, Namespaces};
 use weir_sandbox_linux::plan::{Credentials, Plan};
 use weir_sandbox_linux::prepare::{self, Prepared};
 use weir_sandbox_linux::start::{Source, Wires, start};
-use weir_sandbox_linux::survey::Survey;
+use weir_sandbox_linux::survey::{Moment, Survey};
 
 /// Turns, where nothing else is asked for.
 const ROUNDS: usize = 300;
@@ -195,7 +195,8 @@ impl Launch {
 
 fn compiled(policy: &Policy, host: &Host, survey: &Survey) -> Plan {
     let credentials = own();
-    let facts = Facts::new(host, survey, &credentials);
+    // As the launcher does, which looks at the tree just before.
+    let facts = Facts { surveyed: Moment::now(), ..Facts::new(host, survey, &credentials) };
     compile(policy, &facts).unwrap()
 }
 
