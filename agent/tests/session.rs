@@ -314,8 +314,9 @@ fn a_reader_reads_along_and_takes_nothing() {
 fn commands_are_listed_signalled_ended_and_forgotten() {
     let Some(served) = Served::new("listed") else { return };
     let mut session = served.session();
-    let one =
-        session.start(served.start("trap 'exit 4' USR1; cat & echo ready; while :; do :; done")).unwrap();
+    let one = session
+        .start(served.start("trap 'exit 4' USR1; sleep 1000 & echo ready; while :; do :; done"))
+        .unwrap();
     let mut listed = session.list().unwrap();
     let found = listed.pop().unwrap();
     assert!(listed.is_empty() && found.id == one.id && found.pid == one.pid && found.carried && found.owned);

@@ -13,6 +13,8 @@
     reason = "a program for people, whose answer is its output"
 )]
 
+#[path = "support/built.rs"]
+mod built;
 #[path = "gate/client.rs"]
 mod client;
 #[path = "gate/peers.rs"]
@@ -20,7 +22,6 @@ mod peers;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -67,13 +68,7 @@ fn main() {
     transfers(mib, sink, gated_sink);
     setups(echo, gated_echo);
     at_once(echo, gated_echo);
-    peers::compare(asked("--peer-mib").unwrap_or(mib), [echo.port(), sink.port()], weir().as_deref());
-}
-
-/// `weir` of this build, where it has been built.
-fn weir() -> Option<PathBuf> {
-    let here = std::env::current_exe().unwrap();
-    here.ancestors().map(|above| above.join("weir")).find(|weir| weir.is_file())
+    peers::compare(asked("--peer-mib").unwrap_or(mib), [echo.port(), sink.port()], built::weir().as_deref());
 }
 
 /// A server that is told how many bytes come, takes them and then says one byte. It waits for no end: not every proxy carries one.

@@ -12,9 +12,12 @@
     reason = "a program for people, whose answer is its output"
 )]
 
+#[path = "support/built.rs"]
+mod built;
+
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -241,12 +244,6 @@ fn policy(place: &Path, isolation: Isolation, network: &str) -> Policy {
     resolve("x", &profile, &around, &Terrain::default()).unwrap().policy
 }
 
-/// `weir` of this build, where it has been built.
-fn weir() -> Option<PathBuf> {
-    let here = std::env::current_exe().unwrap();
-    here.ancestors().map(|above| above.join("weir")).find(|weir| weir.is_file())
-}
-
 fn quiet(program: &Path, arguments: &[&str], place: &Path) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(place).env("HOME", place.join("home")).env_remove("TMPDIR");
@@ -269,7 +266,7 @@ fn whole_programs(place: &Path, variants: &mut Vec<Variant>) {
             ),
         }
     };
-    match weir() {
+    match built::weir() {
         Some(weir) => {
             std::fs::create_dir_all(place.join("home/.weir")).unwrap();
             std::fs::write(place.join("home/.weir/config.toml"), PROFILE).unwrap();
@@ -314,7 +311,7 @@ fn calls(file: &Path) {
 
 /// The same program outside and inside, in turns.
 fn calls_inside(place: &Path) {
-    let Some(weir) = weir() else { return };
+    let Some(weir) = built::weir() else { return };
     let file = place.join("file");
     std::fs::write(&file, "").unwrap();
     let (here, file) = (std::env::current_exe().unwrap(), file.to_str().unwrap().to_owned());

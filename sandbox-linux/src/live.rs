@@ -34,8 +34,8 @@ pub struct LiveRules {
     pub aliases: Vec<Alias>,
     /// Files that were closed at start, whatever their further names.
     pub closed_files: Vec<FileId>,
-    /// When the search for those began: a file that has the names that it had then is looked for no more.
-    pub searched: Option<Moment>,
+    /// When the survey that found those began: a file that has the names that it had then is looked for no more.
+    pub surveyed: Option<Moment>,
 }
 
 impl LiveRules {

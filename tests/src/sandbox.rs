@@ -28,6 +28,7 @@ use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -79,6 +80,14 @@ impl From<Output> for Run {
             stdout: output.stdout,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+}
+
+/// Lets this much time pass, as file systems stamp it.
+pub fn grow_old(by: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < by {
+        std::thread::yield_now();
     }
 }
 

@@ -111,7 +111,7 @@ fn rules_of(compiler: &Compiler<'_>) -> LiveRules {
         filesystem: compiler.filesystem.clone().into_owned(),
         aliases: survey.aliases.clone(),
         closed_files: survey.closed_files.clone(),
-        searched: compiler.facts.surveyed,
+        surveyed: compiler.facts.surveyed,
     }
 }
 

@@ -228,12 +228,7 @@ pub(super) fn list<E>(
 
 /// Whether a time lies so far back that no change from now on can get the same.
 pub(super) fn is_past(changed: Time, now: Time, margin: Duration) -> bool {
-    nanoseconds(now) - nanoseconds(changed) >= i128::try_from(margin.as_nanos()).unwrap_or(i128::MAX)
-}
-
-/// Since the clock's beginning.
-pub(super) fn nanoseconds(time: Time) -> i128 {
-    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds)
+    now.total_ns() - changed.total_ns() >= i128::try_from(margin.as_nanos()).unwrap_or(i128::MAX)
 }
 
 /// Whether a file system of this kind is one of [`RELIABLE`].

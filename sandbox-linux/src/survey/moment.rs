@@ -29,7 +29,7 @@ impl Moment {
     #[must_use]
     pub fn now() -> Option<Self> {
         let (stamp, since_boot) = (clock::now().ok()?, clock::since_boot().ok()?);
-        Some(Self { stamp, ahead_ns: index::nanoseconds(stamp) - index::nanoseconds(since_boot) })
+        Some(Self { stamp, ahead_ns: stamp.total_ns() - since_boot.total_ns() })
     }
 
     /// Watches the clock from now on. Nothing where it cannot be watched, or was set since that moment.

@@ -6,7 +6,7 @@
 
 use weir_tests::sandbox::{Way, World, programs};
 
-use super::{Holder, RULES, beside, head, least, row, weir, words};
+use super::{Holder, RULES, bare, beside, head, least, row, weir, words};
 
 /// Acts of one run.
 const ACTS: usize = 20_000;
@@ -47,12 +47,6 @@ pub(super) fn measure(way: Way, scale: usize) {
 
 /// Each with the place in which it acts, seen from `work`.
 fn holders(way: Way) -> Vec<(Holder, &'static str)> {
-    let bare = filled(way);
-    let outside = Holder::new("bare", move |words| {
-        let mut command = bare.command(&words[0]);
-        command.args(&words[1..]);
-        command
-    });
     let [none, given_up, live, elsewhere] = [(); 4].map(|()| filled(way));
     none.profile("\":project_roots\" = \"write\"", "");
     given_up.profile_giving_up(&["snapshot-globs"], RULES, "");
@@ -60,7 +54,7 @@ fn holders(way: Way) -> Vec<(Holder, &'static str)> {
         world.profile(RULES, "");
     }
     let mut holders = vec![
-        (outside, PLACE),
+        (bare(filled(way)), PLACE),
         (weir("given up", given_up), PLACE),
         (weir("no pattern", none), PLACE),
         (weir("elsewhere", elsewhere), "../other"),

@@ -68,12 +68,7 @@ type Part = (&'static str, fn(Way, usize));
 const PARTS: [Part; 3] = [("acts", acts::measure), ("work", work::measure), ("tree", tree::measure)];
 
 fn main() {
-    let words: Vec<String> = std::env::args().collect();
-    let scale = if words.iter().any(|word| word == "--quick") { 10 } else { 1 };
-    let only = words.iter().position(|word| word == "--only").and_then(|at| words.get(at + 1));
-    let parts: Vec<Part> =
-        PARTS.into_iter().filter(|(word, _)| only.is_none_or(|only| only == word)).collect();
-    assert!(!parts.is_empty(), "--only takes one of {}", PARTS.map(|(word, _)| word).join(", "));
+    let (scale, parts) = weir_tests::bench::asked(&PARTS);
     let way = if Way::Root.available().is_ok() { Way::Root } else { Way::User };
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("in the way `{}`, at a load of {}", way.name(), load.trim());
@@ -113,6 +108,15 @@ fn least(holders: &[Holder], rounds: usize, figure: impl Fn(&Holder) -> f64) -> 
         }
     }
     least
+}
+
+/// Nothing, in a world.
+fn bare(world: World) -> Holder {
+    Holder::new("bare", move |words| {
+        let mut command = world.command(&words[0]);
+        command.args(&words[1..]);
+        command
+    })
 }
 
 /// `weir run` in a world.

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use weir_tests::sandbox::{Way, World};
+use weir_tests::sandbox::{Way, World, grow_old};
 
 use super::peer::Server;
 use super::{head, row};
@@ -39,7 +39,7 @@ pub(super) fn measure(way: Way, scale: usize) {
         let world = World::new(way);
         fill(&world, directories);
         world.profile(rules, "");
-        grow_old();
+        grow_old(OLD);
         row(name, &figures(&world), 2);
     }
 }
@@ -87,13 +87,5 @@ fn fill(world: &World, directories: usize) {
         let kind = if at % MATCHES_EVERY == 0 { "env" } else { "rs" };
         let place = format!("work/part{}/module{}/dir{directory}", directory % 20, directory % 300);
         world.file(format!("{place}/source_file_{at}.{kind}"), "");
-    }
-}
-
-/// Waits until the tree is old enough to be known.
-fn grow_old() {
-    let begin = Instant::now();
-    while begin.elapsed() < OLD {
-        std::thread::yield_now();
     }
 }

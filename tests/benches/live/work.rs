@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use weir_tests::sandbox::{Way, World, programs};
 
-use super::{Holder, RULES, beside, head, least, row, weir, words};
+use super::{Holder, RULES, bare, beside, head, least, row, weir, words};
 
 /// Runs of each kind: of what is short, and of the builds.
 const ROUNDS: [usize; 2] = [9, 3];
@@ -44,20 +44,15 @@ pub(super) fn measure(way: Way, scale: usize) {
 fn holders(way: Way, cargo: &Path, scale: usize) -> Vec<Holder> {
     let toolchain = cargo.ancestors().nth(2).unwrap_or(cargo);
     let rules = format!("{RULES}\n{toolchain:?} = \"read\"");
-    let [bare, given_up, live, learn] = [(); 4].map(|()| filled(way, scale));
+    let [free, given_up, live, learn] = [(); 4].map(|()| filled(way, scale));
     given_up.profile_giving_up(&["snapshot-globs"], &rules, "");
     live.profile(&rules, "");
-    let outside = Holder::new("bare", move |words| {
-        let mut command = bare.command(&words[0]);
-        command.args(&words[1..]);
-        command
-    });
     let learning = Holder::new("learn", move |words| {
         let mut command = learn.command(&programs().weir);
         command.args(["learn", "--output"]).arg(learn.at("learned.toml")).arg("--").args(words);
         command
     });
-    let mut holders = vec![outside, weir("given up", given_up), weir("live", live), learning];
+    let mut holders = vec![bare(free), weir("given up", given_up), weir("live", live), learning];
     holders.extend(beside::found().into_iter().map(|sandbox| sandbox.holder(filled(way, scale))));
     holders
 }

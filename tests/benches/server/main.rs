@@ -85,12 +85,7 @@ const PARTS: [Part; 4] =
     [("one", one_command), ("throughput", throughput), ("bursts", bursts), ("many", many_at_once)];
 
 fn main() {
-    let words: Vec<String> = std::env::args().collect();
-    let scale = if words.iter().any(|word| word == "--quick") { 10 } else { 1 };
-    let only = words.iter().position(|word| word == "--only").and_then(|at| words.get(at + 1));
-    let parts: Vec<Part> =
-        PARTS.into_iter().filter(|(word, _)| only.is_none_or(|only| only == word)).collect();
-    assert!(!parts.is_empty(), "--only takes one of {}", PARTS.map(|(word, _)| word).join(", "));
+    let (scale, parts) = weir_tests::bench::asked(&PARTS);
     let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(weir::Weir::start())];
     let programs = std::env::var("CODEX").unwrap_or_default();
     for program in programs.split(':').filter(|program| !program.is_empty()) {

@@ -2,9 +2,9 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use weir_tests::sandbox::{Way, World};
+use weir_tests::sandbox::{Way, World, grow_old};
 
 use crate::inside::{Inside, RULES};
 
@@ -208,10 +208,7 @@ fn a_new_name_of_an_old_file_is_closed() {
         let world = world(way);
         hard_link(&world, "one", "other");
         hard_link(&world, "two", "pair");
-        let linked = Instant::now();
-        while linked.elapsed() < OLD {
-            std::thread::yield_now();
-        }
+        grow_old(OLD);
         let mut inside = Inside::start(&world);
         assert!(inside.does("cat one other two pair"), "{way:?}");
         hard_link(&world, "one", "deep/late.env");

@@ -15,7 +15,7 @@ fn judge(filesystem: &Filesystem) -> Judge {
         filesystem: filesystem.clone(),
         aliases: Vec::new(),
         closed_files: Vec::new(),
-        searched: None,
+        surveyed: None,
     })
 }
 
@@ -124,7 +124,7 @@ fn a_second_mount_is_closed_like_the_first() {
         filesystem: policy.filesystem().clone(),
         aliases,
         closed_files: Vec::new(),
-        searched: None,
+        surveyed: None,
     });
     for (asked, closed) in
         [("/m", true), ("/m/x", true), ("/w/plain", true), ("/n/x", false), ("/n/d/b.env", true)]

@@ -32,11 +32,8 @@ fn ground() -> Tree {
 
 /// Waits until everything that has happened so far is past.
 fn settle() {
-    let later = |time: Time, by: Duration| {
-        i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds) + by.as_nanos().cast_signed()
-    };
     let begin = clock::now().unwrap();
-    while later(clock::now().unwrap(), Duration::ZERO) <= later(begin, 2 * SHORT) {
+    while !is_past(begin, clock::now().unwrap(), 2 * SHORT) {
         std::thread::yield_now();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use super::super::process::{self, exit, pidfd_open, pidfd_open_thread, reap};
+use super::super::process::{self, exit, kill, pidfd_open, pidfd_open_thread, reap};
 use super::call::Kernel;
 use super::listener::Notification;
 use super::tracee::Tracee;
@@ -91,9 +91,4 @@ fn ends(worker: &OwnedFd, caller: Option<&OwnedFd>) -> bool {
     // SAFETY: two valid entries.
     let ready = unsafe { libc::poll(wait.as_mut_ptr(), 2, WATCH_INTERVAL_MS) };
     ready > 0 && wait[0].revents != 0
-}
-
-fn kill(child: libc::pid_t) {
-    // SAFETY: a child of ours that is not reaped yet, so the number is still its own.
-    unsafe { libc::kill(child, libc::SIGKILL) };
 }

@@ -54,7 +54,7 @@ impl Links {
             closed: rules.closed_files.iter().copied().collect(),
             places: rules.places(),
             watch: None,
-            since: rules.searched.and_then(Moment::watch),
+            since: rules.surveyed.and_then(Moment::watch),
         }
     }
 

@@ -2,9 +2,9 @@
 //! process is gone, whoever ended that, so that the launcher and the first process may go in the same moment. It is under the
 //! first process's ruleset and outside the command's fence, which keeps it out of the command's reach.
 
-use super::super::abi::{check, check_int, errno};
+use super::super::abi::{check_int, errno};
 use super::super::descendants::{Bound, signal_all};
-use super::super::process::exit;
+use super::super::process::{exit, fork_telling};
 use super::enter;
 use super::foreign::close_all_but;
 
@@ -14,10 +14,8 @@ pub(super) fn start() -> Result<libc::c_int, i32> {
     // SAFETY: the kernel writes two descriptors.
     check_int(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
     let [watched, held] = ends;
-    // Without a signal at its end it is no child that wait(2) sees: who is left of the sandbox is counted without it.
-    let (flags, none) = (0_u64, std::ptr::null::<u8>());
-    // SAFETY: as fork(2) of a process with one thread; the child goes on in `keep` and never returns.
-    match check(unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) })? {
+    // Who is left of the sandbox is counted without it. The child goes on in `keep` and never returns.
+    match fork_telling(0)? {
         0 => keep(watched),
         _ => {
             enter::close(watched);

@@ -34,6 +34,11 @@ pub(crate) struct Time {
 }
 
 impl Time {
+    /// Nanoseconds since its clock's beginning.
+    pub(crate) fn total_ns(self) -> i128 {
+        i128::from(self.seconds) * i128::from(NS_PER_S) + i128::from(self.nanoseconds)
+    }
+
     /// When anything about a file has changed (`ctime`).
     pub(crate) fn of_change(found: &libc::stat) -> Self {
         Self { seconds: found.st_ctime, nanoseconds: u32::try_from(found.st_ctime_nsec).unwrap_or(0) }
