@@ -73,6 +73,8 @@ pub enum Degradation {
     ProcessLimits,
     /// Mounts alone hold the files where the kernel has Landlock and its calls fail.
     NoLandlock,
+    /// Readings that are refused are not told, where the kernel holds them by itself; nothing that was refused is allowed for it.
+    UntoldReadings,
 }
 
 impl Degradation {
@@ -89,6 +91,7 @@ impl Degradation {
             Self::ProxyOnlyNetwork => "proxy-only-network",
             Self::ProcessLimits => "process-limits",
             Self::NoLandlock => "no-landlock",
+            Self::UntoldReadings => "untold-readings",
         }
     }
 }

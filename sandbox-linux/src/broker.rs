@@ -6,8 +6,9 @@
 //! handed to the sandbox's init by a seccomp listener (seccomp_unotify(2)), which performs them itself: it copies the path
 //! out of the caller's memory once, finds the directory, decides, acts on (directory, last name), and answers with
 //! the result. It never tells the kernel to continue with the caller's own arguments, which another thread could have
-//! changed since. Where a run is recorded, and there alone, further calls come to it that it only takes down and lets go on: it
-//! decides nothing about them (`watched`, which has the argument).
+//! changed since. Two kinds of call go on, and of neither does it decide anything: where a run is recorded, those that it only takes
+//! down (`watched`, which has the argument); and readings where a ruleset of the command's own holds what is closed, whatever the path says by
+//! then (`compile::reading`).
 //!
 //! The pure half is here: which calls are trapped ([`filter`]), what a trapped call asks for, how a path ends, which name is
 //! guarded, which socket is granted. The system calls are in `sys::broker`. [`hand_over`] is called by the command's

@@ -16,6 +16,7 @@ mod devices;
 mod limits;
 #[cfg(test)]
 mod literal;
+mod reading;
 mod tree;
 
 use std::borrow::Cow;
@@ -34,6 +35,7 @@ use crate::live;
 use crate::plan::{Confinement, Credentials, Loopback, Namespace, Plan, Privilege};
 use crate::seccomp::{self, Grant, Ipc, Needs, Network, Pids};
 use crate::survey::{Moment, Survey};
+use brokered::Opens;
 use refusal::{Lack, Refusal};
 
 /// What a policy is compiled against.
@@ -163,6 +165,9 @@ impl<'a> Compiler<'a> {
             }
         };
         let landlock = landlock::compile(self, network);
+        let reading = reading::compile(self, landlock.as_ref());
+        let opens = reading::opens(self, reading.as_ref());
+        self.note_live(opens);
         self.note_globs();
         let filter = match seccomp::compile(&needs, arch?) {
             Ok(filter) => filter,
@@ -172,8 +177,8 @@ impl<'a> Compiler<'a> {
             }
         };
         let loopback = if self.loopback_is_own() { Loopback::Up } else { Loopback::Untouched };
-        let brokered = brokered::compile(self, guards, brokers_sockets, arch?);
-        let confinement = Confinement { arch: arch?, filter, landlock, brokered };
+        let brokered = brokered::compile(self, guards, (brokers_sockets, opens), arch?);
+        let confinement = Confinement { arch: arch?, filter, landlock, reading, brokered };
         let mut mechanisms = mechanisms(&namespaces, mounts.len(), &confinement);
         let gate = (network == Network::Private && self.policy.network().is_gated())
             .then(|| Gate::new(self.inner_loopback()));
@@ -399,8 +404,9 @@ impl<'a> Compiler<'a> {
         !given_up && self.facts.host.seccomp.listener.works() && self.live_rule().is_some()
     }
 
-    fn note_live(&mut self) {
-        if self.is_live() {
+    /// What is executed is asked of nobody: a ruleset has to know the names.
+    fn note_live(&mut self, opens: Opens) {
+        if self.is_live() && opens == Opens::Performed {
             self.remarks.push(
                 "a native program that is closed only since the command started can be executed, not read"
                     .to_owned(),
@@ -409,7 +415,6 @@ impl<'a> Compiler<'a> {
     }
 
     fn note_globs(&mut self) {
-        self.note_live();
         if self.filesystem.globs().is_empty() {
             return;
         }
@@ -466,7 +471,9 @@ fn mechanisms(namespaces: &[Namespace], mounts: usize, confinement: &Confinement
         out.push(named("mounts", format!("{mounts} steps")));
     }
     if let Some(ruleset) = &confinement.landlock {
-        out.push(named("landlock", format!("ABI {}, {} rules", ruleset.abi, ruleset.rules.len())));
+        let reading = confinement.reading.as_ref().map_or(0, |reading| reading.rules.len());
+        let more = if reading == 0 { String::new() } else { format!(", {reading} for reading alone") };
+        out.push(named("landlock", format!("ABI {}, {} rules{more}", ruleset.abi, ruleset.rules.len())));
     }
     if let Some(brokered) = &confinement.brokered {
         let names: usize = brokered.guards.iter().map(|guard| guard.names.len()).sum();

@@ -299,6 +299,8 @@ pub struct Confinement {
     pub filter: Program,
     /// The Landlock ruleset, where there is one.
     pub landlock: Option<Landlock>,
+    /// A second one, which the command has and init has not: what may be read without init.
+    pub reading: Option<Landlock>,
     /// What init performs itself, where something needs that.
     pub brokered: Option<Brokered>,
 }

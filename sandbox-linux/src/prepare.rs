@@ -194,6 +194,8 @@ pub struct Prepared {
     pub(crate) privilege: Privilege,
     pub(crate) become_user: Option<Become>,
     pub(crate) landlock: Option<LandlockOp>,
+    /// The command's own, below that.
+    pub(crate) reading: Option<LandlockOp>,
     /// Where no PID namespace does so: keeps the command from signalling the first process, which is under the other ruleset.
     pub(crate) fence: Option<LandlockOp>,
     pub(crate) filter: Vec<Insn>,
@@ -254,6 +256,7 @@ impl Prepared {
             privilege: plan.privilege,
             become_user,
             landlock: confinement.and_then(|held| held.landlock.as_ref()).map(landlock).transpose()?,
+            reading: confinement.and_then(|held| held.reading.as_ref()).map(landlock).transpose()?,
             fence: confinement.and_then(|held| held.landlock.as_ref()).and_then(|held| fence(plan, held)),
             filter: confinement.map(|held| held.filter.insns().to_vec()).unwrap_or_default(),
             private: brokered

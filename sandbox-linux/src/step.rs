@@ -50,13 +50,14 @@ pub enum Step {
     WorkingDirectory,
     CloseDescriptors,
     Fence,
+    Reading,
     Seccomp,
     Broker,
     Execute,
 }
 
 /// Every step, in order.
-pub const ALL: [Step; 43] = [
+pub const ALL: [Step; 44] = [
     Step::Clone,
     Step::Group,
     Step::Session,
@@ -97,6 +98,7 @@ pub const ALL: [Step; 43] = [
     Step::WorkingDirectory,
     Step::CloseDescriptors,
     Step::Fence,
+    Step::Reading,
     Step::Seccomp,
     Step::Broker,
     Step::Execute,
@@ -147,6 +149,9 @@ impl Step {
             Self::WorkingDirectory => "chdir: enter the working directory",
             Self::CloseDescriptors => "close_range: close what is not the command's",
             Self::Fence => "landlock_restrict_self: keep the command from signalling the first process",
+            Self::Reading => {
+                "landlock_restrict_self: leave the command what it may read without the first process"
+            }
             Self::Seccomp => "seccomp: install the system call filter",
             Self::Broker => "seccomp: install the broker's filter",
             Self::Execute => "execve: execute the command, or go on in its place",
@@ -161,7 +166,7 @@ impl Step {
 }
 
 /// Pairs that must not be swapped, with the reason.
-pub const ORDER: [(Step, Step, &str); 19] = [
+pub const ORDER: [(Step, Step, &str); 21] = [
     (Step::Group, Step::Fork, "what is started before would be under no limit"),
     (Step::UserMap, Step::PrivateMounts, "without ids, files made for the tree would belong to nobody"),
     (Step::PrivateMounts, Step::Scaffold, "a mount in a shared tree would appear on the host"),
@@ -184,6 +189,8 @@ pub const ORDER: [(Step, Step, &str); 19] = [
         "the first process must be outside the fence to reach what is inside",
     ),
     (Step::Fence, Step::Seccomp, "the filter may refuse what restricting needs"),
+    (Step::Fork, Step::Reading, "the first process opens what the command cannot by itself"),
+    (Step::Reading, Step::Seccomp, "the filter may refuse what restricting needs"),
     (Step::LandlockRestrict, Step::Seccomp, "the filter may refuse what restricting needs"),
 ];
 

@@ -17,6 +17,7 @@
 //!
 //! The tree may change while it is walked, and after: a survey is a snapshot.
 
+mod beside;
 mod closed;
 mod grants;
 pub mod index;
@@ -37,7 +38,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
 
 use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
-use crate::live::{self, Alias, FileId, Judge};
+use crate::live::{self, Alias, Beside, FileId, Judge};
 
 use index::Index;
 pub use moment::Moment;
@@ -119,6 +120,10 @@ pub struct Survey {
     pub aliases: Vec<Alias>,
     /// The files among what is closed, as far as they can be seen.
     pub closed_files: Vec<FileId>,
+    /// Whether one of them has several names, or one that was not seen may have.
+    pub further_names: bool,
+    /// What lies beside closed places, where all of it can be told by name.
+    pub beside: Option<Beside>,
     /// How many entries of directories were looked at.
     pub looked_at: u64,
     /// How many directories were listed: those that no index knew.
@@ -232,7 +237,10 @@ fn walked(policy: &Policy, index: Option<&mut Index>) -> Result<Survey, SurveyEr
 /// What the lists of directories tell.
 fn listed(policy: &Policy, mut index: Option<&mut Index>) -> Result<Survey, SurveyError> {
     let mut survey = walk::walk(policy, index.as_deref_mut())?;
-    closed::add(&mut survey, policy.filesystem(), index);
+    closed::add(&mut survey, policy.filesystem(), index.as_deref_mut());
+    let (beside, listed) = beside::list(policy.filesystem(), index);
+    survey.beside = beside;
+    survey.listed += listed;
     Ok(survey)
 }
 

@@ -14,8 +14,9 @@ fn filters_are_as_they_were() {
         ("names", Traps { names: true, ..Traps::default() }),
         ("sockets", Traps { unix_connect: true, ..Traps::default() }),
         ("opens", Traps { opens: true, ..Traps::default() }),
+        ("reads-alone", Traps { opens: true, reads_alone: true, ..Traps::default() }),
         ("both", Traps { names: true, unix_connect: true, ..Traps::default() }),
-        ("recorded", Traps { opens: true, unix_connect: true, looks: true, names: true }),
+        ("recorded", Traps { opens: true, unix_connect: true, looks: true, names: true, ..Traps::default() }),
     ];
     for (set, traps) in sets {
         for arch in Arch::ALL {

@@ -6,7 +6,7 @@ use weir_protocol::audit::{since_1970_ms, time};
 use weir_protocol::denial::{
     Act, Denial, Ledger, Mechanism, Missing, Numbered, Observed, Process, Sight, Source,
 };
-use weir_protocol::policy::{Operation, Request};
+use weir_protocol::policy::{Degradation, Operation, Request};
 use weir_protocol::{AbsPath, ByteString, Policy};
 use weir_sandbox_linux::audit::{Object, Refused};
 use weir_sandbox_linux::bpf::{Action, Errno};
@@ -154,6 +154,9 @@ fn sight(plan: &Plan) -> Sight {
     } else {
         Source::missing(Mechanism::Broker, made, Missing::NoBroker)
     }];
+    if plan.degradations.iter().any(|given_up| given_up.name == Degradation::UntoldReadings) {
+        sources.push(Source::missing(Mechanism::Live, "reading", Missing::GivenUp));
+    }
     if !plan.mounts.is_empty() {
         let of = "reading what is closed or not granted, changing or removing what is read-only";
         sources.push(Source::missing(Mechanism::Mounts, of, Missing::NoRecord));

@@ -49,6 +49,8 @@ pub enum Missing {
     NoRecord,
     /// Nothing performs the calls that would tell.
     NoBroker,
+    /// The profile gives it up.
+    GivenUp,
 }
 
 impl fmt::Display for Missing {
@@ -63,6 +65,7 @@ impl fmt::Display for Missing {
             Self::AuditUnknown => "whether the kernel's audit is on cannot be told without CAP_AUDIT_CONTROL",
             Self::OtherNumbers => "this is not the machine's first PID namespace, whose numbers records bear",
             Self::NoRecord => "the kernel makes no record of them",
+            Self::GivenUp => "the profile gives that up (`degrade`)",
             Self::NoBroker => "no rule of this profile lets init perform the calls that make names",
         })
     }

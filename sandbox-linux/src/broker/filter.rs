@@ -17,6 +17,8 @@ pub struct Traps {
     pub unix_connect: bool,
     /// Every call that opens, changes or removes what a path names; those that bring names into being with them.
     pub opens: bool,
+    /// With `opens`: not the openings that can only read a file.
+    pub reads_alone: bool,
     /// Calls that are recorded and go on: looks, changes of attributes, executions, listening. Set where a run is recorded, and nowhere else.
     pub looks: bool,
 }
@@ -51,7 +53,13 @@ const NAMES: [&str; 13] = [
 /// Calls that change or remove what a path names, opening aside.
 const CHANGES: [&str; 4] = ["truncate", "unlink", "unlinkat", "rmdir"];
 
+const O_ACCMODE: u32 = 0o3;
 const O_CREAT: u32 = 0o100;
+const O_TRUNC: u32 = 0o1_000;
+/// `__O_TMPFILE`.
+const O_UNNAMED: u32 = 0o20_000_000;
+/// `O_DIRECTORY` of both architectures: on each the other's bit is `O_DIRECT`, which may be trapped as well.
+const O_DIRECTORY: u32 = 0o200_000 | 0o40_000;
 const PR_SET_DUMPABLE: u32 = 4;
 const AF_UNIX: u32 = 1;
 const SOCK_TYPE: u32 = 0xf;
@@ -108,6 +116,8 @@ fn of_call(traps: &Traps, name: &str) -> Verdict {
         "bind" if traps.unix_connect => Verdict::Always(Action::Notify),
         name if traps.is_naming() && NAMES.contains(&name) => Verdict::Always(Action::Notify),
         name if traps.opens && CHANGES.contains(&name) => Verdict::Always(Action::Notify),
+        "open" if traps.opens && traps.reads_alone => opening_more_than_a_file_to_read(1),
+        "openat" if traps.opens && traps.reads_alone => opening_more_than_a_file_to_read(2),
         "open" if traps.opens => opening_more_than_a_place(1),
         "openat" if traps.opens => opening_more_than_a_place(2),
         "open" if traps.names => opening(1),
@@ -141,6 +151,14 @@ fn opening(index: u8) -> Verdict {
 /// Opening with `O_PATH` reads nothing, and whatever is done with the place that needs more is a call that is trapped.
 fn opening_more_than_a_place(index: u8) -> Verdict {
     by_arguments(vec![Case { when: vec![low(index, O_PATH, 0)], then: Action::Notify }])
+}
+
+/// Opening that can only read, and asks for no directory, which only init may list where something is closed in it.
+fn opening_more_than_a_file_to_read(index: u8) -> Verdict {
+    let none_of = |flags| Case { when: vec![low(index, flags, 0)], then: Action::Allow };
+    let place = Case { when: vec![low(index, O_PATH, O_PATH)], then: Action::Allow };
+    let more = O_ACCMODE | O_CREAT | O_TRUNC | O_UNNAMED | O_DIRECTORY;
+    Verdict::ByArguments(Rule { cases: vec![place, none_of(more)], otherwise: Action::Notify })
 }
 
 /// A call that is watched; where argument `flags` says `AT_EMPTY_PATH` it speaks of a descriptor.

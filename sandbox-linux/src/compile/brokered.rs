@@ -12,14 +12,25 @@ use crate::live::LiveRules;
 use crate::plan::{Brokered, Confinement, Recording};
 use crate::seccomp::Grant;
 
+/// How what is to be read is opened under live rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opens {
+    /// By init.
+    Performed,
+    /// By the kernel where the command's own ruleset grants it, once init has looked at it.
+    ByName,
+    /// The same without init, directories aside.
+    Untold,
+}
+
 /// The broker's part, where there is one.
 pub(super) fn compile(
     compiler: &mut Compiler<'_>,
     guards: Vec<Guard>,
-    sockets: bool,
+    (sockets, opens): (bool, Opens),
     arch: Arch,
 ) -> Option<Brokered> {
-    let live = live_rules(compiler);
+    let live = live_rules(compiler, opens);
     if guards.is_empty() && !sockets && live.is_none() {
         return None;
     }
@@ -55,7 +66,9 @@ pub(super) fn compile(
     }
     let recorded = extent(compiler);
     let looks = recorded == Some(Recording::Whole);
-    let traps = Traps { names: !guards.is_empty(), unix_connect: sockets, opens: live.is_some(), looks };
+    let reads_alone = opens == Opens::Untold;
+    let traps =
+        Traps { names: !guards.is_empty(), unix_connect: sockets, opens: live.is_some(), reads_alone, looks };
     let filter = match broker::filter(&traps, arch) {
         Ok(filter) => filter,
         Err(defect) => {
@@ -91,9 +104,9 @@ fn extent(compiler: &Compiler<'_>) -> Option<Recording> {
 
 /// What must be held while files change, unless the profile is content with what was there. What is recorded has to be opened by init,
 /// whatever there is to hold.
-fn live_rules(compiler: &mut Compiler<'_>) -> Option<LiveRules> {
+fn live_rules(compiler: &mut Compiler<'_>, opens: Opens) -> Option<LiveRules> {
     if compiler.facts.recorded {
-        return Some(rules_of(compiler));
+        return Some(rules_of(compiler, opens));
     }
     let rule = compiler.live_rule()?;
     if compiler.policy.degradations().contains_key(&Degradation::SnapshotGlobs) {
@@ -102,16 +115,17 @@ fn live_rules(compiler: &mut Compiler<'_>) -> Option<LiveRules> {
         compiler.give_up(Degradation::SnapshotGlobs, lost, Lack::Live { rule, fact });
         return None;
     }
-    Some(rules_of(compiler))
+    Some(rules_of(compiler, opens))
 }
 
-fn rules_of(compiler: &Compiler<'_>) -> LiveRules {
+fn rules_of(compiler: &Compiler<'_>, opens: Opens) -> LiveRules {
     let survey = compiler.facts.survey;
     LiveRules {
         filesystem: compiler.filesystem.clone().into_owned(),
         aliases: survey.aliases.clone(),
         closed_files: survey.closed_files.clone(),
         surveyed: compiler.facts.surveyed,
+        beside: survey.beside.clone().filter(|_| opens != Opens::Performed),
     }
 }
 

@@ -31,7 +31,7 @@ const CHANGE: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 
 /// Making character and block devices: handled, and never granted.
 const MAKE_DEVICES: u64 = 1 << 6 | 1 << 11;
 /// Renaming or linking between directories (ABI 2).
-const REFER: u64 = 1 << 13;
+pub(super) const REFER: u64 = 1 << 13;
 /// Truncating a file (ABI 3).
 pub const TRUNCATE: u64 = 1 << 14;
 /// Requests to devices (ABI 5).
@@ -64,7 +64,7 @@ pub const ABI_SCOPES: u32 = 6;
 /// Newest ABI that is compiled for; a newer kernel keeps its promises to it.
 pub const ABI_KNOWN: u32 = 7;
 
-const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
+pub(super) const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
 const WRITE: u64 = READ | WRITE_FILE | CHANGE | REFER | TRUNCATE | IOCTL_DEV;
 
 /// The file-system rights that an ABI knows.
@@ -150,7 +150,11 @@ fn rules(compiler: &Compiler<'_>, known: u64) -> Vec<LandlockRule> {
         }
     }
     wanted.sort();
-    // Whatever lies above a place stands before it. Rights by place, with those that it has from above.
+    least(wanted)
+}
+
+/// The rules that are needed for rights by place, each place before those below it: what a place has from above it needs no rule for.
+pub(super) fn least(wanted: impl IntoIterator<Item = (AbsPath, u64)>) -> Vec<LandlockRule> {
     let mut held: HashMap<AbsPath, u64> = HashMap::new();
     let mut rules = Vec::new();
     for (at, rights) in wanted {
@@ -175,7 +179,7 @@ fn inherited(held: &HashMap<AbsPath, u64>, path: &AbsPath) -> u64 {
     0
 }
 
-fn exists(compiler: &Compiler<'_>, path: &AbsPath) -> bool {
+pub(super) fn exists(compiler: &Compiler<'_>, path: &AbsPath) -> bool {
     !matches!(
         compiler.facts.survey.places.get(path),
         Some(Kind::Missing | Kind::Symlink | Kind::Unreadable(_))

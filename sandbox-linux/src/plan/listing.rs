@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use weir_protocol::policy::Background;
 
-use super::{Confinement, Devices, MountStep, Owned, Plan, Setting, Writable};
+use super::{Confinement, Devices, Landlock, MountStep, Owned, Plan, Setting, Writable};
 use crate::compile::landlock;
 use crate::gate::Gate;
 use crate::seccomp;
@@ -56,19 +56,10 @@ pub(super) fn render(plan: &Plan) -> String {
 fn confined(out: &mut String, confinement: &Confinement) {
     match &confinement.landlock {
         None => out.push_str("landlock     none\n"),
-        Some(ruleset) => {
-            let _ = writeln!(
-                out,
-                "landlock     ABI {}, network {:#x}, scoped {:#x}",
-                ruleset.abi, ruleset.handled_net, ruleset.scoped
-            );
-            for port in &ruleset.ports {
-                let _ = writeln!(out, "  port       {port}");
-            }
-            for rule in &ruleset.rules {
-                let _ = writeln!(out, "  rule       {} {}", landlock::words(rule.rights), rule.at);
-            }
-        }
+        Some(ruleset) => layer(out, "landlock    ", ruleset),
+    }
+    if let Some(ruleset) = &confinement.reading {
+        layer(out, "reading     ", ruleset);
     }
     if let Some(brokered) = &confinement.brokered {
         for guard in &brokered.guards {
@@ -90,6 +81,20 @@ fn confined(out: &mut String, confinement: &Confinement) {
     listing.lines().for_each(|line| {
         let _ = writeln!(out, "  {line}");
     });
+}
+
+fn layer(out: &mut String, name: &str, ruleset: &Landlock) {
+    let _ = writeln!(
+        out,
+        "{name} ABI {}, network {:#x}, scoped {:#x}",
+        ruleset.abi, ruleset.handled_net, ruleset.scoped
+    );
+    for port in &ruleset.ports {
+        let _ = writeln!(out, "  port       {port}");
+    }
+    for rule in &ruleset.rules {
+        let _ = writeln!(out, "  rule       {} {}", landlock::words(rule.rights), rule.at);
+    }
 }
 
 fn mount(step: &MountStep) -> String {

@@ -7,24 +7,17 @@ use weir_protocol::policy::{Access, Filesystem};
 
 use super::Survey;
 use super::index::{self, Index};
-use crate::live::{self, FileId};
-use crate::sys::walk::{self, Entry, FileType, Opening};
+use crate::live;
+use crate::sys::walk::{self, Entry, FileType, Opening, Status};
 
 /// Most files that are told: a few megabytes of a launch. Of more, masks alone hold those that were there.
-pub(super) const MAX_CLOSED_FILES: usize = 1 << 17;
+const MAX_CLOSED_FILES: usize = 1 << 17;
 
 /// Most entries of closed places that are looked at for one launch, some tens of milliseconds' worth.
 const MAX_ENTRIES: u32 = 50_000;
 
 /// Bytes read from a directory at once.
 const BUFFER_BYTES: usize = 32 << 10;
-
-/// Takes in a file.
-pub(super) fn take_in(files: &mut Vec<FileId>, file: FileId) {
-    if files.len() < MAX_CLOSED_FILES {
-        files.push(file);
-    }
-}
 
 /// Takes in the files in places that rules close inside granted ones.
 pub(super) fn add(survey: &mut Survey, filesystem: &Filesystem, mut index: Option<&mut Index>) {
@@ -42,11 +35,23 @@ pub(super) fn add(survey: &mut Survey, filesystem: &Filesystem, mut index: Optio
                 // A file, by its path.
                 Err(libc::ENOTDIR) => {
                     if let Ok(status) = walk::status_of(&path) {
-                        take_in(&mut survey.closed_files, status.file);
+                        survey.take_in_closed(status);
                     }
                 }
                 Err(_) => {}
             }
+        }
+    }
+}
+
+impl Survey {
+    /// Takes in a file that a rule closes.
+    pub(super) fn take_in_closed(&mut self, status: Status) {
+        self.further_names |= status.links > 1;
+        if self.closed_files.len() < MAX_CLOSED_FILES {
+            self.closed_files.push(status.file);
+        } else {
+            self.further_names = true;
         }
     }
 }
@@ -67,30 +72,33 @@ impl Place<'_> {
         buffer: &mut [u8],
         (left, waiting): (&mut u32, &mut Vec<CString>),
     ) {
-        let files = &mut survey.closed_files;
-        let mut each = |entry: Entry<'_>| self.consider(entry, files, (left, waiting));
+        let mut each = |entry: Entry<'_>| self.consider(entry, survey, (left, waiting));
         if let Some(index) = index.as_deref_mut()
             && let Ok(seen) = walk::seen_opened(self.directory)
             && let Some(listing) = index.find(&seen, || Some(self.directory))
         {
-            let _ = listing.entries().try_for_each(each);
+            if listing.entries().try_for_each(each).is_err() {
+                survey.further_names = true;
+            }
             return;
         }
+        if index::list(self.directory, buffer, index, &mut each).is_err() {
+            survey.further_names = true;
+        }
         survey.listed += 1;
-        let _ = index::list(self.directory, buffer, index, &mut each);
     }
 
     fn consider(
         self,
         entry: Entry<'_>,
-        files: &mut Vec<FileId>,
+        survey: &mut Survey,
         (left, waiting): (&mut u32, &mut Vec<CString>),
     ) -> Result<(), Enough> {
         *left = left.checked_sub(1).filter(|left| *left > 0).ok_or(Enough)?;
         match entry.file_type {
             FileType::File => {
                 if let Ok(status) = walk::status(self.directory, entry.name) {
-                    take_in(files, status.file);
+                    survey.take_in_closed(status);
                 }
             }
             FileType::Directory => {

@@ -17,6 +17,7 @@ mod live;
 mod naming;
 mod open;
 mod procfs;
+mod reading;
 mod record;
 mod replay;
 mod resolve;
@@ -62,6 +63,8 @@ enum Answer {
     Descriptor(Opened),
     /// A process of its own will answer.
     Delegated,
+    /// The kernel goes on with it: what it may read without init is granted to the command (`compile::reading`).
+    GoesOn,
 }
 
 /// A file opened for a caller.

@@ -87,6 +87,12 @@ pub(super) fn fence(prepared: &Prepared) -> Result<(), i32> {
     fenced.map_err(|failure| failure.errno)
 }
 
+/// Leaves the calling process, and all that it will ever start, nothing to read but what the ruleset for that grants.
+pub(super) fn reading(prepared: &Prepared) -> Result<(), i32> {
+    let restricted = prepared.reading.as_ref().map_or(Ok(()), landlock::restrict);
+    restricted.map_err(|failure| failure.errno)
+}
+
 /// Installs the compiled filter in the calling process.
 pub(super) fn filter(prepared: &Prepared) -> Result<(), i32> {
     /// `SECCOMP_FILTER_FLAG_LOG`: refusals can be logged where the administrator wants it.

@@ -1,6 +1,7 @@
 //! Paths that change while they are looked at, from several threads and from the host.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 use weir_tests::sandbox::{Way, World, finish};
@@ -16,29 +17,45 @@ fn line(output: &mut impl BufRead) -> String {
     line.trim().to_owned()
 }
 
-/// Races in a world whose closed files come into being after the start: attempts, reads of the open file, reads of the closed one.
-fn race(world: &World) -> [u64; 3] {
+/// Puts the program that races into a world's project.
+pub(crate) fn compiled(world: &World) {
     world.file("work/flip.c", include_str!("flip.c"));
     let mut compiler = world.command("cc");
     compiler.args(["-O1", "-pthread", "-o", "flip", "flip.c"]);
     assert_eq!(finish(&mut compiler).code, 0);
-    world.file("work/ok.txt", "opened");
-    world.file("work/d/ok.txt", "opened");
-    // The shell waits for the files that are closed only from then on.
-    world.file("work/hidden", "closed");
-    let script = format!("echo started; until test -e go; do :; done; exec ./flip {SECONDS}");
+}
+
+/// Races in a directory, seen from the project, from the moment that the host has changed what is there: attempts, reads of open files,
+/// reads of closed ones.
+pub(crate) fn raced(world: &World, place: &Path, change: impl Fn(&World)) -> [u64; 3] {
+    let place = place.display();
+    // The shell waits for that moment.
+    let script = format!(
+        "echo started; until test -e go; do :; done; flip=\"$PWD/flip\"; cd {place} && exec \"$flip\" {SECONDS}"
+    );
     let mut command = world.weir(["--quiet"]);
     command.args(["sh", "-c", &script]).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
     assert_eq!(line(&mut output), "started");
-    world.file("work/d/no.env", "closed");
-    std::fs::rename(world.at("work/hidden"), world.at("work/no.env")).unwrap();
+    change(world);
     world.file("work/go", "");
     let told = line(&mut output);
     assert!(child.wait().unwrap().success());
     let mut numbers = told.split(' ').map(|word| word.parse().unwrap());
     std::array::from_fn(|_| numbers.next().unwrap())
+}
+
+/// Races in a world whose closed files come into being after the start.
+fn race(world: &World) -> [u64; 3] {
+    compiled(world);
+    world.file("work/ok.txt", "opened");
+    world.file("work/d/ok.txt", "opened");
+    world.file("work/hidden", "closed");
+    raced(world, Path::new("."), |world| {
+        world.file("work/d/no.env", "closed");
+        std::fs::rename(world.at("work/hidden"), world.at("work/no.env")).unwrap();
+    })
 }
 
 #[test]

@@ -2,14 +2,16 @@
 
 use super::*;
 
-const NEITHER: Traps = Traps { names: false, unix_connect: false, opens: false, looks: false };
+const NEITHER: Traps =
+    Traps { names: false, unix_connect: false, opens: false, reads_alone: false, looks: false };
 const NAMES_ONLY: Traps = Traps { names: true, ..NEITHER };
 const SOCKETS_ONLY: Traps = Traps { unix_connect: true, ..NEITHER };
 const BOTH: Traps = Traps { names: true, unix_connect: true, ..NEITHER };
 const OPENS_ONLY: Traps = Traps { opens: true, ..NEITHER };
-const EVERY: Traps = Traps { names: true, unix_connect: true, opens: true, looks: false };
+const READS_ALONE: Traps = Traps { reads_alone: true, ..OPENS_ONLY };
+const EVERY: Traps = Traps { names: true, unix_connect: true, opens: true, ..NEITHER };
 const RECORDED: Traps = Traps { looks: true, ..EVERY };
-const ALL: [Traps; 7] = [NEITHER, NAMES_ONLY, SOCKETS_ONLY, BOTH, OPENS_ONLY, EVERY, RECORDED];
+const ALL: [Traps; 8] = [NEITHER, NAMES_ONLY, SOCKETS_ONLY, BOTH, OPENS_ONLY, READS_ALONE, EVERY, RECORDED];
 
 const ALLOW: Action = Action::Allow;
 const NOTIFY: Action = Action::Notify;
@@ -200,4 +202,27 @@ fn without_traps_everything_passes() {
             assert_eq!(of_call(&NEITHER, call.name), Verdict::Always(ALLOW), "{arch} {}", call.name);
         }
     }
+}
+
+/// Whoever reads alone is asked about everything else that an opening can do, and about directories.
+#[test]
+fn a_file_that_is_read_alone_is_not_trapped() {
+    let opening: [(&str, &[u64], Action); 12] = [
+        ("open", &[PATH, 0], ALLOW),
+        ("openat", &[3, PATH, 0o2_004_000], ALLOW), // O_CLOEXEC | O_NONBLOCK
+        ("openat", &[3, PATH, 0o10_000_000], ALLOW), // O_PATH
+        ("openat", &[3, PATH, 0o10_200_000], ALLOW),
+        ("open", &[PATH, 0o1], NOTIFY),
+        ("open", &[PATH, 0o2], NOTIFY),
+        ("open", &[PATH, 0o3], NOTIFY),
+        ("openat", &[3, PATH, 0o100], NOTIFY),
+        ("openat", &[3, PATH, 0o1_000], NOTIFY),
+        ("openat", &[3, PATH, 0o20_200_000], NOTIFY),
+        ("openat", &[3, PATH, 0o200_000], NOTIFY),
+        ("openat", &[3, PATH, 0o40_000], NOTIFY),
+    ];
+    check(&READS_ALONE, &opening);
+    let others: Vec<(&str, &[u64], Action)> =
+        NAMES.into_iter().chain(CHANGES).map(|name| (name, &[] as &[u64], NOTIFY)).collect();
+    check(&READS_ALONE, &others);
 }

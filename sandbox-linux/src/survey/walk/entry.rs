@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use weir_protocol::policy::Access;
 
-use super::super::{Kind, MAX_MATCHES, Match, SurveyError, closed, repository};
+use super::super::{Kind, MAX_MATCHES, Match, SurveyError, repository};
 use super::directory::At;
 use super::{Pass, Waiting, Walk, Within};
 use crate::pattern::{Outcome, State};
@@ -132,7 +132,7 @@ impl Walk<'_> {
     fn denied(&mut self, status: Status, rule: usize) {
         self.targets.denied(status, rule);
         if self.pass == Pass::Survey && status.file_type == FileType::File {
-            closed::take_in(&mut self.survey.closed_files, status.file);
+            self.survey.take_in_closed(status);
         }
     }
 

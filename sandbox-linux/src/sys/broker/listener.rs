@@ -90,6 +90,10 @@ impl Listener {
     pub(super) fn conclude(&self, id: u64, answer: Answer) -> Option<Answer> {
         match answer {
             Answer::Delegated => None,
+            Answer::GoesOn => {
+                self.go_on(id);
+                None
+            }
             Answer::Done => self.unheard(self.send(id, 0, 0), Answer::Done),
             Answer::Errno(number) => {
                 // What an interrupted caller would be told again is found out again.
@@ -155,7 +159,8 @@ impl Listener {
         }
     }
 
-    /// Lets the kernel perform a call with the caller's own arguments. Only for what nothing was decided about: [`super::watch`].
+    /// Lets the kernel perform a call with the caller's own arguments, which may be others by now. Only for what nothing was decided about
+    /// ([`super::watch`]), and for what the command's own ruleset decides ([`super::reading`]).
     pub(super) fn go_on(&self, id: u64) {
         let answer = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: CONTINUE };
         // SAFETY: `answer` is valid for the size that the request tells; the kernel only reads it. It fails where the caller is gone.

@@ -15,6 +15,7 @@ use super::directory::{Found, Place, kind};
 use super::links::Links;
 use super::listener::Notification;
 use super::naming::Existing;
+use super::reading::Reading;
 use super::trail::Trail;
 use crate::broker::Event;
 use crate::live::{Judge, LiveRules, Refused};
@@ -24,11 +25,13 @@ use crate::live::{Judge, LiveRules, Refused};
 pub(super) struct Live {
     judge: Judge,
     links: Links,
+    pub(super) reading: Option<Reading>,
 }
 
 impl Live {
     pub(super) fn new(rules: &LiveRules) -> Self {
-        Self { judge: Judge::new(rules), links: Links::new(rules) }
+        let reading = rules.beside.clone().map(Reading::new);
+        Self { judge: Judge::new(rules), links: Links::new(rules), reading }
     }
 }
 
@@ -109,17 +112,17 @@ impl Broker {
         }
     }
 
-    /// Judges what was opened as a place: what it is called now.
+    /// Judges what was opened as a place: what it is called now. Answers that, where it was judged.
     pub(super) fn judge_file(
         &mut self,
         call: &Notification,
         file: &Found,
         operation: Operation,
-    ) -> Kernel<()> {
+    ) -> Kernel<Vec<u8>> {
         if self.live.is_none() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        self.judge_file_at(call, file, operation).map(drop)
+        self.judge_file_at(call, file, operation)
     }
 
     /// The same under live rules; where it is.
@@ -134,7 +137,7 @@ impl Broker {
             return Ok(path);
         }
         let world = Rc::clone(&self.world);
-        let Some(Live { judge, links }) = &mut self.live else { return Ok(path) };
+        let Some(Live { judge, links, .. }) = &mut self.live else { return Ok(path) };
         if !links.contains(judge, world.root(), file)? {
             return Ok(path);
         }

@@ -94,6 +94,12 @@ impl How {
         self.flags & libc::O_ACCMODE.cast_unsigned() == libc::O_RDWR.cast_unsigned()
     }
 
+    /// Whether it can only read, whatever is there by the time that it is performed.
+    fn is_reading(self) -> bool {
+        let reads = self.flags & libc::O_ACCMODE.cast_unsigned() == libc::O_RDONLY.cast_unsigned();
+        reads && !self.has(CREATE | TRUNCATE | UNNAMED)
+    }
+
     fn operation(self) -> Operation {
         let changes = self.is_writing() || self.is_both() || self.has(TRUNCATE | UNNAMED);
         if changes { Operation::Write } else { Operation::Read }
@@ -185,7 +191,10 @@ impl Broker {
         place: &Found,
         how: How,
     ) -> Kernel<Answer> {
-        self.judge_file(call, place, how.operation())?;
+        let path = self.judge_file(call, place, how.operation())?;
+        if how.is_reading() && self.is_granted(place, &path) {
+            return Ok(Answer::GoesOn);
+        }
         self.reopen(call, tracee, place, how)
     }
 

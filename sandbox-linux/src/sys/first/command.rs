@@ -46,6 +46,7 @@ pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherit
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
     set_mask(false);
     enter::fence(prepared).at(Step::Fence)?;
+    enter::reading(prepared).at(Step::Reading)?;
     if prepared.confined {
         enter::filter(prepared).at(Step::Seccomp)?;
     }
