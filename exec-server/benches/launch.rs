@@ -17,7 +17,7 @@ mod built;
 
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,8 +61,8 @@ const GATED: &str = "full isolation, rules for hosts";
 const WEIR_RUN: &str = "weir run -- true";
 const WEIR_RUN_GATED: &str = "weir run -- true, rules for hosts";
 
-/// The profile of the last.
-const PROFILE: &str = "[permissions.gated]\nextends = \":workspace\"\n[permissions.gated.network]\nenabled = true\n\
+/// The profile of the last, and one whose readings are not told.
+const PROFILE: &str = "[permissions.untold]\nextends = \":workspace\"\ndegrade = [\"untold-readings\"]\n[permissions.gated]\nextends = \":workspace\"\n[permissions.gated.network]\nenabled = true\n\
     domains = { \"registry.example.org\" = \"allow\" }\n";
 
 /// One thing to be measured.
@@ -86,7 +86,9 @@ impl Variant {
 }
 
 fn launches(rounds: usize, only: Option<&str>) {
-    let place = tempfile::tempdir_in("/var/tmp").unwrap();
+    let ground = tempfile::tempdir_in("/var/tmp").unwrap();
+    let place = ground.path().join("work");
+    std::fs::create_dir_all(&place).unwrap();
     let mut variants = vec![Variant::new("bare: vfork and exec of `true`", None, || {
         assert!(Command::new("/bin/true").status().unwrap().success());
     })];
@@ -97,16 +99,16 @@ fn launches(rounds: usize, only: Option<&str>) {
         (GATED, None, Isolation::Full, "gate"),
     ];
     for (name, aim, isolation, network) in cases {
-        let launch = Launch::new(place.path(), isolation, network);
+        let launch = Launch::new(&place, isolation, network);
         variants.push(Variant::new(name, aim, move || launch.run()));
     }
-    let policy = policy(place.path(), Isolation::Full, "off");
+    let policy = policy(&place, Isolation::Full, "off");
     variants.push(Variant::new("survey and compile before it", None, move || {
         let host = Host::presumed();
         let survey = Survey::take(&policy).unwrap();
         compiled(&policy, &host, &survey);
     }));
-    whole_programs(place.path(), &mut variants);
+    whole_programs(&place, &mut variants);
     if let Some(part) = only {
         let bare = variants[0].name;
         variants.retain(|variant| variant.name == bare || variant.name.contains(part));
@@ -123,7 +125,7 @@ fn launches(rounds: usize, only: Option<&str>) {
         gate_adds(&mut variants, without, with);
     }
     if only.is_none() {
-        calls_inside(place.path());
+        calls_inside(&place);
     }
 }
 
@@ -234,19 +236,24 @@ fn policy(place: &Path, isolation: Isolation, network: &str) -> Policy {
     let profile = merge::extended(&profiles, "x", None).unwrap();
     let place = AbsPath::from_host(place).unwrap();
     let around = Surroundings {
-        home: place.join("home").unwrap(),
+        home: AbsPath::from_host(&home(place.as_path())).unwrap(),
         cwd: place.clone(),
         project_roots: vec![place.clone()],
         tmpdir: None,
-        weir_home: place.join("home/.weir").unwrap(),
+        weir_home: AbsPath::from_host(&home(place.as_path()).join(".weir")).unwrap(),
         other_homes: Vec::new(),
     };
     resolve("x", &profile, &around, &Terrain::default()).unwrap().policy
 }
 
+/// The home beside a project: inside it, secrets would be closed in a place that may be written, and init would open every file.
+fn home(place: &Path) -> PathBuf {
+    place.with_file_name("home")
+}
+
 fn quiet(program: &Path, arguments: &[&str], place: &Path) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(place).env("HOME", place.join("home")).env_remove("TMPDIR");
+    command.args(arguments).current_dir(place).env("HOME", home(place)).env_remove("TMPDIR");
     command.stdin(Stdio::null());
     command
 }
@@ -268,8 +275,8 @@ fn whole_programs(place: &Path, variants: &mut Vec<Variant>) {
     };
     match built::weir() {
         Some(weir) => {
-            std::fs::create_dir_all(place.join("home/.weir")).unwrap();
-            std::fs::write(place.join("home/.weir/config.toml"), PROFILE).unwrap();
+            std::fs::create_dir_all(home(place).join(".weir")).unwrap();
+            std::fs::write(home(place).join(".weir/config.toml"), PROFILE).unwrap();
             add(WEIR_RUN, &weir, &["run", "--", "true"]);
             add(WEIR_RUN_GATED, &weir, &["run", "--profile", "gated", "--", "true"]);
         }
@@ -309,19 +316,23 @@ fn calls(file: &Path) {
     println!("{open} {stat}");
 }
 
+/// The profiles under which the program runs, by what is printed of them.
+const CALLED_UNDER: [(&str, &[&str]); 2] =
+    [("inside", &["run"]), ("inside, readings untold", &["run", "--profile", "untold"])];
+
 /// The same program outside and inside, in turns.
 fn calls_inside(place: &Path) {
     let Some(weir) = built::weir() else { return };
     let file = place.join("file");
     std::fs::write(&file, "").unwrap();
-    let (here, file) = (std::env::current_exe().unwrap(), file.to_str().unwrap().to_owned());
-    let here_text = here.to_str().unwrap().to_owned();
-    let mut times: [Vec<[f64; 2]>; 2] = Default::default();
+    let here = std::env::current_exe().unwrap();
+    let act = [here.to_str().unwrap(), "--calls", file.to_str().unwrap()];
+    let mut times: [Vec<[f64; 2]>; 1 + CALLED_UNDER.len()] = Default::default();
     for _ in 0..15 {
-        let outside = quiet(&here, &["--calls", &file], place).output().unwrap();
-        let inside = quiet(&weir, &["run", "--", &here_text, "--calls", &file], place).output().unwrap();
-        for (times, output) in times.iter_mut().zip([outside, inside]) {
-            let text = String::from_utf8(output.stdout).unwrap();
+        let inside = CALLED_UNDER.map(|(_, run)| quiet(&weir, &[run, &["--"], &act].concat(), place));
+        let commands = std::iter::once(quiet(&here, &act[1..], place)).chain(inside);
+        for (times, mut command) in times.iter_mut().zip(commands) {
+            let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
             let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap());
             times.push([numbers.next().unwrap(), numbers.next().unwrap()]);
         }
@@ -332,10 +343,13 @@ fn calls_inside(place: &Path) {
             sorted.sort_by(f64::total_cmp);
             sorted[sorted.len() / 2]
         };
-        let (outside, inside) = (median(&times[0]), median(&times[1]));
-        println!(
-            "{name}: {outside:.0} ns outside, {inside:.0} ns inside   {:.2} ×   aim 1.1",
-            inside / outside
-        );
+        let outside = median(&times[0]);
+        for ((under, _), times) in CALLED_UNDER.iter().zip(&times[1..]) {
+            let inside = median(times);
+            println!(
+                "{name}: {outside:.0} ns outside, {inside:.0} ns {under}   {:.2} ×   aim 1.1",
+                inside / outside
+            );
+        }
     }
 }

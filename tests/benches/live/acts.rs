@@ -1,8 +1,8 @@
 //! Single acts on files: microseconds of each inside, in a place where a pattern applies, and in one of the same profile where none does;
-//! under a profile without a pattern; and where the guarantee is given up.
+//! under a profile without a pattern, and the same where refused readings need not be told; and where the guarantee is given up.
 //!
-//! Init performs each opening under a profile with a live rule, wherever the file lies, because the kernel's filter sees no path. A profile
-//! without a pattern has live rules too: secrets below `/etc` are closed in each.
+//! Init performs each opening under a profile with a pattern, wherever the file lies, because the kernel's filter sees no path. Without one it looks at
+//! those that can only read, and the kernel goes on with them; or it does not see them.
 
 use weir_tests::sandbox::{Way, World, programs};
 
@@ -47,8 +47,9 @@ pub(super) fn measure(way: Way, scale: usize) {
 
 /// Each with the place in which it acts, seen from `work`.
 fn holders(way: Way) -> Vec<(Holder, &'static str)> {
-    let [none, given_up, live, elsewhere] = [(); 4].map(|()| filled(way));
+    let [none, untold, given_up, live, elsewhere] = [(); 5].map(|()| filled(way));
     none.profile("\":project_roots\" = \"write\"", "");
+    untold.profile_giving_up(&["untold-readings"], "\":project_roots\" = \"write\"", "");
     given_up.profile_giving_up(&["snapshot-globs"], RULES, "");
     for world in [&live, &elsewhere] {
         world.profile(RULES, "");
@@ -57,6 +58,7 @@ fn holders(way: Way) -> Vec<(Holder, &'static str)> {
         (bare(filled(way)), PLACE),
         (weir("given up", given_up), PLACE),
         (weir("no pattern", none), PLACE),
+        (weir("untold", untold), PLACE),
         (weir("elsewhere", elsewhere), "../other"),
         (weir("live", live), PLACE),
     ];
