@@ -93,6 +93,33 @@ fn a_second_survey_lists_nothing_and_finds_the_same() {
     assert_eq!(found(first), found(second));
 }
 
+/// Names beside closed places, and which files they are, come out of the index like any list; what has changed among them is asked again.
+#[test]
+fn names_beside_closed_places_are_listed_once() {
+    let tree = ground();
+    for name in ["plain", "secret", "d/e/token", "d/plain"] {
+        tree.file(name);
+    }
+    let [secret, token, later] = ["secret", "d/e/token", "f/later"].map(|name| tree.at(name));
+    let closed = [&secret, &token, &later].map(|path| (path, Access::None));
+    let policy = policy(&[&[(&tree.root, Access::Read)][..], &closed].concat(), &[]);
+    let mut user = User::new(SHORT);
+    settle();
+    let first = user.survey(&policy);
+    assert_eq!(first.listed, 3, "the top and two below it; the third is not there");
+    let second = user.survey(&policy);
+    assert_eq!(second.listed, 0);
+    assert!(first.beside.is_some() && first.beside == second.beside);
+    // Another file under a name that was there.
+    tree.file("new");
+    fs::rename(tree.at("new").as_path(), tree.at("plain").as_path()).unwrap();
+    tree.file("f/later");
+    settle();
+    let third = user.survey(&policy);
+    assert_eq!(third.listed, 2, "the top, and the directory that has come");
+    assert!(third.beside.is_some() && third.beside != first.beside);
+}
+
 #[test]
 fn what_has_just_changed_is_listed_again() {
     let (tree, policy) = project();
