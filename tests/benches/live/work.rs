@@ -1,5 +1,5 @@
-//! Programs of every day: seconds of each outside, under a profile whose guarantee for live rules is given up, with it, and recorded by
-//! `weir learn`.
+//! Programs of every day: seconds of each outside, under a profile without a pattern, under one whose guarantee for live rules is given up, with
+//! it, and recorded by `weir learn`.
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,8 @@ pub(super) fn measure(way: Way, scale: usize) {
 fn holders(way: Way, cargo: &Path, scale: usize) -> Vec<Holder> {
     let toolchain = cargo.ancestors().nth(2).unwrap_or(cargo);
     let rules = format!("{RULES}\n{toolchain:?} = \"read\"");
-    let [free, given_up, live, learn] = [(); 4].map(|()| filled(way, scale));
+    let [free, none, given_up, live, learn] = [(); 5].map(|()| filled(way, scale));
+    none.profile(&format!("\":project_roots\" = \"write\"\n{toolchain:?} = \"read\""), "");
     given_up.profile_giving_up(&["snapshot-globs"], &rules, "");
     live.profile(&rules, "");
     let learning = Holder::new("learn", move |words| {
@@ -52,7 +53,8 @@ fn holders(way: Way, cargo: &Path, scale: usize) -> Vec<Holder> {
         command.args(["learn", "--output"]).arg(learn.at("learned.toml")).arg("--").args(words);
         command
     });
-    let mut holders = vec![bare(free), weir("given up", given_up), weir("live", live), learning];
+    let mut holders =
+        vec![bare(free), weir("no pattern", none), weir("given up", given_up), weir("live", live), learning];
     holders.extend(beside::found().into_iter().map(|sandbox| sandbox.holder(filled(way, scale))));
     holders
 }
