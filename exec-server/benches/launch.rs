@@ -62,7 +62,8 @@ const WEIR_RUN: &str = "weir run -- true";
 const WEIR_RUN_GATED: &str = "weir run -- true, rules for hosts";
 
 /// The profile of the last, and one whose readings are not told.
-const PROFILE: &str = "[permissions.untold]\nextends = \":workspace\"\ndegrade = [\"untold-readings\"]\n[permissions.gated]\nextends = \":workspace\"\n[permissions.gated.network]\nenabled = true\n\
+const PROFILE: &str = "[permissions.untold]\nextends = \":workspace\"\ndegrade = [\"untold-readings\"]\n\
+    [permissions.gated]\nextends = \":workspace\"\n[permissions.gated.network]\nenabled = true\n\
     domains = { \"registry.example.org\" = \"allow\" }\n";
 
 /// One thing to be measured.

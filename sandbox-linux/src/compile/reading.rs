@@ -9,7 +9,7 @@
 //! With a pattern that would not do: what it could reach could be granted for execution alone, and the kernel wants the right to read for
 //! that too (`get_required_file_open_access`, `security/landlock/fs.c`).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::AbsPath;
 use weir_protocol::method::process::Degraded;
@@ -18,8 +18,9 @@ use weir_protocol::policy::{Access, Degradation, KernelFeature};
 use super::Compiler;
 use super::brokered::Opens;
 use super::landlock::{self, READ, REFER};
+use crate::host::Way;
 use crate::live::Beside;
-use crate::plan::{Landlock, LandlockRule};
+use crate::plan::Landlock;
 
 /// The ruleset, where there can be one: there is a first one, no path is closed that it could not hold, and a call can be let go on
 /// (Linux 5.5, which no kernel tells; openat2(2) came one version later).
@@ -33,9 +34,10 @@ pub(super) fn compile(compiler: &Compiler<'_>, first: Option<&Landlock>) -> Opti
         return None;
     }
     let first = first?;
+    let mut wanted: BTreeMap<AbsPath, u64> =
+        granted(compiler, beside).into_iter().map(|at| (at, READ)).collect();
     // Renaming between directories is denied by every ruleset that does not grant it (landlock(7)).
-    let refer = LandlockRule { at: AbsPath::root(), rights: REFER };
-    let rules = granted(compiler, beside).into_iter().map(|at| LandlockRule { at, rights: READ });
+    *wanted.entry(AbsPath::root()).or_default() |= REFER;
     Some(Landlock {
         abi: first.abi,
         handled_fs: (READ | REFER) & landlock::known_fs(first.abi),
@@ -43,7 +45,7 @@ pub(super) fn compile(compiler: &Compiler<'_>, first: Option<&Landlock>) -> Opti
         ports: Vec::new(),
         scoped: 0,
         records: 0,
-        rules: std::iter::once(refer).chain(rules).collect(),
+        rules: landlock::least(wanted),
     })
 }
 
@@ -61,20 +63,18 @@ pub(super) fn opens(compiler: &mut Compiler<'_>, ruleset: Option<&Landlock>) -> 
     }
 }
 
-/// The places that may be read as a whole, none of them below another.
-fn granted(compiler: &Compiler<'_>, beside: &Beside) -> Vec<AbsPath> {
+/// The places that may be read as a whole.
+fn granted(compiler: &Compiler<'_>, beside: &Beside) -> BTreeSet<AbsPath> {
     let mut found = BTreeSet::new();
     for rule in compiler.filesystem.rules() {
         if landlock::exists(compiler, &rule.path) {
             grant(compiler, beside, &rule.path, &mut found);
         }
     }
-    if compiler.way != crate::host::Way::Bare {
+    if compiler.way != Way::Bare {
         found.extend(compiler.filesystem.private().iter().map(|private| private.path.clone()));
     }
-    let tops: HashSet<&[u8]> = found.iter().map(AbsPath::as_bytes).collect();
-    let is_below = |at: &AbsPath| at.ancestors().skip(1).any(|above| tops.contains(above));
-    found.iter().filter(|at| !is_below(at)).cloned().collect()
+    found
 }
 
 /// Grants `path`, or where something beside is to be closed, all the names in it that may be read.

@@ -51,8 +51,7 @@ impl Beside {
     pub(crate) fn standing<'p>(&self, path: &'p [u8]) -> Standing<'p> {
         let mut entry = path;
         for way in super::ancestors(path) {
-            let names = AbsPath::parse(way).ok().and_then(|way| self.0.get(&way));
-            let Some(names) = names else {
+            let Some(names) = self.0.get(way) else {
                 entry = way;
                 continue;
             };

@@ -64,26 +64,18 @@ fn ways(filesystem: &Filesystem) -> Option<BTreeSet<AbsPath>> {
 
 fn names(
     way: &AbsPath,
-    mut index: Option<&mut Index>,
+    index: Option<&mut Index>,
     (buffer, listed): (&mut [u8], &mut u64),
 ) -> Result<Names, i32> {
     let path = CString::new(way.as_bytes()).map_err(|_| libc::EINVAL)?;
     let directory = walk::open_whole(&path, Opening::Listing)?;
     let (directory, trust) = (directory.as_fd(), trust(directory.as_fd()));
     let mut names = Names::new();
-    let mut each = |entry: Entry<'_>| -> Result<(), Infallible> {
+    let each = |entry: Entry<'_>| -> Result<(), Infallible> {
         names.extend(inode(directory, &entry, trust).map(|inode| (entry.name.to_bytes().to_vec(), inode)));
         Ok(())
     };
-    if let Some(index) = index.as_deref_mut()
-        && let Ok(seen) = walk::seen_opened(directory)
-        && let Some(listing) = index.find(&seen, || Some(directory))
-    {
-        let Ok(()) = listing.entries().try_for_each(each);
-        return Ok(names);
-    }
-    *listed += 1;
-    let Ok(done) = index::list(directory, buffer, index, &mut each);
+    let Ok(done) = index::look(directory, buffer, index, listed, each);
     done.map(|()| names)
 }
 

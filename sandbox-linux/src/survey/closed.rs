@@ -68,24 +68,15 @@ impl Place<'_> {
     fn look(
         self,
         survey: &mut Survey,
-        mut index: Option<&mut Index>,
+        index: Option<&mut Index>,
         buffer: &mut [u8],
         (left, waiting): (&mut u32, &mut Vec<CString>),
     ) {
-        let mut each = |entry: Entry<'_>| self.consider(entry, survey, (left, waiting));
-        if let Some(index) = index.as_deref_mut()
-            && let Ok(seen) = walk::seen_opened(self.directory)
-            && let Some(listing) = index.find(&seen, || Some(self.directory))
-        {
-            if listing.entries().try_for_each(each).is_err() {
-                survey.further_names = true;
-            }
-            return;
-        }
-        if index::list(self.directory, buffer, index, &mut each).is_err() {
-            survey.further_names = true;
-        }
-        survey.listed += 1;
+        let mut listed = 0;
+        let each = |entry: Entry<'_>| self.consider(entry, survey, (left, waiting));
+        let looked = index::look(self.directory, buffer, index, &mut listed, each);
+        survey.further_names |= looked.is_err();
+        survey.listed += listed;
     }
 
     fn consider(

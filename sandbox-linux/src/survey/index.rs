@@ -226,6 +226,24 @@ pub(super) fn list<E>(
     Ok(Ok(()))
 }
 
+/// The same, by the index where that knows the directory; otherwise counts it as listed.
+pub(super) fn look<E>(
+    directory: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    mut index: Option<&mut Index>,
+    listed: &mut u64,
+    each: impl FnMut(Entry<'_>) -> Result<(), E>,
+) -> Result<Result<(), i32>, E> {
+    if let Some(index) = index.as_deref_mut()
+        && let Ok(seen) = walk::seen_opened(directory)
+        && let Some(listing) = index.find(&seen, || Some(directory))
+    {
+        return listing.entries().try_for_each(each).map(Ok);
+    }
+    *listed += 1;
+    list(directory, buffer, index, each)
+}
+
 /// Whether a time lies so far back that no change from now on can get the same.
 pub(super) fn is_past(changed: Time, now: Time, margin: Duration) -> bool {
     now.total_ns() - changed.total_ns() >= i128::try_from(margin.as_nanos()).unwrap_or(i128::MAX)

@@ -11,7 +11,7 @@ pub(super) mod tree;
 use std::ffi::CStr;
 
 use super::abi::{check, check_int, install_filter};
-use crate::prepare::Prepared;
+use crate::prepare::{LandlockOp, Prepared};
 use crate::step::{Failure, Step};
 
 /// The result of a step.
@@ -81,16 +81,10 @@ pub(super) fn privileges(prepared: &Prepared) -> Done {
     }
 }
 
-/// Keeps the calling process, and all that it will ever start, from signalling the first process.
-pub(super) fn fence(prepared: &Prepared) -> Result<(), i32> {
-    let fenced = prepared.fence.as_ref().map_or(Ok(()), landlock::restrict);
-    fenced.map_err(|failure| failure.errno)
-}
-
-/// Leaves the calling process, and all that it will ever start, nothing to read but what the ruleset for that grants.
-pub(super) fn reading(prepared: &Prepared) -> Result<(), i32> {
-    let restricted = prepared.reading.as_ref().map_or(Ok(()), landlock::restrict);
-    restricted.map_err(|failure| failure.errno)
+/// Puts the calling process, and all that it will ever start, under a ruleset of its own, where there is one: [`Prepared::fence`],
+/// [`Prepared::reading`].
+pub(super) fn restrict(ruleset: Option<&LandlockOp>) -> Result<(), i32> {
+    ruleset.map_or(Ok(()), landlock::restrict).map_err(|failure| failure.errno)
 }
 
 /// Installs the compiled filter in the calling process.

@@ -20,6 +20,12 @@ fn done(result: libc::c_int) -> Kernel<()> {
     check(result.into()).map(drop)
 }
 
+/// An absolute path as one below `/`.
+pub(super) fn below_root(path: &[u8]) -> Kernel<CString> {
+    let below = path.strip_prefix(b"/").filter(|below| !below.is_empty()).unwrap_or(b".");
+    CString::new(below).map_err(|_| libc::EINVAL)
+}
+
 /// openat2(2). `flags` are an int's bits.
 pub(super) fn openat2(
     dir: BorrowedFd<'_>,

@@ -116,11 +116,7 @@ impl Links {
             if is_kernels || !is_closed && (is_file || !judge.reaches(&path)) {
                 continue;
             }
-            let Ok(name) =
-                CString::new(path.strip_prefix(b"/").filter(|path| !path.is_empty()).unwrap_or(b"."))
-            else {
-                continue;
-            };
+            let Ok(name) = call::below_root(&path) else { continue };
             if is_file {
                 self.take_in(root, &name);
                 continue;

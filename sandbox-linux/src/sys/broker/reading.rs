@@ -7,7 +7,6 @@
 //! that does not go on is performed.
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 
 use super::Broker;
@@ -52,8 +51,7 @@ impl Reading {
 }
 
 fn stat(root: BorrowedFd<'_>, path: &[u8]) -> Option<libc::stat> {
-    let below = path.strip_prefix(b"/").filter(|below| !below.is_empty()).unwrap_or(b".");
-    call::stat_at(root, &CString::new(below).ok()?, libc::AT_SYMLINK_NOFOLLOW).ok()
+    call::stat_at(root, &call::below_root(path).ok()?, libc::AT_SYMLINK_NOFOLLOW).ok()
 }
 
 impl Broker {

@@ -45,8 +45,8 @@ pub(super) fn become_command(prepared: &Prepared, wires: &Numbers, from: Inherit
     // SAFETY: a launcher that records ignores this one.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
     set_mask(false);
-    enter::fence(prepared).at(Step::Fence)?;
-    enter::reading(prepared).at(Step::Reading)?;
+    enter::restrict(prepared.fence.as_ref()).at(Step::Fence)?;
+    enter::restrict(prepared.reading.as_ref()).at(Step::Reading)?;
     if prepared.confined {
         enter::filter(prepared).at(Step::Seccomp)?;
     }
