@@ -15,6 +15,7 @@ mod links;
 mod listener;
 mod live;
 mod naming;
+mod nearby;
 mod open;
 mod procfs;
 mod reading;
@@ -22,6 +23,7 @@ mod record;
 mod replay;
 mod resolve;
 mod socket;
+mod symlink;
 mod terminal;
 mod tracee;
 mod trail;
@@ -186,7 +188,7 @@ impl Broker {
 
     /// Answers; what the caller did not wait for is kept for its second try.
     fn conclude(&mut self, call: &Notification, answer: Answer) {
-        if let Some(unheard) = self.listener.conclude(call.id, answer) {
+        if let Some(unheard) = self.listener.conclude(call, answer) {
             self.replay.keep(call, unheard);
         }
     }

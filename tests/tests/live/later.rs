@@ -197,6 +197,29 @@ fn hard_links_are_closed_under_each_name() {
                 },
                 &["two"],
             ),
+            // In a directory that has moved since it was first looked at, and later on.
+            (
+                |world| {
+                    world.directory("work/walked/deeper");
+                    hard_link(world, "late.env", "again");
+                },
+                &["again"],
+            ),
+            (
+                |world| {
+                    rename(world, "walked", "ran");
+                    world.file("work/ran/deeper/far.env", "content");
+                    hard_link(world, "ran/deeper/far.env", "far");
+                },
+                &["far"],
+            ),
+            (
+                |world| {
+                    world.file("work/ran/deeper/farther.env", "content");
+                    hard_link(world, "ran/deeper/farther.env", "farther");
+                },
+                &["farther"],
+            ),
         ],
     );
 }

@@ -33,12 +33,12 @@ impl Broker {
         let worker = match fork() {
             Ok(Fork::Child) => {
                 let answer = act().unwrap_or_else(Answer::Errno);
-                self.listener.conclude(call.id, answer);
+                self.listener.conclude(call, answer);
                 exit(0)
             }
             Ok(Fork::Parent(worker)) => worker,
             Err(_) => {
-                self.listener.conclude(call.id, Answer::Errno(libc::ENOMEM));
+                self.listener.conclude(call, Answer::Errno(libc::ENOMEM));
                 exit(0)
             }
         };
@@ -56,7 +56,7 @@ impl Broker {
                 kill(worker);
                 // While it is not gone, its end of a FIFO counts, and the caller is not to go on before.
                 reap(worker);
-                self.listener.conclude(call.id, Answer::Errno(errno));
+                self.listener.conclude(call, Answer::Errno(errno));
                 exit(0)
             }
         }

@@ -19,8 +19,8 @@ use super::resolve::NO_LINKS;
 use crate::live::{Files, Judge, LiveRules};
 use crate::survey::{Moment, Since};
 
-/// What is told of a directory: names that come, directories that go.
-const TOLD: u32 = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_MOVED_FROM | libc::IN_ONLYDIR;
+/// What is told of a directory: names that come. One that goes takes what was closed in it along, which is known by then.
+const TOLD: u32 = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_ONLYDIR;
 /// Trees of the kernel, which hold no files of anyone.
 const KERNEL_TREES: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
 /// Bytes of entries, and of events, read at once.
@@ -82,7 +82,7 @@ impl Links {
     }
 
     fn update(&mut self, judge: &mut Judge, root: BorrowedFd<'_>) -> Kernel<()> {
-        let news = match &self.watch {
+        let news = match &mut self.watch {
             Some(watch) if watch.is_complete => watch.read()?,
             _ => News { again: true, ..News::default() },
         };
@@ -181,12 +181,12 @@ impl Links {
 #[derive(Debug, Default)]
 struct News {
     names: Vec<Vec<u8>>,
-    /// Paths are not what they were, or something was not told.
+    /// Something was not told.
     again: bool,
 }
 
 impl Watch {
-    fn read(&self) -> Kernel<News> {
+    fn read(&mut self) -> Kernel<News> {
         let mut news = News::default();
         let mut buffer = vec![0; ROOM];
         loop {
@@ -203,11 +203,12 @@ impl Watch {
         }
     }
 
-    fn hear(&self, event: &Event<'_>, news: &mut News) {
-        let moved = libc::IN_MOVED_FROM | libc::IN_MOVED_TO;
-        let is_directory = event.mask & libc::IN_ISDIR != 0;
-        if event.mask & libc::IN_Q_OVERFLOW != 0 || is_directory && event.mask & moved != 0 {
+    /// A directory that was moved is looked through like any new name, and so gets its new path, with all that is watched below it.
+    fn hear(&mut self, event: &Event<'_>, news: &mut News) {
+        if event.mask & libc::IN_Q_OVERFLOW != 0 {
             news.again = true;
+        } else if event.mask & libc::IN_IGNORED != 0 {
+            self.directories.remove(&event.directory);
         } else if event.mask & (libc::IN_CREATE | libc::IN_MOVED_TO) != 0
             && let Some(directory) = self.directories.get(&event.directory)
         {

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::super::abi::{check, errno};
 use super::call::Kernel;
+use super::nearby::Nearness;
 use super::{Answer, Noticed, Opened, Wait};
 
 /// `SECCOMP_IOCTL_NOTIF_RECV`, `_SEND`, `_ID_VALID`, `_ADDFD`, `_SET_FLAGS` (`linux/seccomp.h`): direction, size, `!`, number.
@@ -39,13 +40,14 @@ pub(super) struct Notification {
 pub(super) struct Listener {
     fd: OwnedFd,
     wait: Wait,
+    nearness: Nearness,
 }
 
 impl Listener {
     pub(super) fn new(fd: OwnedFd, wait: Wait) -> Self {
         // SAFETY: the argument is a number. A kernel that does not know it wakes callers as it always did.
         unsafe { libc::ioctl(fd.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) };
-        Self { fd, wait }
+        Self { fd, wait, nearness: Nearness::default() }
     }
 
     pub(super) fn wait(&self) -> Wait {
@@ -87,7 +89,8 @@ impl Listener {
     }
 
     /// Answers. Gives the answer back when nobody heard it: the caller was interrupted and will come again, or is dead.
-    pub(super) fn conclude(&self, id: u64, answer: Answer) -> Option<Answer> {
+    pub(super) fn conclude(&self, call: &Notification, answer: Answer) -> Option<Answer> {
+        let id = call.id;
         match answer {
             Answer::Delegated => None,
             Answer::GoesOn => {
@@ -100,7 +103,7 @@ impl Listener {
                 let _ = self.send(id, 0, -number);
                 None
             }
-            Answer::Descriptor(opened) => self.descriptor(id, opened),
+            Answer::Descriptor(opened) => self.descriptor(call, opened),
         }
     }
 
@@ -112,16 +115,17 @@ impl Listener {
     /// goes on: were ours still open, the caller's exec of a file that it has just written would fail with ETXTBSY, and a FIFO that it
     /// has closed would still have its other end. Elsewhere making the descriptor and going on is one step, so that an
     /// interrupted caller has none that it does not know of.
-    fn descriptor(&self, id: u64, opened: Opened) -> Option<Answer> {
+    fn descriptor(&self, call: &Notification, opened: Opened) -> Option<Answer> {
+        let id = call.id;
         if self.wait == Wait::Interruptible || opened.open == Noticed::No {
-            match self.add(id, &opened, ADD_AND_SEND) {
+            match self.add(call, &opened, ADD_AND_SEND) {
                 Ok(_) => return None,
                 // Linux before 5.14 does not know the flag.
                 Err(libc::EINVAL) => {}
                 Err(errno) => return self.not_added(id, opened, errno),
             }
         }
-        match self.add(id, &opened, 0) {
+        match self.add(call, &opened, 0) {
             Ok(number) => {
                 drop(opened);
                 let _ = self.send(id, number, 0);
@@ -141,12 +145,13 @@ impl Listener {
         None
     }
 
-    fn add(&self, id: u64, opened: &Opened, flags: u32) -> Kernel<i64> {
-        let srcfd = opened.file.as_raw_fd().cast_unsigned();
+    fn add(&self, call: &Notification, opened: &Opened, flags: u32) -> Kernel<i64> {
+        let (id, srcfd) = (call.id, opened.file.as_raw_fd().cast_unsigned());
         let add = libc::seccomp_notif_addfd { id, flags, srcfd, newfd: 0, newfd_flags: opened.cloexec };
+        // SAFETY: `add` is valid for the size that the request tells; the kernel only reads it.
+        let give = || unsafe { libc::ioctl(self.fd.as_raw_fd(), ADD_DESCRIPTOR, &raw const add) };
         loop {
-            // SAFETY: `add` is valid for the size that the request tells; the kernel only reads it.
-            let number = unsafe { libc::ioctl(self.fd.as_raw_fd(), ADD_DESCRIPTOR, &raw const add) };
+            let number = self.nearness.within(call.pid, give);
             if number >= 0 {
                 return Ok(number.into());
             }

@@ -9,12 +9,13 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use super::call::{self, Kernel};
 use super::directory::{Directory, Found, Place, kind};
 use super::procfs::is_magic;
+use super::symlink::Passed;
 use super::tracee::{Tracee, number};
 use super::trail::{Trail, Trails};
 use crate::broker::{Named, Roots, Split};
@@ -26,7 +27,7 @@ const IN_ROOT: u64 = libc::RESOLVE_IN_ROOT;
 /// Files of a process that the kernel lets everyone read, nobody write, and that tell everyone the same.
 const OPEN_TO_ALL: [&[u8]; 3] = [b"cgroup", b"cmdline", b"status"];
 
-const DIRECTORY: u32 = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned();
+pub(super) const DIRECTORY: u32 = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC).cast_unsigned();
 pub(super) const PATH: u32 = (libc::O_PATH | libc::O_CLOEXEC).cast_unsigned();
 
 const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
@@ -65,7 +66,12 @@ pub(super) struct Located<'a> {
     within: u64,
 }
 
-impl Located<'_> {
+impl<'a> Located<'a> {
+    /// A path below a directory, where the caller's root is the broker's.
+    pub(super) fn beneath(base: Directory<'a>, path: CString) -> Self {
+        Self { base, path, within: 0 }
+    }
+
     /// More flags for openat2(2).
     pub(super) fn within(&self) -> u64 {
         self.within
@@ -163,17 +169,22 @@ impl World {
             path.to_bytes().to_vec()
         };
         let whole = CString::new(whole).map_err(|_| libc::EINVAL)?;
-        let located = self.locate(tracee, named.dir, &whole)?;
+        let mut located = self.locate(tracee, named.dir, &whole)?;
         let flags = if last == Last::Followed { PATH } else { PATH | NOFOLLOW };
-        let resolve = NO_LINKS | located.within;
-        let found =
-            call::openat2(located.base.as_fd(), &located.path, flags, 0, resolve).and_then(Found::new);
-        match found {
-            Ok(found) if !self.is_on_proc(&found) => return Ok(found),
-            Ok(_) | Err(libc::ELOOP) => {}
-            Err(errno) => return Err(errno),
+        loop {
+            let resolve = NO_LINKS | located.within;
+            let found =
+                call::openat2(located.base.as_fd(), &located.path, flags, 0, resolve).and_then(Found::new);
+            located = match found {
+                Ok(found) if !self.is_on_proc(&found) => return Ok(found),
+                Ok(_) => return self.look_by_hand(tracee, located, last, trail),
+                Err(libc::ELOOP) => match self.pass_link(located, last, trail)? {
+                    Passed::On(next) => next,
+                    Passed::ByHand(located) => return self.look_by_hand(tracee, located, last, trail),
+                },
+                Err(errno) => return Err(errno),
+            };
         }
-        self.look_by_hand(tracee, located, last, trail)
     }
 
     fn look_by_hand(
@@ -212,7 +223,9 @@ impl World {
 
     /// The path of a place as the kernel tells it; empty where it cannot be told.
     pub(super) fn path_of(&self, place: BorrowedFd<'_>, name: Option<&[u8]>) -> Vec<u8> {
-        let mut path = call::read_link(self.own(), &number(call::number(place))).unwrap_or_default();
+        let is_root = place.as_raw_fd() == self.root().as_raw_fd();
+        let told = || call::read_link(self.own(), &number(call::number(place))).unwrap_or_default();
+        let mut path = if is_root { b"/".to_vec() } else { told() };
         if let Some(name) = name.filter(|_| !path.is_empty()) {
             if path.last() != Some(&b'/') {
                 path.push(b'/');
@@ -278,7 +291,7 @@ impl World {
         place: Place<'a>,
         trail: &mut Trail,
     ) -> Kernel<Followed<'a>> {
-        trail.pass(place.parent(), &place.last)?;
+        trail.pass(self, place.parent(), &place.last)?;
         let bare = place.name().unwrap_or_default();
         if let Some(process) = self.process_entry(tracee, place.parent(), bare)? {
             return Place::new(Directory::Lasting(self.proc()), process.to_bytes()).map(Followed::Place);
@@ -300,19 +313,25 @@ impl World {
         }
     }
 
-    /// A link's text, where the kernel would let the caller follow it (proc_sys_fs(5), protected_symlinks).
+    /// A link's text, where the kernel would let the caller follow it.
     fn target(&self, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<Vec<u8>> {
-        if self.protects_links {
-            let (link, around) =
-                (call::stat_at(parent, name, libc::AT_SYMLINK_NOFOLLOW)?, call::stat(parent)?);
-            let shared = libc::S_ISVTX | libc::S_IWOTH;
-            // The broker's user is the caller's.
-            let ours = link.st_uid == call::user();
-            if around.st_mode & shared == shared && !ours && link.st_uid != around.st_uid {
-                return Err(libc::EACCES);
-            }
-        }
+        self.may_follow(parent, name)?;
         call::read_link(parent, name)
+    }
+
+    /// Whether the kernel would let the caller follow a link (proc_sys_fs(5), protected_symlinks).
+    pub(super) fn may_follow(&self, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<()> {
+        if !self.protects_links {
+            return Ok(());
+        }
+        let (around, shared) = (call::stat(parent)?, libc::S_ISVTX | libc::S_IWOTH);
+        if around.st_mode & shared != shared {
+            return Ok(());
+        }
+        let link = call::stat_at(parent, name, libc::AT_SYMLINK_NOFOLLOW)?;
+        // The broker's user is the caller's.
+        let is_trusted = link.st_uid == call::user() || link.st_uid == around.st_uid;
+        if is_trusted { Ok(()) } else { Err(libc::EACCES) }
     }
 
     /// Walks to the last component by hand.
@@ -379,7 +398,7 @@ impl World {
         match kind(&call::stat(found.as_fd())?) {
             libc::S_IFDIR => Ok(Directory::Held(found)),
             libc::S_IFLNK => {
-                trail.pass(at.as_fd(), &name)?;
+                trail.pass(self, at.as_fd(), &name)?;
                 if on_proc && is_magic(at.as_fd(), &name) {
                     return self.jump(at.as_fd(), &name).map(Directory::Held);
                 }

@@ -3,7 +3,8 @@
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-use super::call::{self, Kernel};
+use super::call::Kernel;
+use super::resolve::World;
 
 /// Most links in one path (`MAXSYMLINKS`, path_resolution(7)).
 const MAX_LINKS: u32 = 40;
@@ -44,7 +45,7 @@ impl Trail {
     }
 
     /// Takes note of one link that is followed.
-    pub(super) fn pass(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<()> {
+    pub(super) fn pass(&mut self, world: &World, parent: BorrowedFd<'_>, name: &CStr) -> Kernel<()> {
         self.passed += 1;
         if self.passed > MAX_LINKS {
             return Err(libc::ELOOP);
@@ -52,7 +53,7 @@ impl Trail {
         if self.is_named() {
             let name = name.to_bytes();
             let bare = name.iter().position(|byte| *byte == b'/').map_or(name, |end| &name[..end]);
-            self.paths.push(call::path_of(parent, Some(bare)));
+            self.paths.push(world.path_of(parent, Some(bare)));
         }
         Ok(())
     }
