@@ -52,12 +52,15 @@ impl Broker {
         }
     }
 
-    /// Judges a name that is to come into being; one that is there is for the kernel to tell.
-    pub(super) fn judge_new(&mut self, call: &Notification, place: &Place<'_>, act: Act) -> Kernel<()> {
-        if self.live.is_none() || place.stat().is_ok() {
-            return Ok(());
+    /// Judges a name that is to come into being. One that is there, which is answered where it was looked for, is for the kernel to tell.
+    pub(super) fn judge_new(&mut self, call: &Notification, place: &Place<'_>, act: Act) -> Kernel<bool> {
+        if self.live.is_none() {
+            return Ok(false);
         }
-        self.judge_place(call, place, act)
+        if place.stat().is_ok() {
+            return Ok(true);
+        }
+        self.judge_place(call, place, act).map(|()| false)
     }
 
     /// Judges what is to get a further name.

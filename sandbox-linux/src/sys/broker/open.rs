@@ -223,8 +223,8 @@ impl Broker {
     /// One try at a place.
     fn open_at(&mut self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Kernel<Step> {
         let is_guarded = self.exists_guarded(call, place)?;
-        self.judge_new(call, place, Act::Create)?;
-        if !is_guarded {
+        let is_there = self.judge_new(call, place, Act::Create)?;
+        if !is_guarded && !is_there {
             self.adopt_umask(tracee);
             let flags = how.flags | EXCLUSIVE | CLOEXEC;
             match call::openat2(place.parent(), &place.last, flags, how.mode, NO_LINKS) {
