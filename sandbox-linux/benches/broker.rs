@@ -134,13 +134,7 @@ impl Held {
         };
         let globs = vec![GlobRule { pattern, origin: Origin::implied("a benchmark") }];
         let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
-        let rules = LiveRules {
-            filesystem,
-            aliases: Vec::new(),
-            closed_files: Vec::new(),
-            surveyed: None,
-            beside: None,
-        };
+        let rules = LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None };
         let rules = (self == Self::Live).then_some(&rules);
         Broker::new(handover, guards, SocketRules::STRICT, Roots::Same, rules)
     }

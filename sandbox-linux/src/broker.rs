@@ -6,9 +6,7 @@
 //! handed to the sandbox's init by a seccomp listener (seccomp_unotify(2)), which performs them itself: it copies the path
 //! out of the caller's memory once, finds the directory, decides, acts on (directory, last name), and answers with
 //! the result. It never tells the kernel to continue with the caller's own arguments, which another thread could have
-//! changed since. Two kinds of call go on, and of neither does it decide anything: where a run is recorded, those that it only takes
-//! down (`watched`, which has the argument); and readings where a ruleset of the command's own holds what is closed, whatever the path says by
-//! then (`compile::reading`).
+//! changed since. Only where a run is recorded do some go on, which it takes down and decides nothing about (`watched`, which has the argument).
 //!
 //! The pure half is here: which calls are trapped ([`filter`]), what a trapped call asks for, how a path ends, which name is
 //! guarded, which socket is granted. The system calls are in `sys::broker`. [`hand_over`] is called by the command's

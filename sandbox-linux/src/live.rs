@@ -11,7 +11,6 @@
 //! holds it to; it only ever refuses, so that what lets something in stays with mounts and Landlock.
 
 mod alias;
-mod beside;
 mod file;
 mod judge;
 
@@ -21,8 +20,6 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Filesystem, Origin, PathRule};
 
 pub use alias::{Alias, MAX_ALIASES, aliases, mount_points};
-pub use beside::Beside;
-pub(crate) use beside::{Names, Standing};
 pub use file::{FileId, Files};
 pub use judge::{Judge, Refused};
 
@@ -39,8 +36,6 @@ pub struct LiveRules {
     pub closed_files: Vec<FileId>,
     /// When the survey that found those began: a file that has the names that it had then is looked for no more.
     pub surveyed: Option<Moment>,
-    /// Where the command has a ruleset of its own for reading: the places that it speaks of by name.
-    pub beside: Option<Beside>,
 }
 
 impl LiveRules {
@@ -86,19 +81,4 @@ fn is_carved_out(filesystem: &Filesystem, rule: &PathRule) -> bool {
 /// The rules that are closed in this sense, of one access.
 pub(crate) fn carved_out(filesystem: &Filesystem, access: Access) -> impl Iterator<Item = &PathRule> {
     filesystem.rules().iter().filter(move |rule| rule.access == access && is_carved_out(filesystem, rule))
-}
-
-/// A path and the directories above it, the nearest first.
-fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut next = Some(path);
-    std::iter::from_fn(move || {
-        let path = next?;
-        next = match path.iter().rposition(|byte| *byte == b'/') {
-            _ if path == b"/" => None,
-            Some(0) => Some(&path[..1]),
-            Some(slash) => Some(&path[..slash]),
-            None => None,
-        };
-        Some(path)
-    })
 }

@@ -38,8 +38,9 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
 
 use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
-use crate::live::{self, Alias, Beside, FileId, Judge};
+use crate::live::{self, Alias, FileId, Judge};
 
+pub(crate) use beside::Beside;
 use index::Index;
 pub use moment::Moment;
 pub(crate) use moment::Since;
@@ -122,8 +123,8 @@ pub struct Survey {
     pub closed_files: Vec<FileId>,
     /// Whether one of them has several names, or one that was not seen may have.
     pub further_names: bool,
-    /// What lies beside closed places, where all of it can be told by name.
-    pub beside: Option<Beside>,
+    /// What lies beside closed places, where the profile asks for it and all of it can be told by name.
+    pub(crate) beside: Option<Beside>,
     /// How many entries of directories were looked at.
     pub looked_at: u64,
     /// How many directories were listed: those that no index knew.
@@ -238,7 +239,7 @@ fn walked(policy: &Policy, index: Option<&mut Index>) -> Result<Survey, SurveyEr
 fn listed(policy: &Policy, mut index: Option<&mut Index>) -> Result<Survey, SurveyError> {
     let mut survey = walk::walk(policy, index.as_deref_mut())?;
     closed::add(&mut survey, policy.filesystem(), index.as_deref_mut());
-    let (beside, listed) = beside::list(policy.filesystem(), index);
+    let (beside, listed) = beside::list(policy, index);
     survey.beside = beside;
     survey.listed += listed;
     Ok(survey)

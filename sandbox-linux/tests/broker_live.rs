@@ -113,7 +113,7 @@ fn idle_rules() -> LiveRules {
     let pattern = Glob::absolute("/**/*.closed").unwrap();
     let globs = vec![GlobRule { pattern, origin: Origin::implied("a test") }];
     let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
-    LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None, beside: None }
+    LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None }
 }
 
 #[test]

@@ -17,9 +17,7 @@ use crate::seccomp::Grant;
 pub(super) enum Opens {
     /// By init.
     Performed,
-    /// By the kernel where the command's own ruleset grants it, once init has looked at it.
-    ByName,
-    /// The same without init, directories aside.
+    /// By the kernel, where the command's own ruleset grants it; directories by init.
     Untold,
 }
 
@@ -30,7 +28,7 @@ pub(super) fn compile(
     (sockets, opens): (bool, Opens),
     arch: Arch,
 ) -> Option<Brokered> {
-    let live = live_rules(compiler, opens);
+    let live = live_rules(compiler);
     if guards.is_empty() && !sockets && live.is_none() {
         return None;
     }
@@ -104,9 +102,9 @@ fn extent(compiler: &Compiler<'_>) -> Option<Recording> {
 
 /// What must be held while files change, unless the profile is content with what was there. What is recorded has to be opened by init,
 /// whatever there is to hold.
-fn live_rules(compiler: &mut Compiler<'_>, opens: Opens) -> Option<LiveRules> {
+fn live_rules(compiler: &mut Compiler<'_>) -> Option<LiveRules> {
     if compiler.facts.recorded {
-        return Some(rules_of(compiler, opens));
+        return Some(rules_of(compiler));
     }
     let rule = compiler.live_rule()?;
     if compiler.policy.degradations().contains_key(&Degradation::SnapshotGlobs) {
@@ -115,17 +113,16 @@ fn live_rules(compiler: &mut Compiler<'_>, opens: Opens) -> Option<LiveRules> {
         compiler.give_up(Degradation::SnapshotGlobs, lost, Lack::Live { rule, fact });
         return None;
     }
-    Some(rules_of(compiler, opens))
+    Some(rules_of(compiler))
 }
 
-fn rules_of(compiler: &Compiler<'_>, opens: Opens) -> LiveRules {
+fn rules_of(compiler: &Compiler<'_>) -> LiveRules {
     let survey = compiler.facts.survey;
     LiveRules {
         filesystem: compiler.filesystem.clone().into_owned(),
         aliases: survey.aliases.clone(),
         closed_files: survey.closed_files.clone(),
         surveyed: compiler.facts.surveyed,
-        beside: survey.beside.clone().filter(|_| opens != Opens::Performed),
     }
 }
 

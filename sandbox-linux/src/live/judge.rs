@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use weir_protocol::policy::{Access, Filesystem, Operation};
 
-use super::{Alias, LiveRules, ancestors, carved_out};
+use super::{Alias, LiveRules, carved_out};
 use crate::pattern::{Outcome, Patterns, State};
 
 /// What the kernel puts behind the path of a file whose name is gone (`d_path`).
@@ -151,6 +151,21 @@ enum Progress {
     Matched,
     /// None does; what could match below.
     Open(Rc<State>),
+}
+
+/// A path and the directories above it, the nearest first.
+fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut next = Some(path);
+    std::iter::from_fn(move || {
+        let path = next?;
+        next = match path.iter().rposition(|byte| *byte == b'/') {
+            _ if path == b"/" => None,
+            Some(0) => Some(&path[..1]),
+            Some(slash) => Some(&path[..slash]),
+            None => None,
+        };
+        Some(path)
+    })
 }
 
 /// Whether a path lies below another one.

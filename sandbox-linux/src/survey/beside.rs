@@ -1,4 +1,5 @@
-//! The names beside closed places, and which files they stand for ([`Beside`]). Called by `Survey::take`.
+//! What lies beside closed places: the names in the directories above them. Called by `Survey::take`, where the profile leaves what is only read to
+//! the kernel (`compile::reading`).
 //!
 //! Directories are listed from the top down: a directory that comes into being meanwhile is among the names of the one above it only
 //! when it is listed itself.
@@ -6,14 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Access, Filesystem};
+use weir_protocol::policy::{Access, Degradation, Filesystem, Policy};
 
 use super::index::{self, Index};
-use super::links::{Trust, trust};
-use crate::live::{self, Beside, Names};
+use crate::live;
 use crate::sys::walk::{self, Entry, Opening};
 
 /// Most names: each costs a launch one Landlock rule, a thousand of them some milliseconds.
@@ -22,17 +22,21 @@ const MAX_NAMES: usize = 2_048;
 /// Bytes read from a directory at once.
 const BUFFER_BYTES: usize = 32 << 10;
 
-/// Lists them, with how many directories no index knew. Nothing where the policy closes by patterns, closes something inside what may be written,
-/// or closes nothing; where a directory cannot be listed; and where there are too many names.
-pub(super) fn list(filesystem: &Filesystem, mut index: Option<&mut Index>) -> (Option<Beside>, u64) {
-    let Some(ways) = ways(filesystem) else { return (None, 0) };
-    let (mut found, mut count, mut listed) = (BTreeMap::new(), 0, 0);
+/// The directories from the top of what may be read down to each closed place, whether that is there or not, with their names.
+pub(crate) type Beside = BTreeMap<AbsPath, BTreeSet<Vec<u8>>>;
+
+/// Lists them, with how many directories no index knew. Nothing where the profile does not ask for it; where the policy closes by patterns, closes
+/// something inside what may be written, or closes nothing; where a directory cannot be listed; and where there are too many names.
+pub(super) fn list(policy: &Policy, mut index: Option<&mut Index>) -> (Option<Beside>, u64) {
+    let is_asked = policy.degradations().contains_key(&Degradation::UntoldReadings);
+    let Some(ways) = ways(policy.filesystem()).filter(|_| is_asked) else { return (None, 0) };
+    let (mut found, mut count, mut listed) = (Beside::new(), 0, 0);
     let mut buffer = vec![0; BUFFER_BYTES];
     for way in ways {
         let names = match names(&way, index.as_deref_mut(), (&mut buffer, &mut listed)) {
             Ok(names) => names,
             // Whatever comes to be there was not there.
-            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Names::new(),
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => BTreeSet::new(),
             Err(_) => return (None, listed),
         };
         count += names.len();
@@ -41,7 +45,7 @@ pub(super) fn list(filesystem: &Filesystem, mut index: Option<&mut Index>) -> (O
         }
         found.insert(way, names);
     }
-    (Some(Beside::new(found)), listed)
+    (Some(found), listed)
 }
 
 /// The directories above what is closed, as far as they may be read, those further up first.
@@ -66,23 +70,14 @@ fn names(
     way: &AbsPath,
     index: Option<&mut Index>,
     (buffer, listed): (&mut [u8], &mut u64),
-) -> Result<Names, i32> {
+) -> Result<BTreeSet<Vec<u8>>, i32> {
     let path = CString::new(way.as_bytes()).map_err(|_| libc::EINVAL)?;
     let directory = walk::open_whole(&path, Opening::Listing)?;
-    let (directory, trust) = (directory.as_fd(), trust(directory.as_fd()));
-    let mut names = Names::new();
+    let mut names = BTreeSet::new();
     let each = |entry: Entry<'_>| -> Result<(), Infallible> {
-        names.extend(inode(directory, &entry, trust).map(|inode| (entry.name.to_bytes().to_vec(), inode)));
+        names.insert(entry.name.to_bytes().to_vec());
         Ok(())
     };
-    let Ok(done) = index::look(directory, buffer, index, listed, each);
+    let Ok(done) = index::look(directory.as_fd(), buffer, index, listed, each);
     done.map(|()| names)
-}
-
-/// The inode that a name stands for; nothing where it has gone again.
-fn inode(directory: BorrowedFd<'_>, entry: &Entry<'_>, trust: Trust) -> Option<u64> {
-    match trust {
-        Trust::Inodes => Some(entry.inode),
-        Trust::Nothing => walk::status(directory, entry.name).ok().map(|status| status.file.inode),
-    }
 }

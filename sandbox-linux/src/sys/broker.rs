@@ -18,7 +18,6 @@ mod naming;
 mod nearby;
 mod open;
 mod procfs;
-mod reading;
 mod record;
 mod replay;
 mod resolve;
@@ -65,8 +64,6 @@ enum Answer {
     Descriptor(Opened),
     /// A process of its own will answer.
     Delegated,
-    /// The kernel goes on with it: what it may read without init is granted to the command (`compile::reading`).
-    GoesOn,
 }
 
 /// A file opened for a caller.

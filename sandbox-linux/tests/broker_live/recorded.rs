@@ -16,7 +16,7 @@ const WAITS: [Wait; 2] = [Wait::Killable, Wait::Interruptible];
 /// Nothing is closed; recording makes the broker perform every call that opens a file all the same.
 fn no_rules() -> LiveRules {
     let filesystem = Filesystem::new(FilesystemParts::default());
-    LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None, beside: None }
+    LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None }
 }
 
 #[test]

@@ -47,8 +47,7 @@ pub(super) fn measure(way: Way, scale: usize) {
 
 /// Each with the place in which it acts, seen from `work`.
 fn holders(way: Way) -> Vec<(Holder, &'static str)> {
-    let [none, untold, given_up, live, elsewhere] = [(); 5].map(|()| filled(way));
-    none.profile("\":project_roots\" = \"write\"", "");
+    let [untold, given_up, live, elsewhere] = [(); 4].map(|()| filled(way));
     untold.profile_giving_up(&["untold-readings"], "\":project_roots\" = \"write\"", "");
     given_up.profile_giving_up(&["snapshot-globs"], RULES, "");
     for world in [&live, &elsewhere] {
@@ -57,7 +56,6 @@ fn holders(way: Way) -> Vec<(Holder, &'static str)> {
     let mut holders = vec![
         (bare(filled(way)), PLACE),
         (weir("given up", given_up), PLACE),
-        (weir("no pattern", none), PLACE),
         (weir("untold", untold), PLACE),
         (weir("elsewhere", elsewhere), "../other"),
         (weir("live", live), PLACE),

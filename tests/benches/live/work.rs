@@ -1,5 +1,5 @@
-//! Programs of every day: seconds of each outside, under a profile without a pattern, under one whose guarantee for live rules is given up, with
-//! it, and recorded by `weir learn`.
+//! Programs of every day: seconds of each outside, under a profile without a pattern whose readings are untold, under one whose guarantee for live
+//! rules is given up, with it, and recorded by `weir learn`.
 
 use std::path::{Path, PathBuf};
 
@@ -44,8 +44,9 @@ pub(super) fn measure(way: Way, scale: usize) {
 fn holders(way: Way, cargo: &Path, scale: usize) -> Vec<Holder> {
     let toolchain = cargo.ancestors().nth(2).unwrap_or(cargo);
     let rules = format!("{RULES}\n{toolchain:?} = \"read\"");
-    let [free, none, given_up, live, learn] = [(); 5].map(|()| filled(way, scale));
-    none.profile(&format!("\":project_roots\" = \"write\"\n{toolchain:?} = \"read\""), "");
+    let [free, untold, given_up, live, learn] = [(); 5].map(|()| filled(way, scale));
+    let plain = format!("\":project_roots\" = \"write\"\n{toolchain:?} = \"read\"");
+    untold.profile_giving_up(&["untold-readings"], &plain, "");
     given_up.profile_giving_up(&["snapshot-globs"], &rules, "");
     live.profile(&rules, "");
     let learning = Holder::new("learn", move |words| {
@@ -54,7 +55,7 @@ fn holders(way: Way, cargo: &Path, scale: usize) -> Vec<Holder> {
         command
     });
     let mut holders =
-        vec![bare(free), weir("no pattern", none), weir("given up", given_up), weir("live", live), learning];
+        vec![bare(free), weir("untold", untold), weir("given up", given_up), weir("live", live), learning];
     holders.extend(beside::found().into_iter().map(|sandbox| sandbox.holder(filled(way, scale))));
     holders
 }

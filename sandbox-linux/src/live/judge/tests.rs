@@ -16,7 +16,6 @@ fn judge(filesystem: &Filesystem) -> Judge {
         aliases: Vec::new(),
         closed_files: Vec::new(),
         surveyed: None,
-        beside: None,
     })
 }
 
@@ -126,7 +125,6 @@ fn a_second_mount_is_closed_like_the_first() {
         aliases,
         closed_files: Vec::new(),
         surveyed: None,
-        beside: None,
     });
     for (asked, closed) in
         [("/m", true), ("/m/x", true), ("/w/plain", true), ("/n/x", false), ("/n/d/b.env", true)]

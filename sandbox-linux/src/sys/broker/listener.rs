@@ -93,10 +93,6 @@ impl Listener {
         let id = call.id;
         match answer {
             Answer::Delegated => None,
-            Answer::GoesOn => {
-                self.go_on(id);
-                None
-            }
             Answer::Done => self.unheard(self.send(id, 0, 0), Answer::Done),
             Answer::Errno(number) => {
                 // What an interrupted caller would be told again is found out again.
@@ -165,7 +161,7 @@ impl Listener {
     }
 
     /// Lets the kernel perform a call with the caller's own arguments, which may be others by now. Only for what nothing was decided about
-    /// ([`super::watch`]), and for what the command's own ruleset decides ([`super::reading`]).
+    /// ([`super::watch`]).
     pub(super) fn go_on(&self, id: u64) {
         let answer = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: CONTINUE };
         // SAFETY: `answer` is valid for the size that the request tells; the kernel only reads it. It fails where the caller is gone.

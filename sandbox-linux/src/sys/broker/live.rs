@@ -15,7 +15,6 @@ use super::directory::{Found, Place, kind};
 use super::links::Links;
 use super::listener::Notification;
 use super::naming::Existing;
-use super::reading::Reading;
 use super::trail::Trail;
 use crate::broker::Event;
 use crate::live::{Judge, LiveRules, Refused};
@@ -25,13 +24,11 @@ use crate::live::{Judge, LiveRules, Refused};
 pub(super) struct Live {
     judge: Judge,
     links: Links,
-    pub(super) reading: Option<Reading>,
 }
 
 impl Live {
     pub(super) fn new(rules: &LiveRules) -> Self {
-        let reading = rules.beside.clone().map(Reading::new);
-        Self { judge: Judge::new(rules), links: Links::new(rules), reading }
+        Self { judge: Judge::new(rules), links: Links::new(rules) }
     }
 }
 
@@ -115,17 +112,17 @@ impl Broker {
         }
     }
 
-    /// Judges what was opened as a place: what it is called now. Answers that, where it was judged.
+    /// Judges what was opened as a place: what it is called now.
     pub(super) fn judge_file(
         &mut self,
         call: &Notification,
         file: &Found,
         operation: Operation,
-    ) -> Kernel<Vec<u8>> {
+    ) -> Kernel<()> {
         if self.live.is_none() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        self.judge_file_at(call, file, operation)
+        self.judge_file_at(call, file, operation).map(drop)
     }
 
     /// The same under live rules; where it is.
@@ -140,7 +137,7 @@ impl Broker {
             return Ok(path);
         }
         let world = Rc::clone(&self.world);
-        let Some(Live { judge, links, .. }) = &mut self.live else { return Ok(path) };
+        let Some(Live { judge, links }) = &mut self.live else { return Ok(path) };
         if !links.contains(judge, world.root(), file)? {
             return Ok(path);
         }

@@ -94,12 +94,6 @@ impl How {
         self.flags & libc::O_ACCMODE.cast_unsigned() == libc::O_RDWR.cast_unsigned()
     }
 
-    /// Whether it can only read, whatever is there by the time that it is performed.
-    fn is_reading(self) -> bool {
-        let reads = self.flags & libc::O_ACCMODE.cast_unsigned() == libc::O_RDONLY.cast_unsigned();
-        reads && !self.has(CREATE | TRUNCATE | UNNAMED)
-    }
-
     fn operation(self) -> Operation {
         let changes = self.is_writing() || self.is_both() || self.has(TRUNCATE | UNNAMED);
         if changes { Operation::Write } else { Operation::Read }
@@ -191,10 +185,7 @@ impl Broker {
         place: &Found,
         how: How,
     ) -> Kernel<Answer> {
-        let path = self.judge_file(call, place, how.operation())?;
-        if how.is_reading() && self.is_granted(place, &path) {
-            return Ok(Answer::GoesOn);
-        }
+        self.judge_file(call, place, how.operation())?;
         self.reopen(call, tracee, place, how)
     }
 
@@ -224,7 +215,9 @@ impl Broker {
     fn open_at(&mut self, call: &Notification, tracee: &Tracee, place: &Place<'_>, how: How) -> Kernel<Step> {
         let is_guarded = self.exists_guarded(call, place)?;
         let is_there = self.judge_new(call, place, Act::Create)?;
-        if !is_guarded && !is_there {
+        // With slashes behind its name nothing is made (EISDIR), whatever is there.
+        let is_known = is_there && !place.last.to_bytes().ends_with(b"/");
+        if !is_guarded && !is_known {
             self.adopt_umask(tracee);
             let flags = how.flags | EXCLUSIVE | CLOEXEC;
             match call::openat2(place.parent(), &place.last, flags, how.mode, NO_LINKS) {

@@ -73,7 +73,7 @@ impl Broker {
             // A connection that is under way.
             Answer::Errno(libc::EINPROGRESS) => self.keep_uses(call),
             Answer::Errno(_) => self.forget_record(),
-            Answer::Done | Answer::Descriptor(_) | Answer::Delegated | Answer::GoesOn => self.keep_uses(call),
+            Answer::Done | Answer::Descriptor(_) | Answer::Delegated => self.keep_uses(call),
         }
     }
 
