@@ -25,8 +25,8 @@ use super::outbox::OutboxError;
 use super::spill::Spill;
 use super::wire::Wire;
 
-/// Bytes read from a command at once.
-const READ_BYTES: usize = MAX_DATA_BYTES;
+/// Bytes read from a command at once: what a pipe holds (pipe(7)). Larger buffers would be taken from the kernel, and given back, one by one.
+const READ_BYTES: usize = 64 << 10;
 
 /// What is read in pieces below this is copied, so that it does not hold a whole buffer.
 const COPIED_BYTES: usize = READ_BYTES / 4;
@@ -106,7 +106,11 @@ impl Carried {
             match source.async_io(Interest::READABLE, |fd| read(fd, &mut buffer)).await {
                 Ok(0) | Err(_) => break,
                 Ok(count) if count < COPIED_BYTES => self.add(Bytes::copy_from_slice(&buffer), &spill),
-                Ok(_) => self.add(std::mem::take(&mut buffer).into(), &spill),
+                Ok(_) => {
+                    self.add(std::mem::take(&mut buffer).into(), &spill);
+                    // Whoever sends it comes first: what is sent at once does not wait in memory, or on disk.
+                    tokio::task::yield_now().await;
+                }
             }
         }
         self.journal.borrow_mut().end();

@@ -8,7 +8,10 @@ use super::peer::{Client, Heard, Server, start};
 use super::{Subject, Through, UNDER_WAY};
 
 /// Bytes that the server may be ahead of the client.
-const WINDOW: u64 = 4 << 20;
+const WINDOW: u64 = 1 << 20;
+
+/// Bytes after which the server hears how far the client has come, as from the client library.
+const STEP: u64 = WINDOW / 4;
 
 /// A server, a connection to it, and the world in which commands run.
 pub(super) struct Weir {
@@ -52,8 +55,7 @@ impl Subject for Weir {
                 Heard::Data(place, bytes) => {
                     let at = usize::from(place.stream == Stream::Error);
                     counts[at] += bytes.len() as u64;
-                    // Credit in large steps, as a client does that is in no hurry to send.
-                    if counts[at] - told[at] > WINDOW / 4 {
+                    if counts[at] - told[at] > STEP {
                         told[at] = counts[at];
                         self.client.credit(place.id, place.stream, counts[at], counts[at] + WINDOW);
                     }
