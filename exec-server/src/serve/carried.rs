@@ -93,6 +93,8 @@ impl Carried {
     pub(super) async fn pump(self: Rc<Self>, source: AsyncFd<OwnedFd>, spill: Rc<Spill>) {
         let mut changed = self.changed.subscribe();
         let mut buffer = Vec::new();
+        // Where the middle is dropped, what was sent and then dropped would count as dropped.
+        let sends_first = !self.journal.borrow().drops();
         loop {
             changed.borrow_and_update();
             if !self.journal.borrow().has_room() {
@@ -109,7 +111,9 @@ impl Carried {
                 Ok(_) => {
                     self.add(std::mem::take(&mut buffer).into(), &spill);
                     // Whoever sends it comes first: what is sent at once does not wait in memory, or on disk.
-                    tokio::task::yield_now().await;
+                    if sends_first {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
         }

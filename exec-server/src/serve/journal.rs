@@ -102,6 +102,12 @@ impl Journal {
         }
     }
 
+    /// Whether it drops what lies between head and tail.
+    #[must_use]
+    pub const fn drops(&self) -> bool {
+        matches!(self.overflow, Overflow::HeadAndTail { .. })
+    }
+
     /// Adds what was read. `spill` makes an unlinked file, once. Nothing is lost where that fails: the piece stays in memory, and
     /// there is no room for another.
     pub fn append(&mut self, bytes: Bytes, spill: impl FnOnce() -> io::Result<File>) {
