@@ -15,15 +15,22 @@ use super::super::abi::check;
 
 /// Giving a descriptor takes some microseconds on one processor, and longer than this where another one has to be woken for it.
 const FAR: Duration = Duration::from_micros(25);
-/// How many descriptors are given nearby, once that was found to pay, before it is tried without again.
+/// How many descriptors are given nearby, at first and once that was found to pay, before it is tried without.
 const NEARBY_CALLS: u32 = 64;
 /// How many processors a set holds.
 const SET: usize = libc::CPU_SETSIZE.cast_unsigned() as usize;
 
 /// Whether callers are kept on this processor, for as long as that pays.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Nearness {
     left: Cell<u32>,
+}
+
+impl Default for Nearness {
+    /// At first they are: most commands are short, and start while little else runs.
+    fn default() -> Self {
+        Self { left: Cell::new(NEARBY_CALLS) }
+    }
 }
 
 impl Nearness {
@@ -137,12 +144,13 @@ mod tests {
             let start = Instant::now();
             while start.elapsed() <= FAR {}
         };
-        assert_eq!(nearness.left.get(), 0);
-        nearness.within(0, wait);
-        assert_eq!(nearness.left.get(), NEARBY_CALLS);
-        for left in (0..NEARBY_CALLS).rev() {
-            nearness.within(0, || ());
-            assert_eq!(nearness.left.get(), left);
+        for _ in 0..2 {
+            assert_eq!(nearness.left.get(), NEARBY_CALLS);
+            for left in (0..NEARBY_CALLS).rev() {
+                nearness.within(0, || ());
+                assert_eq!(nearness.left.get(), left);
+            }
+            nearness.within(0, wait);
         }
     }
 }
