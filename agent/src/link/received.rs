@@ -48,14 +48,14 @@ pub enum StreamError {
         /// The count here, with what is known to be missing.
         found: u64,
     },
-    /// Bytes were dropped that nobody had allowed to drop, or more than the gaps that were stated.
-    #[error("{stream:?}: {told} bytes were dropped, says the server, and {found} are known to be missing")]
+    /// Bytes were dropped, and other gaps were stated.
+    #[error("{stream:?}: {told} bytes were dropped, says the server, which has stated gaps of {found}")]
     Dropped {
         /// The stream.
         stream: Stream,
         /// The server's count.
         told: u64,
-        /// The sum of the gaps.
+        /// The sum of the gaps since this side attached.
         found: u64,
     },
     /// The bytes that have arrived are not those that were written.
@@ -125,6 +125,8 @@ pub(super) struct Received {
     consumed: u64,
     limit: u64,
     missing: u64,
+    /// What is missing by the word of the server, since this side attached last.
+    told: u64,
     /// Of all bytes, as long as none is missing.
     digest: Option<blake3::Hasher>,
     since: Since,
@@ -138,7 +140,7 @@ impl Received {
         };
         let digest = (at == 0).then(blake3::Hasher::new);
         let limit = at.saturating_add(WINDOW_BYTES);
-        Self { id, stream, at, consumed: at, limit, missing: at, digest, since }
+        Self { id, stream, at, consumed: at, limit, missing: at, told: 0, digest, since }
     }
 
     pub(super) const fn at(&self) -> u64 {
@@ -166,7 +168,14 @@ impl Received {
         Ok(())
     }
 
+    /// The server says that bytes are missing.
     pub(super) fn gap(&mut self, gap: &Gap) -> Result<(), StreamError> {
+        self.miss(gap)?;
+        self.told += gap.to - gap.from;
+        Ok(())
+    }
+
+    fn miss(&mut self, gap: &Gap) -> Result<(), StreamError> {
         let Self { stream, at: expected, .. } = *self;
         if gap.from != expected || gap.to < gap.from {
             return Err(StreamError::Offset { stream, expected, found: gap.from });
@@ -186,10 +195,11 @@ impl Received {
     pub(super) fn resume(&mut self, found: u64, role: Role) -> Result<Option<Gap>, StreamError> {
         let Self { id, stream, at: expected, .. } = *self;
         let gap = Gap { id, stream, from: expected, to: found };
+        self.told = 0;
         match (found.cmp(&expected), role) {
             (Ordering::Equal, _) => Ok(None),
             (Ordering::Greater, role) if role == Role::Reader || !self.is_certain() => {
-                self.gap(&gap).map(|()| Some(gap))
+                self.miss(&gap).map(|()| Some(gap))
             }
             _ => Err(StreamError::Offset { stream, expected, found }),
         }
@@ -211,13 +221,12 @@ impl Received {
 
     /// Compares what came with what the server says was written.
     pub(super) fn verify(&self, account: &Account) -> Result<Verified, StreamError> {
-        let Self { stream, at: found, missing, .. } = *self;
+        let Self { stream, at: found, missing, told, .. } = *self;
         if account.bytes != found {
             return Err(StreamError::Bytes { stream, told: account.bytes, found });
         }
-        // Whoever attached later misses what an owner before has taken as well.
-        if account.dropped > missing || self.since == Since::Start && account.dropped != missing {
-            return Err(StreamError::Dropped { stream, told: account.dropped, found: missing });
+        if account.dropped != told {
+            return Err(StreamError::Dropped { stream, told: account.dropped, found: told });
         }
         let Some(digest) = &self.digest else {
             return Ok(Verified { stream, bytes: found, missing, proof: Proof::Count });
@@ -325,6 +334,16 @@ mod tests {
         missing.resume(9, Role::Reader).unwrap();
         missing.data(9, b"x").unwrap();
         let verified = Verified { stream: STREAM, bytes: 10, missing: 4, proof: Proof::Count };
-        assert_eq!(missing.verify(&account(10, b"", 4)), Ok(verified));
+        assert_eq!(missing.verify(&account(10, b"", 0)), Ok(verified));
+        assert!(missing.verify(&account(10, b"", 4)).is_err());
+
+        // What an earlier connection was told is not in the account of the last one.
+        let mut dropped = stood();
+        dropped.gap(&gap).unwrap();
+        dropped.resume(9, Role::Owner).unwrap();
+        dropped.gap(&Gap { from: 9, to: 11, ..gap }).unwrap();
+        let verified = Verified { stream: STREAM, bytes: 11, missing: 6, proof: Proof::Count };
+        assert_eq!(dropped.verify(&account(11, b"", 2)), Ok(verified));
+        assert!(dropped.verify(&account(11, b"", 6)).is_err());
     }
 }

@@ -60,22 +60,15 @@ impl Carried {
         self.journal.borrow().start(from)
     }
 
-    pub(super) fn account(&self) -> Account {
+    fn account(&self, dropped: u64) -> Account {
         let journal = self.journal.borrow();
-        let (bytes, blake3, dropped) = (journal.written(), journal.digest(), journal.dropped());
-        Account { stream: self.stream, bytes, blake3, dropped }
+        Account { stream: self.stream, bytes: journal.written(), blake3: journal.digest(), dropped }
     }
 
     /// The owner has what lies before `offset`.
     pub(super) fn release(&self, offset: u64) {
         self.journal.borrow_mut().release(offset);
         self.changed.send_replace(());
-    }
-
-    /// Waits for end-of-file.
-    pub(super) async fn ended(&self) {
-        let mut changed = self.changed.subscribe();
-        while !self.journal.borrow().has_ended() && changed.changed().await.is_ok() {}
     }
 
     /// Waits until more than `known` bytes were written; false when there will be no more.
@@ -93,8 +86,6 @@ impl Carried {
     pub(super) async fn pump(self: Rc<Self>, source: AsyncFd<OwnedFd>, spill: Rc<Spill>) {
         let mut changed = self.changed.subscribe();
         let mut buffer = Vec::new();
-        // Where the middle is dropped, what was sent and then dropped would count as dropped.
-        let sends_first = !self.journal.borrow().drops();
         loop {
             changed.borrow_and_update();
             if !self.journal.borrow().has_room() {
@@ -111,9 +102,7 @@ impl Carried {
                 Ok(_) => {
                     self.add(std::mem::take(&mut buffer).into(), &spill);
                     // Whoever sends it comes first: what is sent at once does not wait in memory, or on disk.
-                    if sends_first {
-                        tokio::task::yield_now().await;
-                    }
+                    tokio::task::yield_now().await;
                 }
             }
         }
@@ -126,14 +115,15 @@ impl Carried {
         self.changed.send_replace(());
     }
 
-    /// Sends from `from` to the end of the stream, as far as `limit` says at each time.
+    /// Sends from an offset to the end of the stream, as far as `limit` says at each time, and accounts for it.
     pub(super) async fn send(
         self: Rc<Self>,
         to: Rc<Wire>,
         (id, mut at): (u64, u64),
         mut limit: watch::Receiver<u64>,
-    ) -> Result<(), OutboxError> {
+    ) -> Result<Account, OutboxError> {
         let mut changed = self.changed.subscribe();
+        let mut dropped = 0;
         loop {
             changed.borrow_and_update();
             let room = limit.borrow_and_update().saturating_sub(at);
@@ -141,8 +131,8 @@ impl Carried {
             let found = self.journal.borrow().read(at, most)?;
             match found {
                 Found::Bytes(bytes) if bytes.is_empty() => tokio::select! {
-                    given = limit.changed() => if given.is_err() { return Ok(()) },
-                    changed = changed.changed() => if changed.is_err() { return Ok(()) },
+                    given = limit.changed() => given.map_err(|_| OutboxError::Gone)?,
+                    changed = changed.changed() => changed.map_err(|_| OutboxError::Gone)?,
                 },
                 Found::Bytes(bytes) => {
                     to.data(Place { id, stream: self.stream, offset: at }, &bytes).await?;
@@ -152,14 +142,11 @@ impl Carried {
                     // Not through the outbox, where the bytes behind it would overtake it.
                     let event = Event::Gap(Gap { id, stream: self.stream, from: at, to: end });
                     to.say(&Notification { jsonrpc: JSON_RPC.to_owned(), event }, &[]).await?;
+                    dropped += end - at;
                     at = end;
                 }
-                Found::Later => {
-                    if changed.changed().await.is_err() {
-                        return Ok(());
-                    }
-                }
-                Found::End => return Ok(()),
+                Found::Later => changed.changed().await.map_err(|_| OutboxError::Gone)?,
+                Found::End => return Ok(self.account(dropped)),
             }
         }
     }

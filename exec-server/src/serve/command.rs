@@ -19,7 +19,7 @@ use weir_protocol::denial::{Denial, Run, Sight};
 use weir_protocol::frame::Stream;
 use weir_protocol::method::context::ContextId;
 use weir_protocol::method::network::Asking;
-use weir_protocol::method::output::{Account, Closed, Listed, Output};
+use weir_protocol::method::output::{Listed, Output};
 use weir_protocol::method::process::{End, Enforcement, Event, Exited, Receivers};
 use weir_protocol::method::{Error, code};
 use weir_protocol::policy::DomainPattern;
@@ -283,18 +283,6 @@ impl Command {
 
     pub(super) fn has_ended(&self) -> bool {
         self.exited.borrow().is_some()
-    }
-
-    /// Everything it wrote is here.
-    pub(super) async fn closed(&self) -> Closed {
-        for stream in self.streams.iter().flatten() {
-            stream.ended().await;
-        }
-        Closed { id: self.id, streams: self.accounts() }
-    }
-
-    fn accounts(&self) -> Vec<Account> {
-        self.streams.iter().flatten().map(|stream| stream.account()).collect()
     }
 
     /// What the server carries: output and error.

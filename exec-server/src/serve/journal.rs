@@ -59,7 +59,6 @@ pub struct Journal {
     pieces: VecDeque<Piece>,
     written: u64,
     released: u64,
-    dropped: u64,
     in_memory: u64,
     on_disk: u64,
     file: Option<File>,
@@ -80,7 +79,6 @@ impl Journal {
             pieces: VecDeque::new(),
             written: 0,
             released: 0,
-            dropped: 0,
             in_memory: 0,
             on_disk: 0,
             file: None,
@@ -100,12 +98,6 @@ impl Journal {
             Overflow::HeadAndTail { .. } => true,
             Overflow::Wait => self.in_memory < MEMORY_BYTES || !self.is_full && self.on_disk < DISK_BYTES,
         }
-    }
-
-    /// Whether it drops what lies between head and tail.
-    #[must_use]
-    pub const fn drops(&self) -> bool {
-        matches!(self.overflow, Overflow::HeadAndTail { .. })
     }
 
     /// Adds what was read. `spill` makes an unlinked file, once. Nothing is lost where that fails: the piece stays in memory, and
@@ -137,12 +129,6 @@ impl Journal {
     #[must_use]
     pub const fn written(&self) -> u64 {
         self.written
-    }
-
-    /// Bytes that were dropped between head and tail.
-    #[must_use]
-    pub const fn dropped(&self) -> u64 {
-        self.dropped
     }
 
     /// The BLAKE3 digest of every byte that was written, in hexadecimal.
@@ -263,8 +249,7 @@ impl Journal {
     fn drop_middle(&mut self) {
         let Overflow::HeadAndTail { head, tail } = self.overflow else { return };
         let first = self.pieces.partition_point(|piece| piece.offset < head);
-        while let Some(piece) = self.pieces.get(first).filter(|piece| piece.end() + tail <= self.written) {
-            self.dropped += piece.length;
+        while self.pieces.get(first).is_some_and(|piece| piece.end() + tail <= self.written) {
             if let Some(piece) = self.pieces.remove(first) {
                 self.forget(&piece);
             }
@@ -355,7 +340,6 @@ mod tests {
             let (found, gaps) = rest(&journal, 0);
             let missing: u64 = gaps.iter().map(|(from, to)| to - from).sum();
             prop_assert!(gaps.len() <= 1);
-            prop_assert_eq!(missing, journal.dropped());
             prop_assert_eq!(found.len() as u64 + missing, journal.written());
             let mut expected = all.clone();
             if let Some((from, to)) = gaps.first() {

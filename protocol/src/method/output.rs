@@ -99,7 +99,7 @@ pub struct Account {
     pub bytes: u64,
     /// Their BLAKE3 digest, in hexadecimal.
     pub blake3: String,
-    /// How many of them were dropped because the client had asked for head and tail only.
+    /// How many of them this reader was told to be missing since it attached, in each [`Gap`] together.
     pub dropped: u64,
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use weir_protocol::frame::{Credit, Place, Stream};
-use weir_protocol::method::output::{Attach, Attached, Role, WhenLeft};
+use weir_protocol::method::output::{Account, Attach, Attached, Closed, Role, WhenLeft};
 use weir_protocol::method::process::Event;
 
 use super::super::carried::Violation;
@@ -87,12 +87,13 @@ impl Connection {
     async fn follow(
         &self,
         command: &Command,
-        sending: Vec<impl Future<Output = Result<(), OutboxError>> + 'static>,
+        sending: Vec<impl Future<Output = Result<Account, OutboxError>> + 'static>,
         granting: Option<impl Future<Output = Result<(), OutboxError>> + 'static>,
     ) -> Result<(), OutboxError> {
         let (mut streams, mut grants) = (JoinSet::new(), JoinSet::new());
         granting.into_iter().for_each(|granting| drop(grants.spawn_local(granting)));
         let carried = !sending.is_empty();
+        let mut accounts = Vec::new();
         for sending in sending {
             streams.spawn_local(sending);
         }
@@ -100,10 +101,11 @@ impl Connection {
             self.outbox.event(Event::Exited(Box::new(exited))).await?;
         }
         while let Some(sent) = streams.join_next().await {
-            sent.unwrap_or(Err(OutboxError::Gone))?;
+            accounts.push(sent.unwrap_or(Err(OutboxError::Gone))?);
         }
         if carried {
-            self.outbox.event(Event::Closed(command.closed().await)).await?;
+            accounts.sort_by_key(|account| account.stream);
+            self.outbox.event(Event::Closed(Closed { id: command.id, streams: accounts })).await?;
         }
         Ok(())
     }
