@@ -69,16 +69,35 @@ pub fn first_rule(filesystem: &Filesystem, inside: &[Access]) -> Option<Origin> 
     pattern.or_else(|| carved().map(|rule| &rule.origin)).cloned()
 }
 
-/// Whether a rule closes, wholly or for writing, something inside a place that a rule around it opens further. What lies in a private
-/// directory is the sandbox's own.
-fn is_carved_out(filesystem: &Filesystem, rule: &PathRule) -> bool {
-    let private = filesystem.private().iter().filter(|private| rule.path.starts_with(&private.path));
-    let private_depth = private.map(|private| private.path.depth()).max().unwrap_or(0);
-    let reaches_here = |around: &&PathRule| around.path.depth() >= private_depth;
-    filesystem.around(&rule.path).take_while(reaches_here).any(|around| around.access > rule.access)
+/// The rules of one access that close, wholly or for writing, something inside a place that a rule around it opens further. What lies in a
+/// private directory is the sandbox's own.
+pub(crate) fn carved_out(filesystem: &Filesystem, access: Access) -> impl Iterator<Item = &PathRule> {
+    let mut last = None;
+    filesystem
+        .rules()
+        .iter()
+        .filter(move |rule| rule.access == access && is_inside(filesystem, rule, &mut last))
 }
 
-/// The rules that are closed in this sense, of one access.
-pub(crate) fn carved_out(filesystem: &Filesystem, access: Access) -> impl Iterator<Item = &PathRule> {
-    filesystem.rules().iter().filter(move |rule| rule.access == access && is_carved_out(filesystem, rule))
+/// Whether a rule around this one opens more. Rules come sorted, so that most lie in the directory of the `last` one that was asked about.
+fn is_inside(filesystem: &Filesystem, rule: &PathRule, last: &mut Option<(AbsPath, Option<Access>)>) -> bool {
+    let Some(directory) = rule.path.parent() else { return false };
+    let most = match last {
+        Some((known, most)) if *known == directory => *most,
+        _ => {
+            let most = most_granted(filesystem, &directory);
+            *last = Some((directory, most));
+            most
+        }
+    };
+    most > Some(rule.access) && !filesystem.private().iter().any(|private| private.path == rule.path)
+}
+
+/// The most that a rule grants at or above `directory`, up to the private directory that it lies in.
+fn most_granted(filesystem: &Filesystem, directory: &AbsPath) -> Option<Access> {
+    let private = filesystem.private().iter().filter(|private| directory.starts_with(&private.path));
+    let private_depth = private.map(|private| private.path.depth()).max().unwrap_or(0);
+    let reaches_here = |around: &&PathRule| around.path.depth() >= private_depth;
+    let at = filesystem.rule_at(directory).into_iter();
+    at.chain(filesystem.around(directory)).take_while(reaches_here).map(|around| around.access).max()
 }

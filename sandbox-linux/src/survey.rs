@@ -44,6 +44,7 @@ pub(crate) use beside::Beside;
 use index::Index;
 pub use moment::Moment;
 pub(crate) use moment::Since;
+use place::Places;
 pub use sibling::MAX_SIBLINGS;
 
 /// Most entries of directories that one survey looks at: several seconds' worth.
@@ -199,18 +200,18 @@ impl Survey {
             return Ok(Self::default());
         }
         denies_everything(policy)?;
-        let mut survey = walked(policy, index)?;
-        repository::complete(&mut survey, policy);
         let filesystem = policy.filesystem();
         let rules = filesystem.rules().iter().map(|rule| &rule.path);
         let private = filesystem.private().iter().map(|private| &private.path);
-        let mut places = place::Places::default();
+        let mut places = Places::default();
         let sockets = policy.network().unix_sockets.iter().map(|rule| &rule.path);
         rules.chain(private).chain(sockets).for_each(|path| places.look(path));
+        let mut survey = walked(policy, &places, index)?;
+        repository::complete(&mut survey, policy);
         survey.repositories.iter().filter_map(|at| at.join(".git").ok()).for_each(|git| places.look(&git));
         survey.places = places.into_found();
         let protected = survey.protected(policy);
-        let mut places = place::Places::from_found(std::mem::take(&mut survey.places));
+        let mut places = Places::from_found(std::mem::take(&mut survey.places));
         protected.iter().for_each(|rule| places.look(&rule.path));
         if policy.network().is_gated() {
             let names = NAME_FILES.into_iter().chain(BUNDLES).chain(KEY_STORES);
@@ -224,21 +225,21 @@ impl Survey {
     }
 }
 
-fn walked(policy: &Policy, index: Option<&mut Index>) -> Result<Survey, SurveyError> {
-    let Some(index) = index else { return listed(policy, None) };
-    let survey = listed(policy, Some(index));
+/// What the lists of directories tell, by the index as far as that counts. `places` know what is at the path of each rule.
+fn walked(policy: &Policy, places: &Places, index: Option<&mut Index>) -> Result<Survey, SurveyError> {
+    let Some(index) = index else { return listed(policy, places, None) };
+    let survey = listed(policy, places, Some(index));
     if !index.is_void() {
         return survey;
     }
     // The clock was set, before or meanwhile: no stamp means anything.
     index.forget();
-    listed(policy, None)
+    listed(policy, places, None)
 }
 
-/// What the lists of directories tell.
-fn listed(policy: &Policy, mut index: Option<&mut Index>) -> Result<Survey, SurveyError> {
+fn listed(policy: &Policy, places: &Places, mut index: Option<&mut Index>) -> Result<Survey, SurveyError> {
     let mut survey = walk::walk(policy, index.as_deref_mut())?;
-    closed::add(&mut survey, policy.filesystem(), index.as_deref_mut());
+    closed::add(&mut survey, policy.filesystem(), places, index.as_deref_mut());
     let (beside, listed) = beside::list(policy, index);
     survey.beside = beside;
     survey.listed += listed;
@@ -252,8 +253,10 @@ fn mounted_twice(policy: &Policy) -> Result<Vec<Alias>, SurveyError> {
     let path = AbsPath::parse("/proc/self/mountinfo").unwrap_or_else(|_| AbsPath::root());
     let table = std::fs::read(path.as_path())
         .map_err(|error| SurveyError::Exhausted { path, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
-    let mut judge = Judge::of(filesystem);
-    live::aliases(&table, |path| judge.bears_on(path.as_bytes()))
+    let mut judge = None;
+    let mut bears_on =
+        |path: &AbsPath| judge.get_or_insert_with(|| Judge::of(filesystem)).bears_on(path.as_bytes());
+    live::aliases(&table, &mut bears_on)
         .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })
 }
 

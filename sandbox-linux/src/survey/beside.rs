@@ -29,7 +29,7 @@ pub(crate) type Beside = BTreeMap<AbsPath, BTreeSet<Vec<u8>>>;
 /// something inside what may be written, or closes nothing; where a directory cannot be listed; and where there are too many names.
 pub(super) fn list(policy: &Policy, mut index: Option<&mut Index>) -> (Option<Beside>, u64) {
     let is_asked = policy.degradations().contains_key(&Degradation::UntoldReadings);
-    let Some(ways) = ways(policy.filesystem()).filter(|_| is_asked) else { return (None, 0) };
+    let Some(ways) = is_asked.then(|| ways(policy.filesystem())).flatten() else { return (None, 0) };
     let (mut found, mut count, mut listed) = (Beside::new(), 0, 0);
     let mut buffer = vec![0; BUFFER_BYTES];
     for way in ways {

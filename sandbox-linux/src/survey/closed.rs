@@ -5,8 +5,9 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use weir_protocol::policy::{Access, Filesystem};
 
-use super::Survey;
 use super::index::{self, Index};
+use super::place::Places;
+use super::{Kind, Survey};
 use crate::live;
 use crate::sys::walk::{self, Entry, FileType, Opening, Status};
 
@@ -19,11 +20,19 @@ const MAX_ENTRIES: u32 = 50_000;
 /// Bytes read from a directory at once.
 const BUFFER_BYTES: usize = 32 << 10;
 
-/// Takes in the files in places that rules close inside granted ones.
-pub(super) fn add(survey: &mut Survey, filesystem: &Filesystem, mut index: Option<&mut Index>) {
+/// Takes in the files in places that rules close inside granted ones. Most of those are not there, which the places tell.
+pub(super) fn add(
+    survey: &mut Survey,
+    filesystem: &Filesystem,
+    places: &Places,
+    mut index: Option<&mut Index>,
+) {
     let mut left = MAX_ENTRIES;
     let mut buffer = vec![0; BUFFER_BYTES];
     for rule in live::carved_out(filesystem, Access::None) {
+        if places.known(&rule.path) == Some(Kind::Missing) {
+            continue;
+        }
         let Ok(top) = CString::new(rule.path.as_bytes()) else { continue };
         let mut waiting = vec![top];
         while let Some(path) = waiting.pop() {

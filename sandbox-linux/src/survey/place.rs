@@ -53,6 +53,11 @@ impl Places {
         Some(kind_of(walk::status(last.open.as_ref()?.as_fd(), &CString::new(name).ok()?)))
     }
 
+    /// What is at a path that was looked at.
+    pub(super) fn known(&self, path: &AbsPath) -> Option<Kind> {
+        self.found.get(path).copied()
+    }
+
     /// What was found.
     pub(super) fn into_found(self) -> BTreeMap<AbsPath, Kind> {
         self.found
