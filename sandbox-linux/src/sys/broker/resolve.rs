@@ -366,9 +366,12 @@ impl World {
         if names.is_empty() || self.roots == Roots::Own {
             return None;
         }
-        let way = CString::new(names.join(&b'/')).ok()?;
-        let found = call::openat2(at, &way, DIRECTORY, 0, NO_LINKS).ok()?;
-        let found = Found::new(found).ok()?;
+        self.directory(at, &CString::new(names.join(&b'/')).ok()?)
+    }
+
+    /// The directory that a way without links leads to, where it is no procfs.
+    pub(super) fn directory(&self, at: BorrowedFd<'_>, way: &CStr) -> Option<OwnedFd> {
+        let found = call::openat2(at, way, DIRECTORY, 0, NO_LINKS).and_then(Found::new).ok()?;
         (!self.is_on_proc(&found)).then_some(found.fd)
     }
 

@@ -5,8 +5,8 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use super::call::{self, Kernel};
-use super::directory::{Directory, Found};
-use super::resolve::{DIRECTORY, Last, Located, NO_LINKS, World};
+use super::directory::Directory;
+use super::resolve::{Last, Located, World};
 use super::trail::Trail;
 use crate::broker::{MAX_PATH, Roots, Split};
 
@@ -50,15 +50,14 @@ impl World {
         };
         let slashes = &split.last[name.len()..];
         let parent = CString::new(split.parent).map_err(|_| libc::EINVAL)?;
-        let found = call::openat2(from.base.as_fd(), &parent, DIRECTORY, 0, NO_LINKS).and_then(Found::new);
-        let Some(directory) = found.ok().filter(|found| !self.is_on_proc(found)) else {
+        let Some(directory) = self.directory(from.base.as_fd(), &parent) else {
             return Ok(Passed::ByHand(from));
         };
         let Some(target) = self.link(directory.as_fd(), name, trail)? else {
             return Ok(Passed::ByHand(from));
         };
         Ok(match joined(&target, slashes) {
-            Some(path) => Passed::On(self.led(Directory::Held(directory.fd), &target, path)),
+            Some(path) => Passed::On(self.led(Directory::Held(directory), &target, path)),
             None => Passed::ByHand(from),
         })
     }
