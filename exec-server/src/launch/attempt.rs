@@ -65,6 +65,7 @@ pub(super) fn attempt(
     told.read_to_end(&mut record)?;
     let Ok(record) = <&[u8; FAILURE_BYTES]>::try_from(record.as_slice()) else {
         running.watch(std::mem::take(records), compiled);
+        leave_shared(prepared);
         return Ok((running, enforcement));
     };
     running.end();
@@ -73,6 +74,12 @@ pub(super) fn attempt(
         Some(failure) => named(failure),
         None => io::Error::from(io::ErrorKind::InvalidData).into(),
     })
+}
+
+/// Keeps what a sandbox was made of for as long as this launcher runs, which makes no other. The sandbox's first process shares its pages, and freeing
+/// them would write to each, which copies it (fork(2)).
+pub(super) fn leave_shared<T>(made: T) {
+    std::mem::forget(made);
 }
 
 fn command(launch: &Launch, plan: &Plan) -> Command {

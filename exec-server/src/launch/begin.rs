@@ -19,7 +19,7 @@ use weir_sandbox_linux::start::{self, NetworkAhead};
 use weir_sandbox_linux::step::{Failure, Step};
 use weir_sandbox_linux::survey::{Moment, Survey};
 
-use super::attempt::attempt;
+use super::attempt::{attempt, leave_shared};
 use super::endpoints::Endpoints;
 use super::lent::Lent;
 use super::machine::{Basis, Machine};
@@ -325,7 +325,7 @@ fn enter(
             .and_then(|()| attempt(launch, &compiled, server, network.take(), stdio, records))
         {
             Err(error) => (error, Some(compiled.plan)),
-            Ok(begun) => return Ok(with_sockets(begun, &compiled.plan, ground)),
+            Ok(begun) => return Ok(with_sockets(begun, compiled, ground)),
         },
         Err(error) => (error, None),
     };
@@ -339,18 +339,19 @@ fn enter(
     }
     ground.listen(&found.plan, &launch.policy)?;
     let begun = attempt(launch, &found, server, None, stdio, records)?;
-    Ok(with_sockets(begun, &found.plan, ground))
+    Ok(with_sockets(begun, found, ground))
 }
 
 fn with_sockets(
     (mut running, enforcement): (Running, Enforcement),
-    plan: &Plan,
-    ground: Ground,
+    compiled: Compiled,
+    mut ground: Ground,
 ) -> (Running, Enforcement) {
-    if let (Some(_), Some(endpoints)) = (plan.proxies, ground.endpoints) {
+    if let (Some(_), Some(endpoints)) = (compiled.plan.proxies, ground.endpoints.take()) {
         running.lend(endpoints.sockets);
     }
-    running.publish(ground.published);
+    running.publish(std::mem::take(&mut ground.published));
+    leave_shared((compiled, ground));
     (running, enforcement)
 }
 
