@@ -222,6 +222,33 @@ fn a_script_around_the_command_stops_with_it() {
     }
 }
 
+/// Somebody in the group continues all of it as soon as it is told to stop, before or behind the moment in which this process stops.
+#[test]
+fn whoever_continues_the_group_at_once_is_heard() {
+    for runner in Runner::each("continued") {
+        let line = runner.line("sh -c 'while read line; do echo got:$line; done'");
+        let continues = "import os, signal\n\
+            signal.signal(signal.SIGTSTP, lambda *heard: os.kill(0, signal.SIGCONT))\n\
+            print('ready', flush=True)\n\
+            while True: signal.pause()\n";
+        runner.place.write("project/continues.py", continues);
+        // The shells stay: that one stops is all that the one at the terminal would hear of.
+        let script = format!("trap '' TSTP\npython3 continues.py &\n{line}\nkill $!\n");
+        runner.place.write("project/script.sh", &script);
+        let mut screen = bash(&runner);
+        screen.types("sh script.sh\r");
+        screen.sees("ready");
+        for turn in 0..25 {
+            screen.types(&format!("{turn}\r"));
+            screen.sees(&format!("got:{turn}\r\n"));
+            screen.types("\u{1a}");
+        }
+        screen.types("\u{4}");
+        screen.sees("@ ");
+        leave(screen);
+    }
+}
+
 #[test]
 fn without_a_shell_to_continue_it_nothing_stops() {
     for runner in Runner::each("orphan") {

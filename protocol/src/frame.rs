@@ -4,6 +4,8 @@
 //! travel raw behind their place in the stream; how far a sender may go is told by a frame of its own, so that no JSON is read
 //! or written for output.
 
+use std::convert::Infallible;
+
 use serde::{Deserialize, Serialize};
 
 /// Bytes before the payload.
@@ -228,26 +230,51 @@ impl Place {
 #[derive(Debug, Default)]
 pub struct Deframer {
     buffer: Vec<u8>,
+    /// What was read and not taken lies from here on.
     start: usize,
+    /// Behind it there is room.
+    end: usize,
 }
 
 impl Deframer {
-    /// Adds bytes that were read.
-    pub fn extend(&mut self, bytes: &[u8]) {
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
-            self.start = 0;
-        } else if self.start > self.buffer.len() / 2 {
-            self.buffer.drain(..self.start);
-            self.start = 0;
+    /// Has bytes read to where they are taken from: `read` gets room for `most` bytes, and says how many it has filled.
+    ///
+    /// # Errors
+    /// Those of `read`; then nothing was added.
+    pub fn fill<E>(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        } else if self.start > 0 && self.buffer.len() - self.end < most {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
         }
-        self.buffer.extend_from_slice(bytes);
+        let behind = self.end + most;
+        if self.buffer.len() < behind {
+            self.buffer.resize(behind, 0);
+        }
+        let room = self.buffer.get_mut(self.end..behind).unwrap_or_default();
+        let count = read(room)?.min(most);
+        self.end += count;
+        Ok(count)
+    }
+
+    /// Adds bytes that were read elsewhere.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        let copied = self.fill(bytes.len(), |room| {
+            room.copy_from_slice(bytes);
+            Ok::<_, Infallible>(bytes.len())
+        });
+        let Ok(_) = copied;
     }
 
     /// Whether nothing is left of what was read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.start == self.buffer.len()
+        self.start == self.end
     }
 
     /// The next whole frame.
@@ -255,7 +282,7 @@ impl Deframer {
     /// # Errors
     /// [`FrameError`] as soon as the header shows it, before the payload has arrived.
     pub fn take(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        let rest = self.buffer.get(self.start..).unwrap_or_default();
+        let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
         let Some((kind, length)) = announced(rest)? else { return Ok(None) };
         let Some(payload) = rest.get(HEADER_BYTES..HEADER_BYTES + length) else { return Ok(None) };
         self.start += HEADER_BYTES + length;
@@ -312,6 +339,32 @@ mod tests {
                 found.push(payload);
             }
             assert_eq!(found, [b"one".to_vec(), b"".to_vec(), b"three".to_vec()]);
+        }
+    }
+
+    #[test]
+    fn what_is_read_in_part_or_not_at_all_moves_nothing_else() {
+        let whole: Vec<u8> =
+            (0..40_u8).flat_map(|at| control(&vec![at; usize::from(at) * 7]).unwrap()).collect();
+        for most in [1, 3, 64, 100, 5000] {
+            let (mut deframer, mut rest, mut found, mut turn) = (Deframer::default(), &whole[..], 0_u8, 0);
+            while !rest.is_empty() || !deframer.is_empty() {
+                while let Some(Frame::Control(payload)) = deframer.take().unwrap() {
+                    assert_eq!(payload, vec![found; usize::from(found) * 7]);
+                    found += 1;
+                }
+                assert_eq!(deframer.fill(most, |_| Err("nothing")), Err("nothing"));
+                turn += 1;
+                let count = (most * (turn % 3) / 2).min(most).min(rest.len());
+                let read = deframer.fill(most, |room| {
+                    assert_eq!(room.len(), most);
+                    room[..count].copy_from_slice(&rest[..count]);
+                    Ok::<_, Infallible>(count)
+                });
+                assert_eq!(read, Ok(count));
+                rest = &rest[count..];
+            }
+            assert_eq!(found, 40, "{most}");
         }
     }
 

@@ -84,24 +84,24 @@ pub(super) fn receive(
     arrived: &mut Deframer,
     descriptors: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
-    let mut chunk = [0; READ_BYTES];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let wait = if patience == Patience::Wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
     let flags = CLOSE_ON_EXEC | wait;
-    let received = loop {
-        match recvmsg(socket, &mut [IoSliceMut::new(&mut chunk)], &mut control, flags) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => break other?,
+    let count = arrived.fill(READ_BYTES, |room| {
+        loop {
+            match recvmsg(socket, &mut [IoSliceMut::new(room)], &mut control, flags) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other.map(|received| received.bytes),
+            }
         }
-    };
+    })?;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             descriptors.extend(rights);
         }
     }
-    arrived.extend(chunk.get(..received.bytes).unwrap_or_default());
-    Ok(received.bytes)
+    Ok(count)
 }
 
 #[cfg(test)]

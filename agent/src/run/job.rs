@@ -2,10 +2,11 @@
 //!
 //! Stops this process, and never a command. Only [`run`](super::run) calls this.
 
+use nix::sys::signal::SigSet;
 use rustix::process::{Pid, Signal, kill_current_process_group};
 use signal_hook::consts::{SIGCONT, SIGSTOP, SIGTSTP};
 
-use super::signals::Signals;
+use super::signals::{Signals, is_ignored};
 
 /// Most processes between this one and the shell that are looked at.
 const MAX_ANCESTORS: usize = 64;
@@ -22,14 +23,41 @@ pub(super) enum Scope {
 /// Stops until somebody continues this process. Returns the signals that came in the meantime; where `SIGCONT` is among them
 /// it may be that a shell, having seen another process of the group stop, was faster, and then nothing stops.
 pub(super) fn stop(scope: Scope, signals: &mut Signals) -> Vec<i32> {
+    let own = (scope == Scope::Group).then(Stop::prepare).flatten();
     let was_sent = scope == Scope::Group && kill_current_process_group(Signal::TSTP).is_ok();
     // POSIX kill(): a signal to oneself is there when the call returns. It was for the others.
     let mut missed = signals.take();
     missed.retain(|signal| !was_sent || *signal != SIGTSTP);
-    if !missed.contains(&SIGCONT) {
-        let _ = signal_hook::low_level::raise(SIGSTOP);
+    match own {
+        Some(own) => own.carry_out(),
+        None if missed.contains(&SIGCONT) => {}
+        None => drop(signal_hook::low_level::raise(SIGSTOP)),
     }
     missed
+}
+
+/// A stop that is under way before others of the group stop, and of which nothing is left once somebody has continued the group: the kernel
+/// discards stop signals that wait when it sends `SIGCONT` (signal(7)). Between a look at what has come and a stop there would be
+/// room for it, and this process would stop behind the word to continue.
+#[derive(Debug)]
+struct Stop(SigSet);
+
+/// A signal that stops and that nobody here heeds.
+const STOPS: nix::sys::signal::Signal = nix::sys::signal::Signal::SIGTTOU;
+
+impl Stop {
+    /// Nothing where whoever started this program has the signal ignored.
+    fn prepare() -> Option<Self> {
+        let mask = SigSet::from_iter([STOPS]);
+        let waits = !is_ignored(STOPS as i32)
+            && mask.thread_block().is_ok()
+            && signal_hook::low_level::raise(STOPS as i32).is_ok();
+        waits.then_some(Self(mask))
+    }
+
+    fn carry_out(self) {
+        let _ = self.0.thread_unblock();
+    }
 }
 
 /// A process's place among others. What lies outside of the PID namespace has the number 0 (pid_namespaces(7)).

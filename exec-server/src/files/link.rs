@@ -21,14 +21,13 @@ pub(super) struct Link {
     input: BorrowedFd<'static>,
     output: BorrowedFd<'static>,
     deframer: Deframer,
-    chunk: Vec<u8>,
 }
 
 impl Link {
     /// Standard input and output.
     pub(super) fn standard() -> Self {
         let (input, output) = (rustix::stdio::stdin(), rustix::stdio::stdout());
-        Self { input, output, deframer: Deframer::default(), chunk: vec![0; READ_BYTES] }
+        Self { input, output, deframer: Deframer::default() }
     }
 
     /// Other pipes, for good.
@@ -39,7 +38,7 @@ impl Link {
             std::os::fd::AsFd::as_fd(descriptor)
         };
         let (input, output) = (lasting(input), lasting(output));
-        Self { input, output, deframer: Deframer::default(), chunk: vec![0; READ_BYTES] }
+        Self { input, output, deframer: Deframer::default() }
     }
 
     /// The next control frame; `None` at the end of the input.
@@ -56,10 +55,9 @@ impl Link {
                 }
                 return Ok(Some(payload));
             }
-            match rustix::io::read(self.input, &mut self.chunk) {
+            match self.deframer.fill(READ_BYTES, |room| rustix::io::read(self.input, room)) {
                 Ok(0) => return Ok(None),
-                Ok(count) => self.deframer.extend(self.chunk.get(..count).unwrap_or_default()),
-                Err(Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }

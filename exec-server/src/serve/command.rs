@@ -99,7 +99,11 @@ impl Command {
     async fn attend(self: Rc<Self>, mut incoming: Incoming) {
         while let Ok(Some(told)) = hear(&self.launcher, &mut incoming).await {
             match told {
-                Told::Signalled => self.signalled(),
+                Told::Signalled => {
+                    self.signalled();
+                    // Whoever asked says so before anything is told that came behind it.
+                    tokio::task::yield_now().await;
+                }
                 Told::Weighed { above } => self.has_weighed(above),
                 Told::Stopped { signal } => self.tell(&Event::Stopped { id: self.id, signal }),
                 Told::Background { end } => {

@@ -72,13 +72,13 @@ impl Wire {
 
     /// Reads once; `false` at the end of the stream.
     pub(super) async fn read(&self, incoming: &mut Incoming) -> Result<bool, WireError> {
-        let mut chunk = [0; READ_BYTES];
         let Incoming { deframer, descriptors } = incoming;
         let count = self
             .socket
-            .async_io(Interest::READABLE, |socket| Ok(receive_part(socket, &mut chunk, descriptors)?))
+            .async_io(Interest::READABLE, |socket| {
+                Ok(deframer.fill(READ_BYTES, |room| receive_part(socket, room, descriptors))?)
+            })
             .await?;
-        deframer.extend(chunk.get(..count).unwrap_or_default());
         if descriptors.len() > MAX_WAITING {
             return Err(WireError::Descriptors);
         }

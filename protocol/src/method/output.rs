@@ -68,7 +68,8 @@ pub enum Overflow {
     },
 }
 
-/// Bytes of a stream that were dropped because the client had asked for head and tail only.
+/// Bytes of a stream that are not there any more: dropped because head and tail alone were asked for, or taken by the owner before this reader
+/// came to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The command.

@@ -321,7 +321,6 @@ impl Client {
 
     /// The next message.
     pub(crate) fn hear(&mut self) -> Heard {
-        let mut chunk = vec![0; 64 << 10];
         loop {
             if let Some(frame) = self.deframer.take().expect("a frame") {
                 return match frame {
@@ -332,9 +331,9 @@ impl Client {
                     Frame::Credit(credit) => Heard::Credit(credit),
                 };
             }
-            match self.socket.read(&mut chunk) {
+            match self.deframer.fill(64 << 10, |room| self.socket.read(room)) {
                 Ok(0) => return Heard::End,
-                Ok(count) => self.deframer.extend(&chunk[..count]),
+                Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Heard::End,
                 Err(error) => panic!("nothing was heard: {error}"),
             }

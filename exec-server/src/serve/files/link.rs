@@ -92,14 +92,12 @@ impl Link {
     }
 
     async fn read(&mut self) -> io::Result<()> {
-        let mut chunk = [0; READ_BYTES];
-        let read = |from: &OwnedFd| Ok(rustix::io::read(from, &mut chunk)?);
-        let count = self.from.async_io(Interest::READABLE, read).await?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let Self { from, deframer, .. } = self;
+        let read = |from: &OwnedFd| Ok(deframer.fill(READ_BYTES, |room| rustix::io::read(from, room))?);
+        match from.async_io(Interest::READABLE, read).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
         }
-        self.deframer.extend(chunk.get(..count).unwrap_or_default());
-        Ok(())
     }
 
     async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
