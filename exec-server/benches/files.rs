@@ -153,15 +153,13 @@ impl Client {
     }
 
     fn message(&mut self) -> Value {
-        let mut chunk = vec![0; 64 << 10];
         loop {
             match self.deframer.take().unwrap() {
                 Some(Frame::Control(payload)) => return serde_json::from_slice(payload).unwrap(),
                 Some(_) => {}
                 None => {
-                    let count = self.socket.read(&mut chunk).unwrap();
+                    let count = self.deframer.fill(64 << 10, |room| self.socket.read(room)).unwrap();
                     assert!(count > 0, "the server has gone");
-                    self.deframer.extend(&chunk[..count]);
                 }
             }
         }

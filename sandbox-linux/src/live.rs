@@ -85,7 +85,7 @@ fn is_inside(filesystem: &Filesystem, rule: &PathRule, last: &mut Option<(AbsPat
     let most = match last {
         Some((known, most)) if *known == directory => *most,
         _ => {
-            let most = most_granted(filesystem, &directory);
+            let most = most_around(filesystem, rule, &directory);
             *last = Some((directory, most));
             most
         }
@@ -93,11 +93,10 @@ fn is_inside(filesystem: &Filesystem, rule: &PathRule, last: &mut Option<(AbsPat
     most > Some(rule.access) && !filesystem.private().iter().any(|private| private.path == rule.path)
 }
 
-/// The most that a rule grants at or above `directory`, up to the private directory that it lies in.
-fn most_granted(filesystem: &Filesystem, directory: &AbsPath) -> Option<Access> {
+/// The most that rules around this one grant, up to the private directory that its own directory lies in.
+fn most_around(filesystem: &Filesystem, rule: &PathRule, directory: &AbsPath) -> Option<Access> {
     let private = filesystem.private().iter().filter(|private| directory.starts_with(&private.path));
     let private_depth = private.map(|private| private.path.depth()).max().unwrap_or(0);
     let reaches_here = |around: &&PathRule| around.path.depth() >= private_depth;
-    let at = filesystem.rule_at(directory).into_iter();
-    at.chain(filesystem.around(directory)).take_while(reaches_here).map(|around| around.access).max()
+    filesystem.around(&rule.path).take_while(reaches_here).map(|around| around.access).max()
 }

@@ -254,9 +254,7 @@ fn mounted_twice(policy: &Policy) -> Result<Vec<Alias>, SurveyError> {
     let table = std::fs::read(path.as_path())
         .map_err(|error| SurveyError::Exhausted { path, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
     let mut judge = None;
-    let mut bears_on =
-        |path: &AbsPath| judge.get_or_insert_with(|| Judge::of(filesystem)).bears_on(path.as_bytes());
-    live::aliases(&table, &mut bears_on)
+    live::aliases(&table, |path| judge.get_or_insert_with(|| Judge::of(filesystem)).bears_on(path.as_bytes()))
         .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })
 }
 

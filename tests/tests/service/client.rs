@@ -64,11 +64,10 @@ impl Client {
                 Some(Frame::Credit(credit)) => return Some(Came::Credit(credit)),
                 None => {}
             }
-            let mut bytes = [0; 65_536];
-            match self.socket.read(&mut bytes) {
+            match self.deframer.fill(65_536, |room| self.socket.read(room)) {
                 Ok(0) => return None,
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                read => self.deframer.extend(&bytes[..read.unwrap()]),
+                read => _ = read.unwrap(),
             }
         }
     }
