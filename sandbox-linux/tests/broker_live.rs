@@ -236,14 +236,16 @@ fn what_waits_waits_alone() {
 fn an_interrupted_call_is_done_once() {
     as_each_user("an_interrupted_call_is_done_once", |dir| {
         let script = include_str!("broker_live/interrupted.py");
-        let rules = Rules { wait: Wait::Interruptible, ..Rules::names(Vec::new()) };
-        let with = run(python(script, &fresh(dir, "place")), Some(rules));
-        let (wrong, rest) = with.output.split_once('\n').unwrap();
-        assert_eq!(rest, "interrupted True\nleaked 0\n");
-        // The kernel takes an answer and still interrupts the caller when the signal comes just then; nobody can know. That makes 10 to 80;
-        // were no answer given again, 1,000.
-        let wrong: u32 = wrong.strip_prefix("wrong ").unwrap().parse().unwrap();
-        assert!(wrong <= 250, "{wrong} of 2000");
+        // The kernel takes an answer and still interrupts the caller when the signal comes just then; nobody can know. How often that is
+        // depends on what else the machine does: 10 to 80 of 2,000, and 1,000 each time were no answer given again.
+        let mut wrong = (0..TRIES).map(|turn| {
+            let rules = Rules { wait: Wait::Interruptible, ..Rules::names(Vec::new()) };
+            let with = run(python(script, &fresh(dir, &format!("place{turn}"))), Some(rules));
+            let (wrong, rest) = with.output.split_once('\n').unwrap();
+            assert_eq!(rest, "interrupted True\nleaked 0\n");
+            wrong.strip_prefix("wrong ").unwrap().parse::<u32>().unwrap()
+        });
+        assert!(wrong.any(|wrong| wrong <= 40), "more than 40 of 2000, {TRIES} times");
         let script = include_str!("broker_live/same.py");
         let without = run(python(script, &fresh(dir, "one")), None);
         let rules = Rules { wait: Wait::Interruptible, ..Rules::names(Vec::new()) };
@@ -273,6 +275,9 @@ fn race(dir: &Path, name: &str, rules: impl FnOnce(&Path) -> Option<Rules>) -> [
 }
 
 const RACE_SECONDS: &str = "3";
+
+/// How often what the rest of the machine disturbs is tried.
+const TRIES: u32 = 10;
 
 #[test]
 fn a_path_that_is_flipped_meanwhile_never_makes_a_guarded_name() {
