@@ -47,9 +47,11 @@ seen, told = os.pipe(); os.set_blocking(told, False); signal.set_wakeup_fd(told)
 def come():
     for _ in range(3): os.read(seen, 1)
     os.close(os.open("p", os.O_RDONLY))
-threading.Thread(target=come).start()
+thread = threading.Thread(target=come); thread.start()
 signal.signal(signal.SIGALRM, note); signal.siginterrupt(signal.SIGALRM, False); signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
 os.close(os.open("p", CREATE, 0o644)); signal.setitimer(signal.ITIMER_REAL, 0); signal.set_wakeup_fd(-1); say("went on", len(hits) >= 1)
+# Its end is closed before the next opener comes, who else would find a reader.
+thread.join()
 # A caller that is killed leaves nobody waiting.
 child = subprocess.Popen([sys.executable, "-I", "-c", "import os; os.open('p', os.O_CREAT | os.O_WRONLY)"])
 child.send_signal(signal.SIGKILL) if child.poll() is None else None; say("killed", child.wait())
