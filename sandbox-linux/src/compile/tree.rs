@@ -370,14 +370,16 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// What patterns deny, at start.
+    /// What patterns deny, at start, and the directories that could not be listed, in which they could match.
     fn matches(&mut self) {
         let survey = self.compiler.facts.survey;
-        for found in survey.matches.iter().chain(&survey.closed) {
+        let matches = survey.matches.iter().map(|found| (found, found.kind == Kind::Directory));
+        let unlisted = survey.closed.iter().map(|found| (found, true));
+        for (found, is_directory) in matches.chain(unlisted) {
             if matches!(self.view(&found.path), View::Host(_) | View::Copied(_))
                 && found.kind != Kind::Symlink
             {
-                self.mask(&found.path, found.kind == Kind::Directory);
+                self.mask(&found.path, is_directory);
             }
         }
     }

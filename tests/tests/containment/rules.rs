@@ -359,6 +359,22 @@ fn unreadable_directories_stop_nothing() {
         );
         assert_eq!(world.outside(["echo", "ran"]).text(), "ran");
         assert_eq!(world.run(["echo", "ran"]).text(), "ran");
+        // A pattern could match in what cannot be listed.
+        world.profile("\"{w}/work\" = { \".\" = \"write\", \"**/*.env\" = \"none\" }", "");
+        for bits in [0o000, 0o111, 0o311] {
+            let mut acts = vec![act(["read", "{w}/work/open"]).works()];
+            if bits != 0 {
+                acts.push(act(["read", "{w}/work/shut/x.env"]));
+            }
+            world.check(
+                |world| {
+                    world.file("work/open", "content");
+                    world.file("work/shut/x.env", "content");
+                    mode(bits);
+                },
+                &acts,
+            );
+        }
         mode(0o755);
     });
 }

@@ -244,6 +244,35 @@ fn a_new_name_of_an_old_file_is_closed() {
     });
 }
 
+/// The directory that a pattern begins in need not be there at the start, nor stay the same one.
+#[test]
+fn a_base_that_comes_later_or_is_replaced_is_looked_at() {
+    Way::each("live::base", |way| {
+        let world = World::new(way);
+        let rules = "\"sec/*.key\" = \"none\", \"far/off/*.key\" = \"none\"";
+        world.profile(&format!("\"{{w}}/work\" = {{ \".\" = \"write\", {rules} }}"), "");
+        world.file("work/plain", "content");
+        let mut inside = Inside::start(&world);
+        hard_link(&world, "plain", "pair");
+        assert!(inside.does("cat pair"), "{way:?}");
+        let closed = |path: &str, other: &str, inside: &mut Inside| {
+            world.file(format!("work/{path}"), "content");
+            hard_link(&world, path, other);
+            inside.is_refused(&world, &format!("cat {other}"));
+        };
+        closed("sec/a.key", "a", &mut inside);
+        rename(&world, "sec", "gone");
+        closed("sec/b.key", "b", &mut inside);
+        fs::remove_dir_all(world.at("work/sec")).unwrap();
+        closed("sec/c.key", "c", &mut inside);
+        closed("far/off/d.key", "d", &mut inside);
+        rename(&world, "far", "near");
+        closed("far/off/e.key", "e", &mut inside);
+        assert!(inside.does("cat plain pair"), "{way:?}");
+        inside.end();
+    });
+}
+
 /// What has had its names for longer than this has them from before a command's start.
 const OLD: Duration = Duration::from_secs(4);
 

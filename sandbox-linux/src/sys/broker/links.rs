@@ -100,7 +100,41 @@ impl Links {
         let watch = |fd| Watch { fd, directories: HashMap::new(), is_complete: true };
         self.watch = call::inotify().ok().map(watch);
         for place in self.places.clone() {
+            self.watch_above(root, &place);
             self.look_at(judge, root, &place);
+        }
+    }
+
+    /// Watches the directories above a place, in which it, or one of them, may appear or be replaced.
+    fn watch_above(&mut self, root: BorrowedFd<'_>, place: &[u8]) {
+        let slashes = place.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for above in slashes.filter(|at| at + 1 < place.len()).map(|at| &place[..at.max(1)]) {
+            if self.is_watched(above) {
+                continue;
+            }
+            let Ok(name) = call::below_root(above) else { return };
+            match call::openat2(root, &name, LISTING, 0, NO_LINKS) {
+                Ok(directory) => self.watch(directory.as_fd(), above),
+                // What is not there has nothing in it. What is a file or a link is replaced first, which is told of.
+                Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => return,
+                Err(_) => return self.is_incomplete(),
+            }
+        }
+    }
+
+    fn is_watched(&self, path: &[u8]) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.directories.values().any(|known| known == path))
+    }
+
+    /// Hears of the names that come in a directory.
+    fn watch(&mut self, directory: BorrowedFd<'_>, path: &[u8]) {
+        if let Some(watch) = &mut self.watch {
+            match call::watch(watch.fd.as_fd(), directory, TOLD) {
+                Ok(number) => {
+                    watch.directories.insert(number, path.to_vec());
+                }
+                Err(_) => watch.is_complete = false,
+            }
         }
     }
 
@@ -155,14 +189,7 @@ impl Links {
         buffer: &mut [u8],
         waiting: &mut Vec<(Vec<u8>, FileType)>,
     ) {
-        if let Some(watch) = &mut self.watch {
-            match call::watch(watch.fd.as_fd(), directory, TOLD) {
-                Ok(number) => {
-                    watch.directories.insert(number, path.to_vec());
-                }
-                Err(_) => watch.is_complete = false,
-            }
-        }
+        self.watch(directory, path);
         while let Ok(filled @ 1..) = walk::read_entries(directory, buffer) {
             for entry in walk::entries(buffer.get(..filled).unwrap_or_default()) {
                 let matters = !matches!(
