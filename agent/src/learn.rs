@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::denial::Act;
 use weir_protocol::policy::{Access, Filesystem, FilesystemParts, Origin, PathRule};
+use weir_protocol::profile::read::key_of;
 use weir_protocol::recorded::{Recorded, Use};
 use weir_protocol::{AbsPath, Policy};
 
@@ -206,7 +207,7 @@ impl<'a> Gathering<'a> {
         if !may {
             return self.withhold(act, path, program, Why::Wide(at));
         }
-        if text::key(&at).is_none() {
+        if key_of(&at).is_none() {
             return self.withhold(act, path, program, Why::Name);
         }
         let (granted, needed) = self.wanted.entry(at).or_insert((Access::None, Needed::default()));

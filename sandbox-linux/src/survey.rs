@@ -102,6 +102,8 @@ pub struct Survey {
     /// Directories that hold a repository (a `.git`) where commands may write, sorted, but for the tops of writable roots,
     /// which the policy protects itself.
     pub repositories: Vec<AbsPath>,
+    /// Directories that are a repository's own and not another one's `.git`, where commands may write, sorted.
+    pub bare: Vec<AbsPath>,
     /// Where the `.git` of a repository is a symbolic link or a file that names another directory: that directory.
     pub git_directories: BTreeMap<AbsPath, AbsPath>,
     /// The directories that writable repositories keep for their linked worktrees (`.git/worktrees/NAME`), sorted.

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use weir_protocol::AbsPath;
 use weir_protocol::denial::Act;
 use weir_protocol::policy::{Access, Filesystem};
+use weir_protocol::profile::read::key_of;
 
-use super::{Gathering, Needed, Why, text};
+use super::{Gathering, Needed, Why};
 
 /// What was looked at and is covered by nothing.
 pub(super) type Looked = BTreeMap<AbsPath, Needed>;
@@ -53,7 +54,7 @@ impl Gathering<'_> {
             let dir = path.clone();
             return self.withhold_look(path, &needed, Why::Wide(dir));
         }
-        if text::key(&path).is_none() {
+        if key_of(&path).is_none() {
             return self.withhold_look(path, &needed, Why::Name);
         }
         let (granted, so_far) = self.wanted.entry(path).or_insert((Access::None, Needed::default()));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use weir_protocol::denial::{Act, Denial};
 use weir_protocol::policy::Access;
-use weir_protocol::policy::glob::has_wildcard;
+use weir_protocol::profile::read::key_of;
 use weir_protocol::{AbsPath, Policy};
 
 use super::{Entry, HostUse, Needed, Proposal, Sockets, Why, Withheld};
@@ -122,7 +122,7 @@ fn filesystem(out: &mut String, table: &str, proposal: &Proposal, told: &Told<'_
         out.push_str("\":toolchains\" = \"read\"\n");
     }
     for Entry { path, access, needed } in &proposal.entries {
-        let Some(key) = key(path) else { continue };
+        let Some(key) = key_of(path) else { continue };
         why(out, needed);
         let _ = writeln!(out, "{} = \"{access}\"", quoted(&short(&key, told.home)));
     }
@@ -203,7 +203,7 @@ fn granted_sockets(out: &mut String, sockets: &Sockets) {
     if !sockets.unix.is_empty() {
         out.push_str("unix_sockets = [\n");
         for (path, needed) in &sockets.unix {
-            let Some(key) = key(path) else { continue };
+            let Some(key) = key_of(path) else { continue };
             out.push_str("  ");
             why(out, needed);
             let _ = writeln!(out, "  {},", quoted(&key));
@@ -291,7 +291,7 @@ fn withheld(one: &Withheld, home: &AbsPath) -> String {
         Why::Looked => Some(path),
         _ => None,
     };
-    if let (Some(dir), Some(key)) = (dir, key(path)) {
+    if let (Some(dir), Some(key)) = (dir, key_of(path)) {
         let (key, access) = match act {
             Act::Create => (dir.display().into_owned(), "write"),
             Act::Write | Act::Alter => (key, "write"),
@@ -316,7 +316,7 @@ fn refused_path(denial: &Denial, told: &Told<'_>) -> String {
     if told.wide.access(&path) == Access::None {
         comment(&mut out, "WARNING: a secret, or closed on purpose. Think twice before you open it.");
     }
-    if let (Some(key), Some(operation)) = (key(&path), denial.access) {
+    if let (Some(key), Some(operation)) = (key_of(&path), denial.access) {
         comment(&mut out, &format!("{} = \"{}\"", quoted(&short(&key, told.home)), operation.needs()));
     }
     out
@@ -366,12 +366,6 @@ fn times(count: usize) -> String {
 fn comment(out: &mut String, text: &str) {
     let shown: String = text.chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect();
     let _ = writeln!(out, "{}", format!("# {shown}").trim_end());
-}
-
-/// A path as the key of a rule; nothing where it cannot stand as one.
-pub(super) fn key(path: &AbsPath) -> Option<String> {
-    let text = std::str::from_utf8(path.as_bytes()).ok()?;
-    (!has_wildcard(text) && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
 /// With `~` for the home directory.

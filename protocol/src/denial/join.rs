@@ -5,6 +5,7 @@ use crate::bytes::ByteString;
 use crate::path::AbsPath;
 use crate::policy::explain::Explanation;
 use crate::policy::{Access, Host, Operation, Policy, Request, RuleRef};
+use crate::profile::read::key_of;
 
 /// What a mechanism tells of one refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +126,7 @@ fn of_path(policy: &Policy, path: &AbsPath, operation: Operation) -> Word {
         _ => false,
     };
     let name = if operation.needs() == Access::Write { "--write" } else { "--read" };
-    let option =
-        (!is_firm).then(|| RunOption { name: name.to_owned(), value: ByteString(path.as_bytes().to_vec()) });
+    let value = key_of(path).filter(|_| !is_firm);
+    let option = value.map(|value| RunOption { name: name.to_owned(), value: value.as_str().into() });
     Word::Refused(Box::new(policy.explain(&request)), option)
 }

@@ -13,6 +13,7 @@ use super::publish::{PublishRule, Published};
 use super::verdict::{Request, RuleRef, Verdict};
 use super::{Inherit, Policy};
 use crate::path::{AbsPath, ancestor_slices};
+use crate::profile::read::key_of;
 
 /// Most rules that lost named in one explanation.
 pub const MAX_LOSERS: usize = 16;
@@ -188,7 +189,7 @@ impl Policy {
         let table = |name: &str| table_name(self.profile(), name);
         match request {
             Request::Path { path, operation } => {
-                Some(self.path_edit(path, *operation, verdict, table("filesystem")))
+                self.path_edit(path, *operation, verdict, table("filesystem"))
             }
             Request::Connect { host, port } => Some(self.connect_edit(host, *port, verdict, &table)),
             Request::UnixSocket { path } => {
@@ -224,17 +225,24 @@ impl Policy {
         all.find_map(|origin| own(&origin).then(|| origin.place.as_ref().map(|place| place.file.clone()))?)
     }
 
-    fn path_edit(&self, path: &AbsPath, operation: Operation, verdict: &Verdict<'_>, table: String) -> Edit {
+    /// `None` where no rule can name the path.
+    fn path_edit(
+        &self,
+        path: &AbsPath,
+        operation: Operation,
+        verdict: &Verdict<'_>,
+        table: String,
+    ) -> Option<Edit> {
         let word = if verdict.allowed { Access::None } else { operation.needs() };
-        match verdict.rule {
+        Some(match verdict.rule {
             RuleRef::Glob(rule) => Edit::Change { origin: rule.origin.clone(), to: None },
             RuleRef::Path(rule)
                 if rule.path == *path && rule.origin.place.is_some() && rule.via.is_none() =>
             {
                 change(&rule.origin, &word.to_string())
             }
-            _ => add(table, format!("{} = \"{word}\"", quoted(&path.display()))),
-        }
+            _ => add(table, format!("{} = \"{word}\"", quoted(&key_of(path)?))),
+        })
     }
 
     fn connect_edit(

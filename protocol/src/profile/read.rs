@@ -16,6 +16,7 @@ use super::schema;
 use super::source::{Entry, Node, Source, Value};
 use super::trust::{self, Trust};
 use crate::policy::{Access, Background, Degradation, KernelFeature, Layer, Sourced};
+pub use filesystem::key_of;
 use reader::{Reader, printable};
 
 /// A repository as a whole: protected where there is none, so that none is made at the top of a writable root.

@@ -53,7 +53,8 @@ pub(super) fn complete(survey: &mut Survey, policy: &Policy) {
     // A rule may be for a repository's own directory, as that of a linked worktree's repository is.
     let own = tops.clone().filter(|top| is_git_directory(top.as_path())).cloned();
     let holders = survey.repositories.iter().chain(tops).filter_map(|holder| holder.join(".git").ok());
-    let all: BTreeSet<AbsPath> = holders.chain(own).chain(survey.git_directories.values().cloned()).collect();
+    let bare = survey.bare.iter().chain(survey.git_directories.values()).cloned();
+    let all: BTreeSet<AbsPath> = holders.chain(own).chain(bare).collect();
     let worktrees = all.iter().flat_map(worktrees).filter(|path| filesystem.access(path).writes());
     survey.worktrees = worktrees.collect();
     survey.worktrees.sort();
@@ -105,7 +106,8 @@ impl Survey {
     /// that the policy does not open at the top of the writable root around it, unless a rule of the policy lies between.
     ///
     /// A `.git` that is a file or a link is read-only itself, and so is what it leads to where commands may write there. Of
-    /// every repository, that at the top of a root included, what git trusts about its linked worktrees is read-only.
+    /// every repository, that at the top of a root included, what git trusts about its linked worktrees is read-only. A bare one is its
+    /// own `.git`.
     #[must_use]
     pub fn protected(&self, policy: &Policy) -> Vec<PathRule> {
         let filesystem = policy.filesystem();
@@ -113,6 +115,13 @@ impl Survey {
         for repository in &self.repositories {
             for rule in self.protected_in(filesystem, repository) {
                 out.entry(rule.path.clone()).or_insert(rule);
+            }
+        }
+        for bare in &self.bare {
+            for path in closed_names(filesystem, bare).filter_map(|name| bare.join(name).ok()) {
+                if let Some(rule) = read_only(filesystem, &path, bare, None, || was_there(bare)) {
+                    out.entry(path).or_insert(rule);
+                }
             }
         }
         for worktree in &self.worktrees {
@@ -129,9 +138,8 @@ impl Survey {
 
     fn protected_in(&self, filesystem: &Filesystem, repository: &AbsPath) -> Vec<PathRule> {
         let Ok(git) = repository.join(".git") else { return Vec::new() };
-        let origin = || Origin::implied(format!("the repository {repository} was there at start"));
-        let top = top(filesystem, repository);
-        let closed = names().filter(|name| !is_opened(filesystem, &top, name));
+        let origin = || was_there(repository);
+        let closed = closed_names(filesystem, repository);
         if !matches!(self.places.get(&git), Some(Kind::File | Kind::Symlink)) {
             let paths = closed.filter_map(|name| git.join(name).ok());
             return paths.filter_map(|path| read_only(filesystem, &path, repository, None, origin)).collect();
@@ -173,6 +181,19 @@ fn top(filesystem: &Filesystem, directory: &AbsPath) -> AbsPath {
         top = parent;
     }
     top
+}
+
+/// The names that are read-only in a repository's own directory.
+fn closed_names<'f>(
+    filesystem: &'f Filesystem,
+    repository: &AbsPath,
+) -> impl Iterator<Item = &'static str> + use<'f> {
+    let top = top(filesystem, repository);
+    names().filter(move |name| !is_opened(filesystem, &top, name))
+}
+
+fn was_there(repository: &AbsPath) -> Origin {
+    Origin::implied(format!("the repository {repository} was there at start"))
 }
 
 /// Whether the policy lets commands write this name at the top of a root, by a rule for exactly that place.

@@ -47,6 +47,8 @@ pub(super) fn walk(policy: &Policy, index: Option<&mut Index>) -> Result<Survey,
     survey.matches.dedup_by(|a, b| a.path == b.path);
     survey.repositories.sort();
     survey.repositories.dedup();
+    survey.bare.sort();
+    survey.bare.dedup();
     survey.closed.sort();
     survey.closed.dedup_by(|a, b| a.path == b.path);
     survey.unreadable.sort();
@@ -92,6 +94,8 @@ struct Walk<'p> {
     pass: Pass,
     way: Way,
     buffer: Vec<u8>,
+    /// Which names of a repository's own directory the one that is looked at holds.
+    own: [bool; entry::OWN.len()],
     /// Entries looked at in this pass.
     entries: u64,
     survey: Survey,
@@ -108,6 +112,7 @@ impl<'p> Walk<'p> {
             pass: Pass::Survey,
             way: Way::default(),
             buffer: vec![0; BUFFER_BYTES],
+            own: Default::default(),
             entries: 0,
             survey: Survey::default(),
         }

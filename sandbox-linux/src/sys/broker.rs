@@ -235,11 +235,22 @@ impl Broker {
         if name == b".git" {
             let path = call::path_of(parent, Some(name));
             self.queue.push(Event::Repository { path });
+        } else if matches!(name, b"objects" | b"refs") && is_git_directory(parent) {
+            let path = call::path_of(parent, None);
+            // One in a repository is a submodule's, and one that was told already.
+            if !path.split(|byte| *byte == b'/').any(|name| name == b".git") {
+                self.queue.push(Event::Repository { path });
+            }
         }
         if self.guarded.is_on_a_way(name) {
             self.guarded.look_again(self.world.root());
         }
     }
+}
+
+/// Whether a directory has become a repository's own, which git makes the names of in an order that changes (gitrepository-layout(5)).
+fn is_git_directory(directory: BorrowedFd<'_>) -> bool {
+    [c"HEAD", c"objects", c"refs"].into_iter().all(|name| call::stat_at(directory, name, 0).is_ok())
 }
 
 impl AsFd for Broker {

@@ -129,6 +129,8 @@ fn protected_metadata_is_read_only() {
             |world| {
                 assert_eq!(world.outside(["git", "init", "-q", "."]).code, 0);
                 world.file("work/.git/hooks/pre-commit", "#!/bin/sh\n");
+                assert_eq!(world.outside(["git", "init", "-q", "--bare", "bare.git"]).code, 0);
+                world.file("work/bare.git/hooks/pre-receive", "#!/bin/sh\n");
                 world.file("work/.vscode/tasks.json", "{}");
                 world.file("work/.mcp.json", "{}");
                 world.file("work/.bashrc", "");
@@ -138,6 +140,12 @@ fn protected_metadata_is_read_only() {
                 act(["create", ".git/hooks/post-checkout"]),
                 act(["unlink", ".git/hooks/post-checkout"]),
                 act(["write", ".git/hooks/pre-commit"]),
+                act(["write", "bare.git/hooks/pre-receive"]),
+                act(["create", "bare.git/hooks/post-receive"]),
+                act(["write", "bare.git/config"]),
+                act(["create", "bare.git/commondir"]),
+                act(["create", "bare.git/objects/new"]).works(),
+                act(["create", "bare.git/HEAD.lock"]).works(),
                 act(["chmod", ".git/hooks/pre-commit"]),
                 act(["write", ".vscode/tasks.json"]),
                 act(["write", ".mcp.json"]),
@@ -156,5 +164,31 @@ fn protected_metadata_is_read_only() {
                 act(["create", ".git/index.lock"]).works(),
             ],
         );
+    });
+}
+
+/// Repositories that a command makes, bare ones too, are named with what the host must not trust in them.
+#[test]
+fn repositories_that_are_made_are_named() {
+    Way::each("containment::made", |way| {
+        let world = World::new(way);
+        world.profile("\":root\" = \"read\"\n\":project_roots\" = \"write\"", "");
+        let script = "git init -q one && git init -q --bare two.git && mkdir -p deep && git init -q --bare deep/three && \
+                      git -C two.git symbolic-ref HEAD refs/heads/other && mkdir objects refs";
+        let report = world.at("report.json");
+        let run = weir_tests::sandbox::finish(
+            world.weir(["--report".as_ref(), report.as_os_str()]).args(["sh", "-c", script]),
+        );
+        assert_eq!(run.code, 0, "{run:?}");
+        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        let named: Vec<&str> = report["exited"]["new_repositories"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|path| path.as_str().unwrap())
+            .collect();
+        let made =
+            ["one/.git", "two.git", "deep/three"].map(|name| world.expand(&format!("{{w}}/work/{name}")));
+        assert_eq!(named, made);
     });
 }

@@ -42,7 +42,7 @@ pub(crate) fn prepare(world: &World) {
     {
         world.file(path, "content");
     }
-    for path in ["data/empty", "other/empty"] {
+    for path in ["data/empty", "data/[id]", "data/odd\nname", "other/empty"] {
         world.directory(path);
     }
     // What a pattern and a `none` close, where a profile has those.

@@ -39,6 +39,17 @@ fn all() -> Vec<Case> {
     cases[7].option = &["--write", "{w}/data/empty"];
     // Both ends of a rename are in places that cannot be written.
     cases.remove(5);
+    // A name that would be a pattern is named by its escapes; one that no rule can name is told without advice.
+    cases.push(Case {
+        option: &["--write", "{w}/data/\\[id\\]"],
+        opens: "{w}/data/[id]",
+        ..case(&["create", "{w}/data/[id]/new"], ("create", "{w}/data/[id]/new"))
+    });
+    cases.push(Case {
+        option: &[],
+        opens: "",
+        ..case(&["create", "{w}/data/odd\nname/new"], ("create", "{w}/data/odd\\nname/new"))
+    });
     cases
 }
 

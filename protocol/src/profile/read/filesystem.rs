@@ -305,6 +305,15 @@ fn literal(text: &str) -> Option<Cow<'_, str>> {
     names.map(|names| Cow::Owned(names.join("/")))
 }
 
+/// The key of a rule for exactly this path, whatever its characters mean in a pattern; `None` where no rule can name it, which is where
+/// it is not UTF-8 or holds a control character.
+#[must_use]
+pub fn key_of(path: &AbsPath) -> Option<String> {
+    let text = std::str::from_utf8(path.as_bytes()).ok()?;
+    let key = || if has_wildcard(text) { escaped(text) } else { text.to_owned() };
+    (!text.contains(char::is_control)).then(key)
+}
+
 /// A literal path inside a pattern.
 pub(super) fn escaped(path: &str) -> String {
     path.chars().flat_map(|c| if "*?[]{}\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect()

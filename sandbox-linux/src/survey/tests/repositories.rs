@@ -45,6 +45,33 @@ fn repositories_are_found_where_commands_may_write() {
     assert_eq!(survey.repositories.len(), 4);
 }
 
+/// A bare one, wherever it lies, and the `.git` of another one as the root itself.
+#[test]
+fn a_directory_that_is_a_repository_itself_is_one() {
+    let tree = Tree::new();
+    for at in ["bare", "deep/er/x.git", "a/.git", "a/.git/modules/b", "opened", "read/bare", "read/c/.git"] {
+        tree.file(format!("{at}/HEAD"));
+        tree.directory(format!("{at}/objects"));
+        tree.directory(format!("{at}/refs"));
+    }
+    tree.file("half/HEAD");
+    tree.directory("half/refs");
+    let (read, own) = (tree.at("read"), tree.at("read/c/.git"));
+    let opened = tree.at("opened/hooks");
+    let rules =
+        [(&tree.root, Access::Write), (&read, Access::Read), (&own, Access::Write), (&opened, Access::Write)];
+    let all = policy(&rules, &[]);
+    let survey = Survey::take(&all).unwrap();
+    assert_eq!(survey.bare, ["bare", "deep/er/x.git", "opened", "read/c/.git"].map(|name| tree.at(name)));
+    let names = protected(&survey, &all, &tree.root);
+    for at in ["bare", "deep/er/x.git", "read/c/.git"] {
+        for name in ["hooks", "config", "commondir", "objects/info/alternates"] {
+            assert!(names.contains(&format!("{at}/{name}")), "{at}/{name}: {names:?}");
+        }
+    }
+    assert!(names.contains(&"opened/config".to_owned()) && !names.contains(&"opened/hooks".to_owned()));
+}
+
 #[test]
 fn a_repository_is_protected_as_the_top_of_its_root_is() {
     let root = path("/p");

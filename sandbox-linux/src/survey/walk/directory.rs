@@ -73,6 +73,7 @@ impl Known<'_> {
 struct Mark {
     matches: usize,
     repositories: usize,
+    bare: usize,
     unreadable: usize,
     closed: usize,
     entries: u64,
@@ -113,6 +114,7 @@ impl Walk<'_> {
     fn visit_known(&mut self, next: &Waiting) -> Result<bool, SurveyError> {
         let Some((listing, known)) = self.known(&next.name) else { return Ok(false) };
         let mark = self.mark();
+        self.own = Default::default();
         // What an index keeps comes from file systems whose entries tell the numbers of their files.
         let at = At { directory: Directory::Known(&known), of: next, trust: Trust::Inodes };
         let mut waiting = Vec::new();
@@ -146,6 +148,7 @@ impl Walk<'_> {
         Mark {
             matches: self.survey.matches.len(),
             repositories: self.survey.repositories.len(),
+            bare: self.survey.bare.len(),
             unreadable: self.survey.unreadable.len(),
             closed: self.survey.closed.len(),
             entries: self.entries,
@@ -156,6 +159,7 @@ impl Walk<'_> {
     fn back_to(&mut self, mark: Mark) {
         self.survey.matches.truncate(mark.matches);
         self.survey.repositories.truncate(mark.repositories);
+        self.survey.bare.truncate(mark.bare);
         self.survey.unreadable.truncate(mark.unreadable);
         self.survey.closed.truncate(mark.closed);
         (self.entries, self.survey.looked_at) = (mark.entries, mark.looked_at);
@@ -163,6 +167,7 @@ impl Walk<'_> {
 
     /// Reads the entries from the kernel, and keeps them where they will hold.
     fn list(&mut self, at: At<'_>, directory: BorrowedFd<'_>) -> Result<Vec<Waiting>, SurveyError> {
+        self.own = Default::default();
         let (mut buffer, mut index) = (std::mem::take(&mut self.buffer), self.index.take());
         let mut waiting = Vec::new();
         self.survey.listed += 1;
@@ -183,6 +188,7 @@ impl Walk<'_> {
             names.extend(at.of.state.literals().filter_map(name));
         }
         names.extend(self.grants.names(at.of.standing).filter_map(name));
+        self.own = Default::default();
         let mut waiting = Vec::new();
         for name in &names {
             let Ok(status) = at.status(name) else { continue };

@@ -14,6 +14,9 @@ use crate::sys::walk::{Entry, FileType, Status};
 /// The name that makes its directory a repository.
 const GIT: &[u8] = b".git";
 
+/// The names that make a directory a repository's own, a bare one where it is not called `.git` (gitrepository-layout(5)).
+pub(super) const OWN: [&[u8]; 3] = [b"HEAD", b"objects", b"refs"];
+
 /// Trees of the kernel, which hold no files of anyone.
 const KERNEL_TREES: [&[u8]; 3] = [b"proc", b"sys", b"dev"];
 
@@ -43,15 +46,19 @@ impl Walk<'_> {
         if self.pass == Pass::Links && file_type == FileType::File {
             self.compare(at, entry)?;
         }
-        let in_open = at.of.within == Within::Open;
-        if name == GIT && in_open && at.of.standing.access.writes() && can_be_git(file_type) {
+        let is_searched = at.of.within == Within::Open && at.of.standing.access.writes();
+        if is_searched && name == GIT && can_be_git(file_type) {
             self.repository();
+        }
+        if let Some(own) = OWN.iter().position(|own| *own == name).filter(|_| is_searched) {
+            self.own(own);
         }
         if file_type != FileType::Directory || self.way.is_at_root() && KERNEL_TREES.contains(&name) {
             return Ok(());
         }
         let state = self.patterns.next(&at.of.state, open);
-        let within = if name == GIT { Within::Git } else { at.of.within };
+        // One that is granted without what is around it is a place of its own.
+        let within = if name == GIT && is_searched { Within::Git } else { at.of.within };
         if state.is_empty() && (within != Within::Open || !most.writes()) {
             return Ok(());
         }
@@ -151,6 +158,14 @@ impl Walk<'_> {
         let here = self.here();
         if self.pass == Pass::Survey && !repository::is_protected_top(self.filesystem, &here) {
             self.survey.repositories.push(here);
+        }
+    }
+
+    /// One of the names that a repository's own directory holds.
+    fn own(&mut self, name: usize) {
+        self.own[name] = true;
+        if self.pass == Pass::Survey && self.own == [true; OWN.len()] {
+            self.survey.bare.push(self.here());
         }
     }
 }

@@ -168,7 +168,7 @@ pub(super) fn path_of(place: BorrowedFd<'_>, name: Option<&[u8]>) -> Vec<u8> {
     let mut path = std::fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd()))
         .map(|path| std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string()))
         .unwrap_or_default();
-    if let Some(name) = name {
+    if let Some(name) = name.filter(|_| !path.is_empty()) {
         if path.last() != Some(&b'/') {
             path.push(b'/');
         }
