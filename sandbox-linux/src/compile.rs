@@ -121,7 +121,7 @@ struct Compiler<'a> {
     policy: &'a Policy,
     facts: &'a Facts<'a>,
     way: Way,
-    /// The policy's rules, and those for repositories that the survey found.
+    /// The policy's rules, and those for what the survey found.
     filesystem: Cow<'a, Filesystem>,
     degradations: BTreeMap<Degradation, Degraded>,
     lacks: Vec<Lack>,
@@ -130,19 +130,12 @@ struct Compiler<'a> {
 
 impl<'a> Compiler<'a> {
     fn new(policy: &'a Policy, facts: &'a Facts<'a>) -> Self {
-        let protected = facts.survey.protected(policy);
-        let filesystem = if protected.is_empty() {
-            Cow::Borrowed(policy.filesystem())
-        } else {
-            let mut parts = policy.filesystem().to_parts();
-            parts.rules.extend(protected);
-            Cow::Owned(Filesystem::new(parts))
-        };
+        let way = facts.host.way();
         Self {
             policy,
             facts,
-            way: facts.host.way(),
-            filesystem,
+            way,
+            filesystem: facts.survey.filesystem(policy, way),
             degradations: BTreeMap::new(),
             lacks: Vec::new(),
             remarks: Vec::new(),
@@ -230,10 +223,25 @@ impl<'a> Compiler<'a> {
         if self.way == Way::UserNamespace && uid != host.identity.uid {
             self.lacks.push(Lack::AnotherUser { uid });
         }
+        self.kernel_trees();
         if self.way == Way::Bare {
             bare::check(self);
         }
         host.arch
+    }
+
+    /// No rule lets a mount be written through which the machine is set.
+    fn kernel_trees(&mut self) {
+        for at in self.facts.survey.kernel_trees.keys() {
+            let rules = self.policy.filesystem().rules().iter();
+            let writing = rules.filter(|rule| rule.access.writes() && rule.path.starts_with(at));
+            let lacks = writing.map(|rule| Lack::KernelTree {
+                path: rule.path.clone(),
+                at: at.clone(),
+                rule: rule.origin.clone(),
+            });
+            self.lacks.extend(lacks);
+        }
     }
 
     /// In a user namespace the first process has every capability over it, elsewhere what the launcher has.

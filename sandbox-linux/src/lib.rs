@@ -12,6 +12,7 @@ pub mod gate;
 pub mod group;
 pub mod host;
 pub mod live;
+pub mod mounts;
 mod pattern;
 pub mod plan;
 pub mod prepare;

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Filesystem, Origin, PathRule};
 
-pub use alias::{Alias, MAX_ALIASES, aliases, mount_points};
+pub use alias::{Alias, MAX_ALIASES, aliases};
 pub use file::{FileId, Files};
 pub use judge::{Judge, Refused};
 

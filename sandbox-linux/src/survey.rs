@@ -21,6 +21,7 @@ mod beside;
 mod closed;
 mod grants;
 pub mod index;
+mod kernel;
 mod links;
 mod moment;
 mod passage;
@@ -30,18 +31,22 @@ mod shown;
 mod sibling;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Operation, Origin, Policy, Request, RuleRef};
+use weir_protocol::policy::{Filesystem, Operation, Origin, Policy, Request, RuleRef};
 
 use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
+use crate::host::Way;
 use crate::live::{self, Alias, FileId, Judge};
+use crate::mounts::Mounts;
 
 pub(crate) use beside::Beside;
 use index::Index;
+pub use kernel::KernelTree;
 pub use moment::Moment;
 pub(crate) use moment::Since;
 use place::Places;
@@ -120,6 +125,8 @@ pub struct Survey {
     pub held: BTreeMap<AbsPath, Vec<u8>>,
     /// The names in directories between a grant to read and something closed inside it; see [`Survey::list_siblings`].
     pub siblings: BTreeMap<AbsPath, Vec<Vec<u8>>>,
+    /// Where the kernel itself is seen or set through a mount, beside `/proc`, `/sys` and `/dev`.
+    pub kernel_trees: BTreeMap<AbsPath, KernelTree>,
     /// Places that are mounted twice and closed under one of their paths.
     pub aliases: Vec<Alias>,
     /// The files among what is closed, as far as they can be seen.
@@ -220,10 +227,27 @@ impl Survey {
             let shown = shown::look(names, &mut places);
             (survey.leads, survey.held) = (shown.leads, shown.held);
         }
+        let mounts = mounts()?;
+        survey.kernel_trees = kernel::trees(policy.filesystem(), &mounts);
+        survey.kernel_trees.keys().for_each(|at| places.look(at));
         survey.places = places.into_found();
         survey.passages = passage::passages(&survey.places);
-        survey.aliases = mounted_twice(policy)?;
+        survey.aliases = mounted_twice(policy, &mounts)?;
         Ok(survey)
+    }
+}
+
+impl Survey {
+    /// The policy's rules, with those for what was found: repositories, and mounts of the kernel's own.
+    pub(crate) fn filesystem<'p>(&self, policy: &'p Policy, way: Way) -> Cow<'p, Filesystem> {
+        let own = policy.filesystem();
+        let found = [self.protected(policy), self.kernel_rules(own, way)].concat();
+        if found.is_empty() {
+            return Cow::Borrowed(own);
+        }
+        let mut parts = own.to_parts();
+        parts.rules.extend(found);
+        Cow::Owned(Filesystem::new(parts))
     }
 }
 
@@ -248,15 +272,21 @@ fn listed(policy: &Policy, places: &Places, mut index: Option<&mut Index>) -> Re
     Ok(survey)
 }
 
+/// The mounts of this process's namespace.
+fn mounts() -> Result<Mounts, SurveyError> {
+    let path = AbsPath::parse("/proc/self/mountinfo").unwrap_or_else(|_| AbsPath::root());
+    match std::fs::read(path.as_path()) {
+        Ok(table) => Ok(Mounts::of(&table)),
+        Err(error) => Err(SurveyError::Exhausted { path, errno: error.raw_os_error().unwrap_or(libc::EIO) }),
+    }
+}
+
 /// The places that are mounted twice and closed under one of their paths.
-fn mounted_twice(policy: &Policy) -> Result<Vec<Alias>, SurveyError> {
+fn mounted_twice(policy: &Policy, mounts: &Mounts) -> Result<Vec<Alias>, SurveyError> {
     let filesystem = policy.filesystem();
     let Some(rule) = live::first_rule(filesystem, live::WITHOUT_MOUNTS) else { return Ok(Vec::new()) };
-    let path = AbsPath::parse("/proc/self/mountinfo").unwrap_or_else(|_| AbsPath::root());
-    let table = std::fs::read(path.as_path())
-        .map_err(|error| SurveyError::Exhausted { path, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
     let mut judge = None;
-    live::aliases(&table, |path| judge.get_or_insert_with(|| Judge::of(filesystem)).bears_on(path.as_bytes()))
+    live::aliases(mounts, |path| judge.get_or_insert_with(|| Judge::of(filesystem)).bears_on(path.as_bytes()))
         .ok_or(SurveyError::TooManyMounts { rule: Box::new(rule), limit: live::MAX_ALIASES })
 }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use weir_protocol::AbsPath;
 use weir_protocol::method::policy::Standpoint;
-use weir_sandbox_linux::live::mount_points;
+use weir_sandbox_linux::mounts::Mounts;
 use weir_sandbox_linux::survey::Kind;
 
 use super::tree::{self, Tree};
@@ -289,7 +289,7 @@ fn kind(found: &rustix::fs::Stat) -> Kind {
 /// Nothing may be mounted inside a root: the overlay would show what lies beneath.
 pub(super) fn check_mounts(root: &AbsPath) -> Result<(), CopyError> {
     let table = fs::read("/proc/self/mountinfo").of(root)?;
-    match mount_points(&table).find(|place| place != root && place.starts_with(root)) {
+    match Mounts::of(&table).points().find(|place| place != root && place.starts_with(root)) {
         Some(below) => Err(CopyError::Mounted { root: root.clone(), below }),
         None => Ok(()),
     }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Access, Degradation, PathRule};
+use weir_protocol::policy::{Access, Degradation, Origin, PathRule};
 
 use super::Compiler;
 use super::landlock::{ABI_SCOPES, ABI_TRUNCATE};
 use super::refusal::Lack;
-use super::tree::Guards;
+use super::tree::{Guards, PROC_SETTINGS, path};
 use crate::broker::Guard;
 use crate::survey::Kind;
 
@@ -39,17 +39,27 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
     settings(compiler);
 }
 
-/// The machine's settings belong to uid 0, and nothing here makes them read-only where all around them may be written.
+/// The machine's settings belong to uid 0, and nothing here makes them read-only where all around them may be written but live rules.
 fn settings(compiler: &mut Compiler<'_>) {
     if compiler.facts.credentials.uid != 0 {
         return;
     }
-    for path in ["/proc/sys", "/sys"].map(super::tree::path) {
-        if compiler.access(&path).writes() {
-            let rule = compiler.origin(&path);
-            compiler.lacks.push(Lack::Settings { path, rule });
-        }
+    let writable = |path: AbsPath| writable_by(compiler, &path).map(|rule| Lack::Settings { path, rule });
+    // One part of `/proc` stands for all.
+    let proc = PROC_SETTINGS.into_iter().map(path).find_map(writable);
+    let elsewhere = compiler.facts.survey.kernel_trees.keys().cloned();
+    let others = std::iter::once(path("/sys")).chain(elsewhere).filter_map(writable);
+    let lacks: Vec<Lack> = proc.into_iter().chain(others).collect();
+    compiler.lacks.extend(lacks);
+}
+
+/// The rule by which a place can be written in truth: without live rules what is read-only inside what may be written is not.
+fn writable_by(compiler: &Compiler<'_>, path: &AbsPath) -> Option<Origin> {
+    if compiler.access(path).writes() {
+        return Some(compiler.origin(path));
     }
+    let mut around = compiler.filesystem.around(path).filter(|_| !compiler.is_live());
+    around.find(|rule| rule.access.writes()).map(|rule| rule.origin.clone())
 }
 
 /// What is closed, or may only be read, inside what may be written is held by live rules alone; inside what may be read, everything beside

@@ -99,7 +99,8 @@ fn out_of_reach(compiler: &mut Compiler<'_>, found: &Cgroup2, limit: &Origin) {
             continue;
         }
         let inside = |at: &AbsPath| at.starts_with(&path);
-        let mut rules = compiler.filesystem.rules().iter();
+        let filesystem = compiler.policy.filesystem();
+        let mut rules = filesystem.rules().iter();
         let below = rules.find(|rule| rule.access.writes() && inside(&rule.path));
         let writable = below
             .map(|rule| rule.origin.clone())

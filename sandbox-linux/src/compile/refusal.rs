@@ -83,6 +83,16 @@ pub enum Lack {
         /// The rule.
         rule: Origin,
     },
+    /// A rule that would let a mount be written through which the machine is set.
+    #[error("{rule}: {path} cannot be written: the kernel is set through what is mounted on {at}")]
+    KernelTree {
+        /// The place.
+        path: AbsPath,
+        /// Where the mount is.
+        at: AbsPath,
+        /// The rule.
+        rule: Origin,
+    },
     /// A pattern, and no mounts to carve its matches out.
     #[error("{rule}: {path} lies inside what may be written, and closing it needs a mount namespace")]
     Pattern {

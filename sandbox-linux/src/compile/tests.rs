@@ -9,6 +9,7 @@ use crate::broker::Traps;
 use crate::doctor::tests::{full, refused, user};
 use crate::host::{Fact, Step};
 use crate::plan::Recording;
+use crate::survey::{KernelTree, Kind};
 
 /// A policy with these network rules.
 fn gated(parts: NetworkParts) -> Policy {
@@ -131,5 +132,54 @@ fn nothing_is_watched_that_is_not_recorded() {
         assert_eq!((found.recorded, Some(found.filter)), (extent, filter));
         // Nothing at all is handed to init where there is nothing to hold and nothing to record.
         assert_eq!(brokered(&plain, &host, recorded).is_some(), recorded);
+    }
+}
+
+/// A second `/proc` and `/sys` below a writable place: covered and read-only by mounts; without them held by live rules, or refused.
+#[test]
+fn the_kernel_is_neither_seen_nor_set_through_a_mount_elsewhere() {
+    let policy = policy(&[], Some("/w"), &WITHOUT_NAMESPACES);
+    let at = tree::path;
+    let mut survey = Survey::default();
+    for place in ["/w", "/w/proc", "/w/sys", "/usr"] {
+        survey.places.insert(at(place), Kind::Directory);
+    }
+    survey.kernel_trees =
+        [(at("/w/proc"), KernelTree::Processes), (at("/w/sys"), KernelTree::Machine)].into();
+    let compiled = |policy: &Policy, host: &Host| {
+        let credentials = Credentials { uid: 0, gid: 0, groups: Vec::new() };
+        compile(policy, &Facts::new(host, &survey, &credentials))
+    };
+    let listing = compiled(&policy, &full()).unwrap_or_else(|refusal| panic!("{refusal}")).listing();
+    let lines: Vec<_> =
+        listing.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for line in ["bind write /w", "mask dir /w/proc", "bind read /w/sys"] {
+        assert!(lines.iter().any(|found| found.contains(line)), "{line}: {listing}");
+    }
+    let plan = compiled(&policy, &bare()).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let live = plan.confinement.and_then(|held| held.brokered).and_then(|brokered| brokered.live);
+    let held = live.map(|live| ["/w/proc", "/w/sys"].map(|path| live.filesystem.access(&at(path))));
+    assert_eq!(held, Some([Access::Read; 2]));
+    let mut alone = bare();
+    alone.seccomp.listener = Fact::Untried;
+    let lacks = compiled(&policy, &alone).err().map(|refusal| refusal.lacks).unwrap_or_default();
+    let settings = lacks.iter().filter(|lack| matches!(lack, Lack::Settings { .. })).count();
+    assert_eq!(settings, 2, "{lacks:?}");
+    // A rule that would let one be written is refused in each way.
+    let mut parts = PolicyParts::from(policy);
+    let mut files = parts.filesystem.to_parts();
+    files.rules.push(PathRule {
+        path: at("/w/sys/kernel"),
+        access: Access::Write,
+        origin: Origin::implied("a test"),
+        via: None,
+        overruled: Vec::new(),
+    });
+    parts.filesystem = Filesystem::new(files);
+    for host in [full(), user(), bare()] {
+        let lacks = compiled(&parts.clone().into(), &host).err().map(|refusal| refusal.lacks);
+        let is_told =
+            |lack: &Lack| matches!(lack, Lack::KernelTree { path, .. } if *path == at("/w/sys/kernel"));
+        assert!(lacks.unwrap_or_default().iter().any(is_told));
     }
 }

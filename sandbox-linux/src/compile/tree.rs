@@ -26,7 +26,7 @@ const SHARED: u32 = 0o1777;
 const WAY: u32 = 0o755;
 
 /// Parts of `/proc` through which the machine is set, read-only where the rest is not.
-const PROC_SETTINGS: [&str; 6] =
+pub(super) const PROC_SETTINGS: [&str; 6] =
     ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi"];
 
 /// Parts of `/proc` that tell of the machine's memory, keys and timers.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use weir_protocol::AbsPath;
 
+use crate::mounts::{Mount, Mounts};
+
 /// Most aliases that are kept: each judgement looks at all of them.
 pub const MAX_ALIASES: usize = 1_024;
 
@@ -26,19 +28,11 @@ impl Alias {
     }
 }
 
-/// A mount: a part of a file system, and where it is to be seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Mount {
-    device: Vec<u8>,
-    root: Vec<u8>,
-    point: Vec<u8>,
-}
-
-/// The aliases that a table of mounts (`/proc/PID/mountinfo`, proc(5)) tells of, of which `is_of_interest` tells for a path whether
+/// The aliases that a table of mounts tells of, of which `is_of_interest` tells for a path whether
 /// rules could close something at or below it. Nothing when there are more than [`MAX_ALIASES`].
 #[must_use]
-pub fn aliases(table: &[u8], mut is_of_interest: impl FnMut(&AbsPath) -> bool) -> Option<Vec<Alias>> {
-    let mounts: Vec<Mount> = table.split(|byte| *byte == b'\n').filter_map(mount).collect();
+pub fn aliases(table: &Mounts, mut is_of_interest: impl FnMut(&AbsPath) -> bool) -> Option<Vec<Alias>> {
+    let mounts = table.all();
     let mut found = BTreeSet::new();
     for (index, one) in mounts.iter().enumerate() {
         let others =
@@ -56,12 +50,6 @@ pub fn aliases(table: &[u8], mut is_of_interest: impl FnMut(&AbsPath) -> bool) -
     Some(found.into_iter().collect())
 }
 
-/// Where something is mounted, as a table of mounts tells it.
-pub fn mount_points(table: &[u8]) -> impl Iterator<Item = AbsPath> {
-    let mounts = table.split(|byte| *byte == b'\n').filter_map(mount);
-    mounts.filter_map(|mount| AbsPath::parse(mount.point).ok())
-}
-
 /// How what is seen through one mount is seen through another one.
 fn between(one: &Mount, other: &Mount) -> Option<Alias> {
     let (from, to) = if let Some(deeper) = below(&one.root, &other.root) {
@@ -71,34 +59,6 @@ fn between(one: &Mount, other: &Mount) -> Option<Alias> {
         (joined(&one.point, deeper), other.point.clone())
     };
     Some(Alias { from: AbsPath::parse(from).ok()?, to: AbsPath::parse(to).ok()? })
-}
-
-/// One line: id, parent, device, root, mount point and more.
-fn mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let device = fields.nth(2)?.to_vec();
-    Some(Mount { device, root: unescaped(fields.next()?), point: unescaped(fields.next()?) })
-}
-
-/// Blanks and backslashes stand as three octal digits.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, behind)) = rest.split_first() {
-        let digits =
-            behind.get(..3).filter(|_| byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(plain) => {
-                out.push(plain);
-                rest = &behind[3..];
-            }
-            None => {
-                out.push(byte);
-                rest = behind;
-            }
-        }
-    }
-    out
 }
 
 /// What is left of a path behind a directory, with its leading slash; empty for the directory itself.
@@ -136,7 +96,8 @@ mod tests {
             33 22 0:44 /sub /data rw - btrfs /dev/sdb rw\n\
             34 22 0:44 / /all rw - btrfs /dev/sdb rw\n\
             broken\n";
-        let all = aliases(table, |_| true).unwrap_or_default();
+        let table = Mounts::of(table);
+        let all = aliases(&table, |_| true).unwrap_or_default();
         let want = [
             alias("/all/sub", "/data"),
             alias("/data", "/all/sub"),
@@ -146,7 +107,7 @@ mod tests {
             alias("/srv/sh are", "/home/a/secret"),
         ];
         assert_eq!(all, want);
-        let some = aliases(table, |to| to.as_bytes() == b"/home/a/secret").unwrap_or_default();
+        let some = aliases(&table, |to| to.as_bytes() == b"/home/a/secret").unwrap_or_default();
         assert_eq!(some, [want[5].clone()]);
     }
 
@@ -169,6 +130,6 @@ mod tests {
     fn more_than_can_be_looked_at_is_none() {
         let line = |at: usize| format!("{at} 1 8:1 / /m/{at} rw - ext4 x rw\n");
         let table: String = (0..80).map(line).collect();
-        assert_eq!(aliases(table.as_bytes(), |_| true), None);
+        assert_eq!(aliases(&Mounts::of(table.as_bytes()), |_| true), None);
     }
 }

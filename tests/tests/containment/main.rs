@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod calls;
+mod kernel;
 mod law;
 mod links;
 mod mounts;
