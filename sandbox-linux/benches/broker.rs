@@ -3,6 +3,7 @@
 //! Prints microseconds per act and their ratio, with guarded names and under live rules. Rounds with and without alternate, and the fastest of each counts, so that
 //! a busy machine disturbs both alike.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -134,7 +135,13 @@ impl Held {
         };
         let globs = vec![GlobRule { pattern, origin: Origin::implied("a benchmark") }];
         let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
-        let rules = LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None };
+        let rules = LiveRules {
+            filesystem,
+            aliases: Vec::new(),
+            folding: BTreeMap::new(),
+            closed_files: Vec::new(),
+            surveyed: None,
+        };
         let rules = (self == Self::Live).then_some(&rules);
         Broker::new(handover, guards, SocketRules::STRICT, Roots::Same, rules)
     }

@@ -13,8 +13,9 @@
 mod alias;
 mod file;
 mod judge;
+mod spelling;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Filesystem, Origin, PathRule};
@@ -22,7 +23,10 @@ use weir_protocol::policy::{Access, Filesystem, Origin, PathRule};
 pub use alias::{Alias, MAX_ALIASES, aliases};
 pub use file::{FileId, Files};
 pub use judge::{Judge, Refused};
+pub(crate) use spelling::of_component;
+pub use spelling::places;
 
+use crate::broker::Folding;
 use crate::survey::Moment;
 
 /// What a [`Judge`] is made of: data of a plan.
@@ -32,6 +36,8 @@ pub struct LiveRules {
     pub filesystem: Filesystem,
     /// Places that can be reached under a second path.
     pub aliases: Vec<Alias>,
+    /// Where something is mounted, and whether names there may have several spellings; empty where they nowhere have.
+    pub folding: BTreeMap<AbsPath, Folding>,
     /// Files that were closed at start, whatever their further names.
     pub closed_files: Vec<FileId>,
     /// When the survey that found those began: a file that has the names that it had then is looked for no more.

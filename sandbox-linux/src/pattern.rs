@@ -10,9 +10,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
+use weir_protocol::policy::GlobRule;
 use weir_protocol::policy::glob::Component;
-use weir_protocol::policy::{Glob, GlobRule};
 
+use crate::live::of_component;
 use name::NamePattern;
 
 /// Most states that are remembered at once; beyond it they are forgotten and made again.
@@ -72,7 +73,8 @@ pub(crate) enum Outcome {
 /// All patterns of a policy.
 #[derive(Debug)]
 pub(crate) struct Patterns {
-    rules: Vec<Glob>,
+    /// The components of each.
+    rules: Vec<Vec<Component>>,
     /// By rule and component.
     names: HashMap<Position, Rc<NamePattern>>,
     known: HashMap<Vec<Position>, Rc<State>>,
@@ -80,15 +82,24 @@ pub(crate) struct Patterns {
 
 impl Patterns {
     pub(crate) fn new(rules: &[GlobRule]) -> Self {
+        Self::of(rules.iter().map(|rule| rule.pattern.components().to_vec()).collect())
+    }
+
+    /// The same for names in their one spelling.
+    pub(crate) fn folded(rules: &[GlobRule]) -> Self {
+        let folded = |rule: &GlobRule| rule.pattern.components().iter().map(of_component).collect();
+        Self::of(rules.iter().map(folded).collect())
+    }
+
+    fn of(rules: Vec<Vec<Component>>) -> Self {
         let mut names = HashMap::new();
-        for (rule, glob) in rules.iter().enumerate() {
-            for (at, component) in glob.pattern.components().iter().enumerate() {
+        for (rule, components) in rules.iter().enumerate() {
+            for (at, component) in components.iter().enumerate() {
                 if let Component::Pattern(tokens) = component {
                     names.insert((rule, at), Rc::new(NamePattern::new(tokens)));
                 }
             }
         }
-        let rules = rules.iter().map(|rule| rule.pattern.clone()).collect();
         Self { rules, names, known: HashMap::new() }
     }
 
@@ -108,7 +119,7 @@ impl Patterns {
         let matching =
             state.patterns.iter().filter(|(_, pattern)| pattern.matches(name)).map(|(position, _)| position);
         for (rule, at) in literal.chain(matching) {
-            if at + 1 == self.rules[*rule].components().len() {
+            if at + 1 == self.rules[*rule].len() {
                 first = Some(first.map_or(*rule, |first| first.min(*rule)));
             } else {
                 self.reach((*rule, at + 1), &mut open);
@@ -135,7 +146,7 @@ impl Patterns {
 
     /// Adds a position, and those after it that need no further name.
     fn reach(&self, (rule, at): Position, positions: &mut Vec<Position>) {
-        let components = self.rules[rule].components();
+        let components = &self.rules[rule];
         positions.push((rule, at));
         if components.get(at) == Some(&Component::AnyDepth) && at + 1 < components.len() {
             self.reach((rule, at + 1), positions);
@@ -159,7 +170,7 @@ impl Patterns {
     fn make(&self, positions: Vec<Position>) -> State {
         let mut state = State::default();
         for (rule, at) in &positions {
-            let components = self.rules[*rule].components();
+            let components = &self.rules[*rule];
             match components.get(*at) {
                 Some(Component::Literal(name)) => {
                     state.literals.entry(name.as_slice().into()).or_default().push((*rule, *at));
@@ -184,7 +195,7 @@ impl Patterns {
 mod tests {
     use proptest::prelude::*;
     use weir_protocol::AbsPath;
-    use weir_protocol::policy::Origin;
+    use weir_protocol::policy::{Glob, Origin};
 
     use super::*;
     use crate::survey::tests::{denied_by, policy};

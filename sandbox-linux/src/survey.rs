@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Filesystem, Operation, Origin, Policy, Request, RuleRef};
 
+use crate::broker::Folding;
 use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
 use crate::host::Way;
 use crate::live::{self, Alias, FileId, Judge};
@@ -129,6 +130,8 @@ pub struct Survey {
     pub kernel_trees: BTreeMap<AbsPath, KernelTree>,
     /// Places that are mounted twice and closed under one of their paths.
     pub aliases: Vec<Alias>,
+    /// Where something is mounted, and whether names there may have several spellings; empty where they nowhere have.
+    pub folding: BTreeMap<AbsPath, Folding>,
     /// The files among what is closed, as far as they can be seen.
     pub closed_files: Vec<FileId>,
     /// Whether one of them has several names, or one that was not seen may have.
@@ -233,6 +236,7 @@ impl Survey {
         survey.places = places.into_found();
         survey.passages = passage::passages(&survey.places);
         survey.aliases = mounted_twice(policy, &mounts)?;
+        survey.folding = live::places(&mounts);
         Ok(survey)
     }
 }

@@ -10,6 +10,7 @@ mod inside;
 #[path = "broker_live/recorded.rs"]
 mod recorded;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
@@ -113,7 +114,13 @@ fn idle_rules() -> LiveRules {
     let pattern = Glob::absolute("/**/*.closed").unwrap();
     let globs = vec![GlobRule { pattern, origin: Origin::implied("a test") }];
     let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
-    LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None }
+    LiveRules {
+        filesystem,
+        aliases: Vec::new(),
+        folding: BTreeMap::new(),
+        closed_files: Vec::new(),
+        surveyed: None,
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use weir_protocol::AbsPath;
 
 /// Names that must not come into being directly inside one directory.
@@ -15,7 +16,8 @@ pub struct Guard {
 }
 
 /// Whether a directory's file system takes two spellings for one name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Folding {
     /// Names are bytes.
     Exact,

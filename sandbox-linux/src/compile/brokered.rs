@@ -121,6 +121,7 @@ fn rules_of(compiler: &Compiler<'_>) -> LiveRules {
     LiveRules {
         filesystem: compiler.filesystem.clone().into_owned(),
         aliases: survey.aliases.clone(),
+        folding: survey.folding.clone(),
         closed_files: survey.closed_files.clone(),
         surveyed: compiler.facts.surveyed,
     }

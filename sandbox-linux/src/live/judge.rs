@@ -1,11 +1,13 @@
 //! Whether a final path may be read or written, as far as live rules say so.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
-use weir_protocol::policy::{Access, Filesystem, Operation};
+use weir_protocol::AbsPath;
+use weir_protocol::policy::{Access, Filesystem, GlobRule, Operation, PathRule};
 
-use super::{Alias, LiveRules, carved_out};
+use super::{Alias, LiveRules, carved_out, spelling};
+use crate::broker::Folding;
 use crate::pattern::{Outcome, Patterns, State};
 
 /// What the kernel puts behind the path of a file whose name is gone (`d_path`).
@@ -32,27 +34,53 @@ pub struct Judge {
     /// Those whose rule makes something read-only inside what can be written.
     read_only: HashSet<Box<[u8]>>,
     aliases: Vec<Alias>,
+    folded: Option<Box<Folded>>,
+}
+
+/// The same rules where names may have several spellings.
+#[derive(Debug)]
+struct Folded {
+    judge: Judge,
+    /// Where something is mounted, and whether names are compared in one spelling there.
+    places: BTreeMap<AbsPath, Folding>,
 }
 
 impl Judge {
     /// Prepares the rules.
     #[must_use]
     pub fn new(rules: &LiveRules) -> Self {
-        Self { aliases: rules.aliases.clone(), ..Self::of(&rules.filesystem) }
+        let folded = || {
+            Box::new(Folded {
+                judge: Self::spelled(&rules.filesystem, spelling::of_path, Patterns::folded),
+                places: rules.folding.clone(),
+            })
+        };
+        let folded = (!rules.folding.is_empty()).then(folded);
+        Self { aliases: rules.aliases.clone(), folded, ..Self::of(&rules.filesystem) }
     }
 
     /// The same where every place has one path.
     #[must_use]
     pub fn of(filesystem: &Filesystem) -> Self {
-        let mut patterns = Patterns::new(filesystem.globs());
-        let paths = |access| carved_out(filesystem, access).map(|rule| rule.path.as_bytes().into()).collect();
+        Self::spelled(filesystem, <[u8]>::to_vec, Patterns::new)
+    }
+
+    fn spelled(
+        filesystem: &Filesystem,
+        spell: fn(&[u8]) -> Vec<u8>,
+        patterns: fn(&[GlobRule]) -> Patterns,
+    ) -> Self {
+        let mut patterns = patterns(filesystem.globs());
+        let spelled = |rule: &PathRule| spell(rule.path.as_bytes()).into_boxed_slice();
+        let paths = |access| carved_out(filesystem, access).map(spelled).collect();
         Self {
             start: patterns.start(),
             patterns,
-            ruled: filesystem.rules().iter().map(|rule| rule.path.as_bytes().into()).collect(),
+            ruled: filesystem.rules().iter().map(spelled).collect(),
             closed: paths(Access::None),
             read_only: paths(Access::Read),
             aliases: Vec::new(),
+            folded: None,
         }
     }
 
@@ -84,6 +112,23 @@ impl Judge {
     }
 
     fn one(&mut self, path: &[u8], operation: Operation) -> Option<Refused> {
+        let exactly = self.as_spelled(path, operation);
+        match self.folded_at(path) {
+            Some(folded) if exactly != Some(Refused::Closed) => {
+                folded.as_spelled(&spelling::of_path(path), operation).or(exactly)
+            }
+            _ => exactly,
+        }
+    }
+
+    /// The rules in one spelling, where the names of a path may have several.
+    fn folded_at(&mut self, path: &[u8]) -> Option<&mut Self> {
+        let folded = self.folded.as_deref_mut()?;
+        let mount = ancestors(path).find_map(|at| folded.places.get(at));
+        (mount == Some(&Folding::Folded)).then_some(&mut folded.judge)
+    }
+
+    fn as_spelled(&mut self, path: &[u8], operation: Operation) -> Option<Refused> {
         let by_pattern = matches!(self.follow(path), Progress::Matched);
         let nearest = ancestors(path).find(|prefix| self.ruled.contains(*prefix));
         if by_pattern || nearest.is_some_and(|nearest| self.closed.contains(nearest)) {
@@ -111,18 +156,22 @@ impl Judge {
     /// then what lies in it decides whether it may be moved.
     #[must_use]
     pub fn differs_below(&mut self, from: &[u8], to: &[u8]) -> bool {
+        let in_one_spelling = self
+            .folded_at(from)
+            .is_some_and(|folded| folded.differs_below(&spelling::of_path(from), &spelling::of_path(to)));
         let has_rules = self.closed.iter().any(|closed| is_below(closed, from));
         let same = match (self.follow(from), self.follow(to)) {
             (Progress::Open(from), Progress::Open(to)) => Rc::ptr_eq(&from, &to) || from.is_empty(),
             _ => false,
         };
-        has_rules || !same
+        in_one_spelling || has_rules || !same
     }
 
     /// Whether something below a path may only be read where what is around it may be written: a directory that keeps its name.
     #[must_use]
-    pub fn fixes_below(&self, path: &[u8]) -> bool {
-        self.read_only.iter().any(|fixed| is_below(fixed, path))
+    pub fn fixes_below(&mut self, path: &[u8]) -> bool {
+        let folded = self.folded_at(path).is_some_and(|folded| folded.fixes_below(&spelling::of_path(path)));
+        folded || self.read_only.iter().any(|fixed| is_below(fixed, path))
     }
 
     /// Whether something at or below a path could be refused.
@@ -134,6 +183,9 @@ impl Judge {
     /// Whether something at or below a path could be closed.
     #[must_use]
     pub fn reaches(&mut self, path: &[u8]) -> bool {
+        if self.folded_at(path).is_some_and(|folded| folded.reaches(&spelling::of_path(path))) {
+            return true;
+        }
         let by_pattern = match self.follow(path) {
             Progress::Matched => true,
             Progress::Open(state) => !state.is_empty(),

@@ -1,5 +1,6 @@
 //! A recorded run: what is looked at, changed and executed is taken down, and every call ends as it would without.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,7 +17,13 @@ const WAITS: [Wait; 2] = [Wait::Killable, Wait::Interruptible];
 /// Nothing is closed; recording makes the broker perform every call that opens a file all the same.
 fn no_rules() -> LiveRules {
     let filesystem = Filesystem::new(FilesystemParts::default());
-    LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None }
+    LiveRules {
+        filesystem,
+        aliases: Vec::new(),
+        folding: BTreeMap::new(),
+        closed_files: Vec::new(),
+        surveyed: None,
+    }
 }
 
 #[test]

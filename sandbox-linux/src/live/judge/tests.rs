@@ -1,5 +1,7 @@
 //! The judge beside the policy's own verdict, and what it says of moves.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{
@@ -14,6 +16,7 @@ fn judge(filesystem: &Filesystem) -> Judge {
     Judge::new(&LiveRules {
         filesystem: filesystem.clone(),
         aliases: Vec::new(),
+        folding: BTreeMap::new(),
         closed_files: Vec::new(),
         surveyed: None,
     })
@@ -123,6 +126,7 @@ fn a_second_mount_is_closed_like_the_first() {
     let mut judge = Judge::new(&LiveRules {
         filesystem: policy.filesystem().clone(),
         aliases,
+        folding: BTreeMap::new(),
         closed_files: Vec::new(),
         surveyed: None,
     });
@@ -144,4 +148,58 @@ fn a_private_directory_is_the_sandboxes_own() {
     assert!(first_rule(policy.filesystem(), BESIDE_MOUNTS).is_some());
     assert_eq!(judge(&with).judge(asked, Operation::Read), None);
     assert!(first_rule(&with, WITHOUT_MOUNTS).is_none());
+}
+
+/// Where a file system may know several spellings of a name, each of them is refused; elsewhere only what the rules spell.
+#[test]
+fn every_spelling_is_refused_where_names_fold() {
+    let place = |text: &str| path(text);
+    let (top, plain, config, open) =
+        (place("/m"), place("/m/Plain"), place("/m/.git/config"), place("/m/plain/Open"));
+    let rules = [
+        (&top, Access::Write),
+        (&plain, Access::None),
+        (&config, Access::Read),
+        (&open, Access::Write),
+        (&place("/w"), Access::Write),
+    ];
+    let patterns = ["/m/**/*.Env", "/m/in/*.env", "/m/[A-C]x", "/m/[!A-C]y", "/w/*.env"];
+    let filesystem = policy(&rules, &patterns).filesystem().clone();
+    let folding = [("/", Folding::Exact), ("/m", Folding::Folded), ("/m/in", Folding::Exact)];
+    let mut judge = Judge::new(&LiveRules {
+        filesystem,
+        aliases: Vec::new(),
+        folding: folding.into_iter().map(|(at, folding)| (path(at), folding)).collect(),
+        closed_files: Vec::new(),
+        surveyed: None,
+    });
+    for closed in [
+        "/m/x.env",
+        "/m/X.ENV",
+        "/m/a/b.eNv",
+        "/m/x.env.",
+        "/m/plain",
+        "/m/PLAIN/x",
+        "/m/Plain/a",
+        "/m/ax",
+        "/m/Bx",
+        "/m/dy",
+        "/m/Dy",
+        "/m/in/x.env",
+    ] {
+        assert_eq!(judge.judge(closed.as_bytes(), Operation::Read), Some(Refused::Closed), "{closed}");
+    }
+    for open in
+        ["/m/x", "/m/PLAIN/OPEN/x", "/m/dx", "/m/ay", "/m/in/X.ENV", "/m/in/Plain", "/w/X.ENV", "/M/x.env"]
+    {
+        assert_eq!(judge.judge(open.as_bytes(), Operation::Read), None, "{open}");
+    }
+    for (fixed, want) in [("/m/.GIT/Config", Some(Refused::ReadOnly)), ("/m/.GIT/other", None)] {
+        assert_eq!(judge.judge(fixed.as_bytes(), Operation::Write), want, "{fixed}");
+    }
+    assert!(
+        judge.fixes_below(b"/m/.Git")
+            && judge.reaches(b"/m/PLAIN")
+            && judge.differs_below(b"/m/a", b"/m/pLain")
+    );
 }

@@ -13,8 +13,22 @@ use crate::broker::{Folding, Guard, NameIndex, on_the_way};
 /// descriptor, and a caller could make them without end.
 const MAX_PINS: usize = 64;
 
-/// File systems that fold names (`linux/magic.h`, and their own headers): vfat, exfat, ntfs3, cifs, smb2.
-const FOLDING_MAGIC: [i64; 5] = [0x4d44, 0x2011_bab0, 0x7366_746e, 0xff53_4d42, 0xfe53_4d42];
+/// File systems that fold names, or may ([`crate::live::places`]), by number (`linux/magic.h`, and their own headers): vfat, exfat, ntfs3,
+/// cifs, smb2, FUSE with virtiofs, 9p, NFS, vboxsf, HFS, HFS+, ZFS.
+const FOLDING_MAGIC: [i64; 12] = [
+    0x4d44,
+    0x2011_bab0,
+    0x7366_746e,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x6573_5546,
+    0x0102_1997,
+    0x6969,
+    0x786f_4256,
+    0x4244,
+    0x482b,
+    0x2fc1_2fc1,
+];
 /// `FS_IOC_GETFLAGS` and `FS_CASEFOLD_FL` (`linux/fs.h`).
 const GET_FLAGS: libc::c_ulong = 0x8008_6601;
 const CASEFOLD: libc::c_long = 0x4000_0000;
