@@ -131,3 +131,18 @@ fn the_model_is_told_what_it_wrote_wrongly_and_the_thread_goes_on() {
         session.goes_on();
     }
 }
+
+#[test]
+fn a_file_that_is_one_line_is_told_in_part_and_the_thread_goes_on() {
+    let reads = says(&[call("read_file", &json!({ "path": "long" }).to_string())]);
+    let Some(session) = Session::new(vec![reads, says(&[message("I see.")])]) else { return };
+    session.place.write("project/long", &"y".repeat(4_000_000));
+    let (events, code) = session.place.events(&[ASKED[0]]);
+    assert_eq!((&events.last().unwrap()["type"], code), (&json!("turn.completed"), Some(0)), "{events:#?}");
+    let told = session.script.asked()[1].json();
+    let items = told["input"].as_array().unwrap();
+    let result = items.iter().find(|item| item["type"] == "function_call_output").unwrap();
+    let output = result["output"].as_str().unwrap();
+    assert!(output.contains("yyy\n[… 3967232 bytes left out …]\nyyy"), "{} bytes", output.len());
+    session.goes_on();
+}

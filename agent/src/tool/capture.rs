@@ -54,6 +54,16 @@ impl Capture {
     }
 }
 
+/// A text of `budget` bytes at most, with the gap stated where it was longer.
+pub(crate) fn shortened(text: String, budget: usize) -> String {
+    if text.len() <= budget {
+        return text;
+    }
+    let mut capture = Capture::new(budget);
+    capture.add(text.as_bytes());
+    capture.text()
+}
+
 impl Write for Capture {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.add(bytes);

@@ -10,10 +10,15 @@ use super::machine::{Happened, Machine};
 use super::{Awaited, Call, Running, Seen, Tools, interrupted};
 use crate::item::{Did, Item, ToolOutcome};
 use crate::thread::{ItemId, ThreadError};
+use crate::tool::capture::shortened;
 use crate::tool::{GIVEN_UP, Observer, Progress, ToolSchema};
 
 /// Calls that are carried out at once; further ones wait.
 const AT_ONCE: usize = 16;
+
+/// Bytes of a result that the model is told, and of the reason why there is none: with each byte escaped, and both in one record, it is no
+/// longer than a record may be. A tool that tells much has a bound of its own below it.
+const TOLD_BYTES: usize = 5 << 18;
 
 /// How often the person is told what an interrupted turn still waits for.
 const STILL: Duration = Duration::from_secs(5);
@@ -98,6 +103,7 @@ impl Running<'_> {
 
     fn result(&mut self, begun: &Begun, outcome: ToolOutcome) -> Result<(), ThreadError> {
         begun.is_over.set(true);
+        let outcome = fitting(outcome);
         self.turn.watch.see(Seen::CallEnded { id: begun.id, call: &begun.call, outcome: &outcome });
         if let Did::Delegated { usage, .. } = outcome.did {
             self.count(usage)?;
@@ -111,6 +117,16 @@ impl Running<'_> {
         let awaited: Vec<_> = open.filter_map(|begun| begun.started.get()).collect();
         self.turn.watch.see(Seen::Interrupting { awaited: &awaited, since });
     }
+}
+
+/// The same, no longer than a record can keep.
+fn fitting(outcome: ToolOutcome) -> ToolOutcome {
+    let ToolOutcome { told, did } = outcome;
+    let did = match did {
+        Did::Failed { reason } => Did::Failed { reason: shortened(reason, TOLD_BYTES) },
+        did => did,
+    };
+    ToolOutcome { told: shortened(told, TOLD_BYTES), did }
 }
 
 /// One call. What cannot be one goes back to the model in words that say how to mend it.
