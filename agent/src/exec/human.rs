@@ -11,6 +11,7 @@ use super::{Begun, Clock, Show};
 use crate::denial;
 use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Item, Step, StepStatus, ToolOutcome, Usage};
 use crate::model::{Price, Prices};
+use crate::shown::harmless;
 use crate::thread::{ThreadId, TurnStatus};
 use crate::tool::{self, Progress};
 use crate::turn::{Awaited, Call, Ended, Seen, Watch};
@@ -143,7 +144,7 @@ impl<W: Write> State<W> {
     /// Lines of their own; those of a helper begin with its name.
     fn line(&mut self, text: &str) {
         let start = if std::mem::replace(&mut self.is_open, false) { "\n" } else { "" };
-        let text = clean(text);
+        let text = harmless(text);
         let text = match self.helper.map(tag) {
             None => format!("{text}\n"),
             Some(tag) => text.lines().map(|line| format!("[{tag}] {line}\n")).collect(),
@@ -165,7 +166,7 @@ impl<W: Write> State<W> {
     fn text(&mut self, text: &str) {
         self.streamed = true;
         self.is_open = !text.ends_with('\n');
-        self.write(&clean(text));
+        self.write(&harmless(text));
     }
 
     fn said(&mut self, item: &Item) {
@@ -274,9 +275,4 @@ fn planned(step: &Step) -> String {
         StepStatus::Completed => 'x',
     };
     format!("[{mark}] {}", step.text)
-}
-
-/// Without what moves a cursor or changes a terminal.
-fn clean(text: &str) -> String {
-    text.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect()
 }
