@@ -146,3 +146,44 @@ fn a_file_that_is_one_line_is_told_in_part_and_the_thread_goes_on() {
     assert!(output.contains("yyy\n[… 3967232 bytes left out …]\nyyy"), "{} bytes", output.len());
     session.goes_on();
 }
+
+/// A key of a provider's, and a password of a proxy's.
+const KEY: &str = "sk-KEY-0123456789";
+
+#[test]
+fn a_key_that_the_provider_repeats_is_told_to_nobody() {
+    let said = format!("Invalid key: Bearer {KEY}");
+    let failed = event(&json!({
+        "type": "response.failed",
+        "response": { "error": { "code": "server_error", "message": said } },
+    }));
+    for answer in [refuses(401, "invalid_api_key", &said), Answer::stream(failed)] {
+        let Some(session) = Session::new(vec![answer.clone(), answer]) else { return };
+        session.place.write("home/key", KEY);
+        let variable = format!("model_providers.x.http_headers={{ authorization = \"Bearer {KEY}\" }}");
+        for more in [&["--json"][..], &[]] {
+            let output = session.place.run(&[&["exec", "-c", &variable, ASKED[0]], more].concat());
+            let told = text(&output.stdout) + &text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{told}");
+            assert!(told.contains("Invalid key: Bearer [concealed]") && !told.contains(KEY), "{told}");
+        }
+        std::fs::remove_file(session.place.path("home/key")).unwrap();
+        let kept = std::process::Command::new("grep").args(["-r", KEY, &session.place.path("home")]).output();
+        assert_eq!(text(&kept.unwrap().stdout), "", "nothing of it is kept");
+    }
+}
+
+#[test]
+fn a_key_in_a_file_with_a_fault_is_not_shown() {
+    let place = Place::with_config(&format!(
+        "[model_providers.x]\nbase_url = \"http://h\"\nexperimental_bearer_token = \"{KEY}\n"
+    ));
+    let file = place.path("home/.weir/config.toml");
+    for arguments in
+        [&["exec", "--model", "m", "hi"][..], &["run", "--", "true"], &["policy", "check", &file]]
+    {
+        let output = place.run(arguments);
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(told.contains("config.toml:3:") && !told.contains(KEY), "{arguments:?}: {told}");
+    }
+}
