@@ -238,9 +238,10 @@ impl Running<'_> {
             answered = sample::sample(self.turn.provider, &prompt, self.turn.watch, &partial) => Some(answered),
         };
         match asked {
-            None => Ok(Happened::Interrupted { partial: partial.take() }),
+            None => Ok(Happened::Interrupted { said: partial.take() }),
             Some(Err(error)) => Ok(Happened::Failed(error)),
-            Some(Ok(answer)) => {
+            Some(Ok(mut answer)) => {
+                calls::tell_apart(&mut answer.items, &self.conversation.items);
                 self.count(answer.usage)?;
                 Ok(Happened::Answered(answer))
             }
@@ -257,7 +258,7 @@ impl Running<'_> {
             summary = compact::summary(self.turn.provider, &prompt, self.turn.watch) => Some(summary),
         };
         match asked {
-            None => Ok(Happened::Interrupted { partial: String::new() }),
+            None => Ok(Happened::Interrupted { said: Vec::new() }),
             Some(Err(error)) => Ok(Happened::Failed(error)),
             Some(Ok(compact::Summary { text, usage })) => {
                 self.count(usage)?;

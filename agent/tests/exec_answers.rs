@@ -187,3 +187,32 @@ fn a_key_in_a_file_with_a_fault_is_not_shown() {
         assert!(told.contains("config.toml:3:") && !told.contains(KEY), "{arguments:?}: {told}");
     }
 }
+
+#[test]
+fn calls_that_a_provider_numbers_anew_in_each_answer_are_all_told() {
+    let run = |id: &str, script: &str| {
+        let arguments = json!({ "cmd": script }).to_string();
+        json!({ "type": "function_call", "call_id": id, "name": "exec_command", "arguments": arguments })
+    };
+    let answers = vec![
+        says(&[run("call_0", "echo one"), run("call_0", "echo two")]),
+        says(&[run("call_0", "echo three"), run("", "echo four"), run("", "echo five")]),
+        says(&[message("Done.")]),
+    ];
+    let Some(session) = Session::new(answers) else { return };
+    let (events, code) = session.place.events(&[ASKED[0]]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    let told = session.script.asked()[2].json();
+    let items = told["input"].as_array().unwrap();
+    let of = |kind: &str| items.iter().filter(|item| item["type"] == kind).collect::<Vec<_>>();
+    let (calls, outputs) = (of("function_call"), of("function_call_output"));
+    let ids: std::collections::BTreeSet<_> =
+        calls.iter().map(|call| call["call_id"].as_str().unwrap()).collect();
+    assert!(ids.len() == 5 && ids.contains("call_0") && !ids.contains(""), "{ids:?}");
+    for (call, word) in calls.iter().zip(["one", "two", "three", "four", "five"]) {
+        let output = outputs.iter().find(|output| output["call_id"] == call["call_id"]).unwrap();
+        let both = (call["arguments"].to_string(), output["output"].to_string());
+        assert!(both.0.contains(word) && both.1.contains(word), "{both:?}");
+    }
+    session.goes_on();
+}

@@ -30,6 +30,8 @@ enum Does {
     BreaksOff(&'static str),
     /// Writes this and then nothing more.
     Hangs(&'static str),
+    /// Says this, writes this and then nothing more.
+    HangsBehind(&'static str, &'static str),
     /// Does not answer.
     Fails(ModelError),
 }
@@ -63,6 +65,12 @@ impl Scripted {
             Does::Hangs(text) => {
                 use futures_util::StreamExt as _;
                 Ok(Box::pin(stream::iter([Ok(Event::Text(text.to_owned()))]).chain(stream::pending())))
+            }
+            Does::HangsBehind(whole, text) => {
+                use futures_util::StreamExt as _;
+                let said =
+                    [Event::Text(whole.to_owned()), Event::Item(says(whole)), Event::Text(text.to_owned())];
+                Ok(Box::pin(stream::iter(said.map(Ok)).chain(stream::pending())))
             }
             Does::Fails(error) => Err(error),
         }
@@ -423,6 +431,13 @@ fn an_interruption_keeps_what_the_model_had_written() {
     let outcome = Run::new([Does::Hangs("I wou")]).saying("text", Word::Interrupt).go();
     assert_eq!(outcome.ended.status, TurnStatus::Interrupted);
     assert_eq!(outcome.items, [user("go"), says("I wou")]);
+    // Also what is complete in an answer that is not.
+    for (rest, expect) in
+        [("", vec![user("go"), says("I look.")]), ("I s", vec![user("go"), says("I look."), says("I s")])]
+    {
+        let outcome = Run::new([Does::HangsBehind("I look.", rest)]).saying("text", Word::Interrupt).go();
+        assert_eq!((&outcome.ended.status, outcome.items), (&TurnStatus::Interrupted, expect));
+    }
 }
 
 #[test]

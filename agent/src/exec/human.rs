@@ -32,8 +32,8 @@ struct State<W> {
     clock: Clock,
     /// Whether the last thing written is text without an end of line.
     is_open: bool,
-    /// Whether text of a message that is not complete was written.
-    streamed: bool,
+    /// What was written of messages before they were complete.
+    streamed: String,
     /// The helper that is spoken of.
     helper: Option<ThreadId>,
     prices: Prices,
@@ -48,7 +48,7 @@ impl<W: Write> Human<W> {
             out,
             clock: Clock::start(),
             is_open: false,
-            streamed: false,
+            streamed: String::new(),
             helper: None,
             prices,
             price: None,
@@ -77,10 +77,13 @@ impl<W: Write> Watch for Human<W> {
     fn see(&self, seen: Seen<'_>) {
         let mut state = self.state.borrow_mut();
         match seen {
-            Seen::Text(text) => state.text(text),
+            Seen::Text(text) => {
+                state.streamed.push_str(text);
+                state.text(text);
+            }
             Seen::Said { item, .. } => state.said(item),
             Seen::Again { .. } => {
-                state.streamed = false;
+                state.streamed.clear();
                 state.happened(&seen);
             }
             Seen::Interrupting { awaited, since } => {
@@ -164,7 +167,6 @@ impl<W: Write> State<W> {
 
     /// Text as it comes.
     fn text(&mut self, text: &str) {
-        self.streamed = true;
         self.is_open = !text.ends_with('\n');
         self.write(&harmless(text));
     }
@@ -172,9 +174,12 @@ impl<W: Write> State<W> {
     fn said(&mut self, item: &Item) {
         match item {
             Item::AgentMessage { text } => {
-                if !std::mem::take(&mut self.streamed) {
-                    self.text(text);
-                    self.streamed = false;
+                match self.streamed.strip_prefix(text.as_str()) {
+                    Some(rest) => self.streamed = rest.to_owned(),
+                    None => {
+                        self.streamed.clear();
+                        self.text(text);
+                    }
                 }
                 if std::mem::replace(&mut self.is_open, false) {
                     self.write("\n");
