@@ -72,6 +72,12 @@ pub enum ExecError {
     /// The agent cannot give up what it does not need.
     #[error("the agent cannot confine itself: {0}")]
     Confine(#[from] ConfineError),
+    /// The person did not wait for the beginning.
+    #[error("given up before the turn began")]
+    NotBegun {
+        /// The signal.
+        signal: i32,
+    },
     /// Signals cannot be heard.
     #[error("cannot hear signals: {0}")]
     Signals(std::io::Error),
@@ -138,7 +144,14 @@ impl Exec<'_> {
     pub async fn run(self, show: &dyn Show) -> Result<Done, ExecError> {
         let mut interrupts = Interrupts::new().map_err(ExecError::Signals)?;
         let (say, mut words) = mpsc::channel(WORDS);
-        let begun = begin::begin(&self, self.answering.approver(say.clone())).await?;
+        let approver = self.answering.approver(say.clone());
+        let begun = tokio::select! {
+            biased;
+            signal = interrupts.next() => {
+                return Err(ExecError::NotBegun { signal: signal.map_err(ExecError::Signals)? });
+            }
+            begun = begin::begin(&self, approver) => begun?,
+        };
         show.thread(&begun, self.provider.id());
         let Begun { mut conversation, tools, model, store, choice, .. } = begun;
         let instructions = instructions::text(&choice.standpoint.cwd, tools.workplace().opened());

@@ -214,7 +214,9 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Self::Runtime(_) | Self::LastMessage { .. } => Exit::Failed,
-            Self::Exec(ExecError::GivenUp { signal }) => Exit::signalled(*signal),
+            Self::Exec(ExecError::GivenUp { signal } | ExecError::NotBegun { signal }) => {
+                Exit::signalled(*signal)
+            }
             Self::Exec(
                 ExecError::NoThread
                 | ExecError::Wider(_)
