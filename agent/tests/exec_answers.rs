@@ -216,3 +216,20 @@ fn calls_that_a_provider_numbers_anew_in_each_answer_are_all_told() {
     }
     session.goes_on();
 }
+
+#[test]
+fn the_last_message_is_written_where_a_stream_leads() {
+    let words = "The roof is mended.";
+    for (place, stdout, stderr) in [("/dev/stdout", 2, 1), ("/dev/stderr", 1, 2), ("last", 1, 1)] {
+        let Some(session) = Session::new(vec![says(&[message(words)])]) else { return };
+        session.place.write("project/last", &"old ".repeat(100));
+        let output = session.place.run(&["exec", "-o", place, ASKED[0]]);
+        let told = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{place}: {told:?}");
+        assert_eq!(told.0.matches(words).count(), stdout, "{place}: {told:?}");
+        assert_eq!(told.1.matches(words).count(), stderr, "{place}: {told:?}");
+        if place == "last" {
+            assert_eq!(std::fs::read_to_string(session.place.path("project/last")).unwrap(), words);
+        }
+    }
+}
