@@ -46,6 +46,9 @@ pub enum ExecError {
     /// The thread.
     #[error(transparent)]
     Thread(#[from] ThreadError),
+    /// The turn, which is told to have failed: what was said or done in it could not be kept.
+    #[error("{0}")]
+    Turn(ThreadError),
     /// The profile allows more than what binds the thread.
     #[error(transparent)]
     Wider(Box<Wider>),
@@ -69,15 +72,15 @@ pub enum ExecError {
         /// The signal, the second one.
         signal: i32,
     },
-    /// The agent cannot give up what it does not need.
-    #[error("the agent cannot confine itself: {0}")]
-    Confine(#[from] ConfineError),
     /// The person did not wait for the beginning.
     #[error("given up before the turn began")]
     NotBegun {
         /// The signal.
         signal: i32,
     },
+    /// The agent cannot give up what it does not need.
+    #[error("the agent cannot confine itself: {0}")]
+    Confine(#[from] ConfineError),
     /// Signals cannot be heard.
     #[error("cannot hear signals: {0}")]
     Signals(std::io::Error),
@@ -186,7 +189,8 @@ impl Exec<'_> {
         let turn = Turn { provider: self.provider, tools: &tools, watch: show, asked };
         let thread = conversation.thread().id();
         let running = async {
-            let ended = turn.run(&mut conversation, settings, self.prompt, &mut words).await?;
+            let ended = turn.run(&mut conversation, settings, self.prompt, &mut words).await;
+            let ended = ended.map_err(ExecError::Turn)?;
             tools.end().await;
             Ok::<_, ExecError>(ended)
         };

@@ -218,6 +218,36 @@ fn calls_that_a_provider_numbers_anew_in_each_answer_are_all_told() {
 }
 
 #[test]
+fn a_prompt_that_no_record_can_keep_is_refused_before_there_is_a_thread() {
+    let Some(session) = Session::new(Vec::new()) else { return };
+    for prompt in ["a".repeat(16 << 20), "\"".repeat(9_000_000)] {
+        session.place.write("prompt", &prompt);
+        let file = std::fs::File::open(session.place.path("prompt")).unwrap();
+        let mut command = session.place.command(place::weir().to_str().unwrap());
+        let output = command.args(["exec", "-"]).stdin(file).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("longer than a record of a thread may be"), "{told}");
+    }
+    assert!(!std::path::Path::new(&session.place.path("home/.weir/sessions")).exists());
+}
+
+#[test]
+fn a_turn_that_cannot_be_kept_is_told_to_have_failed() {
+    let piece =
+        |delta: &Value| format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": delta }] }));
+    let part = piece(&json!({ "content": "x".repeat(3_000_000) }));
+    let ends = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] });
+    let answer = Answer::stream(part.repeat(6) + &format!("data: {ends}\n\ndata: [DONE]\n\n"));
+    let Some(session) = Session::new(vec![answer]) else { return };
+    let (events, code) = session.place.events(&["-c", "model_providers.x.wire_api=chat", ASKED[0]]);
+    let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds.last(), Some(&"turn.failed"), "{events:?}");
+    assert!(!kinds.contains(&"error") && code == Some(125), "{code:?}: {}", events.last().unwrap());
+    session.goes_on();
+}
+
+#[test]
 fn the_last_message_is_written_where_a_stream_leads() {
     let words = "The roof is mended.";
     for (place, stdout, stderr) in [("/dev/stdout", 2, 1), ("/dev/stderr", 1, 2), ("last", 1, 1)] {

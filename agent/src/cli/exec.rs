@@ -242,7 +242,12 @@ pub(super) fn run(options: ExecOptions) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             let message = failure.to_string();
-            if as_json {
+            // A turn that had begun is told to have failed, to people in these words.
+            let is_told = matches!(failure, Failure::Exec(ExecError::Turn(_)));
+            if is_told && !as_json {
+                return failure.exit();
+            }
+            if as_json && !is_told {
                 Events::new(std::io::stdout()).error(&message);
             }
             output::message(&format!("weir: {message}"), failure.exit())
