@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 use weir_protocol::method::output::WhenLeft;
+use weir_protocol::policy::Layer;
+use weir_protocol::profile::{Diagnostic, Format, Severity, Source};
 
 use crate::approval::Approval;
 use crate::model::config::DEFAULT_PROVIDER;
@@ -43,13 +45,8 @@ pub enum ConfigurationError {
         limit: u64,
     },
     /// The file is no TOML.
-    #[error("{}: {source}", .path.display())]
-    Toml {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: toml::de::Error,
-    },
+    #[error("{}", .0.to_string().trim_end())]
+    Toml(Box<Diagnostic>),
     /// An option is no key with a value.
     #[error("`--config {text}` must be KEY=VALUE, with a dotted key")]
     Override {
@@ -214,7 +211,18 @@ impl Configuration {
 fn read(path: &Path) -> Result<Table, ConfigurationError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigurationError::Read { path: path.to_owned(), source })?;
-    text.parse().map_err(|source| ConfigurationError::Toml { path: path.to_owned(), source })
+    text.parse().map_err(|error| ConfigurationError::Toml(Box::new(fault(path, text.clone(), &error))))
+}
+
+/// Where the notation is wrong, shown as in any document: without a line in which a key may stand.
+fn fault(path: &Path, text: String, error: &toml::de::Error) -> Diagnostic {
+    let name = path.display().to_string();
+    let document = match Source::new(&name, text.into_bytes(), Format::Toml, Layer::User) {
+        Ok(document) => document,
+        Err(diagnostic) => return *diagnostic,
+    };
+    let span = error.span().unwrap_or_default();
+    document.diagnostic(Severity::Error, &span, format!("not valid TOML: {}", error.message()))
 }
 
 /// `KEY=VALUE` as a table. A value that is no TOML is text.

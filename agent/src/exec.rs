@@ -46,6 +46,9 @@ pub enum ExecError {
     /// The thread.
     #[error(transparent)]
     Thread(#[from] ThreadError),
+    /// The turn, which is told to have failed: what was said or done in it could not be kept.
+    #[error("{0}")]
+    Turn(ThreadError),
     /// The profile allows more than what binds the thread.
     #[error(transparent)]
     Wider(Box<Wider>),
@@ -67,6 +70,12 @@ pub enum ExecError {
     #[error("given up: what was running is being ended")]
     GivenUp {
         /// The signal, the second one.
+        signal: i32,
+    },
+    /// The person did not wait for the beginning.
+    #[error("given up before the turn began")]
+    NotBegun {
+        /// The signal.
         signal: i32,
     },
     /// The agent cannot give up what it does not need.
@@ -138,7 +147,14 @@ impl Exec<'_> {
     pub async fn run(self, show: &dyn Show) -> Result<Done, ExecError> {
         let mut interrupts = Interrupts::new().map_err(ExecError::Signals)?;
         let (say, mut words) = mpsc::channel(WORDS);
-        let begun = begin::begin(&self, self.answering.approver(say.clone())).await?;
+        let approver = self.answering.approver(say.clone());
+        let begun = tokio::select! {
+            biased;
+            signal = interrupts.next() => {
+                return Err(ExecError::NotBegun { signal: signal.map_err(ExecError::Signals)? });
+            }
+            begun = begin::begin(&self, approver) => begun?,
+        };
         show.thread(&begun, self.provider.id());
         let Begun { mut conversation, tools, model, store, choice, .. } = begun;
         let instructions = instructions::text(&choice.standpoint.cwd, tools.workplace().opened());
@@ -173,7 +189,8 @@ impl Exec<'_> {
         let turn = Turn { provider: self.provider, tools: &tools, watch: show, asked };
         let thread = conversation.thread().id();
         let running = async {
-            let ended = turn.run(&mut conversation, settings, self.prompt, &mut words).await?;
+            let ended = turn.run(&mut conversation, settings, self.prompt, &mut words).await;
+            let ended = ended.map_err(ExecError::Turn)?;
             tools.end().await;
             Ok::<_, ExecError>(ended)
         };

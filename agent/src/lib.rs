@@ -17,6 +17,7 @@ pub mod learn;
 pub mod link;
 pub mod model;
 pub mod run;
+mod shown;
 pub mod thread;
 pub mod tool;
 pub mod trust;

@@ -33,6 +33,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +44,7 @@ use weir_protocol::method::{Call, Error, JSON_RPC, Request, Response};
 use wire::Patience;
 
 pub use given::GivenError;
-pub use reach::{Which, find, find_or_embed, reach};
+pub use reach::{Which, find, find_or_embed, find_while, reach};
 pub use received::{Proof, StreamError, Verified};
 pub use session::{Answered, CallNumber, Finished, Happened, Session, SessionError};
 
@@ -104,6 +105,12 @@ pub enum LinkError {
         path: PathBuf,
         /// Why.
         source: Box<LinkError>,
+    },
+    /// The server is there and says nothing.
+    #[error("it has said nothing for {} s", .after.as_secs())]
+    Silent {
+        /// How long was waited.
+        after: Duration,
     },
     /// The server sent bytes of a stream that it was not asked to carry.
     #[error("the exec-server sent bytes of a stream that it was not asked for")]
@@ -195,6 +202,17 @@ impl Link {
     pub fn alone() -> Result<Self, LinkError> {
         let mut link = Self::to(start::Manner::Alone)?;
         link.greet()?;
+        link.server = Server::Alone;
+        Ok(link)
+    }
+
+    /// The same for whoever waits for other things as well. Within a runtime.
+    ///
+    /// # Errors
+    /// As [`Self::alone`].
+    pub async fn alone_while() -> Result<Self, LinkError> {
+        let mut link = Self::to(start::Manner::Alone)?;
+        link.greet_while().await?;
         link.server = Server::Alone;
         Ok(link)
     }

@@ -34,7 +34,7 @@ use crate::thread::{ThreadId, TurnId};
 use job::Job;
 
 pub(crate) use told::ended;
-pub use workplace::{Place, Workplace, session};
+pub use workplace::{Place, Workplace, session, session_while};
 
 /// What a call is told to have come to that the person did not wait for.
 pub(crate) const GIVEN_UP: &str = "Interrupted by the person before it was over.";

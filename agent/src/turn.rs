@@ -197,8 +197,11 @@ impl Turn<'_> {
         let usage = Usage::default();
         let mut running = Running { turn: self, id, conversation, words, schemas, usage };
         let mut machine = Machine::new(self.asked.compact_above);
-        let status = running.follow(&mut machine, prompt).await?;
-        running.end(status)
+        let ended = match running.follow(&mut machine, prompt).await {
+            Ok(status) => running.end(status),
+            Err(error) => Err(error),
+        };
+        ended.inspect_err(|error| drop(running.tell_end(TurnStatus::Failed { message: error.to_string() })))
     }
 }
 
@@ -238,9 +241,10 @@ impl Running<'_> {
             answered = sample::sample(self.turn.provider, &prompt, self.turn.watch, &partial) => Some(answered),
         };
         match asked {
-            None => Ok(Happened::Interrupted { partial: partial.take() }),
+            None => Ok(Happened::Interrupted { said: partial.take() }),
             Some(Err(error)) => Ok(Happened::Failed(error)),
-            Some(Ok(answer)) => {
+            Some(Ok(mut answer)) => {
+                calls::tell_apart(&mut answer.items, &self.conversation.items);
                 self.count(answer.usage)?;
                 Ok(Happened::Answered(answer))
             }
@@ -257,7 +261,7 @@ impl Running<'_> {
             summary = compact::summary(self.turn.provider, &prompt, self.turn.watch) => Some(summary),
         };
         match asked {
-            None => Ok(Happened::Interrupted { partial: String::new() }),
+            None => Ok(Happened::Interrupted { said: Vec::new() }),
             Some(Err(error)) => Ok(Happened::Failed(error)),
             Some(Ok(compact::Summary { text, usage })) => {
                 self.count(usage)?;
@@ -274,13 +278,18 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn end(self, status: TurnStatus) -> Result<Ended, ThreadError> {
+    fn end(&mut self, status: TurnStatus) -> Result<Ended, ThreadError> {
         let ended = TurnEnded { turn: self.id, status: status.clone() };
         self.conversation.thread.append(Record::TurnEnded(ended))?;
+        Ok(self.tell_end(status))
+    }
+
+    /// Tells how the turn ends; where that cannot be kept, it is all that can be done.
+    fn tell_end(&self, status: TurnStatus) -> Ended {
         let total = self.conversation.thread.usage();
         let ended = Ended { turn: self.id, status, usage: self.usage, total };
         self.turn.watch.see(Seen::TurnEnded { ended: &ended });
-        Ok(ended)
+        ended
     }
 }
 

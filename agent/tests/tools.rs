@@ -322,3 +322,55 @@ fn a_no_is_told_and_nothing_is_done() {
         assert_eq!(status(&bench.run("true").await), &ended(0));
     });
 }
+
+#[test]
+fn what_a_command_wrote_is_told_though_it_does_not_take_its_input() {
+    with("tools_untaken", async |bench| {
+        let gate = bench.place.path("project/gate");
+        assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+        let mut gate = std::fs::File::options().read(true).write(true).open(gate).unwrap();
+        let script = "read word < gate; echo IMPORTANT; exec sleep 1000";
+        let arguments = json!({ "cmd": script, "stdin": true, "yield_time_ms": 1 });
+        let id = process(&bench.call("exec_command", arguments).await);
+        std::io::Write::write_all(&mut gate, b"go\n").unwrap();
+        let write =
+            json!({ "session_id": id, "chars": "x".repeat(300_000), "yield_time_ms": 2000, "close": true });
+        let outcome = bench.call("write_stdin", write).await;
+        assert_eq!(status(&outcome), &CommandStatus::Running);
+        for part in ["bytes were not taken by the command; its standard input is not closed", "IMPORTANT"] {
+            assert!(outcome.told.contains(part), "{part}: {}", outcome.told);
+        }
+        // One that has no standard input says so, and is looked at all the same.
+        let script = "echo SAID; exec sleep 1000";
+        let arguments = json!({ "cmd": script, "yield_time_ms": 1 });
+        let id = process(&bench.call("exec_command", arguments).await);
+        let outcome =
+            bench.call("write_stdin", json!({ "session_id": id, "chars": "x", "yield_time_ms": 1 })).await;
+        assert!(matches!(outcome.did, Did::Command { .. }), "{outcome:?}");
+    });
+}
+
+#[test]
+fn what_a_command_wrote_is_told_though_its_server_dies() {
+    with("tools_server_dies", async |bench| {
+        let Bench { place: _place, daemon, tools } = bench;
+        let wrote = tokio::sync::Notify::new();
+        let observer = |progress: tool::Progress<'_>| {
+            if let tool::Progress::Output(_) = progress {
+                wrote.notify_one();
+            }
+        };
+        let arguments = json!({ "cmd": "echo IMPORTANT; exec sleep 1000", "yield_time_ms": 600_000 });
+        let (call, text) = ("c".into(), arguments.to_string());
+        let dies = async {
+            wrote.notified().await;
+            drop(daemon);
+        };
+        let (outcome, ()) = tokio::join!(tools.call(&call, "exec_command", &text, &observer), dies);
+        assert_eq!(status(&outcome), &CommandStatus::Ended { end: End::ServerStopping }, "{}", outcome.told);
+        let Did::Command { output_tail, .. } = &outcome.did else { panic!() };
+        assert_eq!(output_tail, "IMPORTANT\n");
+        assert!(outcome.told.contains("The exec-server is gone") && outcome.told.contains("IMPORTANT"));
+        assert!(tools.running().is_empty());
+    });
+}

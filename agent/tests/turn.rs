@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use weir_agent::approval::Approval;
 use weir_agent::item::{CallId, Did, Item, ToolOutcome, Usage};
 use weir_agent::model::{Account, Event, Events, Model, ModelError, Prompt, Provider, Retries, Stop};
-use weir_agent::thread::{Keeping, Settings, TurnId, TurnStatus};
+use weir_agent::thread::{Keeping, MAX_LINE_BYTES, Settings, TurnId, TurnStatus};
 use weir_agent::tool::{Observer, Progress, ToolSchema};
 use weir_agent::turn::{Asked, Awaited, Call, Conversation, Ended, Seen, Tools, Turn, WORDS, Watch, Word};
 
@@ -30,6 +30,8 @@ enum Does {
     BreaksOff(&'static str),
     /// Writes this and then nothing more.
     Hangs(&'static str),
+    /// Says this, writes this and then nothing more.
+    HangsBehind(&'static str, &'static str),
     /// Does not answer.
     Fails(ModelError),
 }
@@ -64,6 +66,12 @@ impl Scripted {
                 use futures_util::StreamExt as _;
                 Ok(Box::pin(stream::iter([Ok(Event::Text(text.to_owned()))]).chain(stream::pending())))
             }
+            Does::HangsBehind(whole, text) => {
+                use futures_util::StreamExt as _;
+                let said =
+                    [Event::Text(whole.to_owned()), Event::Item(says(whole)), Event::Text(text.to_owned())];
+                Ok(Box::pin(stream::iter(said.map(Ok)).chain(stream::pending())))
+            }
             Does::Fails(error) => Err(error),
         }
     }
@@ -95,6 +103,9 @@ impl Provider for Scripted {
 const SLOW: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(7200);
 
+/// More than a record may have.
+const MUCH_BYTES: usize = 20_000_000;
+
 async fn passed(time: Duration) {
     let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }
@@ -124,7 +135,7 @@ impl Drop for Present<'_> {
 impl Tools for Bench {
     fn schemas(&self) -> Vec<ToolSchema> {
         let tool = |name| ToolSchema { name, description: "a tool", parameters: json!({ "type": "object" }) };
-        vec![tool("meet"), tool("hang"), tool("echo"), tool("heed"), tool("slow")]
+        vec![tool("meet"), tool("hang"), tool("echo"), tool("heed"), tool("slow"), tool("tell")]
     }
 
     fn begin(&self, _turn: TurnId) {}
@@ -154,6 +165,9 @@ impl Tools for Bench {
                 _ => {}
             }
             present.1.set(true);
+            if call.tool == "tell" {
+                return ToolOutcome::failed("\u{1}".repeat(MUCH_BYTES));
+            }
             ToolOutcome { told: format!("{} did", call.id), did: Did::Read }
         })
     }
@@ -365,6 +379,18 @@ fn what_cannot_be_carried_out_goes_back_to_the_model() {
 }
 
 #[test]
+fn a_result_that_is_longer_than_a_record_is_shortened_and_says_so() {
+    let outcome =
+        Run::new([Does::Says(vec![calls("a", "tell", "{}")]), Does::Says(vec![says("I see")])]).go();
+    assert_eq!(outcome.ended.status, TurnStatus::Completed);
+    let (_, told) = &results(&outcome.items)[0];
+    let left_out = MUCH_BYTES - told.matches('\u{1}').count();
+    assert!(told.contains(&format!("[… {left_out} bytes left out …]")) && left_out > 0);
+    let result = serde_json::to_string(&outcome.items[2]).unwrap();
+    assert!(result.len() < MAX_LINE_BYTES - 1024, "{} bytes", result.len());
+}
+
+#[test]
 fn an_interruption_waits_for_the_end_of_every_call_and_says_so() {
     let all = [calls("a", "slow", "{}"), calls("b", "heed", "{}"), calls("c", "echo", "{}")];
     let outcome = Run::new([Does::Says(all.to_vec())]).saying("-c", Word::Interrupt).go();
@@ -405,6 +431,13 @@ fn an_interruption_keeps_what_the_model_had_written() {
     let outcome = Run::new([Does::Hangs("I wou")]).saying("text", Word::Interrupt).go();
     assert_eq!(outcome.ended.status, TurnStatus::Interrupted);
     assert_eq!(outcome.items, [user("go"), says("I wou")]);
+    // Also what is complete in an answer that is not.
+    for (rest, expect) in
+        [("", vec![user("go"), says("I look.")]), ("I s", vec![user("go"), says("I look."), says("I s")])]
+    {
+        let outcome = Run::new([Does::HangsBehind("I look.", rest)]).saying("text", Word::Interrupt).go();
+        assert_eq!((&outcome.ended.status, outcome.items), (&TurnStatus::Interrupted, expect));
+    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use weir_protocol::ByteString;
 use weir_protocol::method::context::{ContextId, Escalate};
 use weir_protocol::policy::Access;
 use weir_protocol::policy::lease::{Grant, Scope};
 
+use crate::shown;
 use crate::thread::{ThreadId, TurnId};
 
 /// How long something is given for one command, in milliseconds: it begins at once, and the lease is used up by its start.
@@ -112,9 +112,9 @@ pub enum Answer {
     Cancel,
 }
 
-/// One line of what others wrote, harmless for a terminal.
+/// One line of what others wrote.
 fn line(text: &str) -> String {
-    ByteString(text.as_bytes().to_vec()).to_string()
+    shown::exact(text.as_bytes())
 }
 
 impl Question {
@@ -125,7 +125,7 @@ impl Question {
         match &self.act {
             Act::Command { argv, cwd } => {
                 let _ = writeln!(text, "The model wants to run, in {}:", line(cwd));
-                let _ = writeln!(text, "    {}", words(argv));
+                let _ = writeln!(text, "    {}", shown::words(argv));
                 let _ = writeln!(text, "It is asked because of this: {}.", line(&self.why.to_string()));
                 let _ = writeln!(
                     text,
@@ -147,7 +147,7 @@ impl Question {
                         let _ = writeln!(
                             text,
                             "for one start of this command, and nothing else:\n    {}",
-                            words(argv)
+                            shown::words(argv)
                         );
                     }
                     Span::Turn => text.push_str("for every command until this turn ends.\n"),
@@ -172,17 +172,6 @@ impl Question {
     }
 }
 
-/// The words of a command, as a shell would take them.
-fn words(argv: &[String]) -> String {
-    let plain = |word: &str| {
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./,:=@%+".contains(c))
-    };
-    let quoted = |word: &String| {
-        if plain(word) { word.clone() } else { format!("'{}'", line(word).replace('\'', "'\\''")) }
-    };
-    argv.iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
 /// What a grant means.
 fn meaning(grant: &Grant) -> String {
     match grant {
@@ -194,11 +183,14 @@ fn meaning(grant: &Grant) -> String {
                 Access::None => "nothing of",
             };
             let all = if path.is_root() { " (every file of this machine)" } else { "" };
-            format!("{act} {} and everything below it{all}", path.display())
+            format!("{act} {} and everything below it{all}", shown::exact(path.as_bytes()))
         }
         Grant::Domain { pattern } => format!("connect to {}", line(&pattern.to_string())),
         Grant::UnixSocket { path } => {
-            format!("speak to whatever listens at {}, which may do anything it is told", path.display())
+            format!(
+                "speak to whatever listens at {}, which may do anything it is told",
+                shown::exact(path.as_bytes())
+            )
         }
     }
 }
@@ -261,8 +253,23 @@ The profile stays as it is; what is given ends by itself.
         let argv = vec!["sh".to_owned(), "-c".to_owned(), "echo \u{1b}]0;x\u{7}".to_owned()];
         let act = Act::Command { argv, cwd: "/work".to_owned() };
         let text = Question { act, why: Why::Untrusted, profile: ":workspace".to_owned() }.text();
-        assert!(!text.contains('\u{1b}') && text.contains("sh -c 'echo \\u{1b}]0;x"), "{text}");
+        assert!(!text.contains('\u{1b}') && text.contains("sh -c $'echo \\u{1b}]0;x\\u{7}'"), "{text}");
         assert!(text.contains("`untrusted`") && text.contains(":workspace"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_named() {
+        let asked = |script: &str| {
+            let argv = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+            let act = Act::Command { argv, cwd: "/work".to_owned() };
+            Question { act, why: Why::Untrusted, profile: "team".to_owned() }.text()
+        };
+        let (written, begun) = (asked("echo build # \\n touch x"), asked("echo build # \n touch x"));
+        assert!(written.contains("    sh -c 'echo build # \\n touch x'\n"), "{written}");
+        assert!(begun.contains("    sh -c $'echo build # \\n\n     touch x'\n"), "{begun}");
+        assert!(asked("echo \u{202e}x\u{200b}").contains("$'echo \\u{202e}x\\u{200b}'"));
+        let path = AbsPath::parse("/srv/\u{202e}\\n").unwrap();
+        assert!(meaning(&Grant::UnixSocket { path }).contains(" /srv/\\u{202e}\\\\n,"));
     }
 
     #[test]

@@ -214,7 +214,9 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Self::Runtime(_) | Self::LastMessage { .. } => Exit::Failed,
-            Self::Exec(ExecError::GivenUp { signal }) => Exit::signalled(*signal),
+            Self::Exec(ExecError::GivenUp { signal } | ExecError::NotBegun { signal }) => {
+                Exit::signalled(*signal)
+            }
             Self::Exec(
                 ExecError::NoThread
                 | ExecError::Wider(_)
@@ -240,7 +242,12 @@ pub(super) fn run(options: ExecOptions) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             let message = failure.to_string();
-            if as_json {
+            // A turn that had begun is told to have failed, to people in these words.
+            let is_told = matches!(failure, Failure::Exec(ExecError::Turn(_)));
+            if is_told && !as_json {
+                return failure.exit();
+            }
+            if as_json && !is_told {
                 Events::new(std::io::stdout()).error(&message);
             }
             output::message(&format!("weir: {message}"), failure.exit())
@@ -288,11 +295,7 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
     }
     let approval = how.approval.map(Approval::from).or(configuration.approval()?);
     let approvals = Approvals::read(&home)?.with_policy(approval);
-    if let Some(path) = &how.output_last_message {
-        // It must be there: later nothing is reached that was not.
-        let made = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        made.map_err(|source| Failure::LastMessage { path: path.clone(), source })?;
-    }
+    let last_message = how.output_last_message.as_deref().map(LastMessage::open).transpose()?;
     let exec = Exec {
         which: how.server.clone().unwrap_or(Which::Found),
         choice,
@@ -307,11 +310,33 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
         approvals,
         answering: if how.json { Answering::Nobody } else { Answering::Terminal },
         when_left: configuration.left_commands()?,
-        writes: how.output_last_message.iter().cloned().collect(),
+        writes: Vec::new(),
         secret_variables: providers.secret_variables(),
         prompt,
     };
-    show(exec, &how, configuration.prices()?)
+    show(exec, &how, last_message, configuration.prices()?)
+}
+
+/// Where the last message is written as well. It is opened before anything is asked: later nothing is reached that was not.
+struct LastMessage {
+    path: PathBuf,
+    file: std::fs::File,
+}
+
+impl LastMessage {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let failed = |source| Failure::LastMessage { path: path.to_owned(), source };
+        Ok(Self { path: path.to_owned(), file: opened.map_err(failed)? })
+    }
+
+    /// Puts the message into the place of what a file had; a pipe or a terminal has nothing.
+    fn write(mut self, text: &str) -> Result<(), Failure> {
+        let is_file = self.file.metadata().map(|metadata| metadata.is_file());
+        let emptied = is_file.and_then(|is_file| if is_file { self.file.set_len(0) } else { Ok(()) });
+        let written = emptied.and_then(|()| std::io::Write::write_all(&mut self.file, text.as_bytes()));
+        written.map_err(|source| Failure::LastMessage { path: self.path, source })
+    }
 }
 
 /// The profile that options say by another name: `--config default_permissions=…`. What the file says the server reads itself.
@@ -337,10 +362,10 @@ fn schema(path: &Path) -> Result<Value, Failure> {
     serde_json::from_slice(&text).map_err(|source| Failure::SchemaJson { path: path.to_owned(), source })
 }
 
-fn show(exec: Exec<'_>, how: &How, prices: Prices) -> Result<Exit, Failure> {
+fn show(exec: Exec<'_>, how: &How, file: Option<LastMessage>, prices: Prices) -> Result<Exit, Failure> {
     if how.json {
         let events = Last::new(Events::new(std::io::stdout()));
-        return finish(run_on(exec, &events)?, events.message(), how);
+        return finish(run_on(exec, &events)?, events.message(), file, how);
     }
     let human = Last::new(Human::new(std::io::stderr(), prices));
     let done = run_on(exec, &human)?;
@@ -351,7 +376,7 @@ fn show(exec: Exec<'_>, how: &How, prices: Prices) -> Result<Exit, Failure> {
     {
         output::text(&format!("{}\n", message.trim_end()));
     }
-    finish(done, message, how)
+    finish(done, message, file, how)
 }
 
 fn run_on(exec: Exec<'_>, show: &dyn Show) -> Result<Done, Failure> {
@@ -359,10 +384,14 @@ fn run_on(exec: Exec<'_>, show: &dyn Show) -> Result<Done, Failure> {
     Ok(runtime.map_err(Failure::Runtime)?.block_on(exec.run(show))?)
 }
 
-fn finish(done: Done, message: Option<String>, how: &How) -> Result<Exit, Failure> {
-    if let Some(path) = &how.output_last_message {
-        let text = message.unwrap_or_default();
-        std::fs::write(path, text).map_err(|source| Failure::LastMessage { path: path.clone(), source })?;
+fn finish(
+    done: Done,
+    message: Option<String>,
+    file: Option<LastMessage>,
+    how: &How,
+) -> Result<Exit, Failure> {
+    if let Some(file) = file {
+        file.write(&message.unwrap_or_default())?;
     }
     Ok(match (done.ended.status, done.signal) {
         (TurnStatus::Completed | TurnStatus::Open, _) => Exit::Success,

@@ -1,12 +1,14 @@
 //! Writing results: text or JSON on standard output, one clear message on standard error.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 use weir_protocol::method::code;
 
 use super::Exit;
 use crate::link::LinkError;
+use crate::shown::{self, harmless};
 
 /// Writes bytes to standard output. A reader that went away is no failure of ours to report.
 pub(super) fn bytes(bytes: &[u8]) -> Exit {
@@ -20,20 +22,26 @@ pub(super) fn bytes(bytes: &[u8]) -> Exit {
 
 /// Writes text to standard output.
 pub(super) fn text(text: &str) -> Exit {
-    bytes(text.as_bytes())
+    bytes(fit_for(&std::io::stdout(), text).as_bytes())
+}
+
+/// A text as a stream may have it: what others wrote does not write to a terminal.
+fn fit_for<'a>(stream: &impl IsTerminal, text: &'a str) -> Cow<'a, str> {
+    if stream.is_terminal() { Cow::Owned(harmless(text)) } else { Cow::Borrowed(text) }
 }
 
 /// Writes a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> Exit {
     match serde_json::to_string_pretty(value) {
-        Ok(json) => text(&(json + "\n")),
+        Ok(json) => bytes((shown::json(json) + "\n").as_bytes()),
         Err(error) => message(&format!("cannot write the result: {error}"), Exit::Failed),
     }
 }
 
 /// Writes a message to standard error.
 pub(super) fn message(text: &str, exit: Exit) -> Exit {
-    let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end());
+    let mut out = std::io::stderr().lock();
+    let _ = writeln!(out, "{}", fit_for(&out, text.trim_end()));
     exit
 }
 

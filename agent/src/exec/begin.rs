@@ -58,7 +58,7 @@ pub struct Begun {
 /// Opens thread and context.
 pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result<Begun, ExecError> {
     let store = Store::open(exec.home);
-    let session = tool::session(&exec.which)?;
+    let session = tool::session_while(&exec.which).await?;
     // From here on this process starts nothing and reaches nothing but its own; the executor's thread is the first one.
     confine(exec)?;
     let executor = Executor::begin(session)?;

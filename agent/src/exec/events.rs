@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Begun, Show};
 use crate::item::{Did, Item, Usage};
+use crate::shown;
 use crate::thread::{ItemId, ThreadId, TurnStatus};
 use crate::tool::Progress;
 use crate::turn::{Call, Ended, Seen, Watch};
@@ -177,9 +178,9 @@ impl<W: Write> Watch for Events<W> {
 impl<W: Write> State<W> {
     /// Whoever read may have gone; the turn goes on, for its thread is kept.
     fn write(&mut self, event: &Event<'_>) {
-        if let Ok(mut line) = serde_json::to_vec(event) {
-            line.push(b'\n');
-            let _ = self.out.write_all(&line).and_then(|()| self.out.flush());
+        if let Ok(line) = serde_json::to_string(event) {
+            let line = shown::json(line) + "\n";
+            let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
         }
     }
 

@@ -11,6 +11,7 @@ use super::{Begun, Clock, Show};
 use crate::denial;
 use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Item, Step, StepStatus, ToolOutcome, Usage};
 use crate::model::{Price, Prices};
+use crate::shown::harmless;
 use crate::thread::{ThreadId, TurnStatus};
 use crate::tool::{self, Progress};
 use crate::turn::{Awaited, Call, Ended, Seen, Watch};
@@ -31,8 +32,8 @@ struct State<W> {
     clock: Clock,
     /// Whether the last thing written is text without an end of line.
     is_open: bool,
-    /// Whether text of a message that is not complete was written.
-    streamed: bool,
+    /// What was written of messages before they were complete.
+    streamed: String,
     /// The helper that is spoken of.
     helper: Option<ThreadId>,
     prices: Prices,
@@ -47,7 +48,7 @@ impl<W: Write> Human<W> {
             out,
             clock: Clock::start(),
             is_open: false,
-            streamed: false,
+            streamed: String::new(),
             helper: None,
             prices,
             price: None,
@@ -76,10 +77,13 @@ impl<W: Write> Watch for Human<W> {
     fn see(&self, seen: Seen<'_>) {
         let mut state = self.state.borrow_mut();
         match seen {
-            Seen::Text(text) => state.text(text),
+            Seen::Text(text) => {
+                state.streamed.push_str(text);
+                state.text(text);
+            }
             Seen::Said { item, .. } => state.said(item),
             Seen::Again { .. } => {
-                state.streamed = false;
+                state.streamed.clear();
                 state.happened(&seen);
             }
             Seen::Interrupting { awaited, since } => {
@@ -143,7 +147,7 @@ impl<W: Write> State<W> {
     /// Lines of their own; those of a helper begin with its name.
     fn line(&mut self, text: &str) {
         let start = if std::mem::replace(&mut self.is_open, false) { "\n" } else { "" };
-        let text = clean(text);
+        let text = harmless(text);
         let text = match self.helper.map(tag) {
             None => format!("{text}\n"),
             Some(tag) => text.lines().map(|line| format!("[{tag}] {line}\n")).collect(),
@@ -163,17 +167,19 @@ impl<W: Write> State<W> {
 
     /// Text as it comes.
     fn text(&mut self, text: &str) {
-        self.streamed = true;
         self.is_open = !text.ends_with('\n');
-        self.write(&clean(text));
+        self.write(&harmless(text));
     }
 
     fn said(&mut self, item: &Item) {
         match item {
             Item::AgentMessage { text } => {
-                if !std::mem::take(&mut self.streamed) {
-                    self.text(text);
-                    self.streamed = false;
+                match self.streamed.strip_prefix(text.as_str()) {
+                    Some(rest) => self.streamed = rest.to_owned(),
+                    None => {
+                        self.streamed.clear();
+                        self.text(text);
+                    }
                 }
                 if std::mem::replace(&mut self.is_open, false) {
                     self.write("\n");
@@ -274,9 +280,4 @@ fn planned(step: &Step) -> String {
         StepStatus::Completed => 'x',
     };
     format!("[{mark}] {}", step.text)
-}
-
-/// Without what moves a cursor or changes a terminal.
-fn clean(text: &str) -> String {
-    text.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect()
 }

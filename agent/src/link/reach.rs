@@ -8,13 +8,17 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use tokio::net::unix::pipe::Receiver;
 use weir_protocol::method::Call;
 use weir_protocol::method::server::{Hello, VERSION, Welcome};
 
-use super::{Link, LinkError, Server};
+use super::{Link, LinkError, Message, Server, result};
 
 /// Names a socket, or `none`.
 const VARIABLE: &str = "WEIR_SERVER";
@@ -27,6 +31,9 @@ const SYSTEM: &str = "/run/weir/exec-server.sock";
 
 /// The word for no server.
 const NONE: &str = "none";
+
+/// How long a server is waited for that says nothing: one that is there answers at once, and one that starts on a busy machine in seconds.
+const GREETING: Duration = Duration::from_secs(30);
 
 /// Which running server is meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,10 +68,26 @@ pub fn find_or_embed(which: &Which) -> Result<Link, LinkError> {
 /// # Errors
 /// [`LinkError`] when one is there and cannot be used. None is used in its place.
 pub fn find(which: &Which) -> Result<Option<Link>, LinkError> {
+    dial(which)?.map(Dialled::greet).transpose()
+}
+
+/// The same for whoever waits for other things as well. Within a runtime.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_while(which: &Which) -> Result<Option<Link>, LinkError> {
+    match dial(which)? {
+        Some(dialled) => dialled.greet_while().await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Connects to the server that is meant, and says nothing yet.
+fn dial(which: &Which) -> Result<Option<Dialled>, LinkError> {
     match which {
         Which::None => Ok(None),
         Which::At(path) => match connect(path)? {
-            Some(link) => Ok(Some(link)),
+            Some(dialled) => Ok(Some(dialled)),
             None => Err(LinkError::NoServer { looked: vec![path.clone()] }),
         },
         Which::Found => {
@@ -109,7 +132,12 @@ fn set(name: &str) -> Option<OsString> {
 }
 
 /// Connects and agrees on a version; `None` where nothing listens.
-pub(super) fn connect(path: &Path) -> Result<Option<Link>, LinkError> {
+pub(super) fn reconnect(path: &Path) -> Result<Option<Link>, LinkError> {
+    connect(path)?.map(Dialled::greet).transpose()
+}
+
+/// Connects; `None` where nothing listens.
+fn connect(path: &Path) -> Result<Option<Dialled>, LinkError> {
     let socket = match UnixStream::connect(path) {
         Ok(socket) => socket,
         Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
@@ -118,23 +146,89 @@ pub(super) fn connect(path: &Path) -> Result<Option<Link>, LinkError> {
         Err(source) => return Err(LinkError::Connect { path: path.to_owned(), source }),
     };
     check_peer(&socket, path)?;
-    let mut link = Link::over(socket);
-    let unwelcome = |source| LinkError::Unwelcome { path: path.to_owned(), source: Box::new(source) };
-    link.greet().map_err(unwelcome)?;
-    link.server = Server::Running(path.to_owned());
-    Ok(Some(link))
+    Ok(Some(Dialled { link: Link::over(socket), path: path.to_owned() }))
+}
+
+/// A connection to a running server on which nothing was said.
+struct Dialled {
+    link: Link,
+    path: PathBuf,
+}
+
+impl Dialled {
+    fn greet(mut self) -> Result<Link, LinkError> {
+        let greeted = self.link.greet();
+        self.greeted(greeted)
+    }
+
+    async fn greet_while(mut self) -> Result<Link, LinkError> {
+        let greeted = self.link.greet_while().await;
+        self.greeted(greeted)
+    }
+
+    fn greeted(mut self, greeted: Result<(), LinkError>) -> Result<Link, LinkError> {
+        let unwelcome = |source| LinkError::Unwelcome { path: self.path.clone(), source: Box::new(source) };
+        greeted.map_err(unwelcome)?;
+        self.link.server = Server::Running(self.path);
+        Ok(self.link)
+    }
 }
 
 impl Link {
     /// Agrees on a version.
     pub(super) fn greet(&mut self) -> Result<(), LinkError> {
-        let client = concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned();
-        let welcome: Welcome = self.call(Call::Hello(Hello { versions: vec![VERSION], client }))?;
-        if welcome.version != VERSION {
-            let other = serde::de::Error::custom(format!("it chose version {}", welcome.version));
-            return Err(LinkError::Answer(other));
+        let until = Instant::now() + GREETING;
+        let id = self.say_hello()?;
+        while !self.is_welcome(id)? {
+            let left = until.saturating_duration_since(Instant::now());
+            // A timespec holds any time that is waited for here.
+            let left = Timespec::try_from(left).unwrap_or_default();
+            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&left)) {
+                Ok(0) => return Err(LinkError::Silent { after: GREETING }),
+                Ok(_) => self.read_ready()?,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(LinkError::Stream(errno.into())),
+            }
         }
         Ok(())
+    }
+
+    /// The same for whoever waits for other things as well.
+    pub(super) async fn greet_while(&mut self) -> Result<(), LinkError> {
+        let agreed = async {
+            let id = self.say_hello()?;
+            while !self.is_welcome(id)? {
+                // A receiver waits for any descriptor that can be waited for; a new one knows of nothing that was read already.
+                let socket = self.socket.try_clone()?;
+                Receiver::from_owned_fd_unchecked(socket.into())?.readable().await?;
+                self.read_ready()?;
+            }
+            Ok(())
+        };
+        let late = |_| LinkError::Silent { after: GREETING };
+        tokio::time::timeout(GREETING, agreed).await.map_err(late)?
+    }
+
+    fn say_hello(&mut self) -> Result<u64, LinkError> {
+        let client = concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned();
+        self.send(Call::Hello(Hello { versions: vec![VERSION], client }), &[])
+    }
+
+    /// Whether the server has answered a greeting, and speaks this version.
+    fn is_welcome(&mut self, id: u64) -> Result<bool, LinkError> {
+        while let Some(message) = self.arrived()? {
+            let Message::Answer(response) = message else { continue };
+            if response.id.is_some_and(|answered| answered != id) {
+                continue;
+            }
+            let welcome: Welcome = result(response)?;
+            if welcome.version != VERSION {
+                let other = serde::de::Error::custom(format!("it chose version {}", welcome.version));
+                return Err(LinkError::Answer(other));
+            }
+            return Ok(true);
+        }
+        Ok(false)
     }
 }
 

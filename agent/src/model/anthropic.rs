@@ -9,7 +9,6 @@ use super::config::{ConfigError, Definition, Surroundings};
 use super::http::{Framing, Http, HttpError};
 use super::keyed::Keyed;
 use super::openai::models_of;
-use super::reader::events;
 use super::secret::Secret;
 use super::{Account, Events, Model, ModelError, Prompt, Provider, Retries};
 
@@ -31,7 +30,7 @@ impl Anthropic {
         definition: &Definition,
         around: &Surroundings<'_>,
     ) -> Result<Self, ConfigError> {
-        let show = |http: &mut Http, key: &Secret| http.header("x-api-key", key.expose());
+        let show = |http: &mut Http, key: &Secret| http.secret_header("x-api-key", key.expose());
         let mut server = Keyed::new(id, definition, around, show)?;
         let failed = |source: HttpError| ConfigError::Http { id: id.to_owned(), source };
         server.http.header("anthropic-version", VERSION).map_err(failed)?;
@@ -70,8 +69,8 @@ impl Provider for Anthropic {
         Box::pin(async move {
             let Keyed { id, http, .. } = &self.server;
             let body = request::body(prompt, id, self.max_output_tokens);
-            let frames = http.frames(http.post("messages", &body)?, Framing::Events).await?;
-            Ok(events(frames, reader::MessagesReader::new(id)))
+            let request = http.post("messages", &body)?;
+            http.events(request, Framing::Events, reader::MessagesReader::new(id)).await
         })
     }
 }

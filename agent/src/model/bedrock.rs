@@ -12,7 +12,6 @@ use reqwest::Request;
 
 use super::config::{ConfigError, Definition, Surroundings};
 use super::http::{Framing, Http};
-use super::reader::events;
 use super::{Account, Events, Model, ModelError, Prompt, Provider, Retries};
 use credentials::Credentials;
 
@@ -50,8 +49,11 @@ impl Bedrock {
         let at = |service: &str| -> Result<Http, ConfigError> {
             let mut http =
                 definition.http_at(id, &format!("https://{service}.{region}.amazonaws.com"), around)?;
-            if let Credentials::Bearer(key) = &credentials {
-                http.bearer(key).map_err(|source| ConfigError::Http { id: id.to_owned(), source })?;
+            match &credentials {
+                Credentials::Bearer(key) => {
+                    http.bearer(key).map_err(|source| ConfigError::Http { id: id.to_owned(), source })?;
+                }
+                Credentials::Keys(keys) => keys.all().for_each(|key| http.conceal(key.expose())),
             }
             Ok(http)
         };
@@ -117,8 +119,7 @@ impl Provider for Bedrock {
             let path = format!("model/{}/converse-stream", segment(prompt.model));
             let body = request::body(prompt, &self.id, self.max_output_tokens);
             let request = self.authorized(self.runtime.post(&path, &body)?)?;
-            let frames = self.runtime.frames(request, Framing::Amazon).await?;
-            Ok(events(frames, reader::ConverseReader::new(&self.id)))
+            self.runtime.events(request, Framing::Amazon, reader::ConverseReader::new(&self.id)).await
         })
     }
 }

@@ -5,12 +5,11 @@ mod request;
 
 use super::http::Framing;
 use super::keyed::Keyed;
-use super::reader::events;
 use super::{Events, ModelError, Prompt};
 
 /// Asks once.
 pub(super) async fn respond(server: &Keyed, prompt: &Prompt<'_>) -> Result<Events, ModelError> {
     let request = server.http.post("chat/completions", &request::body(prompt, &server.id))?;
-    let frames = server.http.frames(request, Framing::Events).await?;
-    Ok(events(frames, reader::ChatReader::new(&server.id, prompt.items.len())))
+    let reader = reader::ChatReader::new(&server.id, prompt.items.len());
+    server.http.events(request, Framing::Events, reader).await
 }

@@ -32,7 +32,7 @@ pub enum ConfigError {
         key: String,
     },
     /// A table that cannot be read.
-    #[error("[model_providers.{id}]: {}", .source.message())]
+    #[error("[model_providers.{id}]: {}", without_value(.source.message()))]
     Table {
         /// The provider.
         id: String,
@@ -115,6 +115,14 @@ pub enum ConfigError {
         /// Why.
         source: ReplayError,
     },
+}
+
+/// A message about a value of another kind, without the value: it may be a key that stands in the wrong place.
+fn without_value(message: &str) -> String {
+    match (message.split_once("string \""), message.rsplit_once("\", expected ")) {
+        (Some((before, _)), Some((_, expected))) => format!("{before}text, expected {expected}"),
+        _ => message.to_owned(),
+    }
 }
 
 /// What surrounds the configuration: variables, and where relative paths begin.
@@ -267,10 +275,16 @@ mod tests {
             ("[model_providers.x]\nwire_api = \"bedrock\"".to_owned(), "AWS_REGION"),
             ("model_providers = 1".to_owned(), "must be a table"),
             ("[model_providers]\nx = 1".to_owned(), "must be a table"),
+            (table("http_headers = \"sk-SECRET\""), "invalid type: text, expected a map"),
+            (
+                "[model_providers.x]\nbase_url = \"ht!tp://user:sk-SECRET@h/v1?key=sk-SECRET\"".to_owned(),
+                "`base_url` \"ht!tp://…@h/v1\" is no address",
+            ),
+            ("[model_providers.x]\nbase_url = \"http://user:sk/SECRET@h\"".to_owned(), "\"http://…@h\""),
         ];
         for (text, expect) in cases {
             let error = made(&text, "x", &[]).expect_err(&text);
-            assert!(error.contains(expect), "{text}\n{error}");
+            assert!(error.contains(expect) && !error.contains("SECRET"), "{text}\n{error}");
         }
         let error = made("", "opnai", &[]).expect_err("unknown");
         assert!(error.contains("amazon-bedrock, anthropic"), "{error}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::replay::ReplayError;
-use super::secret::SecretError;
+use super::secret::{SecretError, Secrets};
 
 /// Why a model did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +191,41 @@ impl ModelError {
             | Self::Sign(_)
             | Self::Replay(_) => Again::No,
         }
+    }
+}
+
+impl ModelError {
+    /// The same where nothing of what was answered repeats a secret.
+    pub(super) fn without(mut self, secrets: &Secrets) -> Self {
+        match &mut self {
+            Self::Key { message, .. }
+            | Self::Quota { message }
+            | Self::Throttled { message, .. }
+            | Self::Server { message, .. }
+            | Self::Unknown { message }
+            | Self::Refused { message, .. }
+            | Self::ContextOverflow { message }
+            | Self::NotAnApi { begins: message, .. } => *message = secrets.conceal(std::mem::take(message)),
+            Self::Malformed { source } => {
+                let said = source.to_string();
+                let told = secrets.conceal(said.clone());
+                if told != said {
+                    *source = serde::de::Error::custom(told);
+                }
+            }
+            Self::Request { .. }
+            | Self::Unreachable { .. }
+            | Self::Disconnected { .. }
+            | Self::Idle { .. }
+            | Self::CutShort
+            | Self::NoSummary
+            | Self::Frame(_)
+            | Self::Elsewhere { .. }
+            | Self::Secret(_)
+            | Self::Sign(_)
+            | Self::Replay(_) => {}
+        }
+        self
     }
 }
 

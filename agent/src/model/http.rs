@@ -7,15 +7,18 @@ mod answer;
 mod frames;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use futures_util::stream::{self, LocalBoxStream};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Request, Response, Url};
 use serde_json::Value;
 
-use super::ModelError;
-use super::secret::Secret;
+use super::reader::{self, Reader};
+use super::secret::{Secret, Secrets};
+use super::{Events, ModelError};
 
 pub(crate) use answer::failure_of;
 pub(crate) use frames::{Frame, Frames, Framing};
@@ -40,6 +43,8 @@ pub(crate) struct Http {
     headers: HeaderMap,
     query: Vec<(String, String)>,
     idle: Duration,
+    /// What no error may repeat.
+    secrets: Rc<Secrets>,
 }
 
 /// Why requests cannot be made as configured.
@@ -74,7 +79,7 @@ impl Http {
     /// # Errors
     /// Where the address is none, or the host's certificates cannot be read.
     pub(crate) fn new(base: &str, idle: Duration) -> Result<Self, HttpError> {
-        let refused = || HttpError::Url { text: base.to_owned() };
+        let refused = || HttpError::Url { text: without_secrets(base) };
         let mut base: Url = base.parse().map_err(|_| refused())?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(refused());
@@ -83,7 +88,11 @@ impl Http {
             base.set_path(&format!("{}/", base.path()));
         }
         let client = client(&base).map_err(HttpError::Client)?;
-        Ok(Self { client, base, headers: HeaderMap::new(), query: Vec::new(), idle })
+        let mut http =
+            Self { client, base, headers: HeaderMap::new(), query: Vec::new(), idle, secrets: Rc::default() };
+        let password = http.base.password().map(str::to_owned).unwrap_or_default();
+        http.conceal(&password);
+        Ok(http)
     }
 
     /// Adds a header to every request.
@@ -99,12 +108,28 @@ impl Http {
         Ok(())
     }
 
+    /// Adds a header that shows whose the request is. What is in it is repeated by no error, though whoever answers repeats it.
+    ///
+    /// # Errors
+    /// As for [`Http::header`].
+    pub(crate) fn secret_header(&mut self, name: &str, value: &str) -> Result<(), HttpError> {
+        self.conceal(value);
+        self.header(name, value)
+    }
+
+    /// Takes note of what no error may repeat.
+    pub(crate) fn conceal(&mut self, value: &str) {
+        if let Some(secrets) = Rc::get_mut(&mut self.secrets) {
+            secrets.add(value);
+        }
+    }
+
     /// Adds `Authorization: Bearer` with a key.
     ///
     /// # Errors
     /// As for [`Http::header`]; a [`Secret`] has none.
     pub(crate) fn bearer(&mut self, key: &Secret) -> Result<(), HttpError> {
-        self.header("authorization", &format!("Bearer {}", key.expose()))
+        self.secret_header("authorization", &format!("Bearer {}", key.expose()))
     }
 
     /// Adds a parameter to every request.
@@ -166,13 +191,20 @@ impl Http {
         Ok(serde_json::from_slice(&bytes)?)
     }
 
-    /// Sends a request and returns the answer as it comes.
+    /// Sends a request and returns the events that `reader` makes of the answer as it comes.
     ///
     /// # Errors
-    /// Every [`ModelError`] of a request; what happens afterwards comes as the last frame.
-    pub(crate) async fn frames(&self, request: Request, framing: Framing) -> Result<Frames, ModelError> {
+    /// Every [`ModelError`] of a request; what happens afterwards comes as the last event.
+    pub(crate) async fn events(
+        &self,
+        request: Request,
+        framing: Framing,
+        reader: impl Reader + 'static,
+    ) -> Result<Events, ModelError> {
         let response = self.send(request).await?;
-        Ok(frames::read(self.chunks(response), framing))
+        let events = reader::events(frames::read(self.chunks(response), framing), reader);
+        let secrets = Rc::clone(&self.secrets);
+        Ok(Box::pin(events.map_err(move |error| error.without(&secrets))))
     }
 
     /// Sends a request; what is no success is an error.
@@ -188,7 +220,7 @@ impl Http {
         }
         let mut response = response;
         let body = self.rest(&mut response).await.unwrap_or_default();
-        Err(kind.into_error(&body))
+        Err(kind.into_error(&body).without(&self.secrets))
     }
 
     /// What is left of an answer, bounded.
@@ -225,6 +257,16 @@ impl Http {
 
     fn broke(&self, source: reqwest::Error) -> ModelError {
         ModelError::Disconnected { host: self.host(), source: bare(source) }
+    }
+}
+
+/// An address as it is written, without who asks there and without parameters.
+fn without_secrets(text: &str) -> String {
+    let text = text.split('?').next().unwrap_or_default();
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        (None, Some((_, host))) => format!("…@{host}"),
+        (_, None) => text.to_owned(),
     }
 }
 

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::http::Framing;
 use super::keyed::Keyed;
-use super::reader::events;
 use super::{Account, Events, Model, ModelError, Prompt, Provider, Retries};
 
 /// Models that are asked about at once.
@@ -78,9 +77,8 @@ impl Provider for Ollama {
     fn respond<'a>(&'a self, prompt: &'a Prompt<'a>) -> LocalBoxFuture<'a, Result<Events, ModelError>> {
         Box::pin(async move {
             let Keyed { id, http, .. } = &self.server;
-            let frames =
-                http.frames(http.post("api/chat", &request::body(prompt, id))?, Framing::Lines).await?;
-            Ok(events(frames, reader::OllamaReader::new(prompt.items.len())))
+            let request = http.post("api/chat", &request::body(prompt, id))?;
+            http.events(request, Framing::Lines, reader::OllamaReader::new(prompt.items.len())).await
         })
     }
 }

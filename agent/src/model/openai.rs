@@ -8,7 +8,6 @@ use futures_util::future::LocalBoxFuture;
 
 use super::http::Framing;
 use super::keyed::Keyed;
-use super::reader::events;
 use super::{Account, Events, Model, ModelError, Prompt, Provider, Retries, chat};
 
 pub(crate) use listing::models_of;
@@ -60,6 +59,5 @@ impl Provider for OpenAi {
 /// Asks once.
 async fn respond(server: &Keyed, prompt: &Prompt<'_>) -> Result<Events, ModelError> {
     let request = server.http.post("responses", &request::body(prompt, &server.id))?;
-    let frames = server.http.frames(request, Framing::Events).await?;
-    Ok(events(frames, reader::ResponsesReader::new(&server.id)))
+    server.http.events(request, Framing::Events, reader::ResponsesReader::new(&server.id)).await
 }

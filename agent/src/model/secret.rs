@@ -1,6 +1,6 @@
 //! Keys: where they are from, and never what they are.
 //!
-//! A key is read when a provider is made, is in no message, no log and no `Debug`, and is wiped when it goes. Caller:
+//! A key is read when a provider is made, is in no message (not in those of whoever answers either), no log and no `Debug`, and is wiped when it goes. Caller:
 //! [`super::config`].
 
 use std::path::{Path, PathBuf};
@@ -103,6 +103,41 @@ impl Secret {
     }
 }
 
+/// Letters of the shortest text that is taken for a secret: what is shorter (`none`, `ollama`) is written down where a server wants any key.
+const SECRET_LETTERS_MIN: usize = 8;
+
+/// What stands in the place of a secret.
+const CONCEALED: &str = "[concealed]";
+
+/// What no message may repeat, whoever wrote it.
+#[derive(Default)]
+pub(crate) struct Secrets(Vec<SecretString>);
+
+impl Secrets {
+    /// Adds each word of a text: of `Bearer sk-…` the key is repeated without the word before it.
+    pub(crate) fn add(&mut self, text: &str) {
+        let words = text.split_whitespace().filter(|word| word.len() >= SECRET_LETTERS_MIN);
+        self.0.extend(words.map(SecretString::from));
+    }
+
+    /// The text without them, and without the beginning of one at its end, where it was cut.
+    pub(crate) fn conceal(&self, mut text: String) -> String {
+        for secret in self.0.iter().map(ExposeSecret::expose_secret) {
+            if text.contains(secret) {
+                text = text.replace(secret, CONCEALED);
+            }
+            // Keys are ASCII.
+            let lengths = (SECRET_LETTERS_MIN..secret.len()).rev();
+            let mut beginnings = lengths.filter_map(|length| secret.get(..length));
+            if let Some(beginning) = beginnings.find(|beginning| text.ends_with(beginning)) {
+                text.truncate(text.len() - beginning.len());
+                text += CONCEALED;
+            }
+        }
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -119,6 +154,21 @@ mod tests {
         assert!(matches!(Secret::of_file(&path), Err(SecretError::Open { mode: 0o640, .. })));
         set(0o600);
         assert_eq!(Secret::of_file(&path).map(|key| key.expose().to_owned()).ok(), Some("sk-1".to_owned()));
+    }
+
+    #[test]
+    fn what_is_repeated_is_concealed() {
+        let mut secrets = Secrets::default();
+        secrets.add("Bearer sk-0123456789");
+        secrets.add("ollama");
+        let cases = [
+            ("Invalid key: Bearer sk-0123456789!", "Invalid key: Bearer [concealed]!"),
+            ("{\"authorization\":\"Bearer sk-01234", "{\"authorization\":\"Bearer [concealed]"),
+            ("ollama has no model sk-0123", "ollama has no model sk-0123"),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(secrets.conceal(text.to_owned()), expect);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rustix::termios::{
 use weir_protocol::method::network::{Answer, Decision, HostQuestion};
 
 use super::job;
+use crate::shown;
 
 /// The terminal that controls this process (tty(4)).
 const TERMINAL: &str = "/dev/tty";
@@ -160,7 +161,7 @@ fn decision(key: u8) -> Option<Decision> {
     }
 }
 
-/// Host and rule as the server names them, without what a terminal would take for an order.
+/// Host and rule as the server names them.
 fn text(question: &HostQuestion) -> String {
     let HostQuestion { host, port, rule, .. } = question;
     let rule = match rule {
@@ -168,7 +169,7 @@ fn text(question: &HostQuestion) -> String {
         None => "no rule covers it".to_owned(),
     };
     let line = format!("weir: the command wants to reach {host}:{port}; {rule}");
-    let line: String = line.chars().filter(|character| !character.is_control()).collect();
+    let line = shown::exact(line.as_bytes());
     format!("\r\n{line}\r\nweir: allow it? [y] once, [a] for this run, [N] no: ")
 }
 
@@ -196,7 +197,7 @@ mod tests {
         let question =
             HostQuestion { id: 1, question: 1, context: None, host, port: 443, rule: None, answer_ms: 1 };
         let text = text(&question);
-        assert!(text.contains("a[2J.example:443; no rule covers it"), "{text}");
+        assert!(text.contains("a\\u{1b}[2J.example\\r\\n:443; no rule covers it"), "{text}");
         assert!(!text.contains('\u{1b}'));
     }
 }

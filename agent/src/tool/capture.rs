@@ -54,6 +54,16 @@ impl Capture {
     }
 }
 
+/// A text of `budget` bytes at most, with the gap stated where it was longer.
+pub(crate) fn shortened(text: String, budget: usize) -> String {
+    if text.len() <= budget {
+        return text;
+    }
+    let mut capture = Capture::new(budget);
+    capture.add(text.as_bytes());
+    capture.text()
+}
+
 impl Write for Capture {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.add(bytes);
@@ -92,17 +102,19 @@ impl Kept {
         Ok(Self { path, file })
     }
 
-    /// The file of what a call has started, with the number of the process; none where nothing was.
+    /// The file of what a call has started, with the number of the process; none where nothing was. Of several the last one: before a summary
+    /// of the conversation another call may have had the id.
     pub(super) fn find(directory: &Path, call: &CallId) -> io::Result<Option<(ProcessId, PathBuf)>> {
+        let mut last = None;
         for entry in directory.read_dir()? {
             let entry = entry?;
             let name = entry.file_name();
             let process = name.to_str().and_then(|name| name.strip_suffix(&of_call(call))?.parse().ok());
             if let Some(process) = process {
-                return Ok(Some((process, entry.path())));
+                last = last.max(Some((entry.metadata()?.modified()?, process, entry.path())));
             }
         }
-        Ok(None)
+        Ok(last.map(|(_, process, path)| (process, path)))
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) -> io::Result<()> {

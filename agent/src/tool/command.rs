@@ -168,8 +168,9 @@ impl Tools {
         observer(Progress::Started { process: running.id(), argv: &argv });
         let mut job = Job::new(running, argv, kept);
         job.look(budget(run.max_output_tokens));
-        let followed = job.follow(patience(run.yield_time_ms), observer, interruption).await;
-        followed.map_err(|error| error.to_string())?;
+        if let Err(error) = job.follow(patience(run.yield_time_ms), observer, interruption).await {
+            job.fails(&error);
+        }
         Ok(self.put_back(Rc::new(Mutex::new(job))).await)
     }
 
@@ -219,7 +220,7 @@ impl Tools {
         &self,
         text: &str,
         observer: Observer<'_>,
-        mut interruption: Interruption<'_, '_>,
+        interruption: Interruption<'_, '_>,
     ) -> Result<ToolOutcome, String> {
         let write: Write = arguments::read(WRITE, text)?;
         let id = write.session_id;
@@ -227,25 +228,10 @@ impl Tools {
         let job = found.ok_or_else(|| format!("no process {id} is running"))?;
         let mut held = job.lock().await;
         held.look(budget(write.max_output_tokens));
-        let patience = patience(write.yield_time_ms);
-        let gone = |error: ExecutorError| error.to_string();
-        tokio::select! {
-            biased;
-            given = give(&mut held, write.chars.as_bytes(), patience, observer) => given?,
-            // What follows ends it.
-            () = interruption.as_mut() => {}
+        // What has been heard of it is told, whatever fails.
+        if let Err(error) = speak(&mut held, &write, observer, interruption).await {
+            held.fails(&error);
         }
-        if write.close {
-            held.running().close_input().await.map_err(gone)?;
-        }
-        match write.signal {
-            None => {}
-            Some(Told::Interrupt) => {
-                held.running().signal(INTERRUPT, Receivers::Group).await.map_err(gone)?;
-            }
-            Some(Told::End) => held.running().kill(GRACE_MS).await.map_err(gone)?,
-        }
-        held.follow(patience, observer, interruption).await.map_err(gone)?;
         drop(held);
         Ok(self.put_back(job).await)
     }
@@ -254,7 +240,7 @@ impl Tools {
     pub(super) async fn put_back(&self, job: Rc<Mutex<Job>>) -> ToolOutcome {
         let held = job.lock().await;
         let outcome = ToolOutcome { told: told::command(&held), did: held.did() };
-        let (id, is_over) = (held.running().id(), held.running().is_over());
+        let (id, is_over) = (held.running().id(), held.is_over());
         drop(held);
         if is_over {
             self.jobs.borrow_mut().remove(&id);
@@ -266,27 +252,55 @@ impl Tools {
     }
 }
 
-/// Sends all of it, as fast as the command takes it, for so long at most.
+/// Does what the model says to a command, and follows it.
+async fn speak(
+    job: &mut Job,
+    write: &Write,
+    observer: Observer<'_>,
+    mut interruption: Interruption<'_, '_>,
+) -> Result<(), ExecutorError> {
+    let mut patience = patience(write.yield_time_ms);
+    let left = tokio::select! {
+        biased;
+        left = give(job, write.chars.as_bytes(), patience, observer) => left?,
+        // What follows ends it.
+        () = interruption.as_mut() => 0,
+    };
+    if left > 0 {
+        let open = if write.close { "; its standard input is not closed" } else { "" };
+        job.lacks(format!("{left} bytes were not taken by the command{open}"));
+        // As long as it was to be waited for has passed.
+        patience = Duration::ZERO;
+    } else if write.close {
+        job.running().close_input().await?;
+    }
+    match write.signal {
+        None => {}
+        Some(Told::Interrupt) => job.running().signal(INTERRUPT, Receivers::Group).await?,
+        Some(Told::End) => job.running().kill(GRACE_MS).await?,
+    }
+    job.follow(patience, observer, interruption).await
+}
+
+/// Sends all of it, as fast as the command takes it, for so long at most. How many bytes were not taken.
 async fn give(
     job: &mut Job,
     mut bytes: &[u8],
     patience: Duration,
     observer: Observer<'_>,
-) -> Result<(), String> {
+) -> Result<usize, ExecutorError> {
     // One that has no standard input can be looked at all the same.
     if bytes.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let until = tokio::time::Instant::now() + patience;
     loop {
-        let sent = job.running().write(bytes).await.map_err(|error| error.to_string())?;
+        let sent = job.running().write(bytes).await?;
         bytes = bytes.get(sent..).unwrap_or_default();
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let room = tokio::time::timeout_at(until, job.room(observer)).await.unwrap_or(Ok(false));
-        if !room.map_err(|error| error.to_string())? {
-            return Err(format!("{} bytes were not taken by the command", bytes.len()));
+        if bytes.is_empty()
+            || !tokio::time::timeout_at(until, job.room(observer)).await.unwrap_or(Ok(false))?
+        {
+            return Ok(bytes.len());
         }
     }
 }

@@ -35,6 +35,10 @@ pub(super) struct Job {
     exited: Option<Exited>,
     accounts: Vec<Account>,
     is_interrupted: bool,
+    /// Why nothing more is heard of it, though it was not followed to its end.
+    lost: Option<String>,
+    /// What could not be done to it since the last look.
+    failing: Option<String>,
 }
 
 impl Job {
@@ -50,6 +54,8 @@ impl Job {
             exited: None,
             accounts: Vec::new(),
             is_interrupted: false,
+            lost: None,
+            failing: None,
         }
     }
 
@@ -60,6 +66,37 @@ impl Job {
     /// Begins another look, which tells `budget` bytes at most.
     pub(super) fn look(&mut self, budget: usize) {
         self.since_look = Capture::new(budget);
+        self.failing = None;
+    }
+
+    /// Takes note of what was to be done to it and could not be. What it wrote until then is told all the same.
+    pub(super) fn fails(&mut self, error: &ExecutorError) {
+        match error {
+            ExecutorError::Refused(_) => self.lacks(error.to_string()),
+            ExecutorError::Session(_) | ExecutorError::Thread(_) | ExecutorError::Gone => {
+                self.lost = Some(error.to_string());
+            }
+        }
+    }
+
+    /// The same, in words.
+    pub(super) fn lacks(&mut self, what: String) {
+        self.failing = Some(what);
+    }
+
+    /// What could not be done to it since the last look.
+    pub(super) fn failing(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
+    /// Why nothing more is heard of it, though it was not followed to its end.
+    pub(super) fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
+    }
+
+    /// Whether nothing more comes of it.
+    pub(super) const fn is_over(&self) -> bool {
+        self.running.is_over() || self.lost.is_some()
     }
 
     /// What happens next.
@@ -196,7 +233,9 @@ impl Job {
 
     /// The same as data.
     pub(super) fn did(&self) -> Did {
-        let ended = self.ended().or(self.background.filter(|_| self.running.is_over()));
+        let ended = self.ended().or(self.background.filter(|_| self.is_over()));
+        // With the server goes all that it runs.
+        let ended = ended.or(self.lost.as_ref().map(|_| End::ServerStopping));
         Did::Command {
             process: Some(self.running.id()),
             argv: self.argv.clone(),

@@ -51,8 +51,9 @@ impl Tools {
     async fn take_over(&self, process: ProcessId, argv: &[String], path: &Path) -> Option<ToolOutcome> {
         let executor = &self.place.executor;
         let is_it = |listed: &Listed| {
-            let words = listed.argv.iter().map(ToString::to_string);
-            listed.id == process && listed.when_left == WhenLeft::Stay && words.eq(argv.iter().cloned())
+            let words = listed.argv.iter().map(|word| word.0.as_slice());
+            let is_same = words.eq(argv.iter().map(String::as_bytes));
+            listed.id == process && listed.when_left == WhenLeft::Stay && is_same
         };
         let listed = executor.list().await.ok()?.into_iter().find(is_it)?;
         let running = executor.attach(process).await.ok()?;

@@ -22,10 +22,17 @@ pub(super) fn command(job: &Job) -> String {
     if job.is_interrupted() {
         let _ = writeln!(out, "{GIVEN_UP} The command was ended.");
     }
-    let _ = match (job.ended(), job.background()) {
-        (Some(end), _) => writeln!(out, "{}", ended(end)),
-        (None, Some(end)) => writeln!(out, "{}; what it started goes on as process {id}", ended(end)),
-        (None, None) => {
+    if let Some(failing) = job.failing() {
+        let _ = writeln!(out, "{failing}");
+    }
+    let _ = match (job.ended(), job.background(), job.lost()) {
+        (Some(end), _, _) => writeln!(out, "{}", ended(end)),
+        (None, _, Some(why)) => writeln!(
+            out,
+            "The exec-server is gone, and the command with it ({why}); this is what was heard of it before"
+        ),
+        (None, Some(end), None) => writeln!(out, "{}; what it started goes on as process {id}", ended(end)),
+        (None, None, None) => {
             writeln!(out, "Still running as process {id}; write_stdin polls it, writes to it or ends it")
         }
     };

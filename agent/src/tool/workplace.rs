@@ -59,6 +59,17 @@ pub fn session(which: &Which) -> Result<Session, LinkError> {
     Session::new(running.map_or_else(Link::alone, Ok)?)
 }
 
+/// The same for whoever waits for other things as well. Within a runtime.
+///
+/// # Errors
+/// [`LinkError`].
+pub async fn session_while(which: &Which) -> Result<Session, LinkError> {
+    match link::find_while(which).await? {
+        Some(running) => Session::new(running),
+        None => Session::new(Link::alone_while().await?),
+    }
+}
+
 impl Workplace {
     /// Opens the thread's context: a new one, or the one that binds it, if that is no narrower.
     ///

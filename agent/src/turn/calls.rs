@@ -1,6 +1,7 @@
 //! Carrying out the calls of one answer, at once where the model asks for several.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -8,12 +9,20 @@ use tokio::time::{Instant, timeout};
 
 use super::machine::{Happened, Machine};
 use super::{Awaited, Call, Running, Seen, Tools, interrupted};
-use crate::item::{Did, Item, ToolOutcome};
+use crate::item::{CallId, Did, Item, ToolOutcome};
 use crate::thread::{ItemId, ThreadError};
+use crate::tool::capture::shortened;
 use crate::tool::{GIVEN_UP, Observer, Progress, ToolSchema};
 
 /// Calls that are carried out at once; further ones wait.
 const AT_ONCE: usize = 16;
+
+/// Bytes of a result that the model is told, and of the reason why there is none: with each byte escaped, and both in one record, it is no
+/// longer than a record may be. A tool that tells much has a bound of its own below it.
+const TOLD_BYTES: usize = 5 << 18;
+
+/// How a call is called that its provider has given no id.
+const NAMELESS: &str = "call";
 
 /// How often the person is told what an interrupted turn still waits for.
 const STILL: Duration = Duration::from_secs(5);
@@ -86,7 +95,7 @@ impl Running<'_> {
         }
         drop(results);
         self.schemas = schemas;
-        let interrupted = || Happened::Interrupted { partial: String::new() };
+        let interrupted = || Happened::Interrupted { said: Vec::new() };
         Ok(since.get().map_or(Happened::Called, |_| interrupted()))
     }
 
@@ -98,6 +107,7 @@ impl Running<'_> {
 
     fn result(&mut self, begun: &Begun, outcome: ToolOutcome) -> Result<(), ThreadError> {
         begun.is_over.set(true);
+        let outcome = fitting(outcome);
         self.turn.watch.see(Seen::CallEnded { id: begun.id, call: &begun.call, outcome: &outcome });
         if let Did::Delegated { usage, .. } = outcome.did {
             self.count(usage)?;
@@ -111,6 +121,36 @@ impl Running<'_> {
         let awaited: Vec<_> = open.filter_map(|begun| begun.started.get()).collect();
         self.turn.watch.see(Seen::Interrupting { awaited: &awaited, since });
     }
+}
+
+/// Gives calls of an answer another id where theirs is empty, or is that of a call before: some servers number them anew in each answer,
+/// and a result belongs to one call.
+pub(super) fn tell_apart(answer: &mut [Item], before: &[Item]) {
+    let id = |item: &Item| match item {
+        Item::ToolCall { call, .. } => Some(call.clone()),
+        _ => None,
+    };
+    let mut taken: BTreeSet<CallId> = before.iter().filter_map(id).collect();
+    for item in answer {
+        let Item::ToolCall { call, .. } = item else { continue };
+        if call.0.is_empty() || taken.contains(call) {
+            let stem = if call.0.is_empty() { NAMELESS } else { &call.0 };
+            let next =
+                (2_u64..).map(|number| CallId(format!("{stem}-{number}"))).find(|id| !taken.contains(id));
+            *call = next.unwrap_or_else(|| call.clone());
+        }
+        taken.insert(call.clone());
+    }
+}
+
+/// The same, no longer than a record can keep.
+fn fitting(outcome: ToolOutcome) -> ToolOutcome {
+    let ToolOutcome { told, did } = outcome;
+    let did = match did {
+        Did::Failed { reason } => Did::Failed { reason: shortened(reason, TOLD_BYTES) },
+        did => did,
+    };
+    ToolOutcome { told: shortened(told, TOLD_BYTES), did }
 }
 
 /// One call. What cannot be one goes back to the model in words that say how to mend it.

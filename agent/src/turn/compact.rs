@@ -13,9 +13,6 @@ nothing else of what was before. State: what the person wants, in their words wh
 been done, with the names of files, commands and their results; what failed and what was refused; what is under way, with the numbers \
 of processes that still run; and what is to be done next.";
 
-/// What stands before the person's last message, which no summary may lose.
-const LAST: &str = "The person's last message, word for word:";
-
 /// How much of the person's last message is kept word for word, in characters.
 const LAST_CHARS_MAX: usize = 16_000;
 
@@ -64,13 +61,25 @@ fn text(answer: &[Item], before: &[Item]) -> Option<String> {
         return None;
     }
     let last = before.iter().rev().find_map(|item| match item {
-        Item::UserMessage { text } => Some(text.chars().take(LAST_CHARS_MAX).collect::<String>()),
+        Item::UserMessage { text } => Some(word_for_word(text)),
         _ => None,
     });
     Some(match last {
-        Some(last) => format!("{summary}\n\n{LAST}\n\n{last}"),
+        Some(last) => format!("{summary}\n\n{last}"),
         None => summary,
     })
+}
+
+/// The person's last message, which no summary may lose; where it is too long, its beginning, and that it is no more.
+fn word_for_word(text: &str) -> String {
+    match text.char_indices().nth(LAST_CHARS_MAX) {
+        None => format!("The person's last message, word for word:\n\n{text}"),
+        Some((end, _)) => format!(
+            "The beginning of the person's last message, word for word; {} more characters are left out:\n\n{}",
+            text.get(end..).unwrap_or_default().chars().count(),
+            text.get(..end).unwrap_or_default()
+        ),
+    }
 }
 
 /// Lets through what is not of the answer itself.
@@ -81,5 +90,20 @@ impl Watch for Unseen<'_> {
         if let super::Seen::Again { .. } = seen {
             self.0.see(seen);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_cut_is_said_to_be() {
+        let short = "é".repeat(LAST_CHARS_MAX);
+        let expect = format!("The person's last message, word for word:\n\n{short}");
+        assert!(word_for_word(&short) == expect);
+        let told = word_for_word(&format!("{short}more"));
+        assert!(told.starts_with("The beginning of the person's last message") && told.ends_with(&short));
+        assert!(told.contains("; 4 more characters are left out:"));
     }
 }

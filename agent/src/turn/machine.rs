@@ -27,8 +27,8 @@ pub(super) enum Happened {
     Called,
     /// There is a summary.
     Compacted(String),
-    /// The person ended it. `partial`: what the model had written of a message.
-    Interrupted { partial: String },
+    /// The person ended it. `said`: messages of an answer that was not complete.
+    Interrupted { said: Vec<Item> },
 }
 
 /// What is to be done, in order.
@@ -94,11 +94,8 @@ impl Machine {
                 vec![self.compact()]
             }
             Happened::Failed(error) => self.failed(error.to_string()),
-            Happened::Interrupted { partial } => {
-                let mut acts = Vec::new();
-                if !partial.is_empty() {
-                    acts.push(Act::Keep(Item::AgentMessage { text: partial }));
-                }
+            Happened::Interrupted { said } => {
+                let mut acts: Vec<_> = said.into_iter().map(Act::Keep).collect();
                 acts.extend(self.words());
                 acts.push(Act::End(TurnStatus::Interrupted));
                 acts
@@ -221,7 +218,7 @@ mod tests {
         machine.steer("right".to_owned());
         assert_eq!(short(&machine.on(Happened::Called)), "k a");
         machine.steer("stop".to_owned());
-        let interrupted = Happened::Interrupted { partial: "I w".to_owned() };
+        let interrupted = Happened::Interrupted { said: vec![said("I w")] };
         assert_eq!(short(&machine.on(interrupted)), "k k Interrupted");
     }
 

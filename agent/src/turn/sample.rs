@@ -10,14 +10,23 @@ use super::{Seen, Watch};
 use crate::item::{Item, Usage};
 use crate::model::{Backoff, Came, Event, ModelError, Prompt, Provider, Stop};
 
-/// What the model has written of a message that is not complete.
+/// What the model has said in an answer that is not complete.
 #[derive(Default)]
-pub(super) struct Partial(RefCell<String>);
+pub(super) struct Partial {
+    /// Its messages that are.
+    messages: RefCell<Vec<Item>>,
+    /// What it has written of the next one.
+    text: RefCell<String>,
+}
 
 impl Partial {
-    /// What there is.
-    pub(super) fn take(&self) -> String {
-        self.0.take()
+    /// Its messages; the last one may be the beginning of one.
+    pub(super) fn take(&self) -> Vec<Item> {
+        let (mut messages, text) = (self.messages.take(), self.text.take());
+        if !text.is_empty() {
+            messages.push(Item::AgentMessage { text });
+        }
+        messages
     }
 }
 
@@ -64,12 +73,13 @@ async fn once(
         match event {
             Event::Text(text) => {
                 watch.see(Seen::Text(&text));
-                partial.0.borrow_mut().push_str(&text);
+                partial.text.borrow_mut().push_str(&text);
             }
             Event::Reasoning(text) => watch.see(Seen::Reasoning(&text)),
             Event::Item(item) => {
                 if matches!(item, Item::AgentMessage { .. }) {
-                    drop(partial.take());
+                    partial.text.borrow_mut().clear();
+                    partial.messages.borrow_mut().push(item.clone());
                 }
                 answer.items.push(item);
             }

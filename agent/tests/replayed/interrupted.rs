@@ -197,3 +197,21 @@ fn the_key_pressed_again_does_not_wait_and_what_is_stopped_goes_as_well() {
     session.events(&["resume", "--last", "and now"]);
     assert_eq!(thread(&session).1.last().unwrap()["payload"]["status"], "completed");
 }
+
+#[test]
+fn a_signal_ends_a_run_whose_server_says_nothing() {
+    let Some(session) = Session::new("interrupted_silent") else { return };
+    let socket = session.place.path("silent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    session.record(&[says("never"), done()]);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let running = session.start(&["--server", &socket, "go"]);
+        let (mut client, _) = listener.accept().unwrap();
+        // It has greeted, and waits.
+        assert!(client.read(&mut [0; 64]).unwrap() > 0);
+        running.signal(signal);
+        let (events, status) = running.end();
+        assert_eq!(status.code(), Some(code), "{events:?}");
+        assert_eq!(events.last().unwrap()["type"], "error", "there was no turn: {events:?}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use std::process::Stdio;
+
 use super::screen::Screen;
 use super::session::{CONFINED, Session, calls, done, is_told, runs, says};
 
@@ -61,4 +63,49 @@ fn what_is_typed_is_the_answer() {
             assert_eq!(session.threads(&["turns", thread])["turns"][0]["status"], expect, "{keys:?}");
         }
     }
+}
+
+#[test]
+fn a_question_tells_a_newline_from_what_is_written_like_one() {
+    let cases = [
+        ("echo build # \\n touch mark", "-c 'echo build # \\n touch mark'\r\n", false),
+        ("true \u{202e}\u{200b}", "-c $'true \\u{202e}\\u{200b}'\r\n", false),
+        ("echo build # \n touch mark", "-c $'echo build # \\n\r\n     touch mark'\r\n", true),
+    ];
+    let Some(session) = Session::new("person_newline") else { return };
+    for (script, shown, marks) in cases {
+        session.record(&[runs("r", script), done(), says("done"), done()]);
+        let mut screen = Screen::start(session.weir(&["exec", "-a", "untrusted", "go"]), [false, true, true]);
+        let question = screen.sees("no, and the turn ends\r\n> ");
+        assert!(question.contains(shown), "{question}");
+        screen.types("y\r");
+        let (status, _) = screen.ends();
+        assert_eq!((status.code(), session.project("mark").exists()), (Some(0), marks), "{script:?}");
+    }
+}
+
+#[test]
+fn what_a_model_says_gives_the_terminal_no_orders() {
+    let Some(session) = Session::new("person_orders") else { return };
+    for is_json in [false, true] {
+        session.record(&[says("\u{1b}]0;owned\u{7}\u{9b}2J fine \u{202e}"), done()]);
+        let mut command = session.weir(&["exec", "go"]);
+        if is_json {
+            command.arg("--json");
+        }
+        command.stderr(Stdio::null());
+        // Standard output alone is the terminal.
+        let (status, shown) = Screen::start(command, [false, true, false]).ends();
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!(status.code(), Some(0), "{shown}");
+        assert!(shown.contains("]0;owned") && shown.contains(" fine "), "{shown}");
+        let orders = |one: char| one.is_control() && one != '\r' && one != '\n' || one == '\u{202e}';
+        assert!(!shown.contains(orders), "{shown:?}");
+    }
+    // What is said on standard error as well: the file's name is not the person's.
+    let mut command = session.weir(&["exec", "--output-schema", "\u{1b}]0;owned\u{7}", "go"]);
+    command.stdout(Stdio::null());
+    let (_, shown) = Screen::start(command, [false, false, true]).ends();
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("weir: ]0;owned") && !shown.contains('\u{1b}'), "{shown:?}");
 }

@@ -34,7 +34,7 @@ pub struct Diagnostic {
     pub place: Place,
     /// Characters from the column on that the problem is about, at least 1.
     pub width: u32,
-    /// The source line, control characters made visible; empty where there is none.
+    /// The source line, control characters made visible; empty where there is none, or where it may have a secret in it.
     pub line_text: String,
     /// What is wrong.
     pub reason: String,

@@ -1,6 +1,7 @@
 //! A text with its name, and the tree that TOML and JSON both become.
 
 mod syntax;
+mod withheld;
 
 use std::ops::Range;
 
@@ -104,7 +105,7 @@ impl Source {
         Place { file: self.name.clone(), line: number(line), column: number(column + 1) }
     }
 
-    /// A problem at a byte range.
+    /// A problem at a byte range. A line in which a key of a provider may stand is not repeated.
     #[must_use]
     pub fn diagnostic(&self, severity: Severity, span: &Range<usize>, reason: String) -> Diagnostic {
         let place = self.place(span.start);
@@ -113,11 +114,12 @@ impl Source {
         let raw = self.text[self.lines[line]..end].trim_end_matches('\r');
         let last = self.floor(span.end.min(end));
         let width = self.text.get(self.floor(span.start)..last).map_or(1, |part| part.chars().count().max(1));
+        let is_withheld = withheld::is_withheld(&self.text, self.lines[line]);
         Diagnostic {
             severity,
             place,
             width: u32::try_from(width).unwrap_or(1),
-            line_text: raw.chars().map(visible).collect(),
+            line_text: if is_withheld { String::new() } else { raw.chars().map(visible).collect() },
             reason,
             help: None,
         }

@@ -2,8 +2,13 @@
 
 use std::io::{IsTerminal, Read};
 
+use crate::thread::MAX_LINE_BYTES;
+
 /// The longest prompt, in bytes: no model reads more.
 const PROMPT_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes that a record has around its text, and more.
+const RECORD_BYTES: usize = 1 << 10;
 
 /// Why there is nothing to ask.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +25,16 @@ pub(super) enum PromptError {
         /// The limit.
         limit: u64,
     },
+    /// A thread could not keep it.
+    #[error(
+        "the prompt is longer than a record of a thread may be: {bytes} bytes, with quotes and ends of lines escaped, of {limit}"
+    )]
+    Unkept {
+        /// Its size in a record.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// The prompt. Standard input is read where it is asked for, or where nothing else is given: whoever starts a program with a
@@ -32,7 +47,20 @@ pub(super) fn read(argument: Option<&str>, and_stdin: bool) -> Result<String, Pr
         None if std::io::stdin().is_terminal() => return Err(PromptError::None),
         None => stdin()?,
     };
-    if text.trim().is_empty() { Err(PromptError::None) } else { Ok(text) }
+    if text.trim().is_empty() {
+        return Err(PromptError::None);
+    }
+    fits(&text)?;
+    Ok(text)
+}
+
+/// Whether a record can keep it, as which it is longer: quotes and ends of lines are escaped.
+fn fits(text: &str) -> Result<(), PromptError> {
+    let limit = MAX_LINE_BYTES - RECORD_BYTES;
+    match serde_json::to_string(text).map_or(usize::MAX, |kept| kept.len()) {
+        bytes if bytes > limit => Err(PromptError::Unkept { bytes, limit }),
+        _ => Ok(()),
+    }
 }
 
 fn stdin() -> Result<String, PromptError> {

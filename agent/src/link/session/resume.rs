@@ -34,7 +34,7 @@ impl Session {
     /// [`SessionError`] when no server is there, or not the one that was.
     pub fn resume(&mut self) -> Result<(), SessionError> {
         let place = self.link.place().ok_or(LinkError::NoAnswer)?.to_owned();
-        self.link = reach::connect(&place)?.ok_or_else(|| LinkError::NoServer { looked: vec![place] })?;
+        self.link = reach::reconnect(&place)?.ok_or_else(|| LinkError::NoServer { looked: vec![place] })?;
         self.calls.cut();
         let ids: Vec<ProcessId> = self.followed.keys().copied().collect();
         for id in ids {

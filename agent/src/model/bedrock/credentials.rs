@@ -72,6 +72,11 @@ fn shared_file(around: &Surroundings<'_>) -> PathBuf {
 }
 
 impl Keys {
+    /// All that is not to be repeated.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Secret> {
+        [&self.id, &self.secret].into_iter().chain(&self.session)
+    }
+
     fn of_variables(around: &Surroundings<'_>) -> Result<Option<Self>, SecretError> {
         let get = |name: &str| Secret::of_variable(name, around.variable);
         let (Some(id), Some(secret)) = (get("AWS_ACCESS_KEY_ID")?, get("AWS_SECRET_ACCESS_KEY")?) else {

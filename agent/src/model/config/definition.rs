@@ -171,12 +171,12 @@ impl Definition {
         let idle = Duration::from_millis(self.stream_idle_timeout_ms.unwrap_or(IDLE_MS));
         let mut http = Http::new(base, idle)?;
         for (name, value) in &self.http_headers {
-            http.header(name, value.expose_secret())?;
+            http.secret_header(name, value.expose_secret())?;
         }
         for (name, variable) in &self.env_http_headers {
             // As with other programs: what is not set, or empty, is not sent.
             if let Some(value) = (around.variable)(variable).filter(|value| !value.trim().is_empty()) {
-                http.header(name, &value)?;
+                http.secret_header(name, &value)?;
             }
         }
         for (name, value) in &self.query_params {
