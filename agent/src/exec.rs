@@ -49,6 +49,18 @@ pub enum ExecError {
     /// The profile allows more than what binds the thread.
     #[error(transparent)]
     Wider(Box<Wider>),
+    /// The same, and the profile means another directory than the thread's.
+    #[error(
+        "{wider}\nthe thread works in {home}, and this is {here}; go on there: `weir exec --cd {home} …`"
+    )]
+    Elsewhere {
+        /// The difference.
+        wider: Box<Wider>,
+        /// The thread's directory.
+        home: String,
+        /// This one.
+        here: String,
+    },
     /// The profile was changed while the thread was being opened.
     #[error("the profile was changed while the thread was being opened; say it again")]
     Changed,

@@ -5,6 +5,8 @@
 #[path = "support/talk.rs"]
 mod talk;
 
+#[path = "threads/binding.rs"]
+mod binding;
 #[path = "threads/damage.rs"]
 mod damage;
 #[path = "threads/forks.rs"]

@@ -218,6 +218,7 @@ impl Failure {
             Self::Exec(
                 ExecError::NoThread
                 | ExecError::Wider(_)
+                | ExecError::Elsewhere { .. }
                 | ExecError::Executor(crate::executor::ExecutorError::Refused(_))
                 | ExecError::Thread(
                     ThreadError::NotFound { .. }

@@ -220,14 +220,16 @@ impl Store {
                 ..known.meta
             };
             let inherited = History::before(index, id, Some(base))?;
-            match keeping {
+            let damage = index.damage(id)?;
+            let thread = match keeping {
                 Keeping::Disk => {
                     let before = inherited.bound(index)?;
                     let written = before.is_none_or(|before| before.digest != bound.digest);
-                    self.begin(index, meta, bound.clone(), written.then_some(bound))
+                    self.begin(index, meta, bound.clone(), written.then_some(bound))?
                 }
-                Keeping::Memory => Ok(self.begin_in_memory(meta, bound, inherited.items(index)?)),
-            }
+                Keeping::Memory => self.begin_in_memory(meta, bound, inherited.items(index)?),
+            };
+            Ok(thread.with_damage(damage))
         })
     }
 
