@@ -103,8 +103,10 @@ pub struct Exec<'a> {
     pub kept: Kept,
     /// Who is asked.
     pub provider: &'a dyn Provider,
-    /// The model; for a thread that is continued, none means its own.
+    /// The model that is asked for.
     pub model: Option<String>,
+    /// The model where none is asked for, and the thread has none of this provider's.
+    pub usual_model: Option<String>,
     /// How much it is to reason.
     pub effort: Option<Effort>,
     /// What the last message must be an instance of.

@@ -3,6 +3,8 @@
 
 #[path = "exec_said/bound.rs"]
 mod bound;
+#[path = "exec_said/options.rs"]
+mod options;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 #[path = "support/place.rs"]
 mod place;
