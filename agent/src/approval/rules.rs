@@ -228,6 +228,7 @@ impl Rules {
     pub(super) fn decide(&self, argv: &[String]) -> Option<(Decision, Why)> {
         let itself = self.strictest(argv);
         let commands = match runs(argv) {
+            Runs::Itself => return itself.map(Rule::decided),
             Runs::Commands(commands) => commands,
             Runs::Opaque => {
                 let careful = self.0.iter().any(|rule| rule.decision != Decision::Allow);
@@ -235,12 +236,13 @@ impl Rules {
                 return stricter(itself.map(Rule::decided), opaque.filter(|_| itself.is_none()));
             }
         };
-        let found: Vec<Option<&Rule>> = commands.iter().map(|command| self.strictest(command)).collect();
+        // A script inside a script is shorter than it: this ends.
+        let found: Vec<_> = commands.iter().map(|command| self.decide(command)).collect();
         // That some of them are allowed does not allow the others.
         let all_covered = !found.is_empty() && found.iter().all(Option::is_some);
-        let inside = found.into_iter().flatten().max_by_key(|rule| rule.decision);
-        let inside = inside.filter(|rule| rule.decision != Decision::Allow || all_covered);
-        stricter(itself.map(Rule::decided), inside.map(Rule::decided))
+        let inside = found.into_iter().flatten().max_by_key(|(decision, _)| *decision);
+        let inside = inside.filter(|(decision, _)| *decision != Decision::Allow || all_covered);
+        stricter(itself.map(Rule::decided), inside)
     }
 
     fn strictest(&self, argv: &[String]) -> Option<&Rule> {
@@ -308,7 +310,7 @@ mod tests {
     #[test]
     fn the_strictest_rule_that_covers_a_command_holds() {
         use Decision::{Allow, Ask, Forbid};
-        let cases: [(&[&str], Option<Decision>); 18] = [
+        let cases: [(&[&str], Option<Decision>); 26] = [
             (&["cargo", "test", "-q"], Some(Allow)),
             (&["cargo", "build"], None),
             (&["cargo"], None),
@@ -324,6 +326,14 @@ mod tests {
             (&["sh", "-c", "make; 'rm' x"], Some(Forbid)),
             (&["sh", "-c", "git $(rm x)"], Some(Ask)),
             (&["sh", "-c", ""], None),
+            (&["sh", "-c", "sh -c 'rm x'"], Some(Forbid)),
+            (&["bash", "-c", "make; bash -lc \"git status; sh -c 'rm x'\""], Some(Forbid)),
+            (&["sh", "-c", "sh -c 'git push'"], Some(Ask)),
+            (&["sh", "-c", "sh -c 'git status' && cargo test"], Some(Allow)),
+            (&["sh", "-c", "sh -c make"], None),
+            (&["sh", "-c", "sh script.sh"], Some(Ask)),
+            (&["sh", "-c", "builtin eval rm x"], Some(Ask)),
+            (&["sh", "-c", "trap 'rm x' EXIT"], Some(Ask)),
             (&["bash", "-c", "make all > log"], Some(Allow)),
             (&["bash", "-c", "make all > other"], Some(Ask)),
             (&[], None),
