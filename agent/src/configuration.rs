@@ -2,14 +2,17 @@
 //!
 //! Profiles are no part of it: the exec-server reads them from the files itself, and nothing said here changes what they allow.
 
+mod options;
+
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 use weir_protocol::method::output::WhenLeft;
 use weir_protocol::policy::Layer;
+use weir_protocol::profile::read::SANDBOX_MODES;
 use weir_protocol::profile::{Diagnostic, Format, Severity, Source};
 
-use crate::approval::Approval;
+use crate::approval::{ApprovalError, Approvals};
 use crate::model::config::DEFAULT_PROVIDER;
 use crate::model::{ConfigError, Effort, Prices, Providers};
 
@@ -22,8 +25,8 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Of a model's window, how many percent a conversation may fill before it is summarized: the rest is for an answer.
 const COMPACT_AT_PERCENT: u64 = 85;
 
-/// Tables and keys that only files can say.
-const FILES_ALONE: [&str; 2] = ["permissions", "requirements"];
+/// Modes in which nothing of `sandbox_workspace_write` is given.
+const PLAIN_MODES: [&str; 2] = ["read-only", "workspace-write"];
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,29 @@ pub enum ConfigurationError {
         /// The key.
         key: String,
     },
+    /// An option whose key is one letter or two from one that is known.
+    #[error("`--config {key}` is not known; did you mean `{near}`?")]
+    Unknown {
+        /// The key.
+        key: String,
+        /// The one that is known.
+        near: &'static str,
+    },
+    /// Options that name two profiles.
+    #[error("`--config sandbox_mode` and `--config default_permissions` cannot stand together")]
+    TwoProfiles,
+    /// An option that would add to a built-in profile, or take from one that files have made.
+    #[error(
+        "`--config sandbox_workspace_write.{key}` cannot be said on the command line, but for `false` beside the mode workspace-write or \
+         read-only: write a profile, or say --write PATH"
+    )]
+    WorkspaceWrite {
+        /// The key below the table.
+        key: String,
+    },
+    /// Rules and questions.
+    #[error(transparent)]
+    Approvals(#[from] ApprovalError),
     /// A value of another kind.
     #[error("`{key}` must be {expected}")]
     Kind {
@@ -76,6 +102,10 @@ pub enum ConfigurationError {
 #[derive(Debug, Clone, Default)]
 pub struct Configuration {
     table: Table,
+    /// What options say of it.
+    said: Table,
+    /// What the file says of approvals.
+    approvals: Approvals,
 }
 
 impl Configuration {
@@ -85,22 +115,13 @@ impl Configuration {
     /// Where a file or an override cannot be read.
     pub fn read(home: &Path, overrides: &[String]) -> Result<Self, ConfigurationError> {
         let path = home.join(FILE);
-        let mut table = match std::fs::metadata(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Table::new(),
-            Err(source) => return Err(ConfigurationError::Read { path, source }),
-            Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
-                return Err(ConfigurationError::TooLong { path, limit: FILE_BYTES_MAX });
-            }
-            Ok(_) => read(&path)?,
-        };
-        for text in overrides {
-            let over = read_override(text)?;
-            if let Some(key) = FILES_ALONE.iter().find(|key| over.contains_key(**key)) {
-                return Err(ConfigurationError::FilesAlone { key: (*key).to_owned() });
-            }
-            put(&mut table, over);
-        }
-        Ok(Self { table })
+        let text = read(&path)?;
+        let wrong = |error| ConfigurationError::Toml(Box::new(fault(&path, text.clone(), &error)));
+        let mut table: Table = text.parse().map_err(wrong)?;
+        let approvals = Approvals::parse(&text, &path.display().to_string())?;
+        let said = options::read(overrides)?;
+        options::put(&mut table, said.clone());
+        Ok(Self { table, said, approvals })
     }
 
     /// All providers.
@@ -127,12 +148,23 @@ impl Configuration {
         self.text("model")
     }
 
-    /// The profile.
+    /// The profile that options name, by its name or by the older mode; `mode` is one that has an option of its own. What the file says
+    /// the server reads itself.
     ///
     /// # Errors
-    /// Where it is of another kind.
-    pub fn profile(&self) -> Result<Option<&str>, ConfigurationError> {
-        self.text("default_permissions")
+    /// Where there are two, there is no such mode, or an option changes what a profile allows.
+    pub fn said_profile(&self, mode: Option<&str>) -> Result<Option<&str>, ConfigurationError> {
+        let named = text_of(&self.said, "default_permissions")?;
+        let said = text_of(&self.said, "sandbox_mode")?;
+        let expected = "read-only, workspace-write or danger-full-access";
+        let wrong = || ConfigurationError::Kind { key: "sandbox_mode", expected };
+        let profile = said.map(|word| mode_profile(word).ok_or_else(wrong)).transpose()?;
+        let is_plain = mode.or(said).is_some_and(|mode| PLAIN_MODES.contains(&mode));
+        options::check_workspace_write(self.said.get("sandbox_workspace_write"), is_plain)?;
+        match (named, profile) {
+            (Some(_), Some(_)) => Err(ConfigurationError::TwoProfiles),
+            (named, profile) => Ok(named.or(profile)),
+        }
     }
 
     /// How much a model is to reason.
@@ -143,20 +175,12 @@ impl Configuration {
         self.word("model_reasoning_effort", "none, minimal, low, medium, high or xhigh")
     }
 
-    /// When the person is asked.
+    /// When the person is asked, and about which commands.
     ///
     /// # Errors
-    /// Where it is no such word.
-    pub fn approval(&self) -> Result<Option<Approval>, ConfigurationError> {
-        // A word of other programs for what is asked when a command fails; here that is a request.
-        if self.table.get("approval_policy").and_then(Value::as_str) == Some("on-failure") {
-            return Ok(Some(Approval::OnRequest));
-        }
-        // A table says which questions are asked: it is read with the rules.
-        if self.table.get("approval_policy").is_some_and(Value::is_table) {
-            return Ok(None);
-        }
-        self.word("approval_policy", "untrusted, on-request, never or granular")
+    /// Where an option does not say what it should.
+    pub fn approvals(&self) -> Result<Approvals, ConfigurationError> {
+        Ok(self.approvals.clone().with_options(&self.said, &self.table)?)
     }
 
     /// Tokens above which a conversation is summarized, where the configuration knows.
@@ -188,8 +212,7 @@ impl Configuration {
     }
 
     fn text(&self, key: &'static str) -> Result<Option<&str>, ConfigurationError> {
-        let wrong = ConfigurationError::Kind { key, expected: "text" };
-        self.table.get(key).map(|value| value.as_str().ok_or(wrong)).transpose()
+        text_of(&self.table, key)
     }
 
     fn number(&self, key: &'static str) -> Result<Option<u64>, ConfigurationError> {
@@ -208,12 +231,6 @@ impl Configuration {
     }
 }
 
-fn read(path: &Path) -> Result<Table, ConfigurationError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigurationError::Read { path: path.to_owned(), source })?;
-    text.parse().map_err(|error| ConfigurationError::Toml(Box::new(fault(path, text.clone(), &error))))
-}
-
 /// Where the notation is wrong, shown as in any document: without a line in which a key may stand.
 fn fault(path: &Path, text: String, error: &toml::de::Error) -> Diagnostic {
     let name = path.display().to_string();
@@ -225,41 +242,26 @@ fn fault(path: &Path, text: String, error: &toml::de::Error) -> Diagnostic {
     document.diagnostic(Severity::Error, &span, format!("not valid TOML: {}", error.message()))
 }
 
-/// `KEY=VALUE` as a table. A value that is no TOML is text.
-fn read_override(text: &str) -> Result<Table, ConfigurationError> {
-    let wrong = || ConfigurationError::Override { text: text.to_owned() };
-    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
-    if key.contains(['\n', '\r']) {
-        return Err(wrong());
-    }
-    let one = |value: &str| format!("{key} = {value}").parse::<Table>().ok().filter(|table| table.len() == 1);
-    if let Some(table) = one(value) {
-        return Ok(table);
-    }
-    let mut table = one("\"\"").ok_or_else(wrong)?;
-    fill(&mut table, value);
-    Ok(table)
+/// The built-in profile that an older sandbox mode means.
+pub fn mode_profile(mode: &str) -> Option<&'static str> {
+    SANDBOX_MODES.iter().find(|(word, _)| *word == mode).map(|(_, profile)| *profile)
 }
 
-/// Puts text where a table of one dotted key has its value.
-fn fill(table: &mut Table, text: &str) {
-    for (_, value) in table.iter_mut() {
-        match value {
-            Value::Table(inner) => fill(inner, text),
-            value => *value = Value::String(text.to_owned()),
-        }
-    }
+fn text_of<'t>(table: &'t Table, key: &'static str) -> Result<Option<&'t str>, ConfigurationError> {
+    let wrong = ConfigurationError::Kind { key, expected: "text" };
+    table.get(key).map(|value| value.as_str().ok_or(wrong)).transpose()
 }
 
-fn put(table: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (table.get_mut(&key), value) {
-            (Some(Value::Table(inner)), Value::Table(over)) => put(inner, over),
-            (_, value) => {
-                table.insert(key, value);
-            }
+/// The file's text; nothing where there is none.
+fn read(path: &Path) -> Result<String, ConfigurationError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+            return Err(ConfigurationError::TooLong { path: path.to_owned(), limit: FILE_BYTES_MAX });
         }
+        _ => {}
     }
+    std::fs::read_to_string(path).map_err(|source| ConfigurationError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -289,27 +291,81 @@ mod tests {
     }
 
     #[test]
-    fn values_are_toml_or_text() {
-        let cases = [
-            ("a=1", Value::Integer(1)),
-            ("a=true", Value::Boolean(true)),
-            ("a=\"x\"", Value::String("x".to_owned())),
-            ("a=x y", Value::String("x y".to_owned())),
-            ("a=http://h/v1?b=c", Value::String("http://h/v1?b=c".to_owned())),
-            ("a=", Value::String(String::new())),
+    fn a_profile_that_is_said_is_the_one_that_is_taken() {
+        let said = |mode, overrides: &[&str]| {
+            with(overrides)
+                .unwrap()
+                .said_profile(mode)
+                .map(|found| found.map(str::to_owned))
+                .map_err(|error| error.to_string())
+        };
+        let profiles: [(&[&str], Option<&str>); 7] = [
+            (&[], None),
+            (&["model=m"], None),
+            (&["default_permissions=team"], Some("team")),
+            (&[" default_permissions = team"], Some("team")),
+            (&["\"default_permissions\"=\":read-only\""], Some(":read-only")),
+            (&["sandbox_mode=read-only"], Some(":read-only")),
+            (
+                &["sandbox_mode=workspace-write", "sandbox_workspace_write.network_access=false"],
+                Some(":workspace"),
+            ),
         ];
-        for (text, expect) in cases {
-            assert_eq!(read_override(text).unwrap()["a"], expect, "{text}");
+        for (overrides, expect) in profiles {
+            assert_eq!(said(None, overrides), Ok(expect.map(str::to_owned)), "{overrides:?}");
         }
-        for text in ["a", "=1", "a b=1", "a\nb=1"] {
-            assert!(read_override(text).is_err(), "{text}");
+        let no_network = "sandbox_workspace_write.network_access=false";
+        assert_eq!(said(Some("workspace-write"), &[no_network]), Ok(None));
+        let refused: [(Option<&str>, &[&str], &str); 8] = [
+            (None, &["sandbox_mode=bogus"], "must be read-only, workspace-write or"),
+            (None, &["sandbox_mode=1"], "must be text"),
+            (None, &["sandbox_mode=read-only", "default_permissions=team"], "cannot stand together"),
+            (None, &[no_network], "network_access` cannot be said"),
+            (Some("danger-full-access"), &[no_network], "network_access` cannot be said"),
+            (Some("workspace-write"), &["sandbox_workspace_write.network_access=true"], "cannot be said"),
+            (Some("workspace-write"), &["sandbox_workspace_write.writable_roots=[\"/\"]"], "cannot be said"),
+            (Some("workspace-write"), &["sandbox_workspace_write.what=false"], "what` cannot be said"),
+        ];
+        for (mode, overrides, expect) in refused {
+            let error = said(mode, overrides).unwrap_err();
+            assert!(error.contains(expect), "{overrides:?}: {error}");
         }
     }
 
     #[test]
-    fn what_is_allowed_is_no_option() {
-        for text in ["permissions.x.filesystem.\"/\"=write", "requirements.a=1"] {
-            assert!(matches!(with(&[text]), Err(ConfigurationError::FilesAlone { .. })), "{text}");
+    fn approvals_are_read_from_options_as_from_the_file() {
+        use crate::approval::{Approval, Verdict};
+        let home = tempfile::tempdir().unwrap();
+        let file = "approval_policy = { granular = { rules = true, sandbox_approval = true, mcp_elicitations = true } }\n\
+                    [approvals]\nrules = [{ command = [\"rm\"], decision = \"forbid\" }]\n";
+        std::fs::write(home.path().join(FILE), file).unwrap();
+        let with = |overrides: &[&str]| {
+            let overrides: Vec<_> = overrides.iter().map(|text| (*text).to_owned()).collect();
+            Configuration::read(home.path(), &overrides)?.approvals()
+        };
+        let is_refused = |approvals: &Approvals, program: &str| {
+            matches!(approvals.command(&[program.to_owned()]), Verdict::Refuse(_))
+        };
+        let plain = with(&[]).unwrap();
+        assert!(is_refused(&plain, "rm") && plain.granular.sandbox_approval);
+        let never = with(&["approval_policy=never"]).unwrap();
+        assert_eq!((never.policy, is_refused(&never, "rm")), (Approval::Never, true));
+        let granular = with(&["approval_policy.granular.sandbox_approval=false"]).unwrap();
+        assert_eq!(granular.policy, Approval::Granular);
+        assert!(granular.granular.rules && !granular.granular.sandbox_approval);
+        let rules = with(&["approvals.rules=[{command=[\"touch\"],decision=\"forbid\"}]"]).unwrap();
+        assert!(is_refused(&rules, "touch") && !is_refused(&rules, "rm"));
+        assert_eq!((rules.policy, rules.granular), (plain.policy, plain.granular));
+        let Verdict::Refuse(why) = rules.command(&["touch".to_owned()]) else { panic!() };
+        assert!(why.contains("`touch` = forbid (--config)"), "{why}");
+        for wrong in [
+            "approval_policy=perhaps",
+            "approval_policy={granular={bogus=true}}",
+            "approvals.rule=[]",
+            "approvals.rules=[{command=[],decision=\"forbid\"}]",
+            "approvals=1",
+        ] {
+            assert!(with(&[wrong]).is_err(), "{wrong}");
         }
     }
 
@@ -320,7 +376,6 @@ mod tests {
         assert!(with(&["model_prices.m.input=1"]).unwrap().prices().is_err());
         assert!(with(&["left_commands=perhaps"]).unwrap().left_commands().is_err());
         assert_eq!(with(&["left_commands=stay"]).unwrap().left_commands().unwrap(), WhenLeft::Stay);
-        assert!(with(&["approval_policy=perhaps"]).unwrap().approval().is_err());
         assert!(with(&["model_context_window=-1"]).unwrap().compact_above().is_err());
     }
 }

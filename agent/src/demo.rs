@@ -233,6 +233,7 @@ impl Demo {
             kept: Kept::Disk,
             provider: &provider,
             model: Some(MODEL.to_owned()),
+            usual_model: None,
             effort: None,
             output_schema: None,
             // At the end the project is looked at and removed, its directory included.

@@ -52,6 +52,18 @@ pub enum ExecError {
     /// The profile allows more than what binds the thread.
     #[error(transparent)]
     Wider(Box<Wider>),
+    /// The same, and the profile means another directory than the thread's.
+    #[error(
+        "{wider}\nthe thread works in {home}, and this is {here}; go on there: `weir exec --cd {home} …`"
+    )]
+    Elsewhere {
+        /// The difference.
+        wider: Box<Wider>,
+        /// The thread's directory.
+        home: String,
+        /// This one.
+        here: String,
+    },
     /// The profile was changed while the thread was being opened.
     #[error("the profile was changed while the thread was being opened; say it again")]
     Changed,
@@ -100,8 +112,10 @@ pub struct Exec<'a> {
     pub kept: Kept,
     /// Who is asked.
     pub provider: &'a dyn Provider,
-    /// The model; for a thread that is continued, none means its own.
+    /// The model that is asked for.
     pub model: Option<String>,
+    /// The model where none is asked for, and the thread has none of this provider's.
+    pub usual_model: Option<String>,
     /// How much it is to reason.
     pub effort: Option<Effort>,
     /// What the last message must be an instance of.

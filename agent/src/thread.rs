@@ -5,6 +5,7 @@
 //!
 //! Nothing here decides what a thread may do: it keeps what binds it, and hands it to whoever asks the exec-server.
 
+mod binding;
 mod check;
 mod history;
 mod id;
@@ -98,9 +99,10 @@ pub enum ThreadError {
         /// The thread.
         thread: ThreadId,
     },
-    /// Its file does not say what policy binds it, or says it wrongly: it cannot be continued.
+    /// Its file does not say what policy binds it, says it wrongly, or may have lost the record that says it last.
     #[error(
-        "thread {thread} does not say, or not rightly, what policy binds it; it can be read and not continued"
+        "thread {thread} does not say, or not rightly, what policy binds it, or may have lost where it says so last \
+         (`weir threads check {thread}`); it can be read, and neither continued nor forked"
     )]
     Unbound {
         /// The thread.

@@ -41,7 +41,8 @@ impl Opened {
             copy: Vec::new(),
             deny: Vec::new(),
         };
-        let opened = session.ask(Open { choice, thread: Some("a thread".to_owned()) }).unwrap();
+        let opened =
+            session.ask(Open { choice, thread: Some("a thread".to_owned()), forked_from: None }).unwrap();
         let under = Under { context: opened.id, lease: None, turn: None };
         Some(Self { place, _daemon: daemon, session, under })
     }

@@ -5,6 +5,8 @@
 #[path = "support/talk.rs"]
 mod talk;
 
+#[path = "threads/binding.rs"]
+mod binding;
 #[path = "threads/damage.rs"]
 mod damage;
 #[path = "threads/forks.rs"]
@@ -19,7 +21,8 @@ use std::path::{Path, PathBuf};
 use talk::{agent, begin, bound, end, new, say, store, turn, user};
 use weir_agent::item::Item;
 use weir_agent::thread::{
-    Archived, Filter, Keeping, Order, Record, Sort, Store, ThreadError, ThreadId, TurnStatus,
+    Archived, Filter, Keeping, MAX_LINE_BYTES, NewThread, Order, Record, Sort, Store, ThreadError, ThreadId,
+    TurnStatus,
 };
 
 /// First messages of all turns, the oldest first.
@@ -84,6 +87,17 @@ fn a_thread_outlives_its_process() {
     assert_eq!(later.find("first").unwrap(), id);
     assert_eq!(later.find(&id.to_string()[..18]).unwrap(), id);
     assert!(matches!(later.find("nothing"), Err(ThreadError::NotFound { .. })));
+}
+
+#[test]
+fn a_thread_that_cannot_be_made_leaves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(home.path());
+    let long = NewThread { model: "m".repeat(MAX_LINE_BYTES), ..new("/work", Keeping::Disk) };
+    assert!(matches!(store.create(long), Err(ThreadError::TooLong { .. })));
+    let files = below(home.path());
+    assert!(files.iter().all(|path| path.extension().is_none_or(|end| end != "jsonl")), "{files:?}");
+    assert_eq!((listed(&store), store.strays().unwrap()), (vec![], vec![]));
 }
 
 #[test]

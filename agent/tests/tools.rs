@@ -49,6 +49,7 @@ impl Bench {
         let work = tool::Place {
             choice: Choice { standpoint, config: None, profile, read, write, copy, deny },
             thread: ThreadId::new(),
+            forked_from: None,
             environment: vec![
                 ("PATH".into(), "/usr/bin:/bin".into()),
                 ("HOME".into(), place.path("home").as_str().into()),

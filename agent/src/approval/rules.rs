@@ -14,8 +14,6 @@
 //! Of all rules that cover a command the strictest holds. A project's configuration has no say here.
 
 use std::fmt;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -24,33 +22,16 @@ use super::question::Why;
 use super::script::{Runs, base_name, runs};
 use super::{Approval, Approvals, Granular};
 
-/// The file, in Weir's directory.
-const FILE: &str = "config.toml";
-
-/// Most bytes of it.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+/// What stands in place of a file where an option says a rule.
+const OPTION: &str = "--config";
 
 /// Why what is configured cannot be used. Nothing is used in its place.
 #[derive(Debug, thiserror::Error)]
 pub enum ApprovalError {
-    /// The file cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
-    Read {
-        /// It.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is longer than any configuration.
-    #[error("{} has more than {MAX_FILE_BYTES} bytes", .path.display())]
-    TooLong {
-        /// It.
-        path: PathBuf,
-    },
     /// It does not say what it should, shown at its line.
     #[error("{file}: {source}")]
     Document {
-        /// Its name.
+        /// The file's name, or the option.
         file: String,
         /// Where, and what.
         source: Box<toml::de::Error>,
@@ -102,8 +83,8 @@ pub struct Rule {
     command: Vec<Word>,
     decision: Decision,
     reason: Option<String>,
-    file: String,
-    line: usize,
+    /// Where it stands.
+    place: String,
 }
 
 /// The person's rules.
@@ -132,20 +113,26 @@ fn command<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Word>, D::Er
     Ok(command)
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
-    #[serde(default)]
-    rules: Vec<Spanned<Written>>,
+struct Table<R> {
+    #[serde(default = "Vec::new")]
+    rules: Vec<R>,
+}
+
+impl<R> Default for Table<R> {
+    fn default() -> Self {
+        Self { rules: Vec::new() }
+    }
 }
 
 /// What of the file is about approvals; other tables are others' business.
 #[derive(Deserialize)]
-struct Document {
+struct Document<R> {
     #[serde(default)]
     approval_policy: Option<Policy>,
-    #[serde(default)]
-    approvals: Table,
+    #[serde(default = "Table::default")]
+    approvals: Table<R>,
 }
 
 /// `"on-request"`, or `{ granular = { … } }`.
@@ -190,41 +177,49 @@ impl<'de> Deserialize<'de> for Policy {
 }
 
 impl Approvals {
-    /// Reads the person's configuration; where there is none, nothing is said.
-    ///
-    /// # Errors
-    /// [`ApprovalError`], with the line; nothing is used in its place.
-    pub fn read(weir_home: &Path) -> Result<Self, ApprovalError> {
-        let path = weir_home.join(FILE);
-        let read = |source| ApprovalError::Read { path: path.clone(), source };
-        let file = match std::fs::File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            file => file.map_err(read)?,
-        };
-        let mut text = String::new();
-        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(read)?;
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(ApprovalError::TooLong { path });
-        }
-        Self::parse(&text, &path.display().to_string())
-    }
-
     /// Reads a configuration's text.
     ///
     /// # Errors
     /// [`ApprovalError::Document`].
     pub fn parse(text: &str, file: &str) -> Result<Self, ApprovalError> {
-        let document: Document = toml::from_str(text)
+        let document: Document<Spanned<Written>> = toml::from_str(text)
             .map_err(|source| ApprovalError::Document { file: file.to_owned(), source: Box::new(source) })?;
         let Policy(policy, granular) =
             document.approval_policy.unwrap_or_else(|| Policy(Approval::default(), Granular::default()));
         let rules = document.approvals.rules.into_iter().map(|written| {
             let before = text.get(..written.span().start).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            let Written { command, decision, reason } = written.into_inner();
-            Rule { command, decision, reason, file: file.to_owned(), line }
+            written.into_inner().at(format!("{file}:{line}"))
         });
         Ok(Self { policy, granular, rules: Rules(rules.collect()) })
+    }
+
+    /// The same with what options say in place of the file: `said` alone, and `all` with the file's.
+    ///
+    /// # Errors
+    /// [`ApprovalError::Document`].
+    pub fn with_options(self, said: &toml::Table, all: &toml::Table) -> Result<Self, ApprovalError> {
+        let ours = all.iter().filter(|(key, _)| said.contains_key(*key));
+        let ours: toml::Table = ours.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let Document { approval_policy, approvals }: Document<Written> =
+            ours.try_into().map_err(|source| ApprovalError::Document {
+                file: OPTION.to_owned(),
+                source: Box::new(source),
+            })?;
+        let Policy(policy, granular) = approval_policy.unwrap_or(Policy(self.policy, self.granular));
+        let rules = if said.contains_key("approvals") {
+            Rules(approvals.rules.into_iter().map(|written| written.at(OPTION.to_owned())).collect())
+        } else {
+            self.rules
+        };
+        Ok(Self { policy, granular, rules })
+    }
+}
+
+impl Written {
+    fn at(self, place: String) -> Rule {
+        let Self { command, decision, reason } = self;
+        Rule { command, decision, reason, place }
     }
 }
 
@@ -233,6 +228,7 @@ impl Rules {
     pub(super) fn decide(&self, argv: &[String]) -> Option<(Decision, Why)> {
         let itself = self.strictest(argv);
         let commands = match runs(argv) {
+            Runs::Itself => return itself.map(Rule::decided),
             Runs::Commands(commands) => commands,
             Runs::Opaque => {
                 let careful = self.0.iter().any(|rule| rule.decision != Decision::Allow);
@@ -240,12 +236,13 @@ impl Rules {
                 return stricter(itself.map(Rule::decided), opaque.filter(|_| itself.is_none()));
             }
         };
-        let found: Vec<Option<&Rule>> = commands.iter().map(|command| self.strictest(command)).collect();
+        // A script inside a script is shorter than it: this ends.
+        let found: Vec<_> = commands.iter().map(|command| self.decide(command)).collect();
         // That some of them are allowed does not allow the others.
         let all_covered = !found.is_empty() && found.iter().all(Option::is_some);
-        let inside = found.into_iter().flatten().max_by_key(|rule| rule.decision);
-        let inside = inside.filter(|rule| rule.decision != Decision::Allow || all_covered);
-        stricter(itself.map(Rule::decided), inside.map(Rule::decided))
+        let inside = found.into_iter().flatten().max_by_key(|(decision, _)| *decision);
+        let inside = inside.filter(|(decision, _)| *decision != Decision::Allow || all_covered);
+        stricter(itself.map(Rule::decided), inside)
     }
 
     fn strictest(&self, argv: &[String]) -> Option<&Rule> {
@@ -282,7 +279,7 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words: Vec<String> = self.command.iter().map(|word| word.alternatives().join("|")).collect();
-        write!(out, "`{}` = {} ({}:{})", words.join(" "), self.decision.word(), self.file, self.line)
+        write!(out, "`{}` = {} ({})", words.join(" "), self.decision.word(), self.place)
     }
 }
 
@@ -313,7 +310,7 @@ mod tests {
     #[test]
     fn the_strictest_rule_that_covers_a_command_holds() {
         use Decision::{Allow, Ask, Forbid};
-        let cases: [(&[&str], Option<Decision>); 18] = [
+        let cases: [(&[&str], Option<Decision>); 26] = [
             (&["cargo", "test", "-q"], Some(Allow)),
             (&["cargo", "build"], None),
             (&["cargo"], None),
@@ -329,6 +326,14 @@ mod tests {
             (&["sh", "-c", "make; 'rm' x"], Some(Forbid)),
             (&["sh", "-c", "git $(rm x)"], Some(Ask)),
             (&["sh", "-c", ""], None),
+            (&["sh", "-c", "sh -c 'rm x'"], Some(Forbid)),
+            (&["bash", "-c", "make; bash -lc \"git status; sh -c 'rm x'\""], Some(Forbid)),
+            (&["sh", "-c", "sh -c 'git push'"], Some(Ask)),
+            (&["sh", "-c", "sh -c 'git status' && cargo test"], Some(Allow)),
+            (&["sh", "-c", "sh -c make"], None),
+            (&["sh", "-c", "sh script.sh"], Some(Ask)),
+            (&["sh", "-c", "builtin eval rm x"], Some(Ask)),
+            (&["sh", "-c", "trap 'rm x' EXIT"], Some(Ask)),
             (&["bash", "-c", "make all > log"], Some(Allow)),
             (&["bash", "-c", "make all > other"], Some(Ask)),
             (&[], None),

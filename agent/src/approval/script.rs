@@ -6,6 +6,8 @@
 /// What a command runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Runs {
+    /// Itself: it is no shell.
+    Itself,
     /// Exactly these, in some order, some or all of them.
     Commands(Vec<Vec<String>>),
     /// A script of which this cannot be told.
@@ -13,12 +15,43 @@ pub(super) enum Runs {
 }
 
 /// Programs that take a script.
-const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ksh"];
+const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "rbash"];
 
-/// Words at the beginning of a command that make the shell do something else than run it.
-const RESERVED: [&str; 22] = [
-    "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "in",
-    "select", "function", "time", "coproc", "eval", "exec", "source", ".", "command",
+/// Words at the beginning of a command that make the shell do something else than run it, or run what is behind them.
+const RESERVED: [&str; 33] = [
+    "if",
+    "then",
+    "else",
+    "elif",
+    "fi",
+    "for",
+    "while",
+    "until",
+    "do",
+    "done",
+    "case",
+    "esac",
+    "in",
+    "select",
+    "function",
+    "time",
+    "coproc",
+    "eval",
+    "exec",
+    "source",
+    ".",
+    "command",
+    "builtin",
+    "trap",
+    "mapfile",
+    "readarray",
+    "compgen",
+    "enable",
+    "fc",
+    "bind",
+    "noglob",
+    "nocorrect",
+    "repeat",
 ];
 
 /// The last part of a program's path.
@@ -30,7 +63,7 @@ pub(super) fn base_name(program: &str) -> &str {
 pub(super) fn runs(argv: &[String]) -> Runs {
     let is_shell = argv.first().is_some_and(|program| SHELLS.contains(&base_name(program)));
     if !is_shell {
-        return Runs::Commands(vec![argv.to_vec()]);
+        return Runs::Itself;
     }
     match argv {
         [_, option, script] if is_script_option(option) => read(script).map_or(Runs::Opaque, Runs::Commands),
@@ -107,6 +140,7 @@ mod tests {
 
     fn told(script: &str) -> Option<Vec<String>> {
         match runs(&["/bin/bash".to_owned(), "-lc".to_owned(), script.to_owned()]) {
+            Runs::Itself => panic!("it is a shell"),
             Runs::Commands(commands) => Some(commands.iter().map(|words| words.join("·")).collect()),
             Runs::Opaque => None,
         }
@@ -162,6 +196,9 @@ mod tests {
             "\"a\\\"b\"",
             "exec git push",
             ". ./script",
+            "builtin eval touch f",
+            "trap 'touch f' EXIT",
+            "mapfile -C 'touch f'",
         ] {
             assert_eq!(told(script), None, "{script}");
         }
@@ -176,6 +213,6 @@ mod tests {
             assert_eq!(runs(&argv), Runs::Opaque, "{argv:?}");
         }
         let plain = ["git".to_owned(), "-c".to_owned(), "x".to_owned()];
-        assert_eq!(runs(&plain), Runs::Commands(vec![plain.to_vec()]));
+        assert_eq!(runs(&plain), Runs::Itself);
     }
 }

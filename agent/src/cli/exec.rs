@@ -5,13 +5,15 @@ mod prompt;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
+use weir_protocol::profile::read::SANDBOX_MODES;
 
 use super::standpoint::StandpointError;
 use super::{Exit, Overrides, Place, output};
-use crate::approval::{Approval, ApprovalError, Approvals};
-use crate::configuration::{Configuration, ConfigurationError};
+use crate::approval::Approval;
+use crate::configuration::{Configuration, ConfigurationError, mode_profile};
 use crate::exec::events::Events;
 use crate::exec::human::Human;
 use crate::exec::{Answering, Continued, Done, Exec, ExecError, Kept, Last, Show};
@@ -20,6 +22,11 @@ use crate::model::Prices;
 use crate::model::config::Surroundings;
 use crate::thread::{ThreadError, TurnStatus};
 use prompt::PromptError;
+
+const USAGE: &str = "\
+weir exec [OPTIONS] [PROMPT]
+       weir exec resume|fork [OPTIONS] THREAD [PROMPT]
+       weir exec resume|fork [OPTIONS] --last [PROMPT]";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +50,7 @@ Exit codes:
 
 /// Options of `weir exec`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = false)]
+#[command(after_help = EXAMPLES, override_usage = USAGE, args_conflicts_with_subcommands = false)]
 pub(super) struct ExecOptions {
     #[command(subcommand)]
     command: Option<ExecCommand>,
@@ -59,6 +66,15 @@ enum ExecCommand {
     Resume(ContinuedOptions),
     /// Begin a thread with the history of another
     Fork(ContinuedOptions),
+}
+
+impl ExecCommand {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Resume(_) => "resume",
+            Self::Fork(_) => "fork",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -81,7 +97,7 @@ struct How {
     /// The permission profile [default: the one in force; for a thread that goes on, its own]
     #[arg(long, short = 'p', value_name = "NAME", global = true)]
     profile: Option<String>,
-    /// The model [default: `model` of the configuration; for a thread that goes on, its own]
+    /// The model [default: `model` of the configuration; for a thread that goes on with its provider, its own]
     #[arg(long, short = 'm', value_name = "NAME", global = true)]
     model: Option<String>,
     /// The provider [default: `model_provider` of the configuration, or openai]
@@ -114,7 +130,7 @@ struct How {
     /// The last message is to be an instance of the JSON Schema in FILE
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, global = true)]
     output_schema: Option<PathBuf>,
-    /// Write the last message to FILE as well
+    /// Write the last message to FILE as well, which is made before the thread is opened
     #[arg(long, short = 'o', value_name = "FILE", value_hint = clap::ValueHint::FilePath, global = true)]
     output_last_message: Option<PathBuf>,
     /// Keep nothing of the thread
@@ -127,8 +143,9 @@ struct How {
     #[arg(long, value_name = "PATH|none", value_hint = clap::ValueHint::FilePath, global = true)]
     server: Option<Which>,
     /// The built-in profile that comes nearest to another program's word
-    #[arg(long, short = 's', value_name = "MODE", conflicts_with = "profile", global = true)]
-    sandbox: Option<SandboxWord>,
+    #[arg(long, short = 's', value_name = "MODE", conflicts_with = "profile", global = true,
+        value_parser = PossibleValuesParser::new(SANDBOX_MODES.map(|(word, _)| word)))]
+    sandbox: Option<String>,
     /// Of other programs, and without a meaning here: no repository is needed
     #[arg(long, hide = true, global = true)]
     skip_git_repo_check: bool,
@@ -150,14 +167,6 @@ enum ApprovalWord {
     Granular,
 }
 
-/// Words of `--sandbox`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum SandboxWord {
-    ReadOnly,
-    WorkspaceWrite,
-    DangerFullAccess,
-}
-
 impl From<ApprovalWord> for Approval {
     fn from(word: ApprovalWord) -> Self {
         match word {
@@ -165,16 +174,6 @@ impl From<ApprovalWord> for Approval {
             ApprovalWord::OnRequest => Self::OnRequest,
             ApprovalWord::Never => Self::Never,
             ApprovalWord::Granular => Self::Granular,
-        }
-    }
-}
-
-impl SandboxWord {
-    const fn profile(self) -> &'static str {
-        match self {
-            Self::ReadOnly => ":read-only",
-            Self::WorkspaceWrite => ":workspace",
-            Self::DangerFullAccess => ":danger-full-access",
         }
     }
 }
@@ -194,18 +193,22 @@ enum Failure {
         "no model is chosen: --model NAME, or `model = \"NAME\"` in config.toml; `weir models` lists them"
     )]
     NoModel,
+    #[error("the prompt stands behind `{0}` and the thread: weir exec {0} THREAD PROMPT")]
+    PromptBefore(&'static str),
+    #[error("--last names the thread, and so does {0:?}: leave one of them out")]
+    TwoThreads(String),
     #[error("--image is not taken: Weir gives no images to a model")]
     Images,
     #[error("{}: {source}", .path.display())]
     Schema { path: PathBuf, source: std::io::Error },
     #[error("{} is no JSON: {source}", .path.display())]
     SchemaJson { path: PathBuf, source: serde_json::Error },
+    #[error("--output-last-message: {}: {source}", .path.display())]
+    LastMessageFile { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", .path.display())]
     LastMessage { path: PathBuf, source: std::io::Error },
     #[error("cannot begin: {0}")]
     Runtime(std::io::Error),
-    #[error("{0}")]
-    Approvals(#[from] ApprovalError),
     #[error("{0}")]
     Exec(#[from] ExecError),
 }
@@ -220,6 +223,7 @@ impl Failure {
             Self::Exec(
                 ExecError::NoThread
                 | ExecError::Wider(_)
+                | ExecError::Elsewhere { .. }
                 | ExecError::Executor(crate::executor::ExecutorError::Refused(_))
                 | ExecError::Thread(
                     ThreadError::NotFound { .. }
@@ -260,10 +264,11 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
     if !how.image.is_empty() {
         return Err(Failure::Images);
     }
-    let (continued, prompt) = match command {
-        None => (Continued::New, prompt),
-        Some(ExecCommand::Resume(options)) => options.split(Continued::Resumed),
-        Some(ExecCommand::Fork(options)) => options.split(Continued::Forked),
+    let (continued, prompt) = match (command, prompt) {
+        (None, prompt) => (Continued::New, prompt),
+        (Some(command), Some(_)) => return Err(Failure::PromptBefore(command.word())),
+        (Some(ExecCommand::Resume(options)), None) => options.split(Continued::Resumed)?,
+        (Some(ExecCommand::Fork(options)), None) => options.split(Continued::Forked)?,
     };
     let prompt = prompt::read(prompt.as_deref(), how.stdin)?;
     let place =
@@ -277,25 +282,19 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
     let mut choice = place.choice(None, &overrides)?;
     let home = PathBuf::from(choice.standpoint.weir_home.display().into_owned());
     let configuration = Configuration::read(&home, &how.config)?;
-    let sandbox = how.sandbox.map(SandboxWord::profile);
-    choice.profile = how
-        .profile
-        .as_deref()
-        .or(sandbox)
-        .or(configuration_profile(&configuration, &how)?)
-        .map(str::to_owned);
+    let sandbox = how.sandbox.as_deref();
+    let said = configuration.said_profile(sandbox)?;
+    choice.profile = how.profile.as_deref().or(sandbox.and_then(mode_profile)).or(said).map(str::to_owned);
     let variable = |name: &str| std::env::var(name).ok();
     let around = Surroundings { variable: &variable, home: &home };
     let providers = configuration.providers()?;
     let provider =
         providers.provider(how.provider.as_deref().map_or_else(|| configuration.provider(), Ok)?, &around)?;
-    let model = how.model.clone().or(configuration.model()?.map(str::to_owned));
-    if model.is_none() && continued == Continued::New {
+    let (model, usual_model) = (how.model.clone(), configuration.model()?.map(str::to_owned));
+    if model.is_none() && usual_model.is_none() && continued == Continued::New {
         return Err(Failure::NoModel);
     }
-    let approval = how.approval.map(Approval::from).or(configuration.approval()?);
-    let approvals = Approvals::read(&home)?.with_policy(approval);
-    let last_message = how.output_last_message.as_deref().map(LastMessage::open).transpose()?;
+    let approvals = configuration.approvals()?.with_policy(how.approval.map(Approval::from));
     let exec = Exec {
         which: how.server.clone().unwrap_or(Which::Found),
         choice,
@@ -304,6 +303,7 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
         kept: if how.ephemeral { Kept::Ephemeral } else { Kept::Disk },
         provider: provider.as_ref(),
         model,
+        usual_model,
         effort: configuration.effort()?,
         output_schema: how.output_schema.as_deref().map(schema).transpose()?,
         compact_above: configuration.compact_above()?,
@@ -314,7 +314,10 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
         secret_variables: providers.secret_variables(),
         prompt,
     };
-    show(exec, &how, last_message, configuration.prices()?)
+    let prices = configuration.prices()?;
+    // Only once nothing else can be wrong: it is made where there is none.
+    let last_message = how.output_last_message.as_deref().map(LastMessage::open).transpose()?;
+    show(exec, &how, last_message, prices)
 }
 
 /// Where the last message is written as well. It is opened before anything is asked: later nothing is reached that was not.
@@ -326,7 +329,7 @@ struct LastMessage {
 impl LastMessage {
     fn open(path: &Path) -> Result<Self, Failure> {
         let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let failed = |source| Failure::LastMessage { path: path.to_owned(), source };
+        let failed = |source| Failure::LastMessageFile { path: path.to_owned(), source };
         Ok(Self { path: path.to_owned(), file: opened.map_err(failed)? })
     }
 
@@ -339,20 +342,12 @@ impl LastMessage {
     }
 }
 
-/// The profile that options say by another name: `--config default_permissions=…`. What the file says the server reads itself.
-fn configuration_profile<'a>(
-    configuration: &'a Configuration,
-    how: &How,
-) -> Result<Option<&'a str>, ConfigurationError> {
-    let is_said = how.config.iter().any(|text| text.starts_with("default_permissions"));
-    if is_said { configuration.profile() } else { Ok(None) }
-}
-
 impl ContinuedOptions {
-    fn split(self, how: fn(Option<String>) -> Continued) -> (Continued, Option<String>) {
+    fn split(self, how: fn(Option<String>) -> Continued) -> Result<(Continued, Option<String>), Failure> {
         match self {
-            Self { thread, prompt, last: true } => (how(None), prompt.or(thread)),
-            Self { thread, prompt, last: false } => (how(thread), prompt),
+            Self { thread: Some(thread), prompt: Some(_), last: true } => Err(Failure::TwoThreads(thread)),
+            Self { thread, prompt, last: true } => Ok((how(None), prompt.or(thread))),
+            Self { thread, prompt, last: false } => Ok((how(thread), prompt)),
         }
     }
 }

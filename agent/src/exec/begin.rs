@@ -6,10 +6,9 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use weir_protocol::ByteString;
-use weir_protocol::Policy;
 use weir_protocol::method::context::Wider;
 use weir_protocol::method::policy::{Choice, Shown};
+use weir_protocol::{AbsPath, ByteString, Policy};
 
 use super::{Exec, ExecError, left};
 use crate::approval::Approver;
@@ -71,10 +70,9 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
     let bound =
         Bound { profile: shown.policy.profile().to_owned(), digest: shown.digest, policy: shown.policy };
     if let Some(thread) = &mut continued {
-        rebind(thread, &bound)?;
+        rebind(thread, &bound, &choice.standpoint.cwd)?;
     }
-    let model = exec.model.clone().or_else(|| continued.as_ref().map(|thread| thread.meta().model.clone()));
-    let model = model.unwrap_or_default();
+    let model = model(exec, continued.as_ref());
     let mut thread = match continued {
         Some(thread) => thread,
         None => store.create(NewThread {
@@ -86,7 +84,7 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
             keeping: exec.kept.keeping(),
         })?,
     };
-    let mut remarks: Vec<_> = thread.damage().iter().map(ToString::to_string).collect();
+    let mut remarks = damage(exec, &thread);
     let tools = tools(exec, (executor, approver), choice.clone(), &thread).await?;
     if tools.workplace().opened().digest != bound.digest {
         return Err(ExecError::Changed);
@@ -136,13 +134,34 @@ fn continued(exec: &Exec<'_>, store: &Store) -> Result<Option<Thread>, ExecError
     })
 }
 
+/// The model that is asked for, or the thread's own where its provider is the same, or the usual one.
+fn model(exec: &Exec<'_>, continued: Option<&Thread>) -> String {
+    let own = continued.map(Thread::meta).filter(|meta| meta.provider == exec.provider.id());
+    let own = own.map(|meta| &meta.model);
+    exec.model.as_ref().or(own).or(exec.usual_model.as_ref()).cloned().unwrap_or_default()
+}
+
+/// What is said of damaged lines. Those of a thread that was just forked are of the other one's file.
+fn damage(exec: &Exec<'_>, thread: &Thread) -> Vec<String> {
+    let of = match (&exec.continued, exec.kept, thread.meta().forked_from) {
+        (Continued::Resumed(_), Kept::Disk, _) | (_, _, None) => String::new(),
+        (_, _, Some(other)) => format!("thread {other}, "),
+    };
+    thread.damage().iter().map(|damage| format!("{of}{damage}")).collect()
+}
+
 /// Puts a narrower policy on record; a wider one is refused, with the difference.
-fn rebind(thread: &mut Thread, asked: &Bound) -> Result<(), ExecError> {
+fn rebind(thread: &mut Thread, asked: &Bound, here: &AbsPath) -> Result<(), ExecError> {
     let binds: &Policy = &thread.bound().policy;
     let excess = asked.policy.excess_over(binds);
     if !excess.is_empty() {
-        let wider = Wider { bound: thread.bound().digest, asked: asked.digest, excess };
-        return Err(ExecError::Wider(Box::new(wider)));
+        let wider = Box::new(Wider { bound: thread.bound().digest, asked: asked.digest, excess });
+        let home = &thread.meta().cwd;
+        if home == here {
+            return Err(ExecError::Wider(wider));
+        }
+        let [home, here] = [home, here].map(|path| path.display().into_owned());
+        return Err(ExecError::Elsewhere { wider, home, here });
     }
     if thread.bound().digest != asked.digest {
         thread.append(Record::Bound(Box::new(asked.clone())))?;
@@ -167,7 +186,9 @@ async fn tools(
     let outputs = thread.outputs()?;
     let approvals = exec.approvals.clone();
     let when_left = exec.when_left;
-    let place = Place { choice, thread: thread.id(), environment, outputs, when_left, approvals, approver };
+    let (id, forked_from) = (thread.id(), thread.meta().forked_from);
+    let place =
+        Place { choice, thread: id, forked_from, environment, outputs, when_left, approvals, approver };
     Ok(Tools::new(Workplace::open(executor, place).await?))
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::index::{Index, Known, Mark, TurnRow};
-use super::record::{Base, Bound, Entry, Record};
+use super::record::{Base, Entry, Record};
 use super::{ThreadError, ThreadId, lines};
 use crate::item::Item;
 
@@ -68,7 +68,7 @@ impl History {
 
     /// # Errors
     /// [`ThreadError::HistoryLost`] where something that is needed lies before what is there.
-    fn needs_all(&self) -> Result<(), ThreadError> {
+    pub(super) fn needs_all(&self) -> Result<(), ThreadError> {
         self.lost.map_or(Ok(()), |lost| Err(ThreadError::HistoryLost { thread: self.thread, lost }))
     }
 
@@ -117,21 +117,12 @@ impl History {
         Ok(items)
     }
 
-    /// The policy that binds the thread.
-    pub(super) fn bound(&self, index: &Index) -> Result<Option<Bound>, ThreadError> {
-        let Some((segment, place)) = self.last_mark(index, Mark::Bound)? else {
-            return self.needs_all().map(|()| None);
-        };
-        let Some(segment) = self.segments.get(segment) else { return Ok(None) };
-        let found = segment.entries(index, place)?.into_iter().find_map(|entry| match entry.record {
-            Some(Record::Bound(bound)) => Some(*bound),
-            _ => None,
-        });
-        Ok(found.filter(|bound| bound.policy.digest() == bound.digest))
-    }
-
     /// The last record of a kind, with its segment.
-    fn last_mark(&self, index: &Index, kind: Mark) -> Result<Option<(usize, Range<u64>)>, ThreadError> {
+    pub(super) fn last_mark(
+        &self,
+        index: &Index,
+        kind: Mark,
+    ) -> Result<Option<(usize, Range<u64>)>, ThreadError> {
         for (number, segment) in self.segments.iter().enumerate().rev() {
             if let Some(place) = index.last_mark(segment.known.id, kind, segment.end)? {
                 return Ok(Some((number, place)));

@@ -60,6 +60,11 @@ impl Walk {
         self.at
     }
 
+    /// What there is of the line that was read last; nothing of one that is longer than any record.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line
+    }
+
     /// The next thing. A line without an end is told and stays ahead of [`Self::position`]: it may still be written.
     pub(super) fn next(&mut self) -> io::Result<Option<Found>> {
         if let Some((entry, place)) = self.held.take() {

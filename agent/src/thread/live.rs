@@ -78,6 +78,11 @@ impl Thread {
         Self { store, meta, kept, bound, usage, unfinished, damage }
     }
 
+    /// The same, of which this is to be told.
+    pub(super) fn with_damage(self, damage: Vec<Damage>) -> Self {
+        Self { damage, ..self }
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> ThreadId {
@@ -108,7 +113,7 @@ impl Thread {
         self.unfinished
     }
 
-    /// Lines of its file that were damaged when it was resumed.
+    /// Lines that were damaged when it was resumed, of its file; or when it was forked, of the file of the thread that it continues.
     #[must_use]
     pub fn damage(&self) -> &[Damage] {
         &self.damage

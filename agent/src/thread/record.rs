@@ -245,6 +245,24 @@ struct Line<'a> {
     payload: &'a RawValue,
 }
 
+/// The type of a record that says what binds.
+pub(super) const BOUND: &str = "bound";
+
+/// The types that this version writes.
+const TYPES: [&str; 7] = ["meta", BOUND, "turn_started", "item", "usage", "turn_ended", "named"];
+
+/// Bytes of a line in which its type stands, as this version writes it.
+const HEAD_BYTES: usize = 128;
+
+/// Ordinal and type of a line that is no record, where it begins as a record is written.
+pub(super) fn announced(line: &[u8]) -> Option<(Ordinal, &'static str)> {
+    let head = line.get(..line.len().min(HEAD_BYTES))?.utf8_chunks().next()?.valid();
+    let (_, rest) = head.strip_prefix("{\"timestamp\":\"")?.split_once("\",\"ordinal\":")?;
+    let (ordinal, rest) = rest.split_once(",\"type\":\"")?;
+    let (kind, _) = rest.split_once('"')?;
+    Some((ordinal.parse().ok()?, TYPES.into_iter().find(|known| *known == kind)?))
+}
+
 /// A record where it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
@@ -275,7 +293,7 @@ pub(super) fn read(line: &[u8]) -> serde_json::Result<Entry> {
     let text = payload.get();
     let record = match &*kind {
         "meta" => Some(Record::Meta(serde_json::from_str(text)?)),
-        "bound" => Some(Record::Bound(serde_json::from_str(text)?)),
+        BOUND => Some(Record::Bound(serde_json::from_str(text)?)),
         "turn_started" => Some(Record::TurnStarted(serde_json::from_str(text)?)),
         "item" => Some(Record::Item(serde_json::from_str(text)?)),
         "usage" => Some(Record::Usage(serde_json::from_str(text)?)),

@@ -141,20 +141,36 @@ impl Store {
         let directory = path.parent().unwrap_or(&self.home);
         let make = |source| ThreadError::Make { path: path.clone(), source };
         place::make_directory(directory).map_err(make)?;
-        let mut rollout = Rollout::create(&path, meta.base.map_or(0, |base| base.ordinal)).map_err(make)?;
+        let first = meta.base.map_or(0, |base| base.ordinal);
+        let mut rollout = Rollout::create(&path, first).map_err(make)?;
+        let whole = self.fill(index, &mut rollout, &relative, &meta, written);
+        whole.and_then(|()| Ok(change.commit()?)).inspect_err(|_| {
+            // What is there is no thread, and nobody has seen it.
+            let _ = std::fs::remove_file(&path);
+        })?;
+        let (kept, usage) = (Kept::File(rollout), Usage::default());
+        let parts = Parts { meta, kept, bound, usage, unfinished: None, damage: Vec::new() };
+        Ok(Thread::new(self.clone(), parts))
+    }
+
+    /// Writes the first records of a thread's file, and takes it into the index.
+    fn fill(
+        &self,
+        index: &Index,
+        rollout: &mut Rollout,
+        relative: &str,
+        meta: &Meta,
+        written: Option<Bound>,
+    ) -> Result<(), ThreadError> {
+        let path = self.home.join(relative);
         rollout.append(&Record::Meta(meta.clone()))?;
         if let Some(bound) = written {
             rollout.append(&Record::Bound(Box::new(bound)))?;
         }
         rollout.sync()?;
-        place::sync_directory(directory).map_err(make)?;
-        if let Err(reason) = index.adopt(&relative)? {
-            return Err(make(io::Error::other(reason)));
-        }
-        change.commit()?;
-        let (kept, usage) = (Kept::File(rollout), Usage::default());
-        let parts = Parts { meta, kept, bound, usage, unfinished: None, damage: Vec::new() };
-        Ok(Thread::new(self.clone(), parts))
+        let make = |source| ThreadError::Make { path: path.clone(), source };
+        place::sync_directory(path.parent().unwrap_or(&self.home)).map_err(make)?;
+        index.adopt(relative)?.map(drop).map_err(|reason| make(io::Error::other(reason)))
     }
 
     fn begin_in_memory(&self, meta: Meta, bound: Bound, inherited: Vec<Item>) -> Thread {
@@ -220,14 +236,16 @@ impl Store {
                 ..known.meta
             };
             let inherited = History::before(index, id, Some(base))?;
-            match keeping {
+            let damage = index.damage(id)?;
+            let thread = match keeping {
                 Keeping::Disk => {
                     let before = inherited.bound(index)?;
                     let written = before.is_none_or(|before| before.digest != bound.digest);
-                    self.begin(index, meta, bound.clone(), written.then_some(bound))
+                    self.begin(index, meta, bound.clone(), written.then_some(bound))?
                 }
-                Keeping::Memory => Ok(self.begin_in_memory(meta, bound, inherited.items(index)?)),
-            }
+                Keeping::Memory => self.begin_in_memory(meta, bound, inherited.items(index)?),
+            };
+            Ok(thread.with_damage(damage))
         })
     }
 

@@ -24,6 +24,8 @@ pub struct Place {
     pub choice: Choice,
     /// The thread that is bound to it.
     pub thread: ThreadId,
+    /// The thread that it continues: what the server knows to bind that one binds it where nothing does yet.
+    pub forked_from: Option<ThreadId>,
     /// The environment that the profile filters; the keys of providers must not be in it.
     pub environment: Vec<(ByteString, ByteString)>,
     /// A directory for all that commands write; none where nothing may be kept.
@@ -76,9 +78,11 @@ impl Workplace {
     /// # Errors
     /// [`ExecutorError::Refused`] with both digests and the differing rules where the profile allows more than what binds the thread.
     pub async fn open(executor: Executor, place: Place) -> Result<Self, ExecutorError> {
-        let Place { choice, thread, environment, outputs, when_left, approvals, approver } = place;
+        let Place { choice, thread, forked_from, environment, outputs, when_left, approvals, approver } =
+            place;
         let standpoint = choice.standpoint.clone();
-        let opened = executor.ask(Open { choice, thread: Some(thread.to_string()) }).await?;
+        let forked_from = forked_from.map(|other| other.to_string());
+        let opened = executor.ask(Open { choice, thread: Some(thread.to_string()), forked_from }).await?;
         let gate = Gate::new(approvals, approver, &opened.profile);
         let shell = SHELLS[1];
         let mut workplace =

@@ -331,7 +331,7 @@ impl Connection {
 
     async fn open(&self, open: context::Open) -> Outcome {
         let (policy, remarks) = self.server.resolver.policy(&self.server.post, open.choice).await?;
-        let opened = self.server.contexts.open(open.thread, policy, remarks)?;
+        let opened = self.server.contexts.open(open.thread, open.forked_from.as_deref(), policy, remarks)?;
         self.server.workers.keep(opened.id, Some(opened.digest));
         value(opened)
     }

@@ -74,24 +74,21 @@ impl Contexts {
         Self { store, ready: RefCell::default(), version: Cell::new(0) }
     }
 
-    /// A context with this policy; where the thread is bound already, only with the same or a narrower one.
+    /// A context with this policy; where the thread is bound already, only with the same or a narrower one. The thread that it was
+    /// forked from binds one that is not.
     pub(super) fn open(
         &self,
         thread: Option<String>,
+        forked_from: Option<&str>,
         policy: Policy,
         remarks: Vec<String>,
     ) -> Result<Opened, Error> {
-        if let Some(thread) =
-            thread.as_deref().filter(|thread| thread.is_empty() || thread.len() > MAX_THREAD_BYTES)
+        let bound = self.bound(thread.as_deref())?;
+        if bound.is_none()
+            && let Some(other) = self.bound(forked_from)?
         {
-            let length = thread.len();
-            let message = format!("a thread's name has 1 to {MAX_THREAD_BYTES} bytes, not {length}");
-            return Err(Error { code: code::QUESTION, message });
+            check_narrower(&policy, &other.policy)?;
         }
-        let bound = match &thread {
-            Some(thread) => self.store.bound(thread)?,
-            None => None,
-        };
         let id = match bound {
             Some(bound) => {
                 check_narrower(&policy, &bound.policy)?;
@@ -107,8 +104,19 @@ impl Contexts {
         Ok(opened(Kept { id, thread, policy }, remarks))
     }
 
+    /// What binds a thread.
+    fn bound(&self, thread: Option<&str>) -> Result<Option<Kept>, Error> {
+        let Some(thread) = thread else { return Ok(None) };
+        let length = thread.len();
+        if !(1..=MAX_THREAD_BYTES).contains(&length) {
+            let message = format!("a thread's name has 1 to {MAX_THREAD_BYTES} bytes, not {length}");
+            return Err(Error { code: code::QUESTION, message });
+        }
+        Ok(self.store.bound(thread)?)
+    }
+
     pub(super) fn fork(&self, id: ContextId, thread: Option<String>) -> Result<Opened, Error> {
-        self.open(thread, self.context(id)?.policy, Vec::new())
+        self.open(thread, None, self.context(id)?.policy, Vec::new())
     }
 
     pub(super) fn narrow(
@@ -331,7 +339,7 @@ pub(crate) mod tests {
     #[test]
     fn a_thread_keeps_its_policy_or_a_narrower_one() {
         let contexts = contexts();
-        let open = |granted: &[&str]| contexts.open(Some("t".to_owned()), policy(granted), Vec::new());
+        let open = |granted: &[&str]| contexts.open(Some("t".to_owned()), None, policy(granted), Vec::new());
         let first = open(&["/a", "/b"]).unwrap();
         assert_eq!(open(&["/a", "/b"]).unwrap(), first);
         let refused = open(&["/a", "/b", "/c"]).unwrap_err();
@@ -355,7 +363,7 @@ pub(crate) mod tests {
     #[test]
     fn a_fork_has_the_same_policy_and_narrowing_one_leaves_the_other() {
         let contexts = contexts();
-        let one = contexts.open(None, policy(&["/a", "/b"]), Vec::new()).unwrap();
+        let one = contexts.open(None, None, policy(&["/a", "/b"]), Vec::new()).unwrap();
         let other = contexts.fork(one.id, Some("other".to_owned())).unwrap();
         assert_eq!((other.digest, other.id == one.id), (one.digest, false));
         contexts.narrow(other.id, policy(&["/a"]), Vec::new()).unwrap();
@@ -370,9 +378,30 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_thread_that_one_was_forked_from_binds_it_the_first_time() {
+        let contexts = contexts();
+        let open = |thread: &str, from, granted: &[&str]| {
+            contexts.open(Some(thread.to_owned()), from, policy(granted), Vec::new())
+        };
+        let other = open("other", None, &["/a", "/b"]).unwrap();
+        assert_eq!(open("other", None, &["/a"]).unwrap().id, other.id);
+        contexts.close(other.id).unwrap();
+        assert_eq!(code(open("fork", Some("other"), &["/a", "/b"])), code::WIDER);
+        assert_eq!(code(open("fork", Some(""), &["/a"])), code::QUESTION);
+        let fork = open("fork", Some("other"), &["/a"]).unwrap();
+        assert_eq!((fork.id == other.id, fork.digest), (false, policy(&["/a"]).digest()));
+        // The other thread is left as it was, and what becomes of it later is not the fork's business.
+        assert_eq!(open("other", None, &["/a"]).unwrap().id, other.id);
+        open("other", None, &[]).unwrap();
+        assert_eq!(open("fork", Some("other"), &["/a"]).unwrap().id, fork.id);
+        // Of a thread that is not known nothing is known.
+        assert!(open("another", Some("nobody"), &["/a", "/b"]).is_ok());
+    }
+
+    #[test]
     fn a_lease_holds_for_its_scope_alone_and_leaves_the_context() {
         let contexts = contexts();
-        let opened = contexts.open(Some("t".to_owned()), policy(&["/a"]), Vec::new()).unwrap();
+        let opened = contexts.open(Some("t".to_owned()), None, policy(&["/a"]), Vec::new()).unwrap();
         let escalate = |scope, for_ms| {
             let grants = vec![Grant::Path { path: path("/c"), access: Access::Write }];
             contexts.lease(Escalate { id: opened.id, grants, scope, for_ms, reason: "test".to_owned() })

@@ -28,6 +28,10 @@ pub struct Open {
     /// The thread of work that is bound to it; nothing is bound where it is absent.
     #[serde(default)]
     pub thread: Option<String>,
+    /// The thread of work whose history this one begins with. Where nothing binds `thread` yet, what binds that one does: the policy must
+    /// allow nothing more. A server that does not know it is told nothing by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<String>,
 }
 
 /// Parameters of `context/narrow`.

@@ -54,6 +54,13 @@ pub const PROTECTED_NAMES: [&str; 28] = [
     ".config/fish",
 ];
 
+/// The older sandbox modes, each with the built-in profile that it means.
+pub const SANDBOX_MODES: [(&str, &str); 3] = [
+    ("read-only", ":read-only"),
+    ("workspace-write", ":workspace"),
+    ("danger-full-access", ":danger-full-access"),
+];
+
 /// Longest chain of `extends` that is followed while looking for a cycle.
 const MAX_CHAIN: usize = 32;
 
@@ -276,14 +283,9 @@ fn read_projects(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, Sou
 }
 
 fn read_legacy(reader: &mut Reader<'_>, mode: &Entry, details: Option<&Entry>) -> Option<Legacy> {
-    let modes = [
-        ("read-only", ":read-only"),
-        ("workspace-write", ":workspace"),
-        ("danger-full-access", ":danger-full-access"),
-    ];
     let word = reader.string(&mode.node)?;
-    let Some((_, profile)) = modes.iter().find(|(name, _)| *name == word) else {
-        let help = super::diagnostic::offer(word, &modes.map(|(name, _)| name));
+    let Some((_, profile)) = SANDBOX_MODES.iter().find(|(name, _)| *name == word) else {
+        let help = super::diagnostic::offer(word, &SANDBOX_MODES.map(|(name, _)| name));
         reader.error(&mode.node.span, format!("unknown sandbox mode `{}`", printable(word)), &help);
         return None;
     };

@@ -1,0 +1,70 @@
+//! What binds a thread binds its forks, whatever is left of its file.
+
+use std::fs;
+
+use super::Session;
+use super::place::text;
+
+const MARKS: &str = "echo x > mark";
+
+#[test]
+fn a_fork_of_a_damaged_thread_is_never_wider() {
+    let Some(session) = Session::new("fork_of_damaged", MARKS, "model = \"m\"") else { return };
+    assert_eq!(session.exec(&["-p", ":workspace", "begin"]).status.code(), Some(0));
+    assert!(session.took("mark"), "the control");
+    let thread = session.thread();
+    assert_eq!(session.exec(&["resume", &thread, "-p", ":read-only", "narrow"]).status.code(), Some(0));
+    assert!(!session.took("mark"));
+    let path = text(&session.place.run(&["threads", "path", &thread]).stdout).trim().to_owned();
+    let whole = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    let bound = lines.iter().rposition(|line| line.contains("\"type\":\"bound\"")).unwrap();
+    let with = |line: &str| [&lines[..bound], &[line], &lines[bound + 1..]].concat().join("\n") + "\n";
+    let damaged = lines[bound].replacen('t', "\0", 1);
+    let without = [&lines[..bound], &lines[bound + 1..]].concat().join("\n") + "\n";
+    let write = |text: &str| {
+        fs::write(&path, text).unwrap();
+        session.place.run(&["threads", "check", "--rebuild"]);
+    };
+    let cases = [
+        ("removed", without),
+        ("torn", with(&lines[bound][..300])),
+        ("one byte", with(&damaged)),
+        // Nothing of the file says that there was more: the server remembers.
+        ("cut before it", lines[..bound].join("\n") + "\n"),
+    ];
+    for (what, text) in cases {
+        write(&text);
+        for way in [
+            &["fork", &thread, "again"][..],
+            &["resume", &thread, "--ephemeral", "again"],
+            &["resume", &thread, "again"],
+        ] {
+            let (code, told) = session.told(way);
+            assert_eq!((code, session.took("mark")), (Some(2), false), "{what}: {way:?}: {told}");
+            let expect =
+                if what == "cut before it" { "allows more than" } else { "may have lost where it says so" };
+            assert!(told.contains(expect), "{what}: {way:?}: {told}");
+        }
+    }
+    // Damage of something else is told, and the fork is bound as the thread is.
+    let harmless = [&lines[..bound - 2], &lines[bound - 1..]].concat().join("\n") + "\n";
+    write(&harmless);
+    let (code, told) = session.told(&["fork", &thread, "again"]);
+    assert_eq!((code, session.took("mark")), (Some(0), false), "{told}");
+    let note =
+        format!("note: thread {thread}, line {}: record {} before it is missing", bound - 1, bound - 2);
+    assert!(told.contains(&note) && told.contains("profile :read-only"), "{told}");
+}
+
+#[test]
+fn a_thread_of_another_directory_is_told_as_one() {
+    let Some(session) = Session::new("another_directory", MARKS, "model = \"m\"") else { return };
+    assert_eq!(session.exec(&["begin"]).status.code(), Some(0));
+    let other = session.place.path("other");
+    fs::create_dir(&other).unwrap();
+    let (code, told) = session.told(&["--cd", &other, "resume", &session.thread(), "again"]);
+    assert_eq!(code, Some(2), "{told}");
+    let expect = format!("the thread works in {}, and this is {other}", session.place.path("project"));
+    assert!(told.contains(&expect), "{told}");
+}
