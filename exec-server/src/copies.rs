@@ -34,7 +34,7 @@ use weir_protocol::method::changes::{Ask, Copied, ListChanges, ListedChanges, Ou
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::{Error, code};
 use weir_protocol::{AbsPath, Policy};
-use weir_sandbox_linux::survey::Survey;
+use weir_sandbox_linux::survey::{Kind, Survey};
 
 use state::{State, Store};
 
@@ -193,6 +193,13 @@ impl Copies {
         for state in self.held {
             // What cannot be removed now is begun anew by the next command.
             let _ = state.forget_empty();
+            let matches = survey.matches.iter_mut().filter(|found| found.path.starts_with(state.root()));
+            matches.for_each(|found| found.kind = state.kind(&found.path).unwrap_or(found.kind));
+            survey.matches.retain(|found| found.kind != Kind::Missing);
+            let is_file = |path: &AbsPath| {
+                !path.starts_with(state.root()) || state.kind(path).is_none_or(|kind| kind == Kind::File)
+            };
+            survey.further.retain(is_file);
         }
     }
 }

@@ -370,7 +370,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// What patterns deny, at start.
+    /// What patterns deny, at start, and what in a copy is another name of something closed.
     fn matches(&mut self) {
         let survey = self.compiler.facts.survey;
         for found in survey.matches.iter().chain(&survey.closed) {
@@ -378,6 +378,11 @@ impl Builder<'_, '_> {
                 && found.kind != Kind::Symlink
             {
                 self.mask(&found.path, found.kind == Kind::Directory);
+            }
+        }
+        for path in &survey.further {
+            if matches!(self.view(path), View::Copied(_)) {
+                self.mask(path, false);
             }
         }
     }
