@@ -14,6 +14,7 @@
 //! | `tree` | names below a directory, reached through no link |
 //! | `look` | the changes of a copy: its upper layer beside what the host has now |
 //! | `stage` | a changed place made anew beside the one that it is to become |
+//! | `modes` | directories that cannot be changed, before or after |
 //! | `journal` | what applying has begun, so that it is finished whatever ends it |
 //! | `apply`, `discard` | what the person decides |
 //! | `difference` | line by line, for people |
@@ -23,6 +24,7 @@ mod difference;
 mod discard;
 mod journal;
 mod look;
+mod modes;
 mod stage;
 mod state;
 mod tree;
@@ -34,7 +36,7 @@ use weir_protocol::method::changes::{Ask, Copied, ListChanges, ListedChanges, Ou
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::{Error, code};
 use weir_protocol::{AbsPath, Policy};
-use weir_sandbox_linux::survey::Survey;
+use weir_sandbox_linux::survey::{Kind, Survey};
 
 use state::{State, Store};
 
@@ -83,6 +85,12 @@ pub enum CopyError {
         /// The path.
         path: AbsPath,
     },
+    /// A path at which there is nothing.
+    #[error("there is nothing at {path}, in the copy or outside; nothing was done")]
+    Nothing {
+        /// The path.
+        path: AbsPath,
+    },
     /// The system refused something.
     #[error("the copy of {root}: {source}")]
     System {
@@ -107,7 +115,7 @@ impl CopyError {
     pub const fn code(&self) -> i64 {
         match self {
             Self::InUse { .. } | Self::Unfinished { .. } => code::STATE,
-            Self::NoCopy { .. } => code::QUESTION,
+            Self::NoCopy { .. } | Self::Nothing { .. } => code::QUESTION,
             Self::Mounted { .. } => code::UNENFORCEABLE,
             _ => code::FILE,
         }
@@ -185,6 +193,13 @@ impl Copies {
         for state in &self.held {
             let below = survey.places.iter_mut().filter(|(path, _)| path.starts_with(state.root()));
             below.for_each(|(path, kind)| *kind = state.kind(path).unwrap_or(*kind));
+            let matches = survey.matches.iter_mut().filter(|found| found.path.starts_with(state.root()));
+            matches.for_each(|found| found.kind = state.kind(&found.path).unwrap_or(found.kind));
+            survey.matches.retain(|found| found.kind != Kind::Missing);
+            let is_file = |path: &AbsPath| {
+                !path.starts_with(state.root()) || state.kind(path).is_none_or(|kind| kind == Kind::File)
+            };
+            survey.further.retain(is_file);
         }
     }
 
@@ -241,6 +256,11 @@ impl Meant {
         self,
         settle: impl Fn(State, &[AbsPath]) -> Result<Outcome, CopyError>,
     ) -> Result<Outcomes, CopyError> {
+        // Before anything is done anywhere.
+        let mut paths = self.0.iter().flat_map(|(_, paths)| paths);
+        if let Some(path) = paths.find(|path| !self.0.iter().any(|(state, _)| state.has(path))) {
+            return Err(CopyError::Nothing { path: path.clone() });
+        }
         let copies = self.0.into_iter().map(|(state, paths)| settle(state, &paths));
         Ok(Outcomes { copies: copies.collect::<Result<_, _>>()? })
     }

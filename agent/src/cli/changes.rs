@@ -8,10 +8,10 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 use weir_protocol::AbsPath;
-use weir_protocol::method::Asks;
 use weir_protocol::method::changes::{
     Apply, ChangeKind, Copied, CopyChange, Discard, Left, ListChanges, ListedChanges, Outcomes, What, Which,
 };
+use weir_protocol::method::{Asks, code};
 
 use super::standpoint::{StandpointError, here};
 use super::{Exit, Place, output};
@@ -109,7 +109,7 @@ impl Chosen {
 
     fn fail(&self, error: &ChangesError) -> Exit {
         match error {
-            ChangesError::Link(error) => output::failure(error, self.json),
+            ChangesError::Link(error) => output::failure_as(error, exit_of(error), self.json),
             error => output::message(&format!("error: {error}"), Exit::BadInput),
         }
     }
@@ -117,6 +117,14 @@ impl Chosen {
     fn tell(&self, answer: &impl Serialize, text: &str, exit: Exit) -> Exit {
         let written = if self.json { output::json(answer) } else { output::text(text) };
         if written == Exit::Success { exit } else { written }
+    }
+}
+
+/// Only what was asked can be put right by asking otherwise.
+fn exit_of(error: &LinkError) -> Exit {
+    match error {
+        LinkError::Refused(error) if error.code == code::QUESTION => Exit::BadInput,
+        _ => Exit::Failed,
     }
 }
 
@@ -155,7 +163,7 @@ fn settled(outcomes: &Outcomes, done: &str) -> String {
     for outcome in &outcomes.copies {
         let _ = writeln!(out, "{}: {} {done}", outcome.root, outcome.done.len());
         for Left { path, because, .. } in &outcome.left {
-            let _ = writeln!(out, "  not {done}: {}: {because}", path.to_string().escape_debug());
+            let _ = writeln!(out, "  not {done}: {}: {because}", path);
         }
     }
     if out.is_empty() { "there are no changes\n".to_owned() } else { out }
@@ -196,7 +204,7 @@ fn line(out: &mut String, change: &CopyChange) {
         What::Socket => " (socket)",
         What::Device => " (device)",
     };
-    let _ = writeln!(out, "  {letter} {}{kind}", change.path.to_string().escape_debug());
+    let _ = writeln!(out, "  {letter} {}{kind}", change.path);
     if change.conflict {
         out.push_str("      changed on the host as well since the copy was begun\n");
     }

@@ -54,6 +54,11 @@ pub(super) fn failure(error: &LinkError, as_json: bool) -> Exit {
         LinkError::Refused(_) => Exit::BadInput,
         _ => Exit::Failed,
     };
+    failure_as(error, exit, as_json)
+}
+
+/// The same with another exit code.
+pub(super) fn failure_as(error: &LinkError, exit: Exit, as_json: bool) -> Exit {
     if let (LinkError::Refused(error), true) = (error, as_json) {
         json(&serde_json::json!({ "error": error }));
         return exit;

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustix::fs::{AtFlags, Mode, RenameFlags, chmodat, renameat_with};
+use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 use weir_protocol::method::changes::{ChangeKind, Left, Outcome};
 use weir_protocol::{AbsPath, ByteString};
@@ -21,7 +21,7 @@ use super::look::{Found, MODE_BITS, is_chosen, look};
 use super::stage::{Staging, name};
 use super::state::State;
 use super::tree::{self, Identity, Tree};
-use super::{CopyError, Of as _, discard};
+use super::{CopyError, Of as _, discard, modes};
 
 /// How every temporary name begins.
 const TEMPORARY: &str = ".weir-apply-";
@@ -73,7 +73,7 @@ fn chosen(
         let whole = found.part_of.as_deref().unwrap_or_default();
         if !is_chosen(state.root(), whole, paths) {
             let because =
-                format!("it is a part of {}, which is applied as a whole", String::from_utf8_lossy(whole));
+                format!("it is a part of {}, which is applied as a whole", ByteString(whole.to_vec()));
             outcome.left.push(left(&found.path, false, because));
         }
     }
@@ -110,10 +110,21 @@ fn step(found: &Found, temporary: &str) -> Step {
 
 /// Stages everything, and commits.
 fn prepare(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<Vec<Step>, CopyError> {
+    let prepared = staged(state, steps, outcome);
+    if prepared.is_err() {
+        // What was being prepared is taken back at once, or else by the next one.
+        let _ = journal::recover(state);
+    }
+    prepared
+}
+
+fn staged(state: &State, mut steps: Vec<Step>, outcome: &mut Outcome) -> Result<Vec<Step>, CopyError> {
     let root = state.root();
+    let (upper, host) = (state.upper().of(root)?, state.host().of(root)?);
+    steps.extend(modes::needed(&host, &steps));
     let mut journal = Journal::new(steps);
     journal.write(state)?;
-    let (upper, host) = (state.upper().of(root)?, state.host().of(root)?);
+    modes::open(&host, journal.steps.iter().filter(|step| step.act == Act::Open));
     let mut staging = Staging::default();
     let mut failed = Vec::new();
     journal.steps.retain_mut(|step| match stage(step, &upper, &host, &mut staging) {
@@ -127,7 +138,7 @@ fn prepare(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<Vec
             false
         }
     });
-    journal::clear(state, &failed)?;
+    outcome.left.extend(journal::clear(&host, &failed));
     sync(&host, &journal.steps).of(root)?;
     journal.commit();
     journal.write(state)?;
@@ -135,8 +146,11 @@ fn prepare(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<Vec
 }
 
 fn stage(step: &Step, upper: &Tree, host: &Tree, staging: &mut Staging) -> io::Result<Option<Identity>> {
+    if matches!(step.act, Act::Mode | Act::Open) {
+        return Ok(None);
+    }
     let (to, _) = host.parent(&step.path.0)?;
-    if matches!(step.act, Act::Remove | Act::Mode) {
+    if step.act == Act::Remove {
         return Ok(None);
     }
     let (from, from_name) = upper.parent(&step.path.0)?;
@@ -160,27 +174,75 @@ fn sync(host: &Tree, steps: &[Step]) -> io::Result<()> {
 /// Does what is committed, and forgets it in the copy.
 fn finish(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<(), CopyError> {
     let root = state.root();
-    let host = state.host().of(root)?;
-    let mut done = Vec::new();
-    for step in &steps {
-        match carry_out(step, &host) {
-            Ok(Done::Done) => done.push(step),
-            Ok(Done::Changed) => outcome.left.push(left(&step.path.0, true, CHANGED)),
-            Err(error) => outcome.left.push(left(&step.path.0, false, error.to_string())),
-        }
-    }
+    let (upper, host) = (state.upper().of(root)?, state.host().of(root)?);
+    let (modes, rest): (Vec<&Step>, Vec<&Step>) =
+        steps.iter().partition(|step| matches!(step.act, Act::Mode | Act::Open));
+    modes::open(&host, modes.iter().copied());
+    let done = carry_out(&rest, outcome, |step| carry_out_one(step, &host));
     let _ = sync(&host, &steps);
     let now = done.iter().filter_map(|step| {
         let found = host.status(&step.path.0).ok().flatten()?;
         Some((step.path.0.clone(), Identity::of(&found)))
     });
     journal::note_applied(state, now.collect())?;
-    let out = done.iter().filter(|step| step.act != Act::Mode);
-    discard::forget(state, &out.map(|step| step.path.0.clone()).collect::<Vec<_>>())?;
-    journal::clear(state, &steps)?;
+    discard::forget(state, &done.iter().map(|step| step.path.0.clone()).collect::<Vec<_>>())?;
+    outcome.left.extend(journal::clear(&host, &steps));
+    // From here on nothing in a directory is changed. What lies deeper comes first: a mode can close the way to it.
+    let set = set_modes(modes, (&upper, &host), outcome);
+    discard::prune_all(state, &set.iter().map(|step| step.path.0.clone()).collect::<Vec<_>>()).of(root)?;
     journal::close(state)?;
-    outcome.done.extend(done.into_iter().map(|step| step.path.clone()));
+    let mut paths: Vec<ByteString> = done.into_iter().chain(set).map(|step| step.path.clone()).collect();
+    paths.sort();
+    outcome.done.extend(paths);
     Ok(())
+}
+
+/// Does these; answers those that are done.
+fn carry_out<'s>(
+    steps: &[&'s Step],
+    outcome: &mut Outcome,
+    act: impl Fn(&Step) -> io::Result<Done>,
+) -> Vec<&'s Step> {
+    let mut done = Vec::new();
+    for step in steps.iter().copied() {
+        match act(step) {
+            Ok(Done::Done) => done.push(step),
+            Ok(Done::Changed) => outcome.left.push(left(&step.path.0, true, CHANGED)),
+            Err(error) => outcome.left.push(left(&step.path.0, false, error.to_string())),
+        }
+    }
+    done
+}
+
+/// Sets modes and sets them back; answers what is done of the former.
+fn set_modes<'s>(mut steps: Vec<&'s Step>, sides: (&Tree, &Tree), outcome: &mut Outcome) -> Vec<&'s Step> {
+    steps.sort_by(|one, other| (&other.path, one.act == Act::Open).cmp(&(&one.path, other.act == Act::Open)));
+    let mut set: Vec<&Step> = Vec::new();
+    for step in steps {
+        let is_set = set.last().is_some_and(|last| last.path == step.path);
+        match step.act {
+            Act::Open if is_set => {}
+            // What cannot be set back is gone.
+            Act::Open => drop(modes::set(sides.1, &step.path.0, step.mode)),
+            _ => set.extend(carry_out(&[step], outcome, |step| set_mode(step, sides))),
+        }
+    }
+    set
+}
+
+/// What the copy's directory has beside its mode is there until the mode is set.
+fn set_mode(step: &Step, (upper, host): (&Tree, &Tree)) -> io::Result<Done> {
+    let path = &step.path.0;
+    let Some(found) = host.status(path)?.filter(tree::is_directory) else { return Ok(Done::Changed) };
+    if let (Ok(Some(above)), Ok(Some(below))) = (upper.open_directory(path), host.open_directory(path)) {
+        modes::give_attributes(&above, &below)?;
+    }
+    if found.st_mode & MODE_BITS != step.mode {
+        modes::set(host, path, step.mode)?;
+    }
+    // It may have had another one while something was taken out of it.
+    let _ = modes::set(upper, path, step.mode);
+    Ok(Done::Done)
 }
 
 enum Done {
@@ -190,22 +252,15 @@ enum Done {
 }
 
 /// One step, which may have been done before.
-fn carry_out(step: &Step, host: &Tree) -> io::Result<Done> {
+fn carry_out_one(step: &Step, host: &Tree) -> io::Result<Done> {
     let (parent, target) = host.parent(&step.path.0)?;
     let site = Site { parent, target, temporary: name(&step.temporary.0) };
     match step.act {
         Act::Place => site.place(),
         Act::Exchange => site.exchange(step),
         Act::Remove => site.remove(step),
-        Act::Mode => {
-            let Some(found) = tree::status(&site.parent, target)?.filter(tree::is_directory) else {
-                return Ok(Done::Changed);
-            };
-            if found.st_mode & MODE_BITS != step.mode {
-                chmodat(&site.parent, target, Mode::from_bits_truncate(step.mode), AtFlags::empty())?;
-            }
-            Ok(Done::Done)
-        }
+        // Those come last.
+        Act::Mode | Act::Open => Ok(Done::Done),
     }
 }
 

@@ -11,10 +11,11 @@ use std::os::fd::AsFd as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use weir_protocol::ByteString;
+use weir_protocol::method::changes::Left;
 
 use super::state::State;
-use super::tree::{self, Identity};
-use super::{CopyError, Of as _, stage};
+use super::tree::{self, Identity, Tree};
+use super::{CopyError, Of as _, modes, stage};
 
 const JOURNAL: &str = "journal";
 const NEXT: &str = "journal.next";
@@ -30,8 +31,10 @@ pub(super) enum Act {
     Exchange,
     /// What is there goes.
     Remove,
-    /// The mode is set.
+    /// The mode is set, and attributes.
     Mode,
+    /// The directory has this mode again when all is done; meanwhile its owner can change what is in it.
+    Open,
 }
 
 /// One act.
@@ -123,21 +126,26 @@ pub(super) fn recover(state: &State) -> Result<bool, CopyError> {
     if journal.is_committed() {
         return Ok(true);
     }
-    clear(state, &journal.steps)?;
+    let host = state.host().of(state.root())?;
+    clear(&host, &journal.steps);
+    modes::close(&host, &journal.steps);
     close(state)?;
     Ok(false)
 }
 
-/// Removes what stands under the temporary names.
-pub(super) fn clear(state: &State, steps: &[Step]) -> Result<(), CopyError> {
-    let host = state.host().of(state.root())?;
-    for step in steps {
+/// Removes what stands under the temporary names; answers what stays, and why.
+pub(super) fn clear(host: &Tree, steps: &[Step]) -> Vec<Left> {
+    let mut left = Vec::new();
+    for step in steps.iter().filter(|step| step.act != Act::Open) {
         // Where the directory is gone nothing stands in it.
-        if let Ok((parent, _)) = host.parent(&step.path.0) {
-            tree::remove(parent.as_fd(), &stage::name(&step.temporary.0)).of(state.root())?;
+        let Ok((parent, _)) = host.parent(&step.path.0) else { continue };
+        let name = stage::name(&step.temporary.0);
+        if let Err(error) = modes::changing(&parent, || tree::remove(parent.as_fd(), &name)) {
+            let because = format!("{} beside it could not be removed: {error}", name.to_string_lossy());
+            left.push(Left { path: step.path.clone(), conflict: false, because });
         }
     }
-    Ok(())
+    left
 }
 
 /// What was applied while the copy went on, and what it was then: changed since by the host only where it is another.

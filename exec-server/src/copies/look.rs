@@ -9,6 +9,7 @@ use weir_protocol::method::changes::{ChangeKind, CopyChange, What};
 use weir_protocol::{AbsPath, ByteString};
 
 use super::journal::{self, Applied};
+use super::modes;
 use super::stage::attributes;
 use super::state::{Begun, State, is_opaque};
 use super::tree::{self, Identity, MAX_DEPTH, Tree, is_directory, is_whiteout};
@@ -22,6 +23,10 @@ pub(super) const MODE_BITS: u32 = 0o7777;
 
 /// Bits that make a program run as its owner.
 pub(super) const SET_ID: u32 = 0o6000;
+
+const CLOSED: &str = "its mode keeps its owner out, so that what is in it cannot be looked at; `weir discard` takes it out whole";
+const HOST_CLOSED: &str =
+    "its mode on the host keeps its owner out, so that what is in it cannot be compared";
 
 /// One change.
 #[derive(Debug, Clone)]
@@ -41,6 +46,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Whether a directory is the same but for its mode and attributes, as far as can be told.
+    pub(super) fn is_mode(&self) -> bool {
+        self.kind == ChangeKind::Mode && self.refused.is_none()
+    }
+
     pub(super) fn told(self, diff: Option<String>) -> CopyChange {
         CopyChange {
             path: ByteString(self.path),
@@ -101,10 +111,20 @@ impl Looking {
     fn directory(&self, path: &[u8], depth: usize, out: &mut Vec<Found>) -> io::Result<()> {
         let open = self.upper.directory(path)?;
         let host = self.host.directory(path).ok();
-        for name in tree::names(&open)? {
+        self.entries(path, (&open, host.as_ref()), depth, out)
+    }
+
+    fn entries(
+        &self,
+        path: &[u8],
+        (open, host): (&OwnedFd, Option<&OwnedFd>),
+        depth: usize,
+        out: &mut Vec<Found>,
+    ) -> io::Result<()> {
+        for name in tree::names(open)? {
             let inner = joined(path, name.as_bytes());
-            let Some(upper) = tree::status(&open, &name)? else { continue };
-            let beside = host.as_ref().map(|host| tree::status(host, &name)).transpose()?.flatten();
+            let Some(upper) = tree::status(open, &name)? else { continue };
+            let beside = host.map(|host| tree::status(host, &name)).transpose()?.flatten();
             self.place(&inner, (&upper, beside.as_ref()), depth, out)?;
         }
         Ok(())
@@ -122,7 +142,8 @@ impl Looking {
                 let found = Found {
                     what: what(host),
                     mode: host.st_mode & MODE_BITS,
-                    ..self.found(path, ChangeKind::Removed, upper, Some(host))?
+                    conflict: self.is_newer(path, host, ChangeKind::Removed),
+                    ..self.found(path, ChangeKind::Removed, upper, Some(host))
                 };
                 out.push(found);
             }
@@ -134,43 +155,69 @@ impl Looking {
                 if depth >= MAX_DEPTH {
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
-                if !is_opaque(self.upper.directory(path)?) {
-                    if (upper.st_mode ^ host.st_mode) & MODE_BITS != 0 {
-                        out.push(self.found(path, ChangeKind::Mode, upper, Some(host))?);
+                match self.merged(path, (upper, host), out)? {
+                    Merged::Looked => return Ok(()),
+                    Merged::Both(upper, host) => {
+                        return self.entries(path, (&upper, host.as_ref()), depth + 1, out);
                     }
-                    return self.directory(path, depth + 1, out);
+                    Merged::Replaced => ChangeKind::Replaced,
                 }
-                ChangeKind::Replaced
             }
             Some(host) if tree::kind(upper) != tree::kind(host) => ChangeKind::Replaced,
-            Some(host) if self.is_same(path, upper, host)? => return Ok(()),
+            // What cannot be compared may differ.
+            Some(host) if self.is_same(path, upper, host).unwrap_or(false) => return Ok(()),
             Some(_) => ChangeKind::Modified,
         };
-        out.push(self.found(path, kind, upper, host)?);
+        out.push(Found {
+            conflict: self.is_conflict(path, kind, (upper, host)),
+            ..self.found(path, kind, upper, host)
+        });
         if is_directory(upper) {
             self.parts(path, path, depth, out)?;
         }
         Ok(())
     }
 
+    /// A directory on both sides: whether the copy's only adds to the host's.
+    fn merged(&self, path: &[u8], (upper, host): (&Stat, &Stat), out: &mut Vec<Found>) -> io::Result<Merged> {
+        let refused = |because| {
+            let refused = Some(because);
+            Found { refused, ..self.found(path, ChangeKind::Mode, upper, Some(host)) }
+        };
+        let Some(open) = self.upper.open_directory(path)? else {
+            out.push(refused(CLOSED));
+            return Ok(Merged::Looked);
+        };
+        if is_opaque(&open) {
+            return Ok(Merged::Replaced);
+        }
+        let beside = match self.host.open_directory(path) {
+            Ok(None) => {
+                out.push(refused(HOST_CLOSED));
+                return Ok(Merged::Looked);
+            }
+            // It was taken away meanwhile.
+            beside => beside.ok().flatten(),
+        };
+        if beside.as_ref().is_some_and(|beside| modes::differ(&open, beside).unwrap_or(true)) {
+            let same_mode = (upper.st_mode ^ host.st_mode) & MODE_BITS == 0;
+            let note = same_mode.then_some("its attributes (`user.*`, access lists) are others");
+            out.push(Found { note, ..self.found(path, ChangeKind::Mode, upper, Some(host)) });
+        }
+        Ok(Merged::Both(open, beside))
+    }
+
     /// All below a directory that the host does not have so.
     fn parts(&self, whole: &[u8], path: &[u8], depth: usize, out: &mut Vec<Found>) -> io::Result<()> {
-        let open = match self.upper.directory(path) {
-            // What its maker has closed cannot be listed; that it cannot be applied is found when it is tried.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
-            open => open?,
-        };
+        // What its maker has closed cannot be listed; that it cannot be applied is found when it is tried.
+        let Some(open) = self.upper.open_directory(path)? else { return Ok(()) };
         for name in tree::names(&open)? {
             let inner = joined(path, name.as_bytes());
             let Some(upper) = tree::status(&open, &name)?.filter(|upper| !is_whiteout(upper)) else {
                 continue;
             };
             let part_of = Some(whole.to_vec());
-            out.push(Found {
-                part_of,
-                conflict: false,
-                ..self.found(&inner, ChangeKind::Added, &upper, None)?
-            });
+            out.push(Found { part_of, ..self.found(&inner, ChangeKind::Added, &upper, None) });
             if is_directory(&upper) && depth < MAX_DEPTH {
                 self.parts(whole, &inner, depth + 1, out)?;
             }
@@ -178,11 +225,15 @@ impl Looking {
         Ok(())
     }
 
-    fn found(&self, path: &[u8], kind: ChangeKind, upper: &Stat, host: Option<&Stat>) -> io::Result<Found> {
-        let conflict = match host {
-            Some(host) => kind != ChangeKind::Mode && self.is_newer(path, host, kind)?,
-            None => kind == ChangeKind::Added && self.was_removed(path, upper)?,
-        };
+    fn is_conflict(&self, path: &[u8], kind: ChangeKind, (upper, host): (&Stat, Option<&Stat>)) -> bool {
+        match host {
+            Some(host) => self.is_newer(path, host, kind),
+            None => self.was_removed(path, upper),
+        }
+    }
+
+    /// A change that is no conflict.
+    fn found(&self, path: &[u8], kind: ChangeKind, upper: &Stat, host: Option<&Stat>) -> Found {
         let special = match tree::kind(upper) {
             FileType::Socket => {
                 Some("a socket means nothing without the process that made it; it is not applied")
@@ -199,43 +250,46 @@ impl Looking {
         } else {
             None
         };
-        Ok(Found {
+        Found {
             path: path.to_vec(),
             kind,
             what: what(upper),
             mode: upper.st_mode & MODE_BITS,
             part_of: None,
             host: host.map(Identity::of),
-            conflict,
+            conflict: false,
             note,
             refused: special,
-        })
+        }
     }
 
-    /// Whether the host has changed something since the copy was begun: there, or below where all of it is replaced.
-    fn is_newer(&self, path: &[u8], host: &Stat, kind: ChangeKind) -> io::Result<bool> {
+    /// Whether the host has changed something since the copy was begun: there, or below where all of it is replaced. What cannot be looked
+    /// at may have been.
+    fn is_newer(&self, path: &[u8], host: &Stat, kind: ChangeKind) -> bool {
         let found = Identity::of(host);
         if !is_directory(host) && self.applied.get(path) == Some(&found) {
-            return Ok(false);
+            return false;
         }
         if self.begun.is_before(found.changed) {
-            return Ok(true);
+            return true;
         }
         if !is_directory(host) || !matches!(kind, ChangeKind::Removed | ChangeKind::Replaced) {
-            return Ok(false);
+            return false;
         }
-        is_newer_below(&self.host.directory(path)?, self.begun, 0)
+        let open = self.host.directory(path);
+        open.and_then(|open| is_newer_below(&open, self.begun, 0)).unwrap_or(true)
     }
 
     /// Whether the host has removed what was copied from there: overlayfs notes of what it has copied that it has, also where a command
     /// has moved it since; then the directory on the host is as it was.
-    fn was_removed(&self, path: &[u8], upper: &Stat) -> io::Result<bool> {
+    fn was_removed(&self, path: &[u8], upper: &Stat) -> bool {
         if !self.was_copied(path, upper) {
-            return Ok(false);
+            return false;
         }
         let above = path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash]);
-        let above = rustix::fs::fstat(self.host.directory(above)?)?;
-        Ok(self.begun.is_before(Identity::of(&above).changed))
+        // Where the host has none it went with that.
+        let Ok(Some(above)) = self.host.status(above) else { return true };
+        self.begun.is_before(Identity::of(&above).changed)
     }
 
     fn was_copied(&self, path: &[u8], upper: &Stat) -> bool {
@@ -286,6 +340,16 @@ impl Looking {
             }
         }
     }
+}
+
+/// What a directory is that both sides have.
+enum Merged {
+    /// Its change is told, and nothing below it can be.
+    Looked,
+    /// The copy's adds to the host's.
+    Both(OwnedFd, Option<OwnedFd>),
+    /// The copy's hides the host's.
+    Replaced,
 }
 
 fn is_newer_below(directory: &OwnedFd, begun: Begun, depth: usize) -> io::Result<bool> {

@@ -184,8 +184,16 @@ impl State {
     }
 
     /// The upper layer.
+    ///
+    /// A command can have changed the mode of its top, which is never applied, so that its owner cannot look into it.
     pub(super) fn upper(&self) -> io::Result<Tree> {
-        Tree::open(&self.inside(UPPER))
+        const LOOK: u32 = 0o500;
+        let upper = self.inside(UPPER);
+        let mode = fs::symlink_metadata(&upper)?.mode() & 0o7777;
+        if mode & LOOK != LOOK {
+            fs::set_permissions(&upper, fs::Permissions::from_mode(mode | LOOK))?;
+        }
+        Tree::open(&upper)
     }
 
     /// What the host has.
@@ -205,7 +213,7 @@ impl State {
     }
 
     fn is_empty(&self) -> io::Result<bool> {
-        Ok(fs::read_dir(self.inside(UPPER))?.next().is_none())
+        Ok(tree::names(self.upper()?)?.is_empty())
     }
 
     /// Begins it: from now on a change on the host is one that no command here has seen. The top of the upper layer is what a command
@@ -224,6 +232,15 @@ impl State {
         let _ = fs::remove_file(self.inside(BEGUN));
         File::create_new(self.inside(BEGUN))?;
         Ok(())
+    }
+
+    /// Whether there is something at a path on either side, as far as can be told.
+    pub(super) fn has(&self, path: &AbsPath) -> bool {
+        let Some(below) = super::look::below(&self.root, path) else { return self.root.starts_with(path) };
+        let is_there = |side: io::Result<Tree>| {
+            !side.and_then(|side| side.status(below)).is_ok_and(|found| found.is_none())
+        };
+        below.is_empty() || is_there(self.upper()) || is_there(self.host())
     }
 
     /// What a command sees at a path, where the upper layer says something about it.

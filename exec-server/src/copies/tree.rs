@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
@@ -77,6 +77,18 @@ impl Tree {
         Ok(openat2(&self.0, below, directory_flags(), Mode::empty(), inside())?)
     }
 
+    /// The same, where it can be listed and what is in it be looked at; nothing where its mode forbids that.
+    pub(super) fn open_directory(&self, below: &[u8]) -> io::Result<Option<OwnedFd>> {
+        let open = self.directory(below).and_then(|open| {
+            statat(&open, ".", AtFlags::empty())?;
+            Ok(open)
+        });
+        match open {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            open => open.map(Some),
+        }
+    }
+
     /// The directory that holds a path below, and the path's last name.
     pub(super) fn parent<'p>(&self, below: &'p [u8]) -> io::Result<(OwnedFd, &'p OsStr)> {
         let (above, name) = match below.iter().rposition(|byte| *byte == b'/') {
@@ -88,6 +100,9 @@ impl Tree {
 
     /// What is at a path below; nothing also where something on the way is missing or no directory.
     pub(super) fn status(&self, below: &[u8]) -> io::Result<Option<Stat>> {
+        if below.is_empty() {
+            return Ok(Some(rustix::fs::fstat(&self.0)?));
+        }
         match self.parent(below) {
             Ok((parent, name)) => status(&parent, name),
             Err(error) => absent(error),
@@ -142,6 +157,14 @@ pub(super) fn file(parent: impl AsFd, name: &OsStr) -> io::Result<std::fs::File>
 /// A directory at a name in a directory.
 pub(super) fn directory(parent: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(parent, name, directory_flags(), Mode::empty())?)
+}
+
+/// Gives a directory at a name a mode, whatever its mode is; a link is not followed.
+pub(super) fn set_mode(parent: BorrowedFd<'_>, name: &OsStr, mode: u32) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+    Ok(rustix::fs::chmod(path, Mode::from_bits_truncate(mode))?)
 }
 
 /// The names in a directory, sorted.

@@ -370,7 +370,8 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// What patterns deny, at start, and the directories that could not be listed, in which they could match.
+    /// What patterns deny, at start, the directories that could not be listed, in which they could match, and what in a copy is another
+    /// name of something closed.
     fn matches(&mut self) {
         let survey = self.compiler.facts.survey;
         let matches = survey.matches.iter().map(|found| (found, found.kind == Kind::Directory));
@@ -380,6 +381,11 @@ impl Builder<'_, '_> {
                 && found.kind != Kind::Symlink
             {
                 self.mask(&found.path, is_directory);
+            }
+        }
+        for path in &survey.further {
+            if matches!(self.view(path), View::Copied(_)) {
+                self.mask(path, false);
             }
         }
     }

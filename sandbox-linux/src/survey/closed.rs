@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use weir_protocol::policy::{Access, Filesystem};
 
 use super::index::{self, Index};
+use super::links::Targets;
 use super::place::Places;
 use super::{Kind, Survey};
 use crate::live;
@@ -20,37 +21,35 @@ const MAX_ENTRIES: u32 = 50_000;
 /// Bytes read from a directory at once.
 const BUFFER_BYTES: usize = 32 << 10;
 
-/// Takes in the files in places that rules close inside granted ones. Most of those are not there, which the places tell.
+/// Takes in the files in places that rules close inside granted ones, and answers those with names elsewhere. Most of those places are not there,
+/// which the places tell.
 pub(super) fn add(
     survey: &mut Survey,
     filesystem: &Filesystem,
     places: &Places,
     mut index: Option<&mut Index>,
-) {
-    let mut left = MAX_ENTRIES;
+) -> Targets {
+    let mut closed = Closed { survey, targets: Targets::default(), left: MAX_ENTRIES, waiting: Vec::new() };
     let mut buffer = vec![0; BUFFER_BYTES];
     for rule in live::carved_out(filesystem, Access::None) {
         if places.known(&rule.path) == Some(Kind::Missing) {
             continue;
         }
-        let Ok(top) = CString::new(rule.path.as_bytes()) else { continue };
-        let mut waiting = vec![top];
-        while let Some(path) = waiting.pop() {
+        closed.waiting.extend(CString::new(rule.path.as_bytes()));
+        while let Some(path) = closed.waiting.pop() {
             match walk::open_whole(&path, Opening::Listing) {
-                Ok(directory) => {
-                    let place = Place { directory: directory.as_fd(), path: &path };
-                    place.look(survey, index.as_deref_mut(), &mut buffer, (&mut left, &mut waiting));
-                }
+                Ok(directory) => closed.look(directory.as_fd(), &path, index.as_deref_mut(), &mut buffer),
                 // A file, by its path.
                 Err(libc::ENOTDIR) => {
                     if let Ok(status) = walk::status_of(&path) {
-                        survey.take_in_closed(status);
+                        closed.take_in(status);
                     }
                 }
                 Err(_) => {}
             }
         }
     }
+    closed.targets
 }
 
 impl Survey {
@@ -65,48 +64,45 @@ impl Survey {
     }
 }
 
-/// A closed directory.
-#[derive(Debug, Clone, Copy)]
-struct Place<'a> {
-    directory: BorrowedFd<'a>,
-    path: &'a CStr,
+/// What is found in closed places.
+struct Closed<'s> {
+    survey: &'s mut Survey,
+    /// Files with several names.
+    targets: Targets,
+    /// Entries that may still be looked at.
+    left: u32,
+    waiting: Vec<CString>,
 }
 
-impl Place<'_> {
-    /// Looks at its entries, by the index where that knows them.
-    fn look(
-        self,
-        survey: &mut Survey,
-        index: Option<&mut Index>,
-        buffer: &mut [u8],
-        (left, waiting): (&mut u32, &mut Vec<CString>),
-    ) {
+impl Closed<'_> {
+    /// Looks at the entries of a directory, by the index where that knows them.
+    fn look(&mut self, directory: BorrowedFd<'_>, path: &CStr, index: Option<&mut Index>, buffer: &mut [u8]) {
         let mut listed = 0;
-        let each = |entry: Entry<'_>| self.consider(entry, survey, (left, waiting));
-        let looked = index::look(self.directory, buffer, index, &mut listed, each);
-        survey.further_names |= looked.is_err();
-        survey.listed += listed;
+        let each = |entry: Entry<'_>| self.consider(entry, directory, path);
+        let looked = index::look(directory, buffer, index, &mut listed, each);
+        self.survey.further_names |= looked.is_err();
+        self.survey.listed += listed;
     }
 
-    fn consider(
-        self,
-        entry: Entry<'_>,
-        survey: &mut Survey,
-        (left, waiting): (&mut u32, &mut Vec<CString>),
-    ) -> Result<(), Enough> {
-        *left = left.checked_sub(1).filter(|left| *left > 0).ok_or(Enough)?;
+    fn consider(&mut self, entry: Entry<'_>, directory: BorrowedFd<'_>, path: &CStr) -> Result<(), Enough> {
+        self.left = self.left.checked_sub(1).filter(|left| *left > 0).ok_or(Enough)?;
         match entry.file_type {
             FileType::File => {
-                if let Ok(status) = walk::status(self.directory, entry.name) {
-                    survey.take_in_closed(status);
+                if let Ok(status) = walk::status(directory, entry.name) {
+                    self.take_in(status);
                 }
             }
             FileType::Directory => {
-                waiting.extend(CString::new([self.path.to_bytes(), b"/", entry.name.to_bytes()].concat()));
+                self.waiting.extend(CString::new([path.to_bytes(), b"/", entry.name.to_bytes()].concat()));
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn take_in(&mut self, status: Status) {
+        self.targets.denied(status, 0);
+        self.survey.take_in_closed(status);
     }
 }
 

@@ -322,3 +322,26 @@ fn patterns_too_large_to_compile_are_refused() {
     let refused = Survey::take(&policy);
     assert!(matches!(refused, Err(SurveyError::PatternsTooLarge { .. })), "{refused:?}");
 }
+
+#[test]
+fn other_names_of_closed_files_are_found_in_copies() {
+    let tree = Tree::new();
+    let [closed, copied, written] = ["closed", "copied", "written"].map(|name| tree.directory(name));
+    let key = tree.file("closed/deep/key");
+    tree.file("closed/alone");
+    tree.file("copied/d/alone");
+    for name in ["copied/d/other", "copied/out/other", "written/other"] {
+        tree.directory(name.strip_suffix("/other").unwrap());
+        fs::hard_link(key.as_path(), tree.at(name).as_path()).unwrap();
+    }
+    let rules = [
+        (&tree.root, Access::Read),
+        (&closed, Access::None),
+        (&copied, Access::Copy),
+        (&tree.at("copied/out"), Access::Write),
+        (&written, Access::Write),
+    ];
+    assert_eq!(Survey::take(&policy(&rules, &[])).unwrap().further, [tree.at("copied/d/other")]);
+    let rules = [(&tree.root, Access::Read), (&closed, Access::None), (&copied, Access::Write)];
+    assert_eq!(Survey::take(&policy(&rules, &[])).unwrap().further, []);
+}

@@ -1,5 +1,8 @@
 //! What is closed or read-only below a copy is so in the copy, in the first command and in the next; what is written through is.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
 use weir_tests::sandbox::{Way, World};
 
 use super::settle::{WAYS, changes, left, shell};
@@ -84,5 +87,82 @@ fn copies_and_other_rules_lie_in_each_other() {
         assert_eq!(left(&world, &["apply", "c/r"]), []);
         assert_eq!(world.outside(["cat", "c/r/cc/f"]).text(), "new");
         assert_eq!(changes(&world), ["added f"]);
+    });
+}
+
+/// A secret outside, which a rule closes, and one inside, which a pattern does.
+fn with_secrets(way: Way) -> World {
+    let world = World::new(way);
+    world.file("around/secret/key", "secret");
+    world.file("work/x.env", "secret");
+    world.directory("work/d");
+    world.profile(
+        "\"{w}/around\" = \"read\"\n\"{w}/around/secret\" = \"none\"\n\"{w}/work\" = \"copy\"\n\":project_roots\" = { \"**/*.env\" = \"none\" }",
+        "",
+    );
+    world
+}
+
+/// A further name of a secret, which the host has made, is closed in the copy as it would be outside, whatever is done to it there.
+#[test]
+fn another_name_of_something_closed_is_closed_in_the_copy() {
+    Way::each_of(&WAYS, "copy::links", |way| {
+        let world = with_secrets(way);
+        let link = "ln ../around/secret/key key; ln x.env d/plain";
+        assert_eq!(world.outside(["sh", "-c", link]).code, 0);
+        for round in 0..2 {
+            for name in ["key", "d/plain"] {
+                for act in [
+                    "cat N",
+                    "chmod 644 N; cat N",
+                    "touch -c -d 2020-02-02 N; cat N",
+                    "mv N y && cat y",
+                    "ln N y && cat y",
+                    "mv d e; cat e/plain",
+                ] {
+                    let run = world.run(["sh", "-c", &act.replace('N', name)]);
+                    assert!(run.code != 0 && run.stdout.is_empty(), "{round}: {act} {name}: {run:?}");
+                }
+            }
+            shell(&world, "echo new > seen; ls d");
+        }
+        let changed = changes(&world);
+        assert!(
+            changed.iter().all(|change| change == "added seen" || change.starts_with("added e")),
+            "{changed:?}"
+        );
+        assert_eq!(world.outside(["cat", "key", "d/plain"]).text(), "secretsecret");
+    });
+}
+
+/// The same of a name that the host makes while a command runs.
+#[test]
+fn another_name_that_comes_later_is_closed_in_the_copy() {
+    Way::each_of(&WAYS, "copy::later-links", |way| {
+        let world = with_secrets(way);
+        for (link, act) in [
+            ("ln ../around/secret/key key", "cat key"),
+            ("ln ../around/secret/key key", "cp key y; cat y"),
+            ("ln ../around/secret/key key", "mv key y && cat y"),
+            ("ln ../around/secret/key key", "ln key y && cat y"),
+            ("ln ../around/secret/key key", "echo new >> key && cat key"),
+            ("ln x.env key", "cat key"),
+            ("ln x.env key", "mv key y && cat y"),
+        ] {
+            let script = format!("ls > /dev/null; echo ready; read line; {act}");
+            let mut child = world.weir(["--quiet"]);
+            let child = child.args(["sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = child.spawn().unwrap();
+            let mut told = BufReader::new(child.stdout.take().unwrap());
+            let mut line = String::new();
+            told.read_line(&mut line).unwrap();
+            assert_eq!(line, "ready\n");
+            assert_eq!(world.outside(["sh", "-c", link]).code, 0);
+            child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+            line.clear();
+            told.read_line(&mut line).unwrap();
+            assert!(!child.wait().unwrap().success() && line.is_empty(), "{link}; {act}: {line}");
+            assert_eq!(world.outside(["rm", "key"]).code, 0);
+        }
     });
 }

@@ -46,11 +46,22 @@ fn filled(way: Way) -> World {
             world.file(format!("work/{name}"), "old ".repeat(5000));
         }
     }
+    for name in ["shut/deep/changed", "open/changed"] {
+        world.file(format!("work/{name}"), "old");
+    }
+    assert_eq!(world.outside(["chmod", "555", "shut/deep", "shut"]).code, 0);
     world
 }
 
+/// The modes of what is there before and after.
+fn modes(world: &World) -> String {
+    world.outside(["stat", "-c", "%a", "shut", "shut/deep", "open", "changed-0"]).text()
+}
+
 const ACT: &str = "for f in changed-*; do cat $f > /tmp/x; tr o n < /tmp/x > $f; done; rm removed-*; \
-    for d in anew-*; do rm -r $d; mkdir $d; echo new > $d/new; mkdir added-$d; cp changed-0 added-$d/f; done";
+    for d in anew-*; do rm -r $d; mkdir $d; echo new > $d/new; mkdir added-$d; cp changed-0 added-$d/f; done; \
+    chmod 755 shut shut/deep; for d in shut/deep open; do echo new > $d/changed; echo new > $d/new; done; chmod 511 shut/deep; \
+    chmod 500 shut open";
 
 /// The journal of what is being applied, where it is.
 fn journal(world: &World) -> Option<PathBuf> {
@@ -141,6 +152,8 @@ fn finished_by_the_next(way: Way) {
         let whole = window(&world, Since::Begun);
         let new = files(&world.at("work"));
         assert_ne!(old, new);
+        let (old_modes, new_modes) = (modes(&filled(way)), modes(&world));
+        assert_eq!([&*old_modes, &*new_modes], ["555\n555\n755\n644", "500\n511\n500\n644"]);
         let world = filled(way);
         shell(&world, ACT);
         let last = window(&world, Since::Committed);
@@ -169,7 +182,10 @@ fn finished_by_the_next(way: Way) {
                 "{}",
                 between.stderr
             );
+            let found = modes(&world);
+            assert!(was_committed || [&old_modes, &new_modes].contains(&&found), "{round}: {found}");
             assert_eq!(left(&world, &["apply"]), [], "{round}");
+            assert_eq!(modes(&world), new_modes, "{round}");
             assert_eq!(files(&world.at("work")), new, "{round}");
             assert_eq!(changes(&world), Vec::<String>::new());
             assert_clean(&world);

@@ -9,3 +9,4 @@ mod killed;
 mod kinds;
 mod refused;
 mod settle;
+mod wedged;

@@ -23,6 +23,8 @@ use crate::survey::{Moment, Since};
 const TOLD: u32 = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_ONLYDIR;
 /// Trees of the kernel, which hold no files of anyone.
 const KERNEL_TREES: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
+/// `OVERLAYFS_SUPER_MAGIC` (`linux/magic.h`).
+const OVERLAY_MAGIC: i64 = 0x794c_7630;
 /// Bytes of entries, and of events, read at once.
 const ROOM: usize = 32 << 10;
 const LISTING: u32 =
@@ -37,6 +39,8 @@ pub(super) struct Links {
     watch: Option<Watch>,
     /// Which files need not be looked for.
     since: Option<Since>,
+    /// Whether places are shown through an overlay, which has another device than the files that it shows.
+    has_copies: bool,
 }
 
 /// What is heard of the directories in those places.
@@ -55,7 +59,13 @@ impl Links {
             places: rules.places(),
             watch: None,
             since: rules.surveyed.and_then(Moment::watch),
+            has_copies: rules.filesystem.copies().next().is_some(),
         }
+    }
+
+    /// Whether a file is shown by an overlay, so that changing anything of it makes another file with one name.
+    pub(super) fn is_shown(&self, found: &Found) -> bool {
+        self.has_copies && call::magic(found.as_fd()).is_ok_and(|magic| magic == OVERLAY_MAGIC)
     }
 
     /// Whether a file is closed under any name that it has now.
@@ -65,15 +75,19 @@ impl Links {
         root: BorrowedFd<'_>,
         found: &Found,
     ) -> Kernel<bool> {
-        let file = call::file_id(found.as_fd(), &found.stat);
-        if self.closed.contains(file) {
+        if self.has(found) {
             return Ok(true);
         }
         if self.watch.is_none() && self.has_same_names(found) {
             return Ok(false);
         }
         self.update(judge, root)?;
-        Ok(self.closed.contains(file))
+        Ok(self.has(found))
+    }
+
+    fn has(&self, found: &Found) -> bool {
+        let file = call::file_id(found.as_fd(), &found.stat);
+        self.closed.contains(file) || self.is_shown(found) && self.closed.contains_shown(file)
     }
 
     fn has_same_names(&self, found: &Found) -> bool {

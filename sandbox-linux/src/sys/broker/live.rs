@@ -76,7 +76,7 @@ impl Broker {
 
     /// What may only be read would be written under its second name; between mounts the kernel refuses that with the same number.
     fn judge_second_name(&mut self, call: &Notification, file: &Found) -> Kernel<()> {
-        let path = self.judge_file_at(call, file, Operation::Read)?;
+        let path = self.judge_file_at(call, file, (Operation::Read, Act::Read))?;
         self.judge_path(call, &path, Operation::Write).map_err(|errno| match errno {
             libc::EROFS => libc::EXDEV,
             other => other,
@@ -95,6 +95,7 @@ impl Broker {
         let leaving = if is_directory { Act::RemoveDirectory } else { Act::Remove };
         self.judge_path_for(call, &old, (Operation::Write, leaving))?;
         self.judge_path_for(call, &new, (Operation::Write, Act::Move))?;
+        self.judge_moved_copy(call, from, &stat)?;
         if is_fixed {
             return Err(libc::EBUSY);
         }
@@ -112,6 +113,20 @@ impl Broker {
         }
     }
 
+    /// Judges a file that an overlay would copy to move it: the copy has one name, and nothing to know it by.
+    fn judge_moved_copy(&mut self, call: &Notification, from: &Place<'_>, stat: &libc::stat) -> Kernel<()> {
+        if stat.st_nlink < 2 || kind(stat) != libc::S_IFREG {
+            return Ok(());
+        }
+        let file = call::open_path(from.parent(), &from.last, libc::O_NOFOLLOW).and_then(Found::new)?;
+        match &self.live {
+            Some(live) if live.links.is_shown(&file) => {
+                self.judge_file_at(call, &file, (Operation::Write, Act::Move)).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Judges what was opened as a place: what it is called now.
     pub(super) fn judge_file(
         &mut self,
@@ -122,13 +137,18 @@ impl Broker {
         if self.live.is_none() {
             return Ok(());
         }
-        self.judge_file_at(call, file, operation).map(drop)
+        self.judge_file_at(call, file, (operation, act(operation))).map(drop)
     }
 
     /// The same under live rules; where it is.
-    fn judge_file_at(&mut self, call: &Notification, file: &Found, operation: Operation) -> Kernel<Vec<u8>> {
+    fn judge_file_at(
+        &mut self,
+        call: &Notification,
+        file: &Found,
+        (operation, act): (Operation, Act),
+    ) -> Kernel<Vec<u8>> {
         let path = self.world.path_of(file.as_fd(), None);
-        let act = match act(operation) {
+        let act = match act {
             Act::Read if file.kind() == libc::S_IFDIR => Act::List,
             act => act,
         };

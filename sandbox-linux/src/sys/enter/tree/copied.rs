@@ -12,12 +12,14 @@ use super::{Site, attach, configured, copy_tree, created, open_below};
 /// Where the layers are attached: the host's place, and what keeps the copy.
 pub(super) const PLACES: [&CStr; 2] = [c"lower", c"kept"];
 
-/// No index of hard links: a name that is written becomes a file of its own, and layers may be changed while no command runs.
-const OPTIONS: [(&CStr, &CStr); 4] = [
+/// No index of hard links: a name that is written becomes a file of its own, and layers may be changed while no command runs. The numbers of
+/// files stay those that the layers tell (`xino`), by which closed files are known.
+const OPTIONS: [(&CStr, &CStr); 5] = [
     (c"lowerdir", c"/lower"),
     (c"upperdir", c"/kept/upper"),
     (c"workdir", c"/kept/work"),
     (c"index", c"off"),
+    (c"xino", c"off"),
 ];
 
 pub(super) fn mount(site: &Site<'_>, at: &CStr, state: &CStr) -> Result<(), i32> {
