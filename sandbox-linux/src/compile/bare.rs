@@ -101,7 +101,7 @@ pub(super) struct Closed<'s>(BTreeSet<&'s [u8]>);
 
 impl<'s> Closed<'s> {
     pub(super) fn of(compiler: &'s Compiler<'_>) -> Self {
-        let closed = compiler.facts.survey.closed_inside(compiler.policy);
+        let closed = compiler.facts.survey.closed_inside(&compiler.filesystem);
         Self(closed.map(AbsPath::as_bytes).collect())
     }
 
