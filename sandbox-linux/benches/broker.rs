@@ -14,7 +14,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Filesystem, FilesystemParts, Glob, GlobRule, Origin};
 use weir_sandbox_linux::bpf::{Arch, Program};
 use weir_sandbox_linux::broker::{self, Broker, Guard, Handover, Roots, SocketRules, Traps};
-use weir_sandbox_linux::live::LiveRules;
+use weir_sandbox_linux::live::{LiveRules, Nodes};
 
 #[cfg(target_arch = "x86_64")]
 const HERE: Arch = Arch::X86_64;
@@ -134,7 +134,13 @@ impl Held {
         };
         let globs = vec![GlobRule { pattern, origin: Origin::implied("a benchmark") }];
         let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
-        let rules = LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None };
+        let rules = LiveRules {
+            filesystem,
+            aliases: Vec::new(),
+            closed_files: Vec::new(),
+            nodes: Nodes::Mounted,
+            surveyed: None,
+        };
         let rules = (self == Self::Live).then_some(&rules);
         Broker::new(handover, guards, SocketRules::STRICT, Roots::Same, rules)
     }

@@ -8,7 +8,7 @@ use super::refusal::Lack;
 use crate::bpf::Arch;
 use crate::broker::{self, Guard, Roots, SocketGrant, SocketRules, Traps};
 use crate::host::Way;
-use crate::live::LiveRules;
+use crate::live::{LiveRules, Nodes};
 use crate::plan::{Brokered, Confinement, Recording};
 use crate::seccomp::Grant;
 
@@ -122,6 +122,7 @@ fn rules_of(compiler: &Compiler<'_>) -> LiveRules {
         filesystem: compiler.filesystem.clone().into_owned(),
         aliases: survey.aliases.clone(),
         closed_files: survey.closed_files.clone(),
+        nodes: if compiler.way == Way::Bare { Nodes::Hosts } else { Nodes::Mounted },
         surveyed: compiler.facts.surveyed,
     }
 }

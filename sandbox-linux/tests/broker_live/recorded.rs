@@ -6,7 +6,7 @@ use std::process::Command;
 use weir_protocol::denial::Act;
 use weir_protocol::policy::{Filesystem, FilesystemParts};
 use weir_sandbox_linux::broker::{Event, Wait};
-use weir_sandbox_linux::live::LiveRules;
+use weir_sandbox_linux::live::{LiveRules, Nodes};
 
 use super::inside::{Rules, run};
 use super::{as_each_user, differences, fresh, python};
@@ -16,7 +16,13 @@ const WAITS: [Wait; 2] = [Wait::Killable, Wait::Interruptible];
 /// Nothing is closed; recording makes the broker perform every call that opens a file all the same.
 fn no_rules() -> LiveRules {
     let filesystem = Filesystem::new(FilesystemParts::default());
-    LiveRules { filesystem, aliases: Vec::new(), closed_files: Vec::new(), surveyed: None }
+    LiveRules {
+        filesystem,
+        aliases: Vec::new(),
+        closed_files: Vec::new(),
+        nodes: Nodes::Mounted,
+        surveyed: None,
+    }
 }
 
 #[test]

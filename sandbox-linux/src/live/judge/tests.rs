@@ -6,7 +6,7 @@ use weir_protocol::policy::{
     Access, Filesystem, FilesystemParts, Operation, PrivateDirectory, Request, RuleRef, StandIn,
 };
 
-use super::super::{Alias, BESIDE_MOUNTS, LiveRules, WITHOUT_MOUNTS, first_rule};
+use super::super::{Alias, BESIDE_MOUNTS, LiveRules, Nodes, WITHOUT_MOUNTS, first_rule};
 use super::*;
 use crate::survey::tests::{path, policy};
 
@@ -15,6 +15,7 @@ fn judge(filesystem: &Filesystem) -> Judge {
         filesystem: filesystem.clone(),
         aliases: Vec::new(),
         closed_files: Vec::new(),
+        nodes: Nodes::Mounted,
         surveyed: None,
     })
 }
@@ -124,6 +125,7 @@ fn a_second_mount_is_closed_like_the_first() {
         filesystem: policy.filesystem().clone(),
         aliases,
         closed_files: Vec::new(),
+        nodes: Nodes::Mounted,
         surveyed: None,
     });
     for (asked, closed) in
