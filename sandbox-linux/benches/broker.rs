@@ -15,7 +15,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Filesystem, FilesystemParts, Glob, GlobRule, Origin};
 use weir_sandbox_linux::bpf::{Arch, Program};
 use weir_sandbox_linux::broker::{self, Broker, Guard, Handover, Roots, SocketRules, Traps};
-use weir_sandbox_linux::live::LiveRules;
+use weir_sandbox_linux::live::{LiveRules, Nodes};
 
 #[cfg(target_arch = "x86_64")]
 const HERE: Arch = Arch::X86_64;
@@ -140,6 +140,7 @@ impl Held {
             aliases: Vec::new(),
             folding: BTreeMap::new(),
             closed_files: Vec::new(),
+            nodes: Nodes::Mounted,
             surveyed: None,
         };
         let rules = (self == Self::Live).then_some(&rules);

@@ -403,7 +403,9 @@ impl<'a> Compiler<'a> {
         // Without a listener nothing holds what mounts would.
         let alone = self.way == Way::Bare && self.facts.host.seccomp.listener.works();
         let inside = if alone { live::WITHOUT_MOUNTS } else { live::BESIDE_MOUNTS };
-        live::first_rule(&self.filesystem, inside)
+        let terminals = || bare::grants_terminals(&self.filesystem).filter(|_| alone);
+        let first = live::first_rule(&self.filesystem, inside);
+        first.or_else(|| terminals().map(|rule| rule.origin.clone()))
     }
 
     /// Whether such rules are held.

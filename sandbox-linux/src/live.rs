@@ -40,8 +40,19 @@ pub struct LiveRules {
     pub folding: BTreeMap<AbsPath, Folding>,
     /// Files that were closed at start, whatever their further names.
     pub closed_files: Vec<FileId>,
+    /// Whose device nodes there are.
+    pub nodes: Nodes,
     /// When the survey that found those began: a file that has the names that it had then is looked for no more.
     pub surveyed: Option<Moment>,
+}
+
+/// Whose device nodes the command finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// Those that mounts show; on all others nodes are inert, and terminals are the sandbox's own.
+    Mounted,
+    /// The host's, so that each opening of one has to be judged.
+    Hosts,
 }
 
 impl LiveRules {

@@ -20,6 +20,7 @@
 mod beside;
 mod closed;
 mod copied;
+mod dev;
 mod grants;
 pub mod index;
 mod kernel;
@@ -47,6 +48,7 @@ use crate::live::{self, Alias, FileId, Judge};
 use crate::mounts::Mounts;
 
 pub(crate) use beside::Beside;
+pub(crate) use dev::LINKS;
 use index::Index;
 pub use kernel::KernelTree;
 pub use moment::Moment;
@@ -245,10 +247,11 @@ impl Survey {
 }
 
 impl Survey {
-    /// The policy's rules, with those for what was found: repositories, and mounts of the kernel's own.
+    /// The policy's rules, with those for what was found: repositories, and mounts of the kernel's own; without mounts, for `/dev`.
     pub(crate) fn filesystem<'p>(&self, policy: &'p Policy, way: Way) -> Cow<'p, Filesystem> {
         let own = policy.filesystem();
-        let found = [self.protected(policy), self.kernel_rules(own, way)].concat();
+        let dev = if way == Way::Bare { dev::rules(own) } else { Vec::new() };
+        let found = [self.protected(policy), self.kernel_rules(own, way), dev].concat();
         if found.is_empty() {
             return Cow::Borrowed(own);
         }

@@ -23,7 +23,7 @@ use inside::{Rules, run};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Filesystem, FilesystemParts, Glob, GlobRule, Origin};
 use weir_sandbox_linux::broker::{Event, Guard, SocketGrant, SocketRules, Wait};
-use weir_sandbox_linux::live::LiveRules;
+use weir_sandbox_linux::live::{LiveRules, Nodes};
 use weir_sandbox_linux::seccomp::Grant;
 
 /// Tells a copy of this binary that it is one.
@@ -119,6 +119,7 @@ fn idle_rules() -> LiveRules {
         aliases: Vec::new(),
         folding: BTreeMap::new(),
         closed_files: Vec::new(),
+        nodes: Nodes::Mounted,
         surveyed: None,
     }
 }

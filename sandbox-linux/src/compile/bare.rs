@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Access, Degradation, Origin, PathRule};
+use weir_protocol::policy::{Access, Degradation, Filesystem, Origin, PathRule};
 
 use super::Compiler;
 use super::landlock::{ABI_SCOPES, ABI_TRUNCATE};
 use super::refusal::Lack;
 use super::tree::{Guards, PROC_SETTINGS, path};
 use crate::broker::Guard;
+use crate::host::Way;
 use crate::survey::Kind;
 
 /// Adds everything that is lacking, or given up by name.
@@ -35,8 +36,43 @@ pub(super) fn check(compiler: &mut Compiler<'_>) {
         compiler.give_up(Degradation::NoStandIns, lost, Lack::StandIn { path });
     }
     super::copied::refuse_all(compiler);
+    terminals(compiler);
     carve_outs(compiler);
     settings(compiler);
+}
+
+/// Where the host's terminals are, the command's own among them.
+const TERMINALS: &str = "/dev/pts";
+
+/// The rule that grants terminals.
+pub(super) fn grants_terminals(filesystem: &Filesystem) -> Option<&PathRule> {
+    filesystem.covering(&path(TERMINALS)).filter(|rule| rule.access > Access::None)
+}
+
+/// Whether a path is that of terminals, of which init alone can tell the command's own.
+pub(super) fn is_terminal(at: &AbsPath) -> bool {
+    at.starts_with(&path(TERMINALS))
+}
+
+/// Whether they come along with a directory that is granted as a whole.
+pub(super) fn shows_terminals(compiler: &Compiler<'_>) -> bool {
+    compiler.way == Way::Bare && around(compiler, &path(TERMINALS)) > Access::None
+}
+
+/// Without init nobody tells the command's own terminals from others of the user, so that none is granted by name.
+fn terminals(compiler: &mut Compiler<'_>) {
+    let Some(rule) = grants_terminals(&compiler.filesystem).map(|rule| rule.origin.clone()) else { return };
+    if compiler.is_live() {
+        return;
+    }
+    if shows_terminals(compiler) {
+        let lost = "what is typed at other terminals of the user can be read";
+        compiler.give_up(Degradation::NoCarveOut, lost, Lack::CarveOut { path: path(TERMINALS), rule });
+    } else {
+        compiler.remarks.push(
+            "without live rules no terminal is opened by its name, those made inside neither".to_owned(),
+        );
+    }
 }
 
 /// The machine's settings belong to uid 0, and nothing here makes them read-only where all around them may be written but live rules.
@@ -101,7 +137,7 @@ pub(super) struct Closed<'s>(BTreeSet<&'s [u8]>);
 
 impl<'s> Closed<'s> {
     pub(super) fn of(compiler: &'s Compiler<'_>) -> Self {
-        let closed = compiler.facts.survey.closed_inside(compiler.policy);
+        let closed = compiler.facts.survey.closed_inside(&compiler.filesystem);
         Self(closed.map(AbsPath::as_bytes).collect())
     }
 

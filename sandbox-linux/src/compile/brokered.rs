@@ -8,7 +8,7 @@ use super::refusal::Lack;
 use crate::bpf::Arch;
 use crate::broker::{self, Guard, Roots, SocketGrant, SocketRules, Traps};
 use crate::host::Way;
-use crate::live::LiveRules;
+use crate::live::{LiveRules, Nodes};
 use crate::plan::{Brokered, Confinement, Recording};
 use crate::seccomp::Grant;
 
@@ -123,6 +123,7 @@ fn rules_of(compiler: &Compiler<'_>) -> LiveRules {
         aliases: survey.aliases.clone(),
         folding: survey.folding.clone(),
         closed_files: survey.closed_files.clone(),
+        nodes: if compiler.way == Way::Bare { Nodes::Hosts } else { Nodes::Mounted },
         surveyed: compiler.facts.surveyed,
     }
 }

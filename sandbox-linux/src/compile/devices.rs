@@ -5,14 +5,7 @@ use weir_protocol::policy::Access;
 
 use super::tree::{Builder, PASSAGE, View, path};
 use crate::plan::{Devices, MountStep, Owned, Writable};
-
-/// Names that programs expect in `/dev`, and where they lead.
-const LINKS: [(&str, &str); 4] = [
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
-];
+use crate::survey::LINKS;
 
 /// Mode of a `/dev` that may be listed; one that may not is a passage.
 const LISTED: u32 = 0o755;

@@ -129,6 +129,8 @@ fn granted(compiler: &Compiler<'_>) -> Vec<(AbsPath, Access)> {
     let rules = rules.filter(|rule| rule.access > Access::None && exists(compiler, &rule.path));
     if compiler.way == Way::Bare {
         let (closed, mut found) = (Closed::of(compiler), BTreeMap::new());
+        let is_live = compiler.is_live();
+        let rules = rules.filter(|rule| is_live || !bare::is_terminal(&rule.path));
         rules.for_each(|rule| bare::grant(compiler, &closed, &rule.path, &mut found));
         return found.into_iter().collect();
     }

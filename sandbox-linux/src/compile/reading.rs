@@ -19,6 +19,7 @@ use weir_protocol::method::process::Degraded;
 use weir_protocol::policy::{Access, Degradation, KernelFeature};
 
 use super::Compiler;
+use super::bare;
 use super::brokered::Opens;
 use super::landlock::{self, READ, REFER};
 use crate::host::Way;
@@ -31,7 +32,10 @@ pub(super) fn compile(compiler: &Compiler<'_>, first: Option<&Landlock>) -> Opti
     let beside = survey.beside.as_ref()?;
     let held_by_name = !survey.further_names && survey.aliases.is_empty();
     let copies = compiler.filesystem.rules().iter().any(|rule| rule.access == Access::Copy);
-    let is_apart = copies || compiler.opens(KernelFeature::NestedUserNamespaces) || compiler.facts.recorded;
+    let is_apart = copies
+        || compiler.opens(KernelFeature::NestedUserNamespaces)
+        || compiler.facts.recorded
+        || bare::shows_terminals(compiler);
     if !held_by_name || is_apart || !compiler.is_live() {
         return None;
     }
@@ -68,7 +72,9 @@ pub(super) fn opens(compiler: &mut Compiler<'_>, ruleset: Option<&Landlock>) -> 
 fn granted(compiler: &Compiler<'_>, beside: &Beside) -> BTreeSet<AbsPath> {
     let mut found = BTreeSet::new();
     for rule in compiler.filesystem.rules() {
-        if landlock::exists(compiler, &rule.path) {
+        // Which terminal is the command's own only init can tell.
+        let is_judged = compiler.way == Way::Bare && bare::is_terminal(&rule.path);
+        if !is_judged && landlock::exists(compiler, &rule.path) {
             grant(compiler, beside, &rule.path, &mut found);
         }
     }

@@ -16,6 +16,7 @@ mod listener;
 mod live;
 mod naming;
 mod nearby;
+mod nodes;
 mod open;
 mod procfs;
 mod record;
@@ -34,11 +35,12 @@ use std::rc::Rc;
 
 use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules};
 use crate::host::Arch;
-use crate::live::LiveRules;
+use crate::live::{self as rules, LiveRules};
 use call::Kernel;
 use guarded::Guarded;
 use listener::{Listener, Notification};
 use live::Live;
+use nodes::Nodes;
 use record::Record;
 use replay::Replay;
 use resolve::World;
@@ -99,6 +101,8 @@ pub struct Broker {
     guarded: Guarded,
     sockets: Sockets,
     live: Option<Live>,
+    /// Where device nodes are the host's own.
+    nodes: Option<Nodes>,
     queue: Queue,
     replay: Replay,
     /// What was done, where that is recorded.
@@ -133,6 +137,7 @@ impl Broker {
             guarded,
             sockets: Sockets::new(sockets),
             live: live.map(Live::new),
+            nodes: live.filter(|live| live.nodes == rules::Nodes::Hosts).map(|_| Nodes::default()),
             queue: Queue::default(),
             replay,
             record: None,
@@ -193,6 +198,9 @@ impl Broker {
     fn answer(&mut self, call: &Notification) -> Kernel<Answer> {
         let request = self.forms.decode(call.nr, &call.args).ok_or(libc::ENOSYS)?;
         let tracee = Tracee::new(call, &self.world, &self.listener);
+        if let Some(nodes) = &mut self.nodes {
+            nodes.begin(&tracee);
+        }
         match request {
             Request::Open { at, flags, mode } => self.open(call, &tracee, at, flags, mode),
             Request::MakeDirectory { at, mode } => self.make_directory(call, &tracee, at, mode),

@@ -7,7 +7,7 @@ use std::process::Command;
 use weir_protocol::denial::Act;
 use weir_protocol::policy::{Filesystem, FilesystemParts};
 use weir_sandbox_linux::broker::{Event, Wait};
-use weir_sandbox_linux::live::LiveRules;
+use weir_sandbox_linux::live::{LiveRules, Nodes};
 
 use super::inside::{Rules, run};
 use super::{as_each_user, differences, fresh, python};
@@ -22,6 +22,7 @@ fn no_rules() -> LiveRules {
         aliases: Vec::new(),
         folding: BTreeMap::new(),
         closed_files: Vec::new(),
+        nodes: Nodes::Mounted,
         surveyed: None,
     }
 }

@@ -1,4 +1,4 @@
-//! The caller's terminal: nothing inside types into it, whatever way the command is connected with it.
+//! Terminals: nothing inside types into the caller's, whatever way the command is connected with it, or opens another one of the user.
 
 use weir_tests::sandbox::{Way, World, finish, programs};
 
@@ -83,5 +83,81 @@ fn the_session_is_its_own() {
         let weir =
             [programs().weir.as_os_str(), "run".as_ref(), "--tty".as_ref(), "never".as_ref(), "--".as_ref()];
         assert!(host(&world, &[weir.as_slice(), &command].concat()).contains("has none"));
+    });
+}
+
+/// Runs a command with the name of a terminal of its own behind it, and takes the number that the command gives up.
+const BESIDE: &str = r#"
+import os, pty, subprocess, sys
+master, slave = pty.openpty()
+command = sys.argv[1:] + [os.ttyname(slave)]
+running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+freed = running.stdout.readline().strip()
+later = [pty.openpty() for _ in range(4)]
+print('taken' if freed in [os.ttyname(slave) for _, slave in later] else 'free')
+print(running.communicate('go\n')[0], end='')
+sys.exit(running.returncode)
+"#;
+
+/// Uses a terminal of its own by its name, gives it up, and tries to open that name again and the terminal that is named.
+const OPEN: &str = r#"
+import os, sys
+def attempt(label, name, flags):
+    try:
+        os.close(os.open(name, flags | os.O_NOCTTY))
+        print(label, 'opened')
+    except OSError:
+        print(label, 'refused')
+master, slave = os.openpty()
+name = os.ttyname(slave)
+again = os.open(name, os.O_RDWR | os.O_NOCTTY)
+os.write(master, b'typed\n')
+assert os.read(again, 6) == b'typed\n'
+for fd in (master, slave, again):
+    os.close(fd)
+print(name, flush=True)
+sys.stdin.readline()
+attempt('freed', name, os.O_RDWR)
+for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+    attempt('other', sys.argv[1], flags)
+"#;
+
+/// What is typed at another terminal of the same user is not read, also when it has the number of one that was the command's own.
+#[test]
+fn other_terminals_of_the_user_are_out_of_reach() {
+    Way::each("containment::other_terminals", |way| {
+        let world = World::new(way);
+        world.profile("\":minimal\" = \"read\"\n\"{w}/work\" = \"write\"", "");
+        let script = world.file("work/open.py", OPEN);
+        let beside = |words: &[&std::ffi::OsStr]| {
+            finish(world.command("/usr/bin/python3").args(["-c", BESIDE]).args(words)).text()
+        };
+        let command = ["/usr/bin/python3".as_ref(), script.as_os_str()];
+        let outside = beside(&command);
+        assert!(outside.ends_with(&"other opened\n".repeat(3).trim_end()), "{outside}");
+        let weir = [programs().weir.as_os_str(), "run".as_ref(), "--".as_ref()];
+        let inside = beside(&[weir.as_slice(), &command].concat());
+        let told = inside.split_once('\n').map(|(_, told)| told);
+        assert_eq!(told, Some("freed refused\nother refused\nother refused\nother refused"), "{inside}");
+    });
+}
+
+/// The terminal that a command was started with is opened by each of its names, also by a process that has no descriptor of it.
+#[test]
+fn the_own_terminal_is_opened_by_its_names() {
+    Way::each("containment::own_terminal", |way| {
+        let world = World::new(way);
+        world.profile("\":minimal\" = \"read\"\n\"{w}/work\" = \"write\"", "");
+        let all = "echo one >/dev/tty && (exec </dev/null >/dev/null 2>&1 && echo two >/dev/tty) && echo three >/dev/stderr && \
+                   echo four >$(tty)";
+        let weir = |tty: &'static str| {
+            [programs().weir.as_os_str(), "run".as_ref(), "--tty".as_ref(), tty.as_ref(), "--".as_ref()]
+        };
+        let shell = |words: &'static str| ["sh".as_ref(), "-c".as_ref(), words.as_ref()];
+        let inside = host(&world, &[weir("always").as_slice(), &shell(all)].concat());
+        assert!(inside.starts_with("0\n") && inside.contains("one\ntwo\nthree\nfour"), "{inside}");
+        // Connected with the caller's, which is not its controlling one.
+        let inside = host(&world, &[weir("never").as_slice(), &shell("echo three >/dev/stderr")].concat());
+        assert!(inside.starts_with("0\n") && inside.contains("three"), "{inside}");
     });
 }

@@ -8,7 +8,7 @@ use weir_protocol::policy::{
     Access, Filesystem, FilesystemParts, Operation, PrivateDirectory, Request, RuleRef, StandIn,
 };
 
-use super::super::{Alias, BESIDE_MOUNTS, LiveRules, WITHOUT_MOUNTS, first_rule};
+use super::super::{Alias, BESIDE_MOUNTS, LiveRules, Nodes, WITHOUT_MOUNTS, first_rule};
 use super::*;
 use crate::survey::tests::{path, policy};
 
@@ -18,6 +18,7 @@ fn judge(filesystem: &Filesystem) -> Judge {
         aliases: Vec::new(),
         folding: BTreeMap::new(),
         closed_files: Vec::new(),
+        nodes: Nodes::Mounted,
         surveyed: None,
     })
 }
@@ -128,6 +129,7 @@ fn a_second_mount_is_closed_like_the_first() {
         aliases,
         folding: BTreeMap::new(),
         closed_files: Vec::new(),
+        nodes: Nodes::Mounted,
         surveyed: None,
     });
     for (asked, closed) in

@@ -186,6 +186,7 @@ impl Broker {
         how: How,
     ) -> Kernel<Answer> {
         self.judge_file(call, place, how.operation())?;
+        self.admit_node(place)?;
         self.reopen(call, tracee, place, how)
     }
 
@@ -340,7 +341,10 @@ impl Broker {
         let flags = how.existing() & !NOFOLLOW | NOCTTY;
         if !waits || how.is_writing() || how.is_both() {
             match call::openat(self.world.own(), &name, flags | NONBLOCK) {
-                Ok(file) => return settle(&file, how).map(|()| how.answer(file, kind)),
+                Ok(file) => {
+                    self.opened_node(there, &file)?;
+                    return settle(&file, how).map(|()| how.answer(file, kind));
+                }
                 Err(libc::ENXIO) if waits => {}
                 Err(libc::EWOULDBLOCK) if !how.has(NONBLOCK) => {}
                 Err(errno) => return Err(errno),
@@ -356,7 +360,9 @@ impl Broker {
     }
 
     fn terminal(&self, tracee: &Tracee, how: How) -> Kernel<Step> {
-        let file = super::terminal::open(&self.world, tracee, how.existing() | NOCTTY | NONBLOCK)?;
+        let flags = how.existing() | NOCTTY | NONBLOCK;
+        let admits = |stat: &libc::stat| self.nodes.as_ref().is_none_or(|nodes| nodes.is_own(stat));
+        let file = super::terminal::open(&self.world, tracee, flags, admits)?;
         settle(&file, how)?;
         Ok(Step::Answer(how.answer(file, libc::S_IFCHR)))
     }

@@ -9,17 +9,22 @@ use super::socket::copy_descriptor;
 use super::tracee::{Tracee, below};
 
 /// Major numbers of the terminals of devpts, each with 256 minors (`UNIX98_PTY_SLAVE_MAJOR`).
-const PTS_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
+pub(super) const PTS_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
 const MINORS: u32 = 256;
 /// Descriptors of the caller that are tried: the standard ones and those that shells keep.
 const TRIED: u32 = 256;
 
-/// Opens the caller's terminal: by its name in the sandbox, else anew through a descriptor of the caller's, else as a copy of that
+/// Opens the caller's terminal: by its name in the sandbox, where what has that name is admitted, else anew through a descriptor of the caller's, else as a copy of that
 /// descriptor.
 ///
 /// # Errors
 /// ENXIO when there is none, as the kernel says.
-pub(super) fn open(world: &World, tracee: &Tracee, flags: u32) -> Kernel<OwnedFd> {
+pub(super) fn open(
+    world: &World,
+    tracee: &Tracee,
+    flags: u32,
+    admits: impl Fn(&libc::stat) -> bool,
+) -> Kernel<OwnedFd> {
     let device = device(tracee).ok_or(libc::ENXIO)?;
     let major = libc::major(device);
     let name = match (major, libc::minor(device)) {
@@ -33,6 +38,7 @@ pub(super) fn open(world: &World, tracee: &Tracee, flags: u32) -> Kernel<OwnedFd
     if let Some(name) = name
         && let Ok(stat) = call::stat_at(world.root(), &name, 0)
         && stat.st_rdev == device
+        && admits(&stat)
     {
         return call::openat(world.root(), &name, flags);
     }
