@@ -34,6 +34,8 @@ pub mod records;
 mod refused;
 #[cfg(target_os = "linux")]
 mod running;
+#[cfg(target_os = "linux")]
+mod standard;
 pub mod sys;
 #[cfg(target_os = "linux")]
 mod trust;

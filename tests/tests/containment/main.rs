@@ -16,5 +16,6 @@ mod processes;
 mod published;
 mod rules;
 mod smoke;
+mod standard;
 mod talking;
 mod terminal;
