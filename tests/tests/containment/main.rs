@@ -10,6 +10,7 @@ mod law;
 mod links;
 mod mounts;
 mod network;
+mod performed;
 mod private;
 mod privileges;
 mod processes;
