@@ -20,7 +20,7 @@ pub(crate) fn exited(
     gate: Option<Account>,
     limits: &Resources,
 ) -> Exited {
-    let Ended { end: heard, usage, mut denials, mut sight, new_repositories, recorded } = ended;
+    let Ended { end: heard, usage, mut denials, mut sight, new_repositories, recorded, stuck } = ended;
     let end = end.unwrap_or(heard);
     let mut unreached = Unreached::default();
     if let Some(gate) = gate {
@@ -33,7 +33,8 @@ pub(crate) fn exited(
             .push(Source::present(Mechanism::NetworkGate, "names, connections, requests, datagrams"));
     }
     denials.extend(beyond(end, limits));
-    Exited { id, end, usage, denials, sight, unreached, new_repositories, recorded: recorded.map(Box::new) }
+    let recorded = recorded.map(Box::new);
+    Exited { id, end, usage, denials, sight, unreached, new_repositories, recorded, stuck }
 }
 
 /// Starts of processes that were refused for their number.

@@ -34,6 +34,8 @@ pub mod records;
 mod refused;
 #[cfg(target_os = "linux")]
 mod running;
+#[cfg(target_os = "linux")]
+mod standard;
 pub mod sys;
 #[cfg(target_os = "linux")]
 mod trust;
@@ -285,6 +287,9 @@ pub struct Ended {
     /// What was used, where that was recorded.
     #[serde(default)]
     pub recorded: Option<Recorded>,
+    /// Processes that the kernel did not end.
+    #[serde(default)]
+    pub stuck: Vec<i32>,
 }
 
 /// Whether paths lead on from a descriptor.

@@ -211,10 +211,29 @@ impl AbsPath {
     }
 }
 
-/// Bytes as text for people: UTF-8 as it is, control characters and other bytes escaped.
+/// Whether a character controls the output instead of standing in it, or hides in it (Unicode Cc; the bidirectional and invisible characters of
+/// UAX #9 and UTS #39). What is shown to people has none.
+#[must_use]
+pub fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// Bytes as text for people: UTF-8 as it is, but for what is not to be seen in it; that and other bytes escaped.
 pub(crate) fn display_bytes(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => Cow::Borrowed(text),
+        Ok(text) if !text.chars().any(is_invisible) => Cow::Borrowed(text),
         _ => Cow::Owned(bytes.utf8_chunks().map(escape_chunk).collect()),
     }
 }
@@ -236,7 +255,7 @@ pub(crate) fn ancestor_slices(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn escape_chunk(chunk: std::str::Utf8Chunk<'_>) -> String {
     let mut out = String::new();
     for character in chunk.valid().chars() {
-        if character.is_control() {
+        if is_invisible(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
@@ -316,6 +335,10 @@ mod tests {
         check(b"/a b/\"c\"", Ok("/a b/\"c\""));
         check(b"/a\nb", Ok("/a\\nb"));
         check(b"/a\xffb", Ok("/a\\xffb"));
+        // What reorders or hides text would let a name pass for another.
+        check("/a\u{202e}fdp.exe".as_bytes(), Ok("/a\\u{202e}fdp.exe"));
+        check("/a\u{200b}b\u{feff}".as_bytes(), Ok("/a\\u{200b}b\\u{feff}"));
+        check("/ä\u{1f600}".as_bytes(), Ok("/ä\u{1f600}"));
         check(b"", Err(PathError::Empty));
         check(b"usr", Err(PathError::NotAbsolute));
         check(b"/usr/../etc", Err(PathError::ParentComponent));

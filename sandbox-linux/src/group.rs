@@ -157,6 +157,11 @@ impl Group {
         self.sweeper.end();
     }
 
+    /// Lets it go while something is left in it that the kernel does not end: it is removed when that has ended.
+    pub fn leave(self) {
+        self.sweeper.leave();
+    }
+
     /// What it has seen so far.
     #[must_use]
     pub fn events(&self) -> Events {

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod confine;
 pub mod control;
 pub mod doctor;
+pub mod ending;
 pub mod gate;
 pub mod group;
 pub mod host;

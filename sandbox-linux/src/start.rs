@@ -118,9 +118,3 @@ const NEW_USER: u64 = libc::CLONE_NEWUSER.cast_unsigned() as u64;
 fn started(begun: Result<(OwnedFd, i32), Failure>) -> Result<First, Failure> {
     begun.map(|(handle, pid)| First { handle, pid })
 }
-
-/// Ends every process that descends from this one and reaps them, where no PID namespace does; those `spared` and what descends
-/// from them stay. This process must be the reaper of its descendants.
-pub fn end_descendants(spared: &[i32]) {
-    sys::descendants::end_family(spared);
-}

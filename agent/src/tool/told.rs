@@ -45,6 +45,13 @@ pub(super) fn command(job: &Job) -> String {
         for repository in &exited.new_repositories {
             let _ = writeln!(out, "A new repository: {repository}");
         }
+        if !exited.stuck.is_empty() {
+            let count = exited.stuck.len();
+            let _ = writeln!(
+                out,
+                "Not ended yet, for a file system or a device does not answer: {count} processes"
+            );
+        }
     }
     out
 }

@@ -26,8 +26,9 @@ use super::machine::{Basis, Machine};
 use super::published::{self, Piece, PublishError};
 use super::records::Records;
 use super::running::Running;
+use super::standard::{self, Unfit};
 use super::user::user;
-use super::{Launch, Source, Told, is_directory, trust};
+use super::{Launch, Source, Told, trust};
 use crate::copies::{Copies, CopyError};
 
 /// Why there is no sandbox.
@@ -51,11 +52,9 @@ pub(super) enum BeginError {
     /// Descriptors that were announced did not come.
     #[error("a descriptor that was announced did not come")]
     NoDescriptor,
-    /// A directory as standard input, output or error.
-    #[error(
-        "standard input, output or error is a directory; a command could walk out of the sandbox from it"
-    )]
-    Directory,
+    /// Standard input, output or error is what no command may have.
+    #[error("{0}")]
+    Standard(#[from] Unfit),
     /// A copy cannot be used.
     #[error("{0}")]
     Copy(#[from] CopyError),
@@ -117,7 +116,7 @@ impl BeginError {
                 code::COMMAND_NOT_FOUND
             }
             Self::Step { failure: Failure { step: Step::Execute, .. }, .. } => code::COMMAND_NOT_EXECUTABLE,
-            Self::NotRoot | Self::Directory | Self::NoUser { .. } | Self::Prepare(_) => code::QUESTION,
+            Self::NotRoot | Self::Standard(_) | Self::NoUser { .. } | Self::Prepare(_) => code::QUESTION,
             _ => code::LAUNCH,
         };
         Told::Refused { code, message: self.to_string() }
@@ -262,11 +261,6 @@ pub(super) fn enforcement(launch: &Launch, plan: &Plan) -> Enforcement {
     }
 }
 
-/// A descriptor from which no path leads anywhere.
-fn harmless(descriptor: OwnedFd) -> Result<OwnedFd, BeginError> {
-    if is_directory(&descriptor)? { Err(BeginError::Directory) } else { Ok(descriptor) }
-}
-
 /// Makes the sandbox and answers when the command has been executed. `server` is no part of it, whatever it descends from. Where
 /// `network` was made ahead this process is back outside of it then, and before anything is tried out.
 pub(super) fn begin(
@@ -282,7 +276,11 @@ pub(super) fn begin(
     for (slot, source) in stdio.iter_mut().zip(launch.stdio) {
         *slot = match source {
             Source::Closed => start::Source::Closed,
-            Source::Passed => start::Source::Descriptor(harmless(passed().ok_or(BeginError::NoDescriptor)?)?),
+            Source::Passed => {
+                let descriptor = passed().ok_or(BeginError::NoDescriptor)?;
+                standard::check(&descriptor, &launch.policy)?;
+                start::Source::Descriptor(descriptor)
+            }
             Source::Terminal => start::Source::Terminal,
         };
     }

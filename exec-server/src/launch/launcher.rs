@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
 use rustix::process::Signal;
 use weir_protocol::audit::By;
@@ -100,6 +101,8 @@ enum Ready {
     Words,
     Records,
     End,
+    /// The first process does not pass on what asks for the end.
+    Unheard,
 }
 
 /// Whether the sandbox goes on.
@@ -141,7 +144,10 @@ impl Launcher {
     fn serve(&mut self) -> Result<(), WireError> {
         loop {
             while let Some(order) = self.channel.take()? {
-                self.carry_out(serde_json::from_slice(&order)?)?;
+                match serde_json::from_slice(&order)? {
+                    Order::End if self.running.is_some() => return self.end(),
+                    order => self.carry_out(order)?,
+                }
             }
             match self.wait()? {
                 Ready::Orders => {
@@ -152,6 +158,10 @@ impl Launcher {
                 Ready::Records => self.running.iter_mut().for_each(Running::read_records),
                 Ready::Words if self.hear()? == Course::On => {}
                 Ready::End | Ready::Words => return self.ended(),
+                Ready::Unheard => {
+                    self.running.iter_mut().for_each(Running::give_up);
+                    return self.ended();
+                }
             }
         }
     }
@@ -164,7 +174,9 @@ impl Launcher {
         let more = more.into_iter().chain(running.and_then(Running::records));
         let mut watched: Vec<_> = std::iter::once(self.channel.as_fd()).chain(more).map(watch).collect();
         loop {
-            wire::wait(&mut watched, None)?;
+            let left = running.and_then(Running::patience);
+            let time = left.and_then(|left| Timespec::try_from(left).ok());
+            wire::wait(&mut watched, time.as_ref())?;
             let ready = |at: usize| watched.get(at).is_some_and(|entry| !entry.revents().is_empty());
             // The end first: a first process that is gone has nothing more to tell but what reaping hears.
             if ready(2) {
@@ -178,6 +190,9 @@ impl Launcher {
             }
             if ready(3) {
                 return Ok(Ready::Records);
+            }
+            if left == Some(Duration::ZERO) {
+                return Ok(Ready::Unheard);
             }
         }
     }
@@ -207,7 +222,7 @@ impl Launcher {
             Order::Launch(_) if self.running.is_some() => self.channel.say(&Told::busy(), &[]),
             Order::Launch(launch) => self.launch(launch.into()),
             Order::Signal { signal, to } => {
-                let sent = self.running.as_ref().is_some_and(|running| running.signal(signal, to).is_ok());
+                let sent = self.running.as_mut().is_some_and(|running| running.signal(signal, to).is_ok());
                 // A sandbox that has ended needs no signal; the request is answered all the same.
                 if sent { Ok(()) } else { self.channel.say(&Told::Signalled, &[]) }
             }
@@ -215,12 +230,14 @@ impl Launcher {
                 self.channel.say(&Told::Weighed { above: self.weigh(&pattern, stage) }, &[])
             }
             // There is nothing to tell before the end.
-            Order::Refused(_) => Ok(()),
-            Order::End => {
-                self.running.iter().for_each(Running::end);
-                Ok(())
-            }
+            Order::Refused(_) | Order::End => Ok(()),
         }
+    }
+
+    /// Ends the sandbox and tells of it. Nothing else is done any more.
+    fn end(&mut self) -> Result<(), WireError> {
+        self.running.iter().for_each(Running::end);
+        self.ended()
     }
 
     /// Why this host must not be granted to the running command; what comes of a question is recorded first.

@@ -4,7 +4,7 @@ use std::io::{IoSliceMut, Result};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown};
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
@@ -14,10 +14,11 @@ use weir_protocol::method::process::{End, Receivers};
 use weir_protocol::policy::Resource;
 use weir_protocol::recorded::{Recorded, Use};
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
+use weir_sandbox_linux::ending::{self, Warden};
 use weir_sandbox_linux::gate::{INNER_SOCKETS, Socket};
 use weir_sandbox_linux::group::{Events, Group};
 use weir_sandbox_linux::plan::Recording;
-use weir_sandbox_linux::start::{First, end_descendants};
+use weir_sandbox_linux::start::First;
 
 use super::begin::Compiled;
 use super::passed::{Descriptors, Passed};
@@ -30,12 +31,30 @@ use crate::copies::Copies;
 /// Most repositories kept for the report.
 const MAX_REPOSITORIES: usize = 1000;
 
+/// Time in which a sandbox ends by itself, once its first process ends or is told to; then everything in it is ended one by one.
+const ENDS: Duration = Duration::from_millis(50);
+
+/// Longest wait for the end of what was ended: a process with much memory takes a while, and one that waits for a file system that does
+/// not answer takes for ever.
+const UNENDED: Duration = Duration::from_secs(3);
+
+/// Time in which the first process passes on a signal that asks for the end. It takes longer where a file system does not answer it, and then
+/// nobody knows whether it ever will.
+const HEARS: Duration = Duration::from_secs(3);
+
+/// Signals that ask for the end.
+const ENDING: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::KILL];
+
+/// Most processes told of that have not ended.
+const MAX_STUCK: usize = 64;
+
 /// A running sandbox.
 #[derive(Debug)]
 pub(super) struct Running {
     parts: Parts,
     started: Instant,
     end: Option<End>,
+    unheard: Unheard,
     refusals: Refusals,
     repositories: Vec<ByteString>,
     /// What was used, where that is recorded.
@@ -54,6 +73,30 @@ pub(super) struct Running {
     copies: Copies,
 }
 
+/// Orders that the first process has not carried out yet.
+#[derive(Debug, Default)]
+struct Unheard {
+    orders: u32,
+    /// The first of them that asks for the end, and when.
+    asked: Option<(Instant, i32)>,
+}
+
+impl Unheard {
+    fn add(&mut self, signal: i32) {
+        self.orders += 1;
+        if ENDING.map(Signal::as_raw).contains(&signal) && self.asked.is_none() {
+            self.asked = Some((Instant::now(), signal));
+        }
+    }
+
+    fn done(&mut self) {
+        self.orders = self.orders.saturating_sub(1);
+        if self.orders == 0 {
+            self.asked = None;
+        }
+    }
+}
+
 /// What a sandbox is held by.
 #[derive(Debug)]
 pub(super) struct Parts {
@@ -63,6 +106,8 @@ pub(super) struct Parts {
     pub(super) control: OwnedFd,
     /// Its control group, which goes when this does.
     pub(super) group: Option<Group>,
+    /// What ends it where this process cannot any more, and there is no group for a sweeper to do so.
+    pub(super) warden: Option<Warden>,
     /// What belongs to it.
     pub(super) extent: Extent,
     /// Whether its first process hands out the gate's sockets.
@@ -101,6 +146,7 @@ impl Running {
     pub(super) fn new(parts: Parts, started: Instant, launch: Rc<Launch>, refusals: Refusals) -> Self {
         let (repositories, sockets, lent, published) = Default::default();
         let (end, terminal, listener) = (None, None, None);
+        let unheard = Unheard::default();
         let copies = Copies::default();
         let recorded = parts.recorded.map(|recording| match recording {
             Recording::Performed => Recorded::default(),
@@ -110,6 +156,7 @@ impl Running {
             parts,
             started,
             end,
+            unheard,
             refusals,
             repositories,
             recorded,
@@ -121,6 +168,14 @@ impl Running {
             launch,
             copies,
         }
+    }
+
+    /// From here on it ends also where this process is ended and its first process waits for a file system.
+    pub(super) fn watch_over(&mut self) -> Result<()> {
+        if self.parts.group.is_none() {
+            self.parts.warden = Some(Warden::over(&self.parts.first)?);
+        }
+        Ok(())
     }
 
     /// Adds sockets to what came out of the sandbox.
@@ -206,7 +261,10 @@ impl Running {
     pub(super) fn hear(&mut self, flags: RecvFlags) -> Heard {
         let (word, descriptor) = self.receive(flags);
         match word {
-            Some(Word::Done) => return Heard::Done,
+            Some(Word::Done) => {
+                self.unheard.done();
+                return Heard::Done;
+            }
             Some(Word::Stopped(signal)) => return Heard::Stopped(signal),
             Some(Word::Exited(code)) => self.end = Some(End::Exited { code }),
             Some(Word::Signalled(signal)) => self.end = Some(End::Signalled { signal }),
@@ -289,10 +347,25 @@ impl Running {
     }
 
     /// Sends a signal to the command.
-    pub(super) fn signal(&self, signal: i32, to: Receivers) -> Result<()> {
+    pub(super) fn signal(&mut self, signal: i32, to: Receivers) -> Result<()> {
         let order = Order { signal, to }.to_bytes();
-        rustix::net::send(&self.parts.control, &order, SendFlags::NOSIGNAL)?;
+        rustix::net::send(&self.parts.control, &order, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+        self.unheard.add(signal);
         Ok(())
+    }
+
+    /// How long the first process may still take to pass on a signal that asks for the end.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let (since, _) = self.unheard.asked?;
+        Some((since + HEARS).saturating_duration_since(Instant::now()))
+    }
+
+    /// The first process does not pass such a signal on: then it is the end of everything.
+    pub(super) fn give_up(&mut self) {
+        if let Some((_, signal)) = self.unheard.asked {
+            self.end = self.end.or(Some(End::Signalled { signal }));
+        }
+        self.end();
     }
 
     /// Ends everything at once: the first process takes its PID namespace with it, or ends what it has started; and the kernel what
@@ -317,27 +390,57 @@ impl Running {
         waitid(WaitId::PidFd(self.handle()), options).is_ok_and(|found| found.is_some())
     }
 
-    /// Waits for the end of the first process and of all that it leaves behind.
-    pub(super) fn reap(mut self) -> Ended {
-        let account = sys::reap(self.parts.first.pid).unwrap_or_default();
-        while self.hear(RecvFlags::DONTWAIT) != Heard::End {}
-        if let Extent::AllBut(server) = self.parts.extent {
-            // Neither of the two is part of the sandbox.
-            let sweeper = self.parts.group.as_ref().map(Group::sweeper);
-            end_descendants(&[server, sweeper].into_iter().flatten().collect::<Vec<_>>());
+    /// Waits until it has ended, which it is about to, and ends what does not. Who the kernel does not end, for it waits for a file system or
+    /// a device, is left behind: nobody ends that.
+    fn outlast(&self) -> Vec<i32> {
+        let (first, begun) = (&self.parts.first, Instant::now());
+        let until = begun + UNENDED;
+        let mut left = Vec::new();
+        if !ending::has_ended(first, begun + ENDS) {
+            let _ = rustix::process::pidfd_send_signal(&first.handle, Signal::KILL);
+            self.parts.group.iter().for_each(Group::end);
+            left = ending::end_below(first.pid, &[], until);
         }
+        if !ending::has_ended(first, until) {
+            left.insert(0, first.pid);
+            return left;
+        }
+        // Without a PID namespace whoever is left has come here; with one nobody is.
+        let Extent::AllBut(server) = self.parts.extent else { return Vec::new() };
+        // None of these is part of the sandbox.
+        let sweeper = self.parts.group.as_ref().map(Group::sweeper);
+        let warden = self.parts.warden.as_ref().map(Warden::process);
+        let spared: Vec<i32> = [server, sweeper, warden].into_iter().flatten().collect();
+        // The first process is to be reaped with an account of what it used.
+        let spared = [spared, vec![first.pid]].concat();
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        ending::end_below(own, &spared, until)
+    }
+
+    /// Waits for the end of the first process and of all that it leaves behind, as far as they end.
+    pub(super) fn reap(mut self) -> Ended {
+        let mut stuck = self.outlast();
+        let has_first = stuck.first() == Some(&self.parts.first.pid);
+        let account = if has_first { None } else { sys::reap(self.parts.first.pid) };
+        while self.hear(RecvFlags::DONTWAIT) != Heard::End {}
         self.account_for_limits();
         // Nothing of the sandbox is left where the end is told.
-        drop(self.parts.group.take());
+        match self.parts.group.take() {
+            Some(group) if !stuck.is_empty() => group.leave(),
+            group => drop(group),
+        }
+        drop(self.parts.warden.take());
         self.copies.settle();
         let (denials, sight) = self.refusals.settle(&self.launch.policy);
+        stuck.truncate(MAX_STUCK);
         Ended {
             end: self.end.unwrap_or(End::Cancelled),
-            usage: account.usage(self.started.elapsed()),
+            usage: account.unwrap_or_default().usage(self.started.elapsed()),
             denials,
             sight,
             new_repositories: self.repositories,
             recorded: self.recorded,
+            stuck,
         }
     }
 }

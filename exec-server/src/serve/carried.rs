@@ -43,12 +43,15 @@ pub(super) struct Carried {
     stream: Stream,
     journal: RefCell<Journal>,
     changed: watch::Sender<()>,
+    /// Whether whoever still holds it open will write no more.
+    is_left: watch::Sender<bool>,
 }
 
 impl Carried {
     pub(super) fn new(stream: Stream, output: &Output) -> Rc<Self> {
         let journal = RefCell::new(Journal::new(output.keep, output.overflow));
-        Rc::new(Self { stream, journal, changed: watch::Sender::new(()) })
+        let (changed, is_left) = (watch::Sender::new(()), watch::Sender::new(false));
+        Rc::new(Self { stream, journal, changed, is_left })
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -82,9 +85,14 @@ impl Carried {
         true
     }
 
+    /// It ends with what can be read of it now.
+    pub(super) fn leave(&self) {
+        self.is_left.send_replace(true);
+    }
+
     /// Reads to the end. A terminal whose other side is closed everywhere answers EIO (pty(7)).
     pub(super) async fn pump(self: Rc<Self>, source: AsyncFd<OwnedFd>, spill: Rc<Spill>) {
-        let mut changed = self.changed.subscribe();
+        let (mut changed, mut is_left) = (self.changed.subscribe(), self.is_left.subscribe());
         let mut buffer = Vec::new();
         loop {
             changed.borrow_and_update();
@@ -96,7 +104,12 @@ impl Carried {
             }
             buffer.clear();
             buffer.reserve(READ_BYTES);
-            match source.async_io(Interest::READABLE, |fd| read(fd, &mut buffer)).await {
+            let found = tokio::select! {
+                biased;
+                found = source.async_io(Interest::READABLE, |fd| read(fd, &mut buffer)) => found,
+                _ = is_left.wait_for(|is_left| *is_left) => Ok(0),
+            };
+            match found {
                 Ok(0) | Err(_) => break,
                 Ok(count) if count < COPIED_BYTES => self.add(Bytes::copy_from_slice(&buffer), &spill),
                 Ok(_) => {

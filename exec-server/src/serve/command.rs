@@ -1,6 +1,7 @@
 //! One command: its launcher, its streams, its end, and who hears of it.
 //!
-//! `exited` follows the end of the whole tree, `closed` follows `exited` and end-of-file of every stream. No timer decides either.
+//! `exited` follows the end of the whole tree, `closed` follows `exited` and end-of-file of every stream. No timer decides either, but where the
+//! kernel does not end a process: then `exited` names it, and its streams end with what is there.
 
 mod start;
 
@@ -134,6 +135,7 @@ impl Command {
             sight: Sight::default(),
             new_repositories: Vec::new(),
             recorded: None,
+            stuck: Vec::new(),
         });
     }
 
@@ -167,6 +169,10 @@ impl Command {
         let account = self.gate.as_ref().and_then(|gate| gate.account());
         self.gate.iter().for_each(|gate| gate.close());
         self.terminal.borrow_mut().take();
+        if !ended.stuck.is_empty() {
+            // Those hold the streams open for as long as they wait.
+            self.streams.iter().flatten().for_each(|stream| stream.leave());
+        }
         let exited = exited(self.id, ended, self.ended_for.get(), account, &self.limits);
         let what = (self.argv.as_slice(), self.enforcement.profile.as_str(), self.enforcement.digest);
         let now = time(since_1970_ms(SystemTime::now()));

@@ -106,6 +106,7 @@ mod tests {
             unreached: Unreached::default(),
             new_repositories: Vec::new(),
             recorded: None,
+            stuck: Vec::new(),
         }
     }
 

@@ -269,6 +269,10 @@ pub struct Exited {
     /// What was used, where that was asked for and could be recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Box<Recorded>>,
+    /// Processes of it that the kernel has not ended, by the numbers that they have outside: they wait for a file system or a device that does not
+    /// answer, and run nothing any more. Absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<i32>,
 }
 
 /// Why a command ended.

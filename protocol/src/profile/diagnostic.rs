@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::path::is_invisible;
 use crate::policy::Place;
 
 /// Longest part of a source line shown, in characters.
@@ -183,17 +184,9 @@ pub fn offer(word: &str, known: &[&str]) -> String {
 pub(super) fn visible(c: char) -> char {
     match c {
         '\t' => ' ',
-        _ if is_hidden(c) => '\u{fffd}',
+        _ if is_invisible(c) => '\u{fffd}',
         _ => c,
     }
-}
-
-/// Whether a character controls the output instead of standing in it (Unicode Cc; the bidirectional and invisible
-/// characters of UAX #9 and UTS #39).
-#[must_use]
-pub(super) fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Ending what a process has started, where no PID namespace ends it: in one call, where Landlock bounds whom that reaches; else one by
 //! one, found through /proc and reached through descriptors, so that a number that was given to another process in between is
-//! never hit. Never signals anything that does not descend from this process. Called by the first process and the launcher.
+//! never hit. Never signals anything that does not descend from the process that is named. Called by the first process, the launcher and the
+//! warden.
 
-use std::collections::BTreeMap;
-use std::os::fd::AsRawFd as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::time::Instant;
 
 use super::abi::errno;
 use super::process::pidfd_open;
@@ -41,26 +43,74 @@ pub(crate) fn end_all(bound: Bound) {
                 return;
             }
         },
-        Bound::Absent => end_family(&[]),
+        Bound::Absent => drop(end_below(own(), &[], None)),
     }
 }
 
-/// Ends every process that descends from this one, and reaps those that are its children; those `spared` and what descends from
-/// them stay. Returns when there is none.
-pub(crate) fn end_family(spared: &[libc::pid_t]) {
-    let own = own();
+/// Ends every process that descends from this one, and reaps those that are this process's children; those `spared` and what descends from
+/// them stay. Waits until nothing is left, or until this moment; who is left then. What waits for a file system that does not answer
+/// ends when the kernel lets it, and whoever waits for that waits for ever.
+pub(crate) fn end_below(
+    root: libc::pid_t,
+    spared: &[libc::pid_t],
+    until: Option<Instant>,
+) -> Vec<libc::pid_t> {
+    let mut struck = BTreeSet::new();
     loop {
         let family = Family::read(spared);
-        family.below(own).into_iter().for_each(|process| family.signal(process, libc::SIGKILL));
-        let children = family.children(own);
-        if children.is_empty() {
-            return;
+        let all = family.below(root);
+        let seen = struck.len();
+        for process in &all {
+            if struck.insert((*process, family.started(*process))) {
+                family.signal(*process, libc::SIGKILL);
+            }
         }
-        for child in children {
-            // SAFETY: waits for a child of this process, which is being ended; no status is asked for.
-            unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::__WALL) };
+        if struck.len() > seen {
+            // One that was not seen yet may have started more; one that was struck starts nothing.
+            continue;
+        }
+        for child in family.children(own()).into_iter().filter(|child| all.contains(child)) {
+            // SAFETY: a child of this process, if any; no status is asked for.
+            unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) };
+        }
+        let living: Vec<_> = all.into_iter().filter(|process| !family.dead.contains(process)).collect();
+        if living.is_empty() || until.is_some_and(|until| until <= Instant::now()) {
+            return living;
+        }
+        wait_for_one(&living, until);
+    }
+}
+
+/// Most processes whose end is waited for at once: each takes a descriptor.
+const MAX_WATCHED: usize = 8;
+
+/// Waits for the end of one of the first of these. Returns at once where one cannot be watched, for it may have ended.
+fn wait_for_one(processes: &[libc::pid_t], until: Option<Instant>) {
+    let watched = processes.iter().take(MAX_WATCHED).map(|one| pidfd_open(*one, 0));
+    if let Ok(handles) = watched.collect::<Result<Vec<_>, _>>() {
+        has_ended(&handles, until);
+    }
+}
+
+/// Whether one of these processes has ended, or does before this moment.
+pub(crate) fn has_ended(handles: &[impl AsFd], until: Option<Instant>) -> bool {
+    let watched = |handle: &_| libc::pollfd { fd: fd_of(handle), events: libc::POLLIN, revents: 0 };
+    let mut watched: Vec<libc::pollfd> = handles.iter().map(watched).collect();
+    let count = libc::nfds_t::try_from(watched.len()).unwrap_or(0);
+    loop {
+        let left =
+            until.map(|until| until.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000));
+        let left = left.map_or(-1, |left_ms| libc::c_int::try_from(left_ms).unwrap_or(libc::c_int::MAX));
+        // SAFETY: that many valid entries.
+        let ready = unsafe { libc::poll(watched.as_mut_ptr(), count, left) };
+        if ready >= 0 || errno() != libc::EINTR {
+            return ready > 0;
         }
     }
+}
+
+fn fd_of(handle: &impl AsFd) -> libc::c_int {
+    handle.as_fd().as_raw_fd()
 }
 
 fn own() -> libc::pid_t {
@@ -80,6 +130,15 @@ struct Family {
     children: BTreeMap<libc::pid_t, Vec<libc::pid_t>>,
     /// When each was started: with its number, that tells a process from all others.
     started: BTreeMap<libc::pid_t, u64>,
+    /// Those that have ended and are not reaped.
+    dead: BTreeSet<libc::pid_t>,
+}
+
+/// What is known of one process.
+struct Seen {
+    parent: libc::pid_t,
+    started: u64,
+    is_dead: bool,
 }
 
 impl Family {
@@ -89,9 +148,12 @@ impl Family {
             let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            if let Some((parent, started)) = look(process).filter(|_| !spared.contains(&process)) {
-                family.children.entry(parent).or_default().push(process);
-                family.started.insert(process, started);
+            if let Some(seen) = look(process).filter(|_| !spared.contains(&process)) {
+                family.children.entry(seen.parent).or_default().push(process);
+                family.started.insert(process, seen.started);
+                if seen.is_dead {
+                    family.dead.insert(process);
+                }
             }
         }
         family
@@ -99,6 +161,10 @@ impl Family {
 
     fn children(&self, of: libc::pid_t) -> Vec<libc::pid_t> {
         self.children.get(&of).cloned().unwrap_or_default()
+    }
+
+    fn started(&self, process: libc::pid_t) -> Option<u64> {
+        self.started.get(&process).copied()
     }
 
     /// Every process below `root`, parents first.
@@ -117,7 +183,7 @@ impl Family {
     fn signal(&self, process: libc::pid_t, signal: libc::c_int) {
         let Ok(handle) = pidfd_open(process, 0) else { return };
         // The number may have been given away since: what the descriptor names must be what was seen.
-        if look(process).map(|(_, started)| started) == self.started.get(&process).copied() {
+        if look(process).map(|seen| seen.started) == self.started(process) {
             let handle = handle.as_raw_fd();
             let none = std::ptr::null::<libc::siginfo_t>();
             // SAFETY: a descriptor that is open, and no further information.
@@ -126,11 +192,12 @@ impl Family {
     }
 }
 
-/// The parent of a process, and when it was started (proc_pid_stat(5)).
-fn look(process: libc::pid_t) -> Option<(libc::pid_t, u64)> {
+/// What proc_pid_stat(5) tells of a process.
+fn look(process: libc::pid_t) -> Option<Seen> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
+    let is_dead = matches!(fields.next()?, "Z" | "X");
+    let parent = fields.next()?.parse().ok()?;
     // Fields 4 and 22 of the file; the one after the parent is field 5.
-    Some((parent, fields.nth(17)?.parse().ok()?))
+    Some(Seen { parent, started: fields.nth(17)?.parse().ok()?, is_dead })
 }

@@ -166,11 +166,21 @@ fn enter(prepared: &Prepared, wires: &Numbers, umask: libc::mode_t) -> Result<su
             enter::close(descriptor);
         }
     }
+    leave_output();
     let broker = handover.and_then(|[ours, theirs]| {
         enter::close(theirs);
         broker::start(prepared, ours, wires.control)
     });
     Ok(supervise::Charge { leader: Some(leader), children, terminal, broker })
+}
+
+/// Gives up the launcher's output and errors, which are the caller's: whoever reads them has their end when the run is over, also where this
+/// process waits for a file system by then.
+fn leave_output() {
+    for number in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: both are this process's; where there is no input nothing is changed.
+        unsafe { libc::dup2(libc::STDIN_FILENO, number) };
+    }
 }
 
 /// Moves this process to the control group with this list of processes. The launcher opened it, and with its rights it is written.

@@ -113,6 +113,12 @@ impl Sweeper {
         }
     }
 
+    /// Lets the sweeper go and does not wait: it goes on until it can remove the group, or for as long as it looks.
+    pub(crate) fn leave(mut self) {
+        self.held = None;
+        self.process = 0;
+    }
+
     /// The number of the sweeping process.
     pub(crate) const fn process(&self) -> libc::pid_t {
         self.process

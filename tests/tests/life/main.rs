@@ -3,4 +3,5 @@
 #![cfg(target_os = "linux")]
 
 mod bystander;
+mod hung;
 mod struck;

@@ -14,7 +14,7 @@ use weir_tests::sandbox::{Way, World, programs};
 const ROUNDS: u64 = 24;
 
 /// Milliseconds in which everything must be gone.
-const GONE_MS: u32 = 100;
+pub(super) const GONE_MS: u32 = 100;
 
 /// Latest moment of a strike, in microseconds after the start: by then everything has been started.
 const LATEST_US: u64 = 80_000;
@@ -23,7 +23,7 @@ const LATEST_US: u64 = 80_000;
 const BROOD: usize = 10;
 
 /// Longest wait for the process to strike to be there.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Who is struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

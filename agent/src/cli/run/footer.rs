@@ -47,7 +47,7 @@ impl Paint {
 }
 
 fn text(degraded: &[Degraded], exited: &Exited, paint: Paint) -> String {
-    let Exited { denials, sight, unreached, new_repositories: repositories, .. } = exited;
+    let Exited { denials, sight, unreached, new_repositories: repositories, stuck, .. } = exited;
     let degraded = degraded.iter().map(|one| format!("{} ({})", one.lost, one.origin.whence()));
     let mut folded = Ledger::default();
     denials.iter().cloned().for_each(|one| folded.add(one));
@@ -61,7 +61,21 @@ fn text(degraded: &[Degraded], exited: &Exited, paint: Paint) -> String {
     lines(&mut out, &paint.label("denied"), &denial::beyond(sight));
     lines(&mut out, &paint.label("not reached"), &not_reached(unreached));
     lines(&mut out, &paint.label("new repository"), &new.collect::<Vec<_>>());
+    lines(&mut out, &paint.label("not ended"), &not_ended(stuck).into_iter().collect::<Vec<_>>());
     out
+}
+
+/// Processes that the kernel has not ended.
+fn not_ended(stuck: &[i32]) -> Option<String> {
+    let numbers: Vec<_> = stuck.iter().take(MAX_LINES).map(ToString::to_string).collect();
+    let more = if stuck.len() > MAX_LINES { " and more" } else { "" };
+    let processes = if stuck.len() == 1 { "process" } else { "processes" };
+    (!stuck.is_empty()).then(|| {
+        format!(
+            "{processes} {}{more}: the kernel ends what waits for a file system or a device when that answers",
+            numbers.join(", ")
+        )
+    })
 }
 
 fn lines(out: &mut String, label: &str, all: &[String]) {
@@ -132,6 +146,7 @@ mod tests {
             unreached: Unreached::default(),
             new_repositories: Vec::new(),
             recorded: None,
+            stuck: Vec::new(),
         }
     }
 
@@ -166,6 +181,7 @@ mod tests {
             sight: Sight { left_out: 7, lost: 1, sources: Vec::new() },
             unreached: Unreached { hosts: vec![host], left_out: 3 },
             new_repositories: vec!["/p/sub".into()],
+            stuck: vec![70, 71],
             ..exited(&denials)
         };
         let expect = "\
@@ -178,6 +194,7 @@ weir: denied: the kernel had no room for some of its records; there may be more
 weir: not reached: connect a.example:443: could not connect to 192.0.2.1:443: connection refused, 2 times
 weir: not reached: 3 more, for which the report has no room
 weir: new repository: /p/sub; git on the host runs its hooks and reads its configuration: look at them first
+weir: not ended: processes 70, 71: the kernel ends what waits for a file system or a device when that answers
 ";
         assert_eq!(text(&[degraded], &exited, Paint::Plain), expect);
     }

@@ -94,10 +94,10 @@ mod tests {
             exited,
         };
         let end = End::Signalled { signal: 9 };
-        let (denials, sight, unreached, new_repositories) = Default::default();
-        let usage = Usage::default();
+        let (denials, sight, unreached, new_repositories, stuck) = Default::default();
+        let (usage, recorded) = (Usage::default(), None);
         let exited =
-            Exited { id: 2, end, usage, denials, sight, unreached, new_repositories, recorded: None };
+            Exited { id: 2, end, usage, denials, sight, unreached, new_repositories, recorded, stuck };
         let told = table(&[listed(1, None, true), listed(20, Some(exited), false)], 62_500);
         let expect = "\
 ID  PROFILE     AGE   STATE     WRITTEN  COMMAND

@@ -226,6 +226,7 @@ impl Running {
             sight: Sight { sources: vec![source], left_out, lost: 0 },
             new_repositories: Vec::new(),
             recorded: None,
+            stuck: Vec::new(),
         }
     }
 }

@@ -6,8 +6,9 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::path::is_invisible;
 use crate::policy::{Origin, Sourced};
-use crate::profile::diagnostic::{Report, Severity, is_hidden, nearest, offer};
+use crate::profile::diagnostic::{Report, Severity, nearest, offer};
 use crate::profile::schema::{self, Table};
 use crate::profile::source::{Entry, Node, Source, Value};
 use crate::profile::{MAX_PATTERNS, MAX_RULES, document};
@@ -312,5 +313,5 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 fn escape(c: char) -> Vec<char> {
-    if is_hidden(c) { c.escape_default().collect() } else { vec![c] }
+    if is_invisible(c) { c.escape_default().collect() } else { vec![c] }
 }

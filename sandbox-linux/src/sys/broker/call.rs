@@ -240,6 +240,12 @@ pub(super) fn truncate(file: BorrowedFd<'_>, length: i64) -> Kernel<()> {
     done(unsafe { libc::ftruncate(file.as_raw_fd(), length) })
 }
 
+/// Sends a signal to a thread (tgkill(2)).
+pub(super) fn signal_thread(process: u32, thread: u32, signal: libc::c_int) {
+    // SAFETY: no pointer. The thread is a caller's whose call still waits.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
+}
+
 /// linkat(2).
 pub(super) fn link(
     from: BorrowedFd<'_>,

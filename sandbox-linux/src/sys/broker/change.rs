@@ -7,6 +7,7 @@ use weir_protocol::denial::Act;
 use weir_protocol::policy::Operation;
 
 use super::call::{self, Kernel, NONBLOCK};
+use super::directory::Found;
 use super::listener::Notification;
 use super::tracee::{Tracee, number};
 use super::{Answer, Broker};
@@ -35,7 +36,27 @@ impl Broker {
         }
         let name = number(call::number(found.as_fd()));
         let file = call::openat(world.own(), &name, libc::O_WRONLY.cast_unsigned() | NONBLOCK)?;
+        self.within_file_size(call, tracee, &found, length)?;
         call::truncate(file.as_fd(), length).map(|()| Answer::Done)
+    }
+
+    /// Whether a caller may make a file so long: the kernel would ask for the limit of whoever acts, which is the broker (getrlimit(2),
+    /// `RLIMIT_FSIZE`), and tell the thread by a signal.
+    fn within_file_size(
+        &self,
+        call: &Notification,
+        tracee: &Tracee,
+        found: &Found,
+        length: i64,
+    ) -> Kernel<()> {
+        let grows = length > call::stat(found.as_fd())?.st_size;
+        if !grows || u64::try_from(length).is_ok_and(|length| length <= tracee.most_file_bytes()) {
+            return Ok(());
+        }
+        let process = tracee.process()?;
+        self.still(call)?;
+        call::signal_thread(process, tracee.pid(), libc::SIGXFSZ);
+        Err(libc::EFBIG)
     }
 
     pub(super) fn remove(

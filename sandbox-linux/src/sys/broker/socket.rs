@@ -1,6 +1,6 @@
 //! connect(2) and bind(2), on a copy of the caller's socket.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -15,6 +15,7 @@ use super::super::process::{pidfd_open, pidfd_open_thread};
 use super::call::{self, Kernel, NONBLOCK};
 use super::directory::{Identity, identity, kind};
 use super::listener::Notification;
+use super::resolve::{DIRECTORY, NO_MAGIC};
 use super::tracee::Tracee;
 use super::{Answer, Broker};
 use crate::broker::{Event, Named, Roots, SocketRules, Split};
@@ -254,8 +255,9 @@ impl Broker {
         libc::EACCES
     }
 
-    /// A socket's name is shown to its peers as it was given, so the address is used as it is, from the caller's working
-    /// directory. That cannot make a guarded name, wherever links lead meanwhile, unless the last name is one.
+    /// A socket's name is shown to its peers as it was given, so the address is used as it is, from where it was judged, if it leads to where it
+    /// was judged for this process too: nobody inside changes a name meanwhile, for that is this process's to do. Where it leads by a magic
+    /// link, or the last name is guarded, it is made in the very directory that was judged.
     pub(super) fn bind(
         &mut self,
         call: &Notification,
@@ -277,7 +279,10 @@ impl Broker {
         let world = Rc::clone(&self.world);
         let path = CString::new(path).map_err(|_| libc::EINVAL)?;
         let mut trail = world.trail();
-        let place = world.place(tracee, world.locate(tracee, libc::AT_FDCWD, &path)?, &mut trail)?;
+        let located = world.locate(tracee, libc::AT_FDCWD, &path)?;
+        let base = located.base.as_fd().try_clone_to_owned().map_err(|_| libc::EMFILE)?;
+        let way = located.path.clone();
+        let place = world.place(tracee, located, &mut trail)?;
         self.judge_trail(call, &trail)?;
         if call::is_proc(place.parent()) {
             return Err(libc::EACCES);
@@ -288,10 +293,11 @@ impl Broker {
         self.judge_new(call, &place, Act::MakeNode)?;
         let since_ns = call::stamp_ns();
         let name = place.name().unwrap_or_default();
-        if self.guarded.is_name(name) || self.guarded.is_on_a_way(name) || world.roots() == Roots::Own {
+        let is_guarded = self.guarded.is_name(name) || self.guarded.is_on_a_way(name);
+        if is_guarded || world.roots() == Roots::Own || !leads(base.as_fd(), &way, place.parent()) {
             Address::through(place.parent(), Some(name))?.bind(socket.as_fd())?;
         } else {
-            bind_from(tracee, &path, &address, socket.as_fd())?;
+            bind_from(base.as_fd(), &address, socket.as_fd())?;
         }
         self.arrived(&place);
         let bound = CString::new(name).map_err(|_| libc::EINVAL)?;
@@ -311,13 +317,23 @@ fn is_near(address: &SocketAddr) -> bool {
     ip.is_loopback() || ip.is_unspecified()
 }
 
-/// Binds from the caller's working directory.
-fn bind_from(tracee: &Tracee, path: &CString, address: &Address, socket: BorrowedFd<'_>) -> Kernel<()> {
-    if Split::of(path.to_bytes()).is_some_and(|split| split.is_absolute) {
-        return address.bind(socket);
+/// Whether the parent of this path is this very directory, by links that mean the same to everybody.
+fn leads(base: BorrowedFd<'_>, path: &CStr, to: BorrowedFd<'_>) -> bool {
+    let Some(split) = Split::of(path.to_bytes()) else { return false };
+    if split.parent.is_empty() {
+        return true;
     }
+    let found = CString::new(split.parent).map_err(|_| libc::EINVAL);
+    let found = found.and_then(|parent| call::openat2(base, &parent, DIRECTORY, 0, NO_MAGIC));
+    let found = found.and_then(|found| call::stat(found.as_fd()));
+    let judged = call::stat(to);
+    found.is_ok_and(|found| judged.is_ok_and(|judged| identity(&found) == identity(&judged)))
+}
+
+/// Binds from a directory, which counts where the address is relative.
+fn bind_from(base: BorrowedFd<'_>, address: &Address, socket: BorrowedFd<'_>) -> Kernel<()> {
     let before = call::open_absolute(c".", libc::O_PATH | libc::O_DIRECTORY)?;
-    call::change_directory(tracee.cwd()?.as_fd())?;
+    call::change_directory(base)?;
     let bound = address.bind(socket);
     call::change_directory(before.as_fd())?;
     bound

@@ -156,6 +156,16 @@ impl Tracee {
         field.and_then(|text| u32::from_str_radix(text, 8).ok()).unwrap_or(CAUTIOUS_UMASK)
     }
 
+    /// The longest file that it may make. Nothing where that cannot be read, for then it may have a limit.
+    pub(super) fn most_file_bytes(&self) -> u64 {
+        let limits = self.file(c"limits").map(Status);
+        let field = limits.as_ref().and_then(|limits| limits.field(b"Max file size"));
+        match field.and_then(|text| text.split_whitespace().next()) {
+            Some("unlimited") => u64::MAX,
+            most => most.and_then(|most| most.parse().ok()).unwrap_or(0),
+        }
+    }
+
     /// The process that it is a thread of.
     pub(super) fn process(&self) -> Kernel<u32> {
         let status = self.status().ok_or(libc::EPERM)?;
@@ -194,7 +204,7 @@ impl Tracee {
     }
 }
 
-/// The text of `/proc/PID/status`.
+/// The text of `/proc/PID/status`, or of another file with a name on each line.
 struct Status(Vec<u8>);
 
 impl Status {

@@ -11,6 +11,9 @@ use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener, Uni
 use super::call::{address, address_mut, call, path, text};
 use super::{Answer, Error, number, word};
 
+/// Sockets that are made while the working directory changes.
+const ASTRAY: usize = 3_000;
+
 pub(crate) fn attempt(verb: &str, words: &[OsString]) -> Option<Answer> {
     let done = |result: Result<i64, Error>| result.map(|_| String::new());
     Some(match verb {
@@ -36,6 +39,7 @@ pub(crate) fn attempt(verb: &str, words: &[OsString]) -> Option<Answer> {
             Ok(String::new())
         }),
         "unix-listen" => word(words, 0).and_then(|at| Ok(UnixListener::bind(at).map(|_| String::new())?)),
+        "unix-listen-astray" => astray(words),
         "receive-descriptor" => word(words, 0).and_then(|at| receive(&UnixStream::connect(at)?)),
         "shm" => done(number(words, 0).and_then(|key| call(libc::SYS_shmget, [key, 0, 0]))),
         "msg" => done(number(words, 0).and_then(|key| call(libc::SYS_msgget, [key, 0]))),
@@ -198,4 +202,22 @@ fn request_key() -> Result<i64, Error> {
     add_key()?;
     let (kind, name) = (c"user".to_owned(), c"weir-probe".to_owned());
     call(libc::SYS_request_key, [path(&kind), path(&name), 0, 0])
+}
+
+/// Makes sockets by a bare name while another thread goes from one directory to the other and back; whether there are some in each.
+fn astray(words: &[OsString]) -> Answer {
+    let places = [word(words, 0)?.clone(), word(words, 1)?.clone()];
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(relaxed) {
+                places.iter().for_each(|place| drop(std::env::set_current_dir(place)));
+            }
+        });
+        (0..ASTRAY).for_each(|number| drop(UnixListener::bind(format!("s{number}"))));
+        is_over.store(true, relaxed);
+    });
+    let holds = |place| std::fs::read_dir(place).map(|mut entries| entries.next().is_some());
+    Ok(format!("{} {}", holds(&places[0])?, holds(&places[1])?))
 }
