@@ -27,7 +27,7 @@ use super::peer;
 use super::post::{self, Word};
 use crate::audit::{Audit, now};
 use crate::launch::records::Records;
-use crate::launch::sys::{Half, divide};
+use crate::launch::sys::{Half, divide, forget_environment};
 use crate::launch::{Bound, launcher};
 use crate::peer::{Peer, process_of};
 use crate::profile::standing::Standing;
@@ -89,6 +89,9 @@ impl Supervisor {
         }
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&heeded), None)?;
         let signals = SignalFd::with_flags(&heeded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let manager = Manager::of_this_process();
+        // Everything that it makes begins on a copy of its memory, and some of that is another user's process.
+        forget_environment();
         Ok(Self {
             listening,
             signals,
@@ -98,7 +101,7 @@ impl Supervisor {
             options,
             standing: Standing::read(),
             audit,
-            manager: Manager::of_this_process(),
+            manager,
             draining: false,
             relay: None,
             idle_since: Instant::now(),

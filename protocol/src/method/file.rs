@@ -528,4 +528,20 @@ impl Ask {
     pub const fn only_looks(&self) -> bool {
         matches!(self, Self::Read(_) | Self::List(_) | Self::Stat(_) | Self::Glob(_) | Self::Search(_))
     }
+
+    /// The files and directories that it names.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&AbsPath> {
+        match self {
+            Self::Read(Read { path, .. })
+            | Self::Write(Write { path, .. })
+            | Self::List(Directory { path, .. })
+            | Self::Stat(Stat { path, .. })
+            | Self::Remove(Remove { path, .. })
+            | Self::Glob(Glob { root: path, .. })
+            | Self::Search(Search { root: path, .. }) => vec![path],
+            Self::Copy(Copy { from, to, .. }) | Self::Move(Move { from, to, .. }) => vec![from, to],
+            Self::Patch(patch) => patch.changes.iter().map(|change| &change.path).collect(),
+        }
+    }
 }

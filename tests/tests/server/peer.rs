@@ -51,11 +51,25 @@ impl Server {
     /// # Panics
     /// When it does not listen.
     pub(crate) fn start_at(world: &World, socket: PathBuf, options: &[&str]) -> Self {
+        Self::start_knowing(world, socket, options, &[])
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub(crate) fn start_knowing(
+        world: &World,
+        socket: PathBuf,
+        options: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = world.command(programs().weir.with_file_name("weir-exec-server"));
         command.arg("--listen").arg(&socket).arg("--state").arg(world.at("state")).args(options);
         if world.way() == Way::Root {
             command.args(["--server-user", "nobody"]);
         }
+        command.envs(variables.iter().copied());
         Self::spawn(command, socket)
     }
 
