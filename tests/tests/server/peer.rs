@@ -3,7 +3,7 @@
 //! The client checks nothing but that bytes are frames; what it hears is the test's to judge.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
@@ -217,6 +217,24 @@ impl Client {
         (Self::over(ours).welcomed(), child)
     }
 
+    /// The same with a pipe for each way, as sshd(8) gives one.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub(crate) fn through_pipes(mut command: Command) -> (Self, Child) {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a server");
+        let (mut to, mut from) =
+            (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let mut back = theirs.try_clone().expect("a descriptor");
+        std::thread::spawn(move || carry(&theirs, &mut to));
+        std::thread::spawn(move || {
+            carry(&mut from, &mut back);
+            let _ = back.shutdown(std::net::Shutdown::Both);
+        });
+        (Self::over(ours).welcomed(), child)
+    }
+
     /// Connects and says nothing.
     pub(crate) fn mute(socket: &Path) -> Self {
         Self::over(UnixStream::connect(socket).expect("a connection"))
@@ -370,4 +388,14 @@ pub(crate) fn start(world: &World, argv: &[&str]) -> Value {
 pub(crate) fn choice(world: &World) -> Value {
     let (work, home, weir) = (world.at("work"), world.at("home"), world.at("weir"));
     json!({ "standpoint": { "cwd": work, "home": home, "weir_home": weir } })
+}
+
+/// Carries bytes by read(2) and write(2) alone, to the end.
+fn carry(mut from: impl Read, mut to: impl Write) {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
 }
