@@ -1,9 +1,12 @@
 //! Limits that the server itself holds.
 
-use serde_json::json;
+use std::fs;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::{Value, json};
 use weir_tests::sandbox::{Way, World};
 
-use super::peer::{Server, start};
+use super::peer::{Client, Server, start};
 
 /// Bytes of both streams that the profile allows.
 const ALLOWED: u64 = 100_000;
@@ -43,5 +46,78 @@ fn output_beyond_its_limit_ends_the_command_and_all_of_it_arrives() {
         own["stdio"] = json!({ "kind": "descriptors", "open": [false, false, false] });
         let refused = client.ask("process/start", own);
         assert_eq!(refused["error"]["data"]["name"], "unenforceable", "{refused}");
+    });
+}
+
+/// Bytes that the server may write to one file here.
+const SPILLED: u64 = 4 << 20;
+
+/// Everything that the server's processes have open.
+fn open(server: &Server) -> Vec<String> {
+    let directories = server.descendants().into_iter().map(|pid| format!("/proc/{pid}/fd"));
+    let entries = directories.filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
+    entries
+        .filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Waits until what is open is as it should be. Each turn asks the server in between.
+fn until(client: &mut Client, server: &Server, what: &str, holds: impl Fn(&[String]) -> bool) {
+    for _ in 0..10_000 {
+        if holds(&open(server)) {
+            return;
+        }
+        client.ask("process/list", Value::Null);
+    }
+    panic!("{what}: {:?}", open(server));
+}
+
+#[test]
+fn commands_that_are_over_leave_nothing_open() {
+    Way::each_of(&[Way::Root, Way::User], "server::left_open", |way| {
+        let world = World::new(way);
+        world.profile(r#""{w}/work" = "write""#, "");
+        let server = Server::start(&world);
+        let mut client = server.client();
+        client.run(start(&world, &["true"])).unwrap();
+        until(&mut client, &server, "one command", |open| !open.iter().any(|one| one.contains("ptmx")));
+        let before = open(&server).len();
+        for stdio in
+            [json!({ "kind": "pipes", "input": true }), json!({ "kind": "carried", "size": [10, 10] })]
+        {
+            for _ in 0..10 {
+                let mut request = start(&world, &["true"]);
+                request["stdio"] = stdio.clone();
+                client.run(request).unwrap();
+            }
+            until(&mut client, &server, "ended", |open| open.len() <= before);
+        }
+        // A client that goes while its command waits in its write, with output on the disk.
+        let limit = Rlimit { current: Some(SPILLED), maximum: Some(SPILLED) };
+        for pid in server.descendants() {
+            let _ = prlimit(Pid::from_raw(pid), Resource::Fsize, limit);
+        }
+        for limited in [false, true] {
+            let table = if limited { "[permissions.test.resources]\noutput = 9000000000" } else { "" };
+            world.profile(r#""{w}/work" = "write""#, table);
+            let mut leaving = server.client();
+            let mut request = start(&world, &["head", "-c", "100000000", "/dev/zero"]);
+            request["output"] = json!({ "credit": 0 });
+            let id = leaving.ask("process/start", request)["result"]["id"].clone();
+            let spills =
+                |open: &[String]| open.iter().any(|one| one.ends_with("(deleted)") && one.contains("spill"));
+            let waits = |list: &Value| {
+                let written = &list["result"]["commands"][0]["written"][0];
+                written.as_u64().is_some_and(|written| written >= SPILLED)
+            };
+            assert!(id.is_u64());
+            let mut turns = 0..100_000;
+            while !waits(&client.ask("process/list", Value::Null)) {
+                assert!(turns.next().is_some(), "the command does not come to wait");
+            }
+            assert!(spills(&open(&server)));
+            drop(leaving);
+            until(&mut client, &server, "left", |open| !spills(open) && open.len() <= before);
+        }
     });
 }
