@@ -121,3 +121,31 @@ fn commands_that_are_over_leave_nothing_open() {
         }
     });
 }
+
+#[test]
+fn what_cannot_be_held_or_sent_is_refused() {
+    Way::each_of(&[Way::User], "server::bad_numbers", |way| {
+        let world = World::new(way);
+        world.profile(r#""{w}/work" = "write""#, "");
+        let server = Server::start(&world);
+        let mut client = server.client();
+        let mut request = start(&world, &["head", "-c", "3000000", "/dev/zero"]);
+        for (head, tail) in [(1_u64 << 62, 0), (0, u64::MAX), (1, 1 << 30)] {
+            let overflow = json!({ "kind": "head-and-tail", "head": head, "tail": tail });
+            request["output"] = json!({ "credit": 0, "overflow": overflow });
+            let refused = client.ask("process/start", request.clone());
+            assert_eq!(refused["error"]["data"]["name"], "bad-call", "{refused}");
+        }
+        let overflow = json!({ "kind": "head-and-tail", "head": 0, "tail": 1 << 30 });
+        request["output"] = json!({ "credit": 1 << 30, "overflow": overflow });
+        assert_eq!(client.run(request).unwrap().output[0].len(), 3_000_000);
+        let id =
+            client.ask("process/start", start(&world, &["tail", "-f", "/dev/null"]))["result"]["id"].clone();
+        for signal in [-1, 0, 65, 15_555] {
+            let refused = client.ask("process/signal", json!({ "id": id, "signal": signal, "to": "all" }));
+            assert_eq!(refused["error"]["data"]["name"], "bad-call", "{refused}");
+        }
+        let sent = client.ask("process/signal", json!({ "id": id, "signal": 9, "to": "all" }));
+        assert!(sent["error"].is_null(), "{sent}");
+    });
+}
