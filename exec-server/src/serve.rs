@@ -148,6 +148,7 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
                 match news? {
                     None => return Ok(()),
                     Some(News::Drain(after)) => server.drain(after),
+                    Some(News::Reload) => server.workers.end_all(),
                     Some(News::Client(socket)) => {
                         number += 1;
                         server.admit(number, socket);

@@ -265,7 +265,9 @@ impl Supervisor {
             Ok(Some((Word::Idle(_), _))) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // It is gone, or says what it must not.
-            Ok(Some((Word::Client | Word::Drain(_) | Word::Index, _)) | None) | Err(_) => self.let_go(peer),
+            Ok(Some((Word::Client | Word::Drain(_) | Word::Reload | Word::Index, _)) | None) | Err(_) => {
+                self.let_go(peer)
+            }
         }
     }
 
@@ -371,6 +373,9 @@ impl Supervisor {
             }
         };
         self.record_or_complain(&record);
+        for part in self.parts.values() {
+            let _ = post::say(&part.post, Word::Reload, None);
+        }
         self.tell(State::Ready);
     }
 
