@@ -11,6 +11,7 @@ mod find;
 mod link;
 mod list;
 mod patch;
+mod procfs;
 mod read;
 pub(crate) mod refusal;
 mod search;
@@ -63,6 +64,8 @@ pub(crate) enum Fault {
     System(i32),
     /// A device, pipe or socket.
     Special,
+    /// What a procfs shows of a process.
+    OfAProcess,
     /// So much of a kind, and the most that is taken.
     TooLarge(String),
     /// A patch does not fit.

@@ -30,6 +30,8 @@ pub(crate) enum Word {
     Index,
     /// To the server part: take nothing new, end what has not ended after so many milliseconds, and go.
     Drain(u32),
+    /// To the server part: the requirements were read again, and what was started under those before is not for new work.
+    Reload,
 }
 
 const WORD_BYTES: usize = 5;
@@ -44,6 +46,7 @@ impl Word {
             Self::Drain(after_ms) => (4, after_ms),
             Self::Refused(code) => (5, code),
             Self::Index => (6, 0),
+            Self::Reload => (7, 0),
         };
         let [a, b, c, d] = number.to_be_bytes();
         [kind, a, b, c, d]
@@ -59,6 +62,7 @@ impl Word {
             4 => Some(Self::Drain(u32::from_be_bytes(number))),
             5 => Some(Self::Refused(u32::from_be_bytes(number))),
             6 => Some(Self::Index),
+            7 => Some(Self::Reload),
             _ => None,
         }
     }
@@ -130,6 +134,7 @@ mod tests {
             Word::Drain(10_000),
             Word::Refused(32_014),
             Word::Index,
+            Word::Reload,
         ];
         for (at, word) in words.into_iter().enumerate() {
             let descriptor = (at % 2 == 0).then(|| one.as_fd());

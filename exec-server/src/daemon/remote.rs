@@ -118,14 +118,30 @@ fn relay(server: &Server) -> io::Result<()> {
     let (towards, supervisor) = (server.socket.try_clone()?, server.supervisor);
     // It may wait for input as long as it likes: the process ends without it.
     std::thread::spawn(move || {
-        let _ = io::copy(&mut &input, &mut &towards);
+        let _ = carry(&input, &towards);
         let _ = towards.shutdown(Shutdown::Write);
         // Nobody reaps it before this process ends, so the number is its own.
         let _ = supervisor.map(|supervisor| kill_process(supervisor, Signal::CONT));
     });
-    match io::copy(&mut &server.socket, &mut &output) {
+    match carry(&server.socket, &output) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        Ok(_) | Err(_) => Ok(()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Bytes carried at once.
+const CARRIED_BYTES: usize = 64 << 10;
+
+/// By read(2) and write(2): while splice(2) waits for bytes it holds the pipe that they go to, and nobody can read what that has already.
+fn carry(mut from: impl io::Read, mut to: impl io::Write) -> io::Result<()> {
+    let mut buffer = vec![0; CARRIED_BYTES];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

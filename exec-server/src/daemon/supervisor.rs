@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions};
 use weir_protocol::audit::{Action, By, Record};
+use weir_protocol::method::{Error, code};
 
 use super::Options;
 use super::indexes::Indexes;
@@ -27,7 +28,7 @@ use super::peer;
 use super::post::{self, Word};
 use crate::audit::{Audit, now};
 use crate::launch::records::Records;
-use crate::launch::sys::{Half, divide};
+use crate::launch::sys::{Half, divide, forget_environment};
 use crate::launch::{Bound, launcher};
 use crate::peer::{Peer, process_of};
 use crate::profile::standing::Standing;
@@ -89,6 +90,9 @@ impl Supervisor {
         }
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&heeded), None)?;
         let signals = SignalFd::with_flags(&heeded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let manager = Manager::of_this_process();
+        // Everything that it makes begins on a copy of its memory, and some of that is another user's process.
+        forget_environment();
         Ok(Self {
             listening,
             signals,
@@ -98,7 +102,7 @@ impl Supervisor {
             options,
             standing: Standing::read(),
             audit,
-            manager: Manager::of_this_process(),
+            manager,
             draining: false,
             relay: None,
             idle_since: Instant::now(),
@@ -210,7 +214,11 @@ impl Supervisor {
         let peer = Peer::of(connection.as_fd()).map_err(io::Error::other)?;
         let mut record = now((peer.uid, peer.gid), Action::Admit, By::Supervisor);
         record.pid = process_of(connection.as_fd());
-        self.audit.write(&record)?;
+        if let Err(error) = self.audit.write(&record) {
+            let message = format!("nobody is served: the audit record could not be written: {error}");
+            serve::turn_away(&connection, Error { code: code::AUDIT, message });
+            return Err(error);
+        }
         self.turn();
         if !self.parts.contains_key(&peer) {
             connection = self.begin(&peer, connection)?;
@@ -262,7 +270,9 @@ impl Supervisor {
             Ok(Some((Word::Idle(_), _))) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // It is gone, or says what it must not.
-            Ok(Some((Word::Client | Word::Drain(_) | Word::Index, _)) | None) | Err(_) => self.let_go(peer),
+            Ok(Some((Word::Client | Word::Drain(_) | Word::Reload | Word::Index, _)) | None) | Err(_) => {
+                self.let_go(peer)
+            }
         }
     }
 
@@ -368,6 +378,9 @@ impl Supervisor {
             }
         };
         self.record_or_complain(&record);
+        for part in self.parts.values() {
+            let _ = post::say(&part.post, Word::Reload, None);
+        }
         self.tell(State::Ready);
     }
 

@@ -37,6 +37,12 @@ pub(crate) fn error(failure: &Failure, policy: &Policy) -> Error {
         Fault::Special => denied(failure, policy).unwrap_or_else(|| {
             named(code::FILE_SPECIAL, "a device, pipe or socket; only files are read and written")
         }),
+        Fault::OfAProcess => denied(failure, policy).unwrap_or_else(|| {
+            named(
+                code::FILE_DENIED,
+                "what is shown of a process is for commands; no call on files reads or writes it",
+            )
+        }),
         Fault::TooLarge(what) => named(code::FILE_TOO_LARGE, what),
         Fault::Mismatch(what) => named(code::FILE_MISMATCH, &format!("{what}; nothing was changed")),
         Fault::Pattern(what) => named(code::FILE_PATTERN, what),

@@ -14,7 +14,7 @@ use weir_protocol::policy::{Operation, Request, RuleRef};
 use weir_protocol::{AbsPath, Policy};
 
 use super::link::Link;
-use super::{Fault, Outcome, Told, change, copy, find, list, patch, read, search};
+use super::{Fault, Outcome, Told, change, copy, failure, find, list, patch, procfs, read, search};
 
 /// Serves the calls on standard input; the exit code.
 pub(crate) fn run() -> i32 {
@@ -56,6 +56,7 @@ fn open_regular(path: &AbsPath, flags: OFlags) -> Result<File, Fault> {
         opened => opened?,
     };
     match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        FileType::RegularFile if procfs::is_of_a_process(&file) => Err(Fault::OfAProcess),
         FileType::RegularFile => Ok(file.into()),
         FileType::Directory => Err(Fault::System(libc::EISDIR)),
         _ => Err(Fault::Special),
@@ -110,6 +111,11 @@ impl Worker {
 }
 
 fn carry_out(ask: Ask, worker: &Worker) -> io::Result<Told> {
+    // Files are looked at again when they are opened; names are not.
+    if let Some(path) = ask.paths().into_iter().find(|path| procfs::leads_to_a_process(path)) {
+        let operation = if ask.only_looks() { Operation::Read } else { Operation::Write };
+        return Ok(Told::Failed(failure(Fault::OfAProcess, path, operation)));
+    }
     match ask {
         Ask::Read(ask) => match read::read(&ask, worker) {
             Ok((content, bytes)) => {

@@ -51,6 +51,33 @@ pub fn divide() -> io::Result<Half> {
     }
 }
 
+/// Overwrites the environment that this process was started with: nothing that descends from it has a copy, and no file of a procfs shows
+/// it. Every variable is without a name from here on. The process must have one thread, and have read what it needs.
+#[cfg(target_os = "linux")]
+pub fn forget_environment() {
+    unsafe extern "C" {
+        static environ: *const *mut libc::c_char;
+    }
+    // SAFETY: the C library's own, set before `main`; there is no other thread that could change it.
+    let mut entries = unsafe { environ };
+    if entries.is_null() {
+        return;
+    }
+    loop {
+        // SAFETY: the array ends with a null pointer, and the loop at that.
+        let entry = unsafe { entries.read() };
+        if entry.is_null() {
+            return;
+        }
+        // SAFETY: an entry is a C string.
+        let length = unsafe { libc::strlen(entry) };
+        // SAFETY: the string lies in memory of this process that may be written (environ(7)); its end stays.
+        unsafe { std::ptr::write_bytes(entry, 0, length) };
+        // SAFETY: the end of the array was not reached.
+        entries = unsafe { entries.add(1) };
+    }
+}
+
 /// Waits for a child's end and tells what it used (wait4(2)). `None` where it was reaped already.
 #[must_use]
 pub fn reap(child: i32) -> Option<Account> {

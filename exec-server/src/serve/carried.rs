@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -90,13 +90,16 @@ impl Carried {
         self.is_left.send_replace(true);
     }
 
-    /// Reads to the end. A terminal whose other side is closed everywhere answers EIO (pty(7)).
-    pub(super) async fn pump(self: Rc<Self>, source: AsyncFd<OwnedFd>, spill: Rc<Spill>) {
-        let (mut changed, mut is_left) = (self.changed.subscribe(), self.is_left.subscribe());
+    /// Reads to the end, unless nobody can ask for the stream any more. A terminal whose other side is closed everywhere answers EIO (pty(7)).
+    pub(super) async fn pump(this: Weak<Self>, source: AsyncFd<OwnedFd>, spill: Rc<Spill>) {
+        let told = this.upgrade().map(|this| (this.changed.subscribe(), this.is_left.subscribe()));
+        let Some((mut changed, mut is_left)) = told else { return };
         let mut buffer = Vec::new();
         loop {
             changed.borrow_and_update();
-            if !self.journal.borrow().has_room() {
+            // Held for no longer than it takes: what waits here must not keep what nobody else has.
+            let Some(has_room) = this.upgrade().map(|this| this.journal.borrow().has_room()) else { return };
+            if !has_room {
                 if changed.changed().await.is_err() {
                     return;
                 }
@@ -108,17 +111,23 @@ impl Carried {
                 biased;
                 found = source.async_io(Interest::READABLE, |fd| read(fd, &mut buffer)) => found,
                 _ = is_left.wait_for(|is_left| *is_left) => Ok(0),
+                () = gone(&mut changed) => return,
             };
+            let Some(this) = this.upgrade() else { return };
             match found {
-                Ok(0) | Err(_) => break,
-                Ok(count) if count < COPIED_BYTES => self.add(Bytes::copy_from_slice(&buffer), &spill),
+                Ok(0) | Err(_) => return this.end(),
+                Ok(count) if count < COPIED_BYTES => this.add(Bytes::copy_from_slice(&buffer), &spill),
                 Ok(_) => {
-                    self.add(std::mem::take(&mut buffer).into(), &spill);
+                    this.add(std::mem::take(&mut buffer).into(), &spill);
+                    drop(this);
                     // Whoever sends it comes first: what is sent at once does not wait in memory, or on disk.
                     tokio::task::yield_now().await;
                 }
             }
         }
+    }
+
+    fn end(&self) {
         self.journal.borrow_mut().end();
         self.changed.send_replace(());
     }
@@ -165,6 +174,11 @@ impl Carried {
     }
 }
 
+/// Waits until nobody is left who could tell of a change.
+async fn gone(changed: &mut watch::Receiver<()>) {
+    while changed.changed().await.is_ok() {}
+}
+
 fn read(from: &OwnedFd, buffer: &mut Vec<u8>) -> io::Result<usize> {
     Ok(rustix::io::read(from, rustix::buffer::spare_capacity(buffer))?)
 }
@@ -187,14 +201,16 @@ pub(super) struct Input {
     received: Cell<u64>,
     written: Cell<u64>,
     has_ended: Cell<bool>,
+    /// Whether nobody is left to read it.
+    is_over: Cell<bool>,
     changed: watch::Sender<()>,
 }
 
 impl Input {
     pub(super) fn new() -> Rc<Self> {
         let (waiting, has_ended) = (RefCell::new(VecDeque::new()), Cell::new(false));
-        let (received, written) = (Cell::new(0), Cell::new(0));
-        Rc::new(Self { waiting, received, written, has_ended, changed: watch::Sender::new(()) })
+        let (received, written, is_over) = (Cell::new(0), Cell::new(0), Cell::new(false));
+        Rc::new(Self { waiting, received, written, has_ended, is_over, changed: watch::Sender::new(()) })
     }
 
     pub(super) fn accept(&self, offset: u64, bytes: &[u8]) -> Result<(), Violation> {
@@ -209,7 +225,11 @@ impl Input {
             return Err(Violation::Credit);
         }
         self.received.set(end);
-        self.waiting.borrow_mut().push_back(Bytes::copy_from_slice(bytes));
+        if self.is_over.get() {
+            self.written.set(end);
+        } else {
+            self.waiting.borrow_mut().push_back(Bytes::copy_from_slice(bytes));
+        }
         self.changed.send_replace(());
         Ok(())
     }
@@ -224,8 +244,27 @@ impl Input {
         self.changed.send_replace(());
     }
 
-    /// Writes what comes. `at_end` is written last: what ends the input of a terminal. A command that reads no more takes the rest unread.
+    /// The command has ended: what waits, and what still comes, is taken unread.
+    pub(super) fn over(&self) {
+        self.is_over.set(true);
+        self.waiting.borrow_mut().clear();
+        self.written.set(self.received.get());
+        self.changed.send_replace(());
+    }
+
+    /// Writes what comes until the command has ended.
     pub(super) async fn pump(self: Rc<Self>, sink: AsyncFd<OwnedFd>, at_end: &'static [u8]) {
+        let mut changed = self.changed.subscribe();
+        let over = async { while !self.is_over.get() && changed.changed().await.is_ok() {} };
+        tokio::select! {
+            biased;
+            () = over => {}
+            () = self.write_all(&sink, at_end) => {}
+        }
+    }
+
+    /// `at_end` is written last: what ends the input of a terminal. A command that reads no more takes the rest unread.
+    async fn write_all(&self, sink: &AsyncFd<OwnedFd>, at_end: &'static [u8]) {
         let mut changed = self.changed.subscribe();
         let mut takes = true;
         loop {
@@ -233,12 +272,12 @@ impl Input {
             let next = self.waiting.borrow_mut().pop_front();
             match next {
                 Some(bytes) => {
-                    takes = takes && write(&sink, &bytes).await.is_ok();
+                    takes = takes && write(sink, &bytes).await.is_ok();
                     self.written.set(self.written.get() + bytes.len() as u64);
                     self.changed.send_replace(());
                 }
                 None if self.has_ended.get() => {
-                    let _ = write(&sink, at_end).await;
+                    let _ = write(sink, at_end).await;
                     return;
                 }
                 None => {

@@ -87,7 +87,7 @@ impl Command {
     fn carry(&self, ends: Ends, spill: &Rc<Spill>, at_end: &'static [u8]) -> std::io::Result<()> {
         for (stream, end) in self.streams.iter().zip(ends.output) {
             if let (Some(stream), Some(end)) = (stream, end) {
-                tokio::task::spawn_local(Rc::clone(stream).pump(watch(end)?, Rc::clone(spill)));
+                tokio::task::spawn_local(Carried::pump(Rc::downgrade(stream), watch(end)?, Rc::clone(spill)));
             }
         }
         if let (Some(input), Some(sink)) = (&self.input, ends.input) {
@@ -173,6 +173,7 @@ impl Command {
             // Those hold the streams open for as long as they wait.
             self.streams.iter().flatten().for_each(|stream| stream.leave());
         }
+        self.input.iter().for_each(|input| input.over());
         let exited = exited(self.id, ended, self.ended_for.get(), account, &self.limits);
         let what = (self.argv.as_slice(), self.enforcement.profile.as_str(), self.enforcement.digest);
         let now = time(since_1970_ms(SystemTime::now()));
@@ -211,7 +212,8 @@ impl Command {
             grow = tokio::select! {
                 grows = grows(out, known[0]), if grow[0] => [grows, grow[1]],
                 grows = grows(err, known[1]), if grow[1] => [grow[0], grows],
-                else => return,
+                // What it wrote last may wait to be read for as long as it likes.
+                _ = self.ended() => return,
             };
             known =
                 self.streams.each_ref().map(|stream| stream.as_ref().map_or(0, |stream| stream.written()));

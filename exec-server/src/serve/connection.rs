@@ -4,6 +4,7 @@ mod attachment;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -18,8 +19,8 @@ use weir_protocol::frame::{Frame, MAX_CONTROL_BYTES, MAX_DATA_BYTES, Place, Stre
 use weir_protocol::method::context;
 use weir_protocol::method::file::{Ask, Within};
 use weir_protocol::method::network::Answer;
-use weir_protocol::method::output::{Attach, List, Of, Role};
-use weir_protocol::method::process::{Start, Started, Stdio};
+use weir_protocol::method::output::{Attach, List, Of, Overflow, Role};
+use weir_protocol::method::process::{Signal, Start, Started, Stdio};
 use weir_protocol::method::server::{Hello, Limits, VERSION, Welcome};
 use weir_protocol::method::{Call, Error, Request, code};
 
@@ -42,6 +43,9 @@ const UNDER_WAY: u32 = 64;
 
 /// Workers tried for a call that changes nothing, when one after another ends.
 const WORKERS_TRIED: usize = 3;
+
+/// Signals that there are (signal(7)).
+const SIGNALS: RangeInclusive<i32> = 1..=64;
 
 /// How a request is answered.
 type Outcome = Result<Value, Error>;
@@ -218,6 +222,10 @@ impl Connection {
             Call::ProcessPlan(start) => self.plan(*start).await,
             Call::ContextOpen(open) => self.open(*open).await,
             Call::ContextNarrow(narrow) => self.narrow(*narrow).await,
+            Call::ProcessSignal(Signal { signal, .. }) if !SIGNALS.contains(&signal) => {
+                let message = format!("there is no signal {signal}");
+                Err(Error { code: code::BAD_CALL, message })
+            }
             Call::ProcessSignal(signal) => match self.server.command(signal.id) {
                 Ok(command) => {
                     command.signal(signal.signal, signal.to).await;
@@ -283,6 +291,7 @@ impl Connection {
 
     async fn startable(&self, start: &Start) -> Result<Startable, Error> {
         check_user(start)?;
+        check_output(start.output.overflow)?;
         let decided = self.decided(start)?;
         self.server.resolver.startable(&self.server.post, start.clone(), decided).await
     }
@@ -402,6 +411,17 @@ fn check_user(start: &Start) -> Result<(), Error> {
             let message = "this server runs a command as nobody but its caller".to_owned();
             Err(Error { code: code::QUESTION, message })
         }
+    }
+}
+
+/// What is asked to be held can be.
+fn check_output(overflow: Overflow) -> Result<(), Error> {
+    match overflow {
+        Overflow::HeadAndTail { head, tail } if head.saturating_add(tail) > DISK_BYTES => {
+            let message = format!("head and tail are {DISK_BYTES} bytes together at most");
+            Err(Error { code: code::BAD_CALL, message })
+        }
+        Overflow::HeadAndTail { .. } | Overflow::Wait => Ok(()),
     }
 }
 

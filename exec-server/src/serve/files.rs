@@ -1,7 +1,8 @@
 //! Workers of one user: a sandbox for each context in which calls on files are carried out, started by the first call.
 //!
 //! A worker belongs to one policy of one context, so that a narrowed context, a closed one and a lease that is over never
-//! reach it. It ends when it has had nothing to do for a while, when its context goes, and when somebody else needs its place.
+//! reach it. It ends when it has had nothing to do for a while, when its context goes, when the requirements are read again, and when
+//! somebody else needs its place.
 //! What it says is not believed: it is bounded here, and goes to the client that asked for it alone.
 
 mod link;
@@ -95,6 +96,11 @@ impl Workers {
     /// Ends those of a context that hold another policy than this one.
     pub(super) fn keep(&self, context: ContextId, policy: Option<Digest>) {
         self.all.borrow_mut().retain(|(of, digest), _| *of != context || Some(*digest) == policy);
+    }
+
+    /// Ends every one: the ceiling that it was made under may be another by now.
+    pub(super) fn end_all(&self) {
+        self.all.borrow_mut().clear();
     }
 
     fn tick(&self) -> u64 {

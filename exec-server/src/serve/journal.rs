@@ -1,21 +1,31 @@
 //! What a command wrote to one stream and somebody may still want: in memory, then in an unlinked file, then no further.
 //!
 //! Nothing is dropped but where head and tail were asked for, and then it is known to the byte. The digest covers every byte that was
-//! written. Performs no waiting; `carried` asks for room before it reads.
+//! written. What is dropped or released is given back to the disk while the rest stays. Performs no waiting; `carried` asks for room before
+//! it reads.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use bytes::{Bytes, BytesMut};
 use weir_protocol::method::output::{Keep, Overflow};
 
+use super::spill;
+
 /// Bytes of one stream that are held in memory.
 pub const MEMORY_BYTES: u64 = 1 << 20;
 
-/// Bytes of one stream that are held on disk.
+/// Bytes of one stream that are held on disk, and most of head and tail together.
 pub const DISK_BYTES: u64 = 1 << 30;
+
+/// Bytes of one stream's file that are wanted no more before the disk gets them back: less is not worth a call.
+const LOOSE_BYTES: u64 = 1 << 20;
+
+/// Bytes of one stream that are held in memory where head and tail were asked for and the disk takes no more.
+const CROWDED_BYTES: u64 = 2 * MEMORY_BYTES;
 
 /// Pieces up to this size are put together, so that a slow drip takes little more memory than its bytes.
 const SMALL_BYTES: usize = 4096;
@@ -51,6 +61,14 @@ impl Piece {
     fn end(&self) -> u64 {
         self.offset + self.length
     }
+
+    /// Where it lies in the file.
+    fn in_file(&self) -> Option<Range<u64>> {
+        match self.held {
+            Held::Memory(_) => None,
+            Held::Disk(place) => Some(place..place + self.length),
+        }
+    }
 }
 
 /// A stream's bytes by offset.
@@ -63,6 +81,8 @@ pub struct Journal {
     on_disk: u64,
     file: Option<File>,
     file_end: u64,
+    /// Bytes of the file that are wanted no more, and that the disk does not have back.
+    loose: u64,
     /// The file took no more.
     is_full: bool,
     has_ended: bool,
@@ -83,6 +103,7 @@ impl Journal {
             on_disk: 0,
             file: None,
             file_end: 0,
+            loose: 0,
             is_full: false,
             has_ended: false,
             digest: blake3::Hasher::new(),
@@ -96,8 +117,13 @@ impl Journal {
     pub fn has_room(&self) -> bool {
         match self.overflow {
             Overflow::HeadAndTail { .. } => true,
-            Overflow::Wait => self.in_memory < MEMORY_BYTES || !self.is_full && self.on_disk < DISK_BYTES,
+            Overflow::Wait => self.in_memory < MEMORY_BYTES || !self.is_full && self.occupied() < DISK_BYTES,
         }
+    }
+
+    /// Bytes that the file takes.
+    const fn occupied(&self) -> u64 {
+        self.on_disk + self.loose
     }
 
     /// Adds what was read. `spill` makes an unlinked file, once. Nothing is lost where that fails: the piece stays in memory, and
@@ -188,17 +214,36 @@ impl Journal {
             }
             self.forget(&piece);
         }
-        if self.on_disk == 0 && self.file_end > 0 {
-            self.file_end = 0;
-            self.is_full = false;
-            self.file.iter().for_each(|file| drop(file.set_len(0)));
-        }
+        self.give_back(0);
     }
 
     fn forget(&mut self, piece: &Piece) {
         match piece.held {
             Held::Memory(_) => self.in_memory -= piece.length,
-            Held::Disk(_) => self.on_disk -= piece.length,
+            Held::Disk(_) => {
+                self.on_disk -= piece.length;
+                self.loose += piece.length;
+            }
+        }
+    }
+
+    /// Gives the disk back what the file holds of pieces that lay before this one. Pieces lie in the file in their order.
+    fn give_back(&mut self, at: usize) {
+        let Some(file) = &self.file else { return };
+        if self.on_disk == 0 {
+            if self.file_end > 0 && file.set_len(0).is_ok() {
+                (self.file_end, self.loose, self.is_full) = (0, 0, false);
+            }
+            return;
+        }
+        if self.loose < LOOSE_BYTES {
+            return;
+        }
+        let from = self.pieces.range(..at).rev().find_map(Piece::in_file).map_or(0, |place| place.end);
+        let to = self.pieces.range(at..).find_map(Piece::in_file).map_or(self.file_end, |place| place.start);
+        // A file system that cannot do so has it back when nothing of the file is wanted any more.
+        if spill::punch(file, from..to).is_ok() {
+            (self.loose, self.is_full) = (0, false);
         }
     }
 
@@ -221,7 +266,8 @@ impl Journal {
 
     fn hold(&mut self, bytes: Bytes, spill: impl FnOnce() -> io::Result<File>) -> Held {
         let length = bytes.len() as u64;
-        if self.in_memory + length > MEMORY_BYTES && !self.is_full {
+        let fits = self.occupied() < DISK_BYTES + 2 * LOOSE_BYTES;
+        if self.in_memory + length > MEMORY_BYTES && !self.is_full && fits {
             match self.spilled(&bytes, spill) {
                 Ok(place) => {
                     self.on_disk += length;
@@ -229,6 +275,12 @@ impl Journal {
                 }
                 Err(_) => self.is_full = true,
             }
+        }
+        if let Overflow::HeadAndTail { head, .. } = &mut self.overflow
+            && (self.is_full || !fits)
+        {
+            // What cannot be kept from here on is not the head.
+            *head = (*head).min(self.written - length);
         }
         self.in_memory += length;
         Held::Memory(bytes)
@@ -240,23 +292,26 @@ impl Journal {
             none => none.insert(spill()?),
         };
         let place = self.file_end;
-        file.write_all_at(bytes, place)?;
+        if let Err(error) = file.write_all_at(bytes, place) {
+            // What was written of it takes room for nothing.
+            let _ = file.set_len(place);
+            return Err(error);
+        }
         self.file_end += bytes.len() as u64;
         Ok(place)
     }
 
-    /// Drops whole pieces between head and tail, the oldest first.
+    /// Drops whole pieces between head and tail, the oldest first; where the disk is full, also of the tail what memory does not hold.
     fn drop_middle(&mut self) {
         let Overflow::HeadAndTail { head, tail } = self.overflow else { return };
         let first = self.pieces.partition_point(|piece| piece.offset < head);
-        while self.pieces.get(first).is_some_and(|piece| piece.end() + tail <= self.written) {
-            if let Some(piece) = self.pieces.remove(first) {
-                self.forget(&piece);
-            }
+        while let Some(piece) = self.pieces.get(first)
+            && (piece.end().saturating_add(tail) <= self.written || self.in_memory > CROWDED_BYTES)
+            && let Some(piece) = self.pieces.remove(first)
+        {
+            self.forget(&piece);
         }
-        if self.on_disk == 0 {
-            self.file_end = 0;
-        }
+        self.give_back(first);
     }
 }
 
@@ -362,5 +417,65 @@ mod tests {
         assert_eq!(rest(&journal, 0).0.len(), 1_200_000);
         journal.release(600_000);
         assert!(journal.has_room());
+    }
+
+    /// Bytes that a journal's file takes from the disk.
+    fn taken(journal: &Journal) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        journal.file.as_ref().map_or(0, |file| file.metadata().unwrap().blocks() * 512)
+    }
+
+    /// What was written, where each piece of 64 KiB holds its number.
+    fn numbered(number: u64) -> Bytes {
+        number.to_be_bytes().repeat(8192).into()
+    }
+
+    #[test]
+    fn the_disk_has_back_what_a_lagging_reader_has_read() {
+        const LAG: u64 = 8 << 20;
+        let mut journal = Journal::new(Keep::Unread, Overflow::Wait);
+        for number in 0..1024 {
+            journal.append(numbered(number), file);
+            journal.release(journal.written().saturating_sub(LAG));
+            assert!(taken(&journal) <= LAG + 2 * LOOSE_BYTES, "{}", taken(&journal));
+        }
+        let (found, gaps) = rest(&journal, journal.first());
+        assert!(gaps.is_empty() && found.ends_with(&numbered(1023)));
+        let first = journal.first() / 65_536;
+        assert!(found.starts_with(&numbered(first)) && found.len() as u64 == LAG);
+    }
+
+    #[test]
+    fn the_middle_takes_no_disk_and_no_tail_is_too_long() {
+        let (head, tail) = (4 << 20, 6 << 20);
+        let mut journal = Journal::new(Keep::Unread, Overflow::HeadAndTail { head, tail });
+        for number in 0..1024 {
+            journal.append(numbered(number), file);
+            assert!(taken(&journal) <= head + tail + 2 * LOOSE_BYTES, "{}", taken(&journal));
+        }
+        let (found, gaps) = rest(&journal, 0);
+        assert_eq!((gaps.len(), found.len()), (1, 10 << 20));
+        assert!(found.starts_with(&numbered(0)) && found.ends_with(&numbered(1023)));
+        assert!(found[4 << 20..].starts_with(&numbered(1024 - 96)));
+        let overflow = Overflow::HeadAndTail { head: 5, tail: u64::MAX };
+        let mut journal = Journal::new(Keep::Unread, overflow);
+        (0..64).for_each(|number| journal.append(numbered(number), file));
+        assert_eq!((rest(&journal, 0).0.len(), rest(&journal, 0).1), (4 << 20, Vec::new()));
+    }
+
+    #[test]
+    fn where_the_disk_is_full_the_middle_grows() {
+        for (head, tail) in [(8 << 20, 0), (0, 8 << 20), (8 << 20, 8 << 20)] {
+            let mut journal = Journal::new(Keep::All, Overflow::HeadAndTail { head, tail });
+            for number in 0..1024 {
+                journal.append(numbered(number), || Err(io::ErrorKind::StorageFull.into()));
+                assert!(journal.has_room() && journal.in_memory <= CROWDED_BYTES);
+            }
+            let (found, gaps) = rest(&journal, 0);
+            assert_eq!(gaps.len(), 1, "{head} {tail}");
+            assert!(found.len() as u64 >= MEMORY_BYTES);
+            assert!(head == 0 || found.starts_with(&numbered(0)));
+            assert!(tail == 0 || found.ends_with(&numbered(1023)));
+        }
     }
 }

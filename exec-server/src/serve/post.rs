@@ -25,6 +25,8 @@ pub(super) enum News {
     Client(UnixStream),
     /// Take nothing new, and end what has not ended after so long.
     Drain(Duration),
+    /// The requirements were read again.
+    Reload,
 }
 
 /// The post.
@@ -51,6 +53,7 @@ impl Post {
                 Some((Word::Drain(after_ms), _)) => {
                     return Ok(Some(News::Drain(Duration::from_millis(after_ms.into()))));
                 }
+                Some((Word::Reload, _)) => return Ok(Some(News::Reload)),
                 Some((Word::Client, descriptor)) => {
                     self.clients.set(self.clients.get().wrapping_add(1));
                     match descriptor {

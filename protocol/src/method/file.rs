@@ -363,7 +363,7 @@ pub struct Done {}
 /// What a walk through directories passes over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Scope {
+pub enum PassedOver {
     /// Hidden names, and what `.gitignore` and `.ignore` name.
     #[default]
     Visible,
@@ -383,7 +383,7 @@ pub struct Glob {
     pub patterns: Vec<String>,
     /// What is passed over.
     #[serde(default)]
-    pub scope: Scope,
+    pub scope: PassedOver,
     /// Most paths; at most [`MAX_ENTRIES`], and so many where it is absent.
     #[serde(default)]
     pub limit: Option<u32>,
@@ -455,7 +455,7 @@ pub struct Search {
     pub files: Vec<String>,
     /// What is passed over.
     #[serde(default)]
-    pub scope: Scope,
+    pub scope: PassedOver,
     /// Lines before and behind each match, at most [`MAX_CONTEXT_LINES`].
     #[serde(default)]
     pub context: u32,
@@ -527,5 +527,21 @@ impl Ask {
     #[must_use]
     pub const fn only_looks(&self) -> bool {
         matches!(self, Self::Read(_) | Self::List(_) | Self::Stat(_) | Self::Glob(_) | Self::Search(_))
+    }
+
+    /// The files and directories that it names.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&AbsPath> {
+        match self {
+            Self::Read(Read { path, .. })
+            | Self::Write(Write { path, .. })
+            | Self::List(Directory { path, .. })
+            | Self::Stat(Stat { path, .. })
+            | Self::Remove(Remove { path, .. })
+            | Self::Glob(Glob { root: path, .. })
+            | Self::Search(Search { root: path, .. }) => vec![path],
+            Self::Copy(Copy { from, to, .. }) | Self::Move(Move { from, to, .. }) => vec![from, to],
+            Self::Patch(patch) => patch.changes.iter().map(|change| &change.path).collect(),
+        }
     }
 }

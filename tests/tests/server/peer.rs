@@ -3,7 +3,7 @@
 //! The client checks nothing but that bytes are frames; what it hears is the test's to judge.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
@@ -51,11 +51,25 @@ impl Server {
     /// # Panics
     /// When it does not listen.
     pub(crate) fn start_at(world: &World, socket: PathBuf, options: &[&str]) -> Self {
+        Self::start_knowing(world, socket, options, &[])
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub(crate) fn start_knowing(
+        world: &World,
+        socket: PathBuf,
+        options: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = world.command(programs().weir.with_file_name("weir-exec-server"));
         command.arg("--listen").arg(&socket).arg("--state").arg(world.at("state")).args(options);
         if world.way() == Way::Root {
             command.args(["--server-user", "nobody"]);
         }
+        command.envs(variables.iter().copied());
         Self::spawn(command, socket)
     }
 
@@ -200,6 +214,24 @@ impl Client {
         let child = command.stdin(input).stdout(OwnedFd::from(theirs)).spawn().expect("a server");
         // The command still holds its copies.
         drop(command);
+        (Self::over(ours).welcomed(), child)
+    }
+
+    /// The same with a pipe for each way, as sshd(8) gives one.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub(crate) fn through_pipes(mut command: Command) -> (Self, Child) {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a server");
+        let (mut to, mut from) =
+            (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let mut back = theirs.try_clone().expect("a descriptor");
+        std::thread::spawn(move || carry(&theirs, &mut to));
+        std::thread::spawn(move || {
+            carry(&mut from, &mut back);
+            let _ = back.shutdown(std::net::Shutdown::Both);
+        });
         (Self::over(ours).welcomed(), child)
     }
 
@@ -356,4 +388,14 @@ pub(crate) fn start(world: &World, argv: &[&str]) -> Value {
 pub(crate) fn choice(world: &World) -> Value {
     let (work, home, weir) = (world.at("work"), world.at("home"), world.at("weir"));
     json!({ "standpoint": { "cwd": work, "home": home, "weir_home": weir } })
+}
+
+/// Carries bytes by read(2) and write(2) alone, to the end.
+fn carry(mut from: impl Read, mut to: impl Write) {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
 }

@@ -90,3 +90,19 @@ fn a_server_that_runs_is_the_one_that_serves() {
         drop(server);
     });
 }
+
+/// A pipe is read while the relay waits for more to carry to it: through ssh(1) nothing else is there.
+#[test]
+fn what_is_carried_into_a_pipe_can_be_read_at_once() {
+    Way::each_of(&[Way::User], "server::remote_pipe", |way| {
+        let world = World::new(way);
+        world.profile(r#""{w}/work" = "write""#, "");
+        let (mut client, mut child) = Client::through_pipes(command(&world));
+        for _ in 0..3 {
+            let ran = client.run(start(&world, &["head", "-c", "500000", "/dev/zero"])).unwrap();
+            assert_eq!(ran.output[0].len(), 500_000);
+        }
+        drop(client);
+        assert!(child.wait().unwrap().success());
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_tests::sandbox::way::is_root;
 
 use super::client::{Client, start};
@@ -65,4 +65,36 @@ fn a_changed_ceiling_holds_for_the_next_start() {
         .map(|record| record["reason"].is_string())
         .collect();
     assert_eq!(reloads, [false, true, false]);
+}
+
+#[test]
+fn a_changed_ceiling_holds_for_workers_that_are_there() {
+    if !is_root() {
+        return weir_tests::skip(
+            "service::requirements",
+            "only root's servers have requirements of their own",
+        );
+    }
+    let place = Place::new();
+    place.requirements(LOOSE);
+    let server = place.serve(&[]);
+    let mut client = server.client(ALICE);
+    assert_eq!(place.told(), "READY=1");
+    let work = place.world(ALICE).join("work");
+    let choice = start(&place.world(ALICE), &["true"])["choice"].clone();
+    let context = client.ask("context/open", &json!({ "choice": choice })).unwrap()["id"].clone();
+    let write = |client: &mut Client, name: &str| {
+        let file = json!({ "path": work.join(name), "content": "x", "writing": "create" });
+        let under = json!({ "context": context });
+        client.ask("file/write", &json!({ "under": under, "standpoint": choice["standpoint"], "file": file }))
+    };
+    write(&mut client, "before").unwrap();
+    place.requirements(STRICT);
+    reload(&place, &server);
+    let (code, error) = write(&mut client, "after").unwrap_err();
+    assert_eq!(code, CEILING, "{error}");
+    assert!(work.join("before").exists() && !work.join("after").exists());
+    place.requirements(LOOSE);
+    reload(&place, &server);
+    write(&mut client, "after").unwrap();
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use weir_tests::sandbox::{Way, World};
 
 use super::super::peer::{Server, choice};
-use super::{DENIED, Files, NO_CONTEXT};
+use super::{DENIED, Files, MISSING, NO_CONTEXT};
 
 /// Pairs of calls that one worker carries out.
 const PAIRS: u64 = 500;
@@ -174,5 +174,57 @@ fn a_lease_for_a_turn_holds_for_files() {
         assert!(written["error"].is_null(), "{written}");
         assert_eq!(files.refused("file/write", write).0, DENIED);
         assert_eq!(files.workers(&server).len(), 2);
+    });
+}
+
+/// What only whoever started the server is to know.
+const SECRET: (&str, &str) = ("SERVERS_OWN_KEY", "sesame-of-the-server");
+
+/// Whether these bytes hold the server's secret.
+fn tells(bytes: &[u8]) -> bool {
+    let secret = SECRET.1.as_bytes();
+    bytes.windows(secret.len()).any(|window| window == secret)
+}
+
+/// What the kernel shows of a process's memory, through any of its names: a worker has executed nothing, and began on the server's.
+#[test]
+fn no_call_reads_what_the_worker_has_from_the_server() {
+    Way::each("files::own_memory", |way| {
+        let world = World::new(way);
+        world.profile(r#""{w}/work" = "write""#, "");
+        world.file("work/a", "content");
+        let server = Server::start_knowing(&world, world.at("server.sock"), &[], &[SECRET]);
+        let mut files = Files::open(&world, &server);
+        assert_eq!(files.read("{w}/work/a"), b"content");
+        world.link("work/link", "/proc/self/environ");
+        let mut places: Vec<String> =
+            ["environ", "mem", "maps", "smaps", "auxv", "cmdline", "status", "task/2/mem"]
+                .iter()
+                .flat_map(|name| {
+                    ["self", "thread-self", "1", "2", "self/root/proc/self"]
+                        .map(|of| format!("/proc/{of}/{name}"))
+                })
+                .collect();
+        places.extend(["{w}/work/link".to_owned(), "/proc/self/cwd/proc/self/environ".to_owned()]);
+        for place in places {
+            let (code, message) = files.refused("file/read", json!({ "path": place }));
+            assert!([DENIED, MISSING].contains(&code), "{place}: {message}");
+            let copy = json!({ "from": place, "to": "{w}/work/copy", "existing": "replace" });
+            let (code, message) = files.refused("file/copy", copy);
+            assert!([DENIED, MISSING].contains(&code), "{place}: {message}");
+            let search = json!({ "root": place, "pattern": "." });
+            files.refused("file/search", search);
+        }
+        for method in ["file/list", "file/stat"] {
+            assert_eq!(files.refused(method, json!({ "path": "/proc/self" })).0, DENIED, "{method}");
+        }
+        let write = json!({ "path": "/proc/self/comm", "content": "x", "writing": "append" });
+        assert_eq!(files.refused("file/write", write).0, DENIED);
+        // What is not a process's is read as before.
+        assert!(!files.read("/proc/cpuinfo").is_empty());
+        // Nor does anything that belongs to the server show it to whoever may look there.
+        for pid in server.descendants().into_iter().chain([server.pid()]) {
+            assert!(!tells(&std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()), "{pid}");
+        }
     });
 }
