@@ -14,6 +14,7 @@ use weir_protocol::{ByteString, Policy};
 
 use super::asking::{Asked, Asks};
 use super::authority::{Authority, AuthorityError};
+use super::ending::Parting;
 use super::limits::Limits;
 use super::upstream::Upstream;
 use super::{Account, Endpoints, Gate, Sockets, Surroundings};
@@ -139,7 +140,7 @@ impl Intent {
         self,
         passed: &Receiver<Descriptors>,
         tell: &SyncSender<io::Result<()>>,
-        stopped: oneshot::Receiver<()>,
+        stopped: oneshot::Receiver<Parting>,
         settle: &SyncSender<Option<Account>>,
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -148,8 +149,8 @@ impl Intent {
         runtime.block_on(LocalSet::new().run_until(async {
             let gate = self.open(passed)?;
             let _ = tell.send(Ok(()));
-            let _ = stopped.await;
-            gate.settle().await;
+            // Nobody has said how where nobody waits for it.
+            gate.settle(stopped.await.unwrap_or(Parting::Forced)).await;
             let _ = settle.send(gate.account());
             Ok(())
         }))
@@ -179,7 +180,7 @@ fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
 pub struct Apart {
     pass: SyncSender<Descriptors>,
     opened: Receiver<io::Result<()>>,
-    stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<Parting>,
     account: Receiver<Option<Account>>,
 }
 
@@ -197,8 +198,8 @@ impl Apart {
 
     /// Ends it; what it has to tell. Taking down what it was made of is not waited for: nothing is in the sandbox any more.
     #[must_use]
-    pub fn end(self) -> Option<Account> {
-        let _ = self.stop.send(());
+    pub fn end(self, parting: Parting) -> Option<Account> {
+        let _ = self.stop.send(parting);
         self.account.recv().ok().flatten()
     }
 }

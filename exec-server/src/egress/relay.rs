@@ -9,13 +9,15 @@ mod splice;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::Core;
-use super::failure::Unconnected;
+use super::ending::Word;
+use super::failure::{Failure, Unconnected};
 use super::refusal::Reason;
 
 /// Bytes that are read at once.
@@ -55,13 +57,20 @@ impl From<Unconnected> for Broken {
     }
 }
 
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Told(failure.into())
+    }
+}
+
 impl From<io::Error> for Broken {
     fn from(_: io::Error) -> Self {
         Self::Reset
     }
 }
 
-/// Carries until both directions have ended. The client's direction begins with what `opening` yields; the server's begins at once.
+/// Carries until both directions have ended. The client's direction begins with what `opening` yields, and `word` is that it has not
+/// ended; the server's begins at once.
 ///
 /// # Errors
 /// [`Broken`]; both sockets are then to be reset.
@@ -69,6 +78,7 @@ pub(crate) async fn relay(
     core: &Core,
     client: &TcpStream,
     server: &TcpStream,
+    word: &Word,
     opening: impl Future<Output = Result<Vec<u8>, Broken>>,
 ) -> Result<(), Broken> {
     let last = Cell::new(Instant::now());
@@ -76,6 +86,11 @@ pub(crate) async fn relay(
         let first = opening.await?;
         send(server, &first).await?;
         pump(core, client, server, &last).await
+    };
+    let upwards = async {
+        core.ending.within(&last, pin!(upwards)).await.unwrap_or(Err(Failure::Cut.into()))?;
+        word.is_said();
+        Ok(())
     };
     let both = async { tokio::try_join!(upwards, pump(core, server, client, &last)).map(drop) };
     either_ends(core, both, &last).await

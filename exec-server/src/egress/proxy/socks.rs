@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use weir_protocol::policy::Host;
 
 use super::{TIMEOUT, more, part};
+use crate::egress::ending::Word;
 use crate::egress::failure::{Failure, Unconnected};
 use crate::egress::lookup::LookupError;
 use crate::egress::refusal::Reason;
@@ -113,7 +114,7 @@ pub fn request(bytes: &[u8]) -> Result<Option<(Host, u16, usize)>, Reply> {
 }
 
 /// Serves one client.
-pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
+pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream, word: Word) {
     let mut read = Vec::new();
     let Ok(Some((host, port))) = timeout(TIMEOUT, negotiate(&stream, &mut read)).await else { return };
     let grant = match core.granted(&host, port).await {
@@ -126,14 +127,14 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
     let _held = Held::hold(&core.names, &grant);
     if grant.limited {
         if relay::send(&stream, &Reply::Done.bytes()).await.is_ok() {
-            core.pass_limited(Client { stream, read }, grant.clone()).await;
+            core.pass_limited(Client { stream, read, word }, grant.clone()).await;
         }
         return;
     }
     match core.connect(&grant).await {
         Ok(server) => {
             if relay::send(&stream, &Reply::Done.bytes()).await.is_ok() {
-                core.tunnel(Client { stream, read }, server, &grant).await;
+                core.tunnel(Client { stream, read, word }, server, &grant).await;
             }
         }
         Err(why) => {
