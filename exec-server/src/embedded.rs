@@ -291,7 +291,7 @@ impl Session {
             told: false,
         });
         self.limits = startable.launch.policy.resources().clone();
-        let mut intent = Intent::of(&mut startable.launch).map_err(failed)?;
+        let mut intent = Intent::of(&mut startable.launch, &start.env).map_err(failed)?;
         if let (Some(intent), Some(bounds)) = (&mut intent, start.asking) {
             self.questions = Some(Questions::of(intent, bounds).map_err(failed)?);
         }

@@ -123,6 +123,21 @@ fn a_server_that_speaks_first_is_heard() {
     });
 }
 
+/// Under an environment of which the profile lets no proxy through.
+#[test]
+fn the_callers_proxy_is_used_where_the_profile_lets_it_be() {
+    Wires::each("upstream", |wires| {
+        for (line, uses) in [("allow_upstream_proxy = true\n", true), ("", false)] {
+            wires.profile(&format!("{line}{}", allow(&["allowed.example"])));
+            let mut command = wires.host_command(programs().weir.to_str().unwrap());
+            command.args(["run", "--", "curl", "-s", "-m", "10", "http://allowed.example/x"]);
+            finish(command.env("https_proxy", format!("http://{PEERS}:80")));
+            let heard = wires.peers.heard();
+            assert_eq!(heard.iter().any(|line| line.contains("CONNECT")), uses, "{heard:?}");
+        }
+    });
+}
+
 /// Connecting takes longer than the program is there.
 #[test]
 fn what_a_command_sends_last_arrives() {
