@@ -154,7 +154,7 @@ impl Core {
         client: &TcpStream,
         server: &TcpStream,
         word: &Word,
-        opening: impl Future<Output = Result<Vec<u8>, Broken>>,
+        opening: impl Future<Output = Result<opening::Heard, Broken>>,
     ) -> Result<(), Broken> {
         // What is read goes on at once: waiting to fill a segment is the programs' own choice.
         let _ = client.set_nodelay(true);

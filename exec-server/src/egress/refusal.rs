@@ -98,11 +98,16 @@ pub enum Reason {
     #[error("the gate answers questions for addresses alone")]
     RecordType,
     /// The first bytes did not come whole in time.
-    #[error("the first bytes did not come in time")]
+    #[error(
+        "the first bytes did not come whole in time: a line's end, or what else shows that they are no HTTP request"
+    )]
     OpeningTimeout,
     /// TLS for another server name.
     #[error("TLS for the server name {0}, which is not the name that was resolved")]
     OtherServerName(String),
+    /// TLS that says for no server name that it is.
+    #[error("TLS without a server name, which must be the name that was resolved")]
+    NoServerName,
     /// TLS that cannot be read.
     #[error("a broken TLS ClientHello")]
     BrokenTls,

@@ -18,6 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use super::Core;
 use super::ending::Word;
 use super::failure::{Failure, Unconnected};
+use super::opening::Heard;
+use super::opening::retry::Beginning;
 use super::refusal::Reason;
 
 /// Bytes that are read at once.
@@ -79,12 +81,17 @@ pub(crate) async fn relay(
     client: &TcpStream,
     server: &TcpStream,
     word: &Word,
-    opening: impl Future<Output = Result<Vec<u8>, Broken>>,
+    opening: impl Future<Output = Result<Heard, Broken>>,
 ) -> Result<(), Broken> {
     let last = Cell::new(Instant::now());
+    let beginning = Beginning::default();
     let upwards = async {
         let first = opening.await?;
-        send(server, &first).await?;
+        send(server, &first.bytes).await?;
+        if let Some(name) = first.hello {
+            let second = beginning.second(client, name.as_deref(), &last).await?;
+            send(server, &second).await?;
+        }
         pump(core, client, server, &last).await
     };
     let upwards = async {
@@ -92,7 +99,11 @@ pub(crate) async fn relay(
         word.is_said();
         Ok(())
     };
-    let both = async { tokio::try_join!(upwards, pump(core, server, client, &last)).map(drop) };
+    let downwards = async {
+        beginning.carry(server, client, &last).await?;
+        pump(core, server, client, &last).await
+    };
+    let both = async { tokio::try_join!(upwards, downwards).map(drop) };
     either_ends(core, both, &last).await
 }
 
