@@ -10,6 +10,8 @@ mod asking;
 mod bypasses;
 #[path = "gate/connections.rs"]
 mod connections;
+#[path = "gate/edits.rs"]
+mod edits;
 #[path = "gate/endings.rs"]
 mod endings;
 #[path = "gate/floods.rs"]

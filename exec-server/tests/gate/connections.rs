@@ -1,7 +1,7 @@
 //! Connections to allowed names: where they lead, what may be said first, how they end.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -242,6 +242,42 @@ fn heads_that_come_byte_by_byte_or_never_end() {
 }
 
 #[test]
+fn an_address_that_a_rule_denies_is_not_reached_by_a_name() {
+    run(async {
+        let rules = [("*", true), ("127.0.0.2", false), ("10.9.8.7", false)];
+        let inside =
+            Inside::new(policy(&rules, &["127.0.0.0/8", "127.0.0.1/32", "127.0.0.2/32", "::/0"])).await;
+        let server = echo("").await;
+        let port = server.port();
+        inside.dns.addresses("a.example", &["127.0.0.2", "127.0.0.1"]);
+        let mut client = inside.connect_to("a.example", port).await;
+        assert_eq!(say(&mut client, "\x00").await.unwrap(), b"\x00");
+        for (name, address, denied) in [
+            ("b.example", "127.0.0.2", "127.0.0.2"),
+            ("c.example", "64:ff9b::a09:807", "64:ff9b::a09:807"),
+            ("d.example", "10.9.8.7", "10.9.8.7"),
+        ] {
+            inside.dns.addresses(name, &[address]);
+            let place: IpAddr = match inside.resolve(name).await {
+                Some(v4) => v4.into(),
+                None => inside.resolve6(name).await.unwrap().into(),
+            };
+            let mut client = inside.connect((place, port)).await;
+            assert!(say(&mut client, "\x00").await.is_err());
+            let (denials, _) = inside.gate.denials().into_parts();
+            let denial = denials.last().unwrap();
+            let reason = format!("it leads to {denied}, which a rule denies");
+            assert_eq!(denial.reason.as_deref(), Some(reason.as_str()));
+            assert_eq!(
+                denial.origin.as_ref().unwrap().place.as_ref().unwrap().line,
+                if name == "b.example" { 2 } else { 3 }
+            );
+            assert_eq!(denial.edit, None);
+        }
+    });
+}
+
+#[test]
 fn a_name_that_leads_astray_is_refused_at_connect_time() {
     let cases = [
         ("10.0.0.1", "private"),
@@ -382,7 +418,7 @@ fn ports_and_strange_addresses_are_refused() {
             ("1.1.1.1:443".parse().unwrap(), "1.1.1.1:443: no rule allows it"),
             (
                 "127.0.0.1:22".parse().unwrap(),
-                "127.0.0.1:22: the sandbox's own loopback is not reached through the gate: connect without a proxy",
+                "127.0.0.1:22: the sandbox has no loopback: `loopback = true` under `network` gives it one of its own",
             ),
             (
                 "[2001:2::9]:1".parse().unwrap(),
