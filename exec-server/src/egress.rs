@@ -186,6 +186,7 @@ impl Gate {
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
         let Surroundings { resolv_conf, hosts, roots, upstream, asks, limits } = surroundings;
+        let denied: Vec<_> = policy.network().denials().map(|rule| rule.pattern.clone()).collect();
         let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
         let inspector = authority.map(|authority| {
             Inspector::new(Law::of(&policy), authority, roots.as_deref().unwrap_or_default())
@@ -197,7 +198,7 @@ impl Gate {
                 .transpose()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
             names: RefCell::default(),
-            lookup: Lookup::new(&resolv_conf, &hosts),
+            lookup: Lookup::new(&resolv_conf, &hosts).denying(denied.into_iter()),
             refusals: Refusals::default(),
             failures: Failures::default(),
             // The profile has the last word.

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use httparse::{EMPTY_HEADER, Request, Status};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use weir_protocol::gate::HTTP_PORT;
 use weir_protocol::policy::Host;
 
 use super::body::Body;
-use super::{TIMEOUT, more, part};
+use super::{TIMEOUT, more, part, unreadable};
 use crate::egress::decision::Grant;
 use crate::egress::ending::Word;
 use crate::egress::failure::{Failure, Unconnected};
@@ -161,6 +162,7 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream, word: Word) {
         Ok(Asked::Tunnel(host, port) | Asked::Forward { host, port, .. }) => (host, *port),
         Err(reason) => {
             let word = answer(status(reason), &format!("weir: {reason}\n"));
+            core.refusals.record(unreadable(HTTP_PORT, reason.clone()));
             return part(&stream, &word).await;
         }
     };
