@@ -98,13 +98,6 @@ fn tls_and_http_must_name_the_host() {
             client_hello(&["a.example"], 600)[..40].to_vec(),
             b"\x16\x03\x01\x00\x00".to_vec(),
             client_hello(&[], 600),
-            // What a server may skip before a hello, or take for one.
-            [&b"\x15\x03\x01\x00\x02\x01\x5a"[..], &client_hello(&["a.example"], 600)].concat(),
-            [&b"\x14\x03\x03\x00\x01\x01"[..], &client_hello(&["evil.example"], 600)].concat(),
-            [&b"\x17\x03\x03\x00\x00"[..], &client_hello(&["evil.example"], 600)].concat(),
-            [&b"\x15\x02\x01\x00\x02\x01\x5a"[..], &client_hello(&["evil.example"], 600)].concat(),
-            [&b"\x16\x02"[..], &client_hello(&["evil.example"], 600)[2..]].concat(),
-            [&b"\x16\x07"[..], &client_hello(&["a.example"], 600)[2..]].concat(),
             get("evil.example"),
             get("a.example\r\nHost: evil.example"),
             get("a.example@evil.example"),
@@ -113,11 +106,6 @@ fn tls_and_http_must_name_the_host() {
             b"GET / HTTP/1.1\r\nHost : evil.example\r\n\r\n".to_vec(),
             b"GET / HTTP/1.1\r\nHost:\r\n evil.example\r\n\r\n".to_vec(),
             b"GET / HTTP/1.1\r\nHost: evil.example".to_vec(),
-            b"GET /s\r\nHost: evil.example\r\n\r\n".to_vec(),
-            b"\x0cGET /s HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_vec(),
-            b"\x0b\x1cGET /s HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec(),
-            b"\xa0GET /s HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_vec(),
-            b"\r\n \tGET /s\r\nHost: evil.example\r\n\r\n".to_vec(),
             absolute,
         ];
         for word in bad {
@@ -134,6 +122,34 @@ fn tls_and_http_must_name_the_host() {
             *target == format!("a.example:{}", server.port())
                 && reason == "TLS for the server name evil.example, which is not the name that was resolved"
         }));
+    });
+}
+
+#[test]
+fn what_a_lenient_server_takes_for_tls_or_http_is_refused() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let server = echo("").await;
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let bad: Vec<Vec<u8>> = vec![
+            // What a server may skip before a hello, or take for one.
+            [&b"\x15\x03\x01\x00\x02\x01\x5a"[..], &client_hello(&["a.example"], 600)].concat(),
+            [&b"\x14\x03\x03\x00\x01\x01"[..], &client_hello(&["evil.example"], 600)].concat(),
+            [&b"\x17\x03\x03\x00\x00"[..], &client_hello(&["evil.example"], 600)].concat(),
+            [&b"\x15\x02\x01\x00\x02\x01\x5a"[..], &client_hello(&["evil.example"], 600)].concat(),
+            [&b"\x16\x02"[..], &client_hello(&["evil.example"], 600)[2..]].concat(),
+            [&b"\x16\x07"[..], &client_hello(&["a.example"], 600)[2..]].concat(),
+            b"GET /s\r\nHost: evil.example\r\n\r\n".to_vec(),
+            b"\x0cGET /s HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_vec(),
+            b"\x0b\x1cGET /s HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec(),
+            b"\xa0GET /s HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_vec(),
+            b"\r\n \tGET /s\r\nHost: evil.example\r\n\r\n".to_vec(),
+        ];
+        for word in bad {
+            let mut client = inside.connect_to("a.example", server.port()).await;
+            let heard = say(&mut client, &word).await.map_err(|error| error.kind());
+            assert_eq!(heard, Err(ErrorKind::ConnectionReset), "{}", word.escape_ascii());
+        }
     });
 }
 

@@ -99,7 +99,7 @@ const OLD_METHODS: [&[u8]; 6] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"
 
 /// Whether the line is a request but for its version.
 fn is_old(line: &[u8]) -> bool {
-    let mut words = line.split(|byte| is_space(byte)).filter(|word| !word.is_empty());
+    let mut words = line.split(is_space).filter(|word| !word.is_empty());
     let is_method = words.next().is_some_and(|word| OLD_METHODS.contains(&word));
     is_method && words.next().is_some_and(|word| word.starts_with(b"/") || word.starts_with(b"http"))
 }
