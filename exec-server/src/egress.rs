@@ -16,6 +16,7 @@ mod connection;
 mod datagrams;
 pub mod decision;
 pub mod dial;
+pub mod ending;
 pub mod failure;
 mod folded;
 pub mod inspect;
@@ -35,7 +36,7 @@ pub mod upstream;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_protocol::Policy;
 use weir_protocol::denial::Ledger;
-use weir_protocol::gate::{HTTP_PORT, PROXY, RESOLVER, SOCKS_PORT};
+use weir_protocol::gate::{HTTP_PORT, PROXY, SOCKS_PORT};
 use weir_protocol::policy::Host;
 use weir_protocol::policy::lease::LeaseError;
 use weir_protocol::unreached::Unreached;
@@ -54,6 +55,7 @@ pub(crate) use arrival::raise_descriptors;
 use asking::{Asks, Questions};
 use authority::Authority;
 pub(crate) use connection::{Client, Core, Held};
+use ending::{Ending, Parting, Word};
 use failure::Failures;
 use inspect::{Inspector, Law};
 use limits::Limits;
@@ -115,8 +117,8 @@ const LAST_TURNS: usize = 8;
 pub struct Gate {
     core: Rc<Core>,
     tasks: RefCell<JoinSet<()>>,
-    /// The same sockets as the tasks accept on.
-    listeners: RefCell<Vec<std::net::TcpListener>>,
+    /// The same sockets as the tasks accept on, and where all of a socket's connections are meant to go, if that is one place.
+    listeners: RefCell<Vec<(std::net::TcpListener, Option<SocketAddr>)>>,
     /// Whether connections of the sandbox lead here.
     is_gate: Cell<bool>,
     #[cfg(target_os = "linux")]
@@ -139,7 +141,7 @@ impl Gate {
         let gate = Self::without_sockets(policy, surroundings, authority)?;
         let mut tasks = gate.tasks.borrow_mut();
         for listener in sockets.tcp {
-            gate.listeners.borrow_mut().push(listener.try_clone()?.into());
+            gate.listeners.borrow_mut().push((listener.try_clone()?.into(), None));
             let listener = arrival::listener(listener)?;
             tasks.spawn_local(arrival::accept_all(Rc::clone(&gate.core), listener));
         }
@@ -167,6 +169,7 @@ impl Gate {
         let gate = Self::without_sockets(policy, surroundings, None)?;
         for (socket, port) in [(endpoints.http, HTTP_PORT), (endpoints.socks, SOCKS_PORT)] {
             let meant = SocketAddr::from((PROXY, port));
+            gate.listeners.borrow_mut().push((socket.try_clone()?.into(), Some(meant)));
             let accepting = arrival::accept_for(Rc::clone(&gate.core), arrival::listener(socket)?, meant);
             gate.tasks.borrow_mut().spawn_local(accepting);
         }
@@ -183,6 +186,7 @@ impl Gate {
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
         let Surroundings { resolv_conf, hosts, roots, upstream, asks, limits } = surroundings;
+        let denied: Vec<_> = policy.network().denials().map(|rule| rule.pattern.clone()).collect();
         let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
         let inspector = authority.map(|authority| {
             Inspector::new(Law::of(&policy), authority, roots.as_deref().unwrap_or_default())
@@ -194,7 +198,7 @@ impl Gate {
                 .transpose()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
             names: RefCell::default(),
-            lookup: Lookup::new(&resolv_conf, &hosts),
+            lookup: Lookup::new(&resolv_conf, &hosts).denying(denied.into_iter()),
             refusals: Refusals::default(),
             failures: Failures::default(),
             // The profile has the last word.
@@ -202,6 +206,7 @@ impl Gate {
             dialing: Semaphore::new(limits.dialing),
             limits,
             open: Cell::new(0),
+            ending: Ending::default(),
             held: Cell::new(0),
             #[cfg(target_os = "linux")]
             pipes: Cell::new(0),
@@ -235,7 +240,7 @@ impl Gate {
 
     /// Serves one connection that was meant for `destination`, to its end.
     pub async fn serve(&self, stream: TcpStream, destination: SocketAddr) {
-        Rc::clone(&self.core).serve(stream, destination).await;
+        Rc::clone(&self.core).serve(stream, destination, Word::of(&self.core)).await;
     }
 
     /// What was refused so far, the same taken together.
@@ -269,25 +274,21 @@ impl Gate {
         Ok(gate)
     }
 
-    /// Records what the programs of a sandbox that has ended tried last: connections that were made and not yet decided about.
-    pub async fn settle(&self) {
-        #[cfg(target_os = "linux")]
-        if let Some(doors) = self.doors.take() {
-            doors.finish().await;
+    /// Serves what the programs of a sandbox that has ended tried last to its end, within bounds: connections that wait are accepted, and
+    /// all that was said on any of them goes out or is told as lost.
+    pub async fn settle(&self, parting: Parting) {
+        for (listener, meant) in self.listeners.borrow().iter() {
+            arrival::accept_waiting(&self.core, listener, *meant, &mut self.tasks.borrow_mut());
         }
         for _ in 0..LAST_TURNS {
             tokio::task::yield_now().await;
         }
-        for listener in self.listeners.borrow().iter() {
-            for place in arrival::forsaken(listener) {
-                let own = [IpAddr::from(RESOLVER), PROXY.into()].contains(&place.ip());
-                if let (false, Err(refusal)) =
-                    (own, self.core.grant(&Host::Address(place.ip()), place.port()))
-                {
-                    self.core.refusals.record(refusal);
-                }
-            }
+        #[cfg(target_os = "linux")]
+        if let Some(doors) = self.doors.take() {
+            tokio::join!(doors.finish(), self.core.ending.finish(parting));
+            return;
         }
+        self.core.ending.finish(parting).await;
     }
 
     /// From now on this host may be reached as well, by a lease.

@@ -26,6 +26,7 @@ use weir_protocol::policy::Resources;
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
 use crate::egress::begin::{Apart, Intent};
+use crate::egress::ending::Parting;
 use crate::ended::exited;
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
@@ -290,7 +291,7 @@ impl Session {
             told: false,
         });
         self.limits = startable.launch.policy.resources().clone();
-        let mut intent = Intent::of(&mut startable.launch).map_err(failed)?;
+        let mut intent = Intent::of(&mut startable.launch, &start.env).map_err(failed)?;
         if let (Some(intent), Some(bounds)) = (&mut intent, start.asking) {
             self.questions = Some(Questions::of(intent, bounds).map_err(failed)?);
         }
@@ -408,9 +409,10 @@ impl Session {
     }
 
     fn exited(&mut self, ended: Ended) -> Exited {
-        let account = self.gate.take().and_then(Apart::end);
         let deadline = self.deadline.filter(|deadline| deadline.told);
         let end = deadline.map(|deadline| End::TimedOut { limit_ms: deadline.limit_ms });
+        let parting = Parting::of(end.unwrap_or(ended.end));
+        let account = self.gate.take().and_then(|gate| gate.end(parting));
         exited(ONLY, ended, end, account, &self.limits)
     }
 

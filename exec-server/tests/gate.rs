@@ -10,6 +10,10 @@ mod asking;
 mod bypasses;
 #[path = "gate/connections.rs"]
 mod connections;
+#[path = "gate/edits.rs"]
+mod edits;
+#[path = "gate/endings.rs"]
+mod endings;
 #[path = "gate/floods.rs"]
 mod floods;
 #[path = "gate/laws.rs"]

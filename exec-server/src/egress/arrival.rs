@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Core;
+use super::ending::Word;
 
 /// Descriptors that this process asks for: some gates with all their connections.
 const MAX_DESCRIPTORS: u64 = 1 << 16;
@@ -63,7 +64,7 @@ async fn accept(core: Rc<Core>, listener: TcpListener, meant: Option<SocketAddr>
     loop {
         tokio::select! {
             arrived = listener.accept() => match arrived {
-                Ok((stream, _)) => { connections.spawn_local(one(Rc::clone(&core), stream, meant)); }
+                Ok((stream, _)) => { connections.spawn_local(one(Rc::clone(&core), stream, meant, Word::of(&core))); }
                 Err(_) => { let _ = timeout(REST, one_less(&mut connections)).await; }
             },
             Some(_) = connections.join_next() => {}
@@ -78,17 +79,25 @@ async fn one_less(connections: &mut JoinSet<()>) {
     }
 }
 
-/// Where the connections were to go that wait here and that nobody will serve.
-pub(crate) fn forsaken(listener: &std::net::TcpListener) -> impl Iterator<Item = SocketAddr> {
-    std::iter::from_fn(|| listener.accept().ok())
-        .filter_map(|(stream, _)| destination(&stream, stream.local_addr()).ok())
+/// Serves those that wait here, when no more come.
+pub(super) fn accept_waiting(
+    core: &Rc<Core>,
+    listener: &std::net::TcpListener,
+    meant: Option<SocketAddr>,
+    connections: &mut JoinSet<()>,
+) {
+    for (stream, _) in std::iter::from_fn(|| listener.accept().ok()) {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        let Ok(stream) = stream else { continue };
+        connections.spawn_local(one(Rc::clone(core), stream, meant, Word::of(core)));
+    }
 }
 
-async fn one(core: Rc<Core>, stream: TcpStream, meant: Option<SocketAddr>) {
+async fn one(core: Rc<Core>, stream: TcpStream, meant: Option<SocketAddr>, word: Word) {
     let destination = meant.map_or_else(|| destination(&stream, stream.local_addr()), Ok);
     // Where there is none, the program has gone already.
     if let Ok(destination) = destination {
-        core.serve(stream, destination).await;
+        core.serve(stream, destination, word).await;
     }
 }
 

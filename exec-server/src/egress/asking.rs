@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -172,7 +173,8 @@ impl Core {
         {
             return Err(Refusal { reason: Reason::OwnAddress(address), ..refusal });
         }
-        let reason = match questions.ask(&host, port, refusal.origin.clone()).await {
+        let asked = self.ending.bounded(pin!(questions.ask(&host, port, refusal.origin.clone()))).await;
+        let reason = match asked.unwrap_or(Err(Unanswered::InTime)) {
             Ok(Reply::Once) => {
                 return widened(&self.policy(), &host, port)
                     .map_or(Err(refusal), |policy| decide(&policy, &host, port));

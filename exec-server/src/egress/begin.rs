@@ -14,11 +14,15 @@ use weir_protocol::{ByteString, Policy};
 
 use super::asking::{Asked, Asks};
 use super::authority::{Authority, AuthorityError};
+use super::ending::Parting;
 use super::limits::Limits;
 use super::upstream::Upstream;
 use super::{Account, Endpoints, Gate, Sockets, Surroundings};
 use crate::launch::Launch;
 use crate::launch::passed::{Descriptors, Passed};
+
+/// A variable and its value.
+type Variable = (ByteString, ByteString);
 
 /// Variables that name a proxy, those that are asked first at the front (curl(1), "ENVIRONMENT").
 const PROXIES: [&str; 3] = ["https_proxy", "http_proxy", "all_proxy"];
@@ -38,10 +42,12 @@ pub struct Intent {
 
 impl Intent {
     /// What the launch needs; nothing where it has no gate. In limited mode an authority is made, whose certificate travels with the launch.
+    /// `caller` is the caller's environment, of which the launch's holds what the profile lets through: a proxy that the profile lets be used
+    /// is looked for in both.
     ///
     /// # Errors
     /// [`AuthorityError`].
-    pub fn of(launch: &mut Launch) -> Result<Option<Self>, AuthorityError> {
+    pub fn of(launch: &mut Launch, caller: &[Variable]) -> Result<Option<Self>, AuthorityError> {
         let is_gated = launch.is_gated();
         if !is_gated && !launch.publishes() {
             return Ok(None);
@@ -51,7 +57,7 @@ impl Intent {
             _ => None,
         };
         launch.certificate = authority.as_ref().map(|authority| authority.certificate_pem().to_owned());
-        let upstream = if is_gated { take_proxy(&mut launch.env) } else { None };
+        let upstream = if is_gated { take_proxy(&mut launch.env, caller) } else { None };
         Ok(Some(Self {
             policy: Arc::new(launch.policy.clone()),
             authority,
@@ -139,7 +145,7 @@ impl Intent {
         self,
         passed: &Receiver<Descriptors>,
         tell: &SyncSender<io::Result<()>>,
-        stopped: oneshot::Receiver<()>,
+        stopped: oneshot::Receiver<Parting>,
         settle: &SyncSender<Option<Account>>,
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -148,8 +154,8 @@ impl Intent {
         runtime.block_on(LocalSet::new().run_until(async {
             let gate = self.open(passed)?;
             let _ = tell.send(Ok(()));
-            let _ = stopped.await;
-            gate.settle().await;
+            // Nobody has said how where nobody waits for it.
+            gate.settle(stopped.await.unwrap_or(Parting::Forced)).await;
             let _ = settle.send(gate.account());
             Ok(())
         }))
@@ -160,13 +166,14 @@ fn missing() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "a socket of the network gate did not come")
 }
 
-/// The host's proxy, as the environment names it, for HTTPS before HTTP. The variables go from the command's environment, for inside they lead
+/// The host's proxy, as the command's environment names it, else the caller's, for HTTPS before HTTP. The variables go from the command's environment, for inside they lead
 /// nowhere; what names the gate's own endpoints stays.
-fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
+fn take_proxy(env: &mut Vec<Variable>, caller: &[Variable]) -> Option<Upstream> {
     let own = PROXY.to_string();
     let text = |value: &ByteString| String::from_utf8_lossy(&value.0).into_owned();
     let is = |name: &ByteString, word: &str| name.0.eq_ignore_ascii_case(word.as_bytes());
-    let found = |word: &str| env.iter().find(|(name, _)| is(name, word)).map(|(_, value)| text(value));
+    let found =
+        |word: &str| env.iter().chain(caller).find(|(name, _)| is(name, word)).map(|(_, value)| text(value));
     let direct = found("no_proxy").unwrap_or_default();
     let upstream =
         PROXIES.iter().filter_map(|word| found(word)).find_map(|value| Upstream::read(&value, &direct));
@@ -179,7 +186,7 @@ fn take_proxy(env: &mut Vec<(ByteString, ByteString)>) -> Option<Upstream> {
 pub struct Apart {
     pass: SyncSender<Descriptors>,
     opened: Receiver<io::Result<()>>,
-    stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<Parting>,
     account: Receiver<Option<Account>>,
 }
 
@@ -197,8 +204,8 @@ impl Apart {
 
     /// Ends it; what it has to tell. Taking down what it was made of is not waited for: nothing is in the sandbox any more.
     #[must_use]
-    pub fn end(self) -> Option<Account> {
-        let _ = self.stop.send(());
+    pub fn end(self, parting: Parting) -> Option<Account> {
+        let _ = self.stop.send(parting);
         self.account.recv().ok().flatten()
     }
 }
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_proxy_of_the_environment_is_the_gates_and_no_programs() {
-        let mut env: Vec<(ByteString, ByteString)> = [
+        let mut env: Vec<Variable> = [
             ("PATH", "/bin"),
             ("HTTP_PROXY", "http://second:1"),
             ("https_proxy", "http://first:2"),
@@ -218,8 +225,21 @@ mod tests {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
-        assert_eq!(take_proxy(&mut env), Upstream::read("http://first:2", "corp.example"));
+        assert_eq!(
+            take_proxy(&mut env, &[("https_proxy".into(), "http://other:3".into())]),
+            Upstream::read("http://first:2", "corp.example")
+        );
         let left: Vec<String> = env.iter().map(|(name, _)| name.to_string()).collect();
         assert_eq!(left, ["PATH", "ALL_PROXY", "no_proxy"]);
+    }
+
+    /// Few profiles let the variables through.
+    #[test]
+    fn a_proxy_of_the_callers_that_no_program_sees_is_the_gates() {
+        let caller = [("no_proxy", "corp.example"), ("https_proxy", "http://first:2")]
+            .map(|(name, value)| (name.into(), value.into()));
+        let mut env: Vec<Variable> = vec![("PATH".into(), "/bin".into())];
+        assert_eq!(take_proxy(&mut env, &caller), Upstream::read("http://first:2", "corp.example"));
+        assert_eq!(env.len(), 1);
     }
 }

@@ -16,7 +16,8 @@ use weir_protocol::policy::Host;
 
 use super::asking::Questions;
 use super::decision::{self, Grant, decide};
-use super::failure::{Failures, Unconnected};
+use super::ending::{Ending, Word};
+use super::failure::{Failure, Failures, Unconnected};
 use super::inspect::Inspector;
 use super::limits::Limits;
 use super::lookup::Lookup;
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     /// Turns for connecting.
     pub(crate) dialing: Semaphore,
     pub(super) open: Cell<usize>,
+    pub(crate) ending: Ending,
     /// Bytes that wait for a side that does not read.
     pub(crate) held: Cell<usize>,
     /// Pipes through which much is carried.
@@ -53,10 +55,11 @@ pub(crate) struct Core {
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     pub(crate) read: Vec<u8>,
+    pub(crate) word: Word,
 }
 
 impl Core {
-    pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, destination: SocketAddr) {
+    pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, destination: SocketAddr, word: Word) {
         let Some(_open) = Open::count(&self) else {
             let target = decision::target(&Host::Address(destination.ip()), destination.port());
             let reason = Reason::TooMany(self.limits.connections);
@@ -64,13 +67,14 @@ impl Core {
         };
         let place = |address: Ipv4Addr, port| destination == SocketAddr::from((address, port));
         if place(RESOLVER, DNS_PORT) {
+            drop(word);
             resolver::serve_tcp(&self, stream).await;
         } else if place(PROXY, HTTP_PORT) {
-            proxy::http::serve(&self, stream).await;
+            proxy::http::serve(&self, stream, word).await;
         } else if place(PROXY, SOCKS_PORT) {
-            proxy::socks::serve(&self, stream).await;
+            proxy::socks::serve(&self, stream, word).await;
         } else {
-            let client = Client { stream, read: Vec::new() };
+            let client = Client { stream, read: Vec::new(), word };
             match self.granted(&Host::Address(destination.ip()), destination.port()).await {
                 Ok(grant) if grant.limited => {
                     let _held = Held::hold(&self.names, &grant);
@@ -112,7 +116,7 @@ impl Core {
     /// Carries a connection that was granted, to its end. The server is connected to while the client's first bytes are heard, so that
     /// a server that speaks first is heard as well; nothing of the client goes out before it is judged.
     async fn pass(&self, client: Client, grant: &Grant) {
-        let Client { stream, read } = client;
+        let Client { stream, read, word } = client;
         let _held = Held::hold(&self.names, grant);
         let outcome = async {
             let mut opening = pin!(opening::hear(&stream, read, self, grant));
@@ -123,21 +127,24 @@ impl Core {
                 server = &mut dialing => (server?, None),
             };
             let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
-            self.carry(&stream, &server, opening).await
+            self.carry(&stream, &server, &word, opening).await
         };
         self.end(&stream, grant, outcome.await);
     }
 
     /// Connects to what was granted.
     pub(crate) async fn connect(&self, grant: &Grant) -> Result<TcpStream, Unconnected> {
-        dial::dial(self, grant).await
+        self.ending
+            .bounded(Box::pin(dial::dial(self, grant)).as_mut())
+            .await
+            .unwrap_or_else(|| Err(Failure::Cut.into()))
     }
 
     /// As [`Core::pass`], behind a server that is connected to.
     pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
-        let Client { stream, read } = client;
+        let Client { stream, read, word } = client;
         let opening = opening::hear(&stream, read, self, grant);
-        let outcome = self.carry(&stream, &server, opening).await;
+        let outcome = self.carry(&stream, &server, &word, opening).await;
         self.end(&stream, grant, outcome);
     }
 
@@ -146,12 +153,13 @@ impl Core {
         &self,
         client: &TcpStream,
         server: &TcpStream,
-        opening: impl Future<Output = Result<Vec<u8>, Broken>>,
+        word: &Word,
+        opening: impl Future<Output = Result<opening::Heard, Broken>>,
     ) -> Result<(), Broken> {
         // What is read goes on at once: waiting to fill a segment is the programs' own choice.
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);
-        let outcome = relay::relay(self, client, server, opening).await;
+        let outcome = Box::pin(relay::relay(self, client, server, word, opening)).await;
         if outcome.is_err() {
             let _ = server.set_zero_linger();
         }
@@ -159,7 +167,7 @@ impl Core {
     }
 
     /// Resets the program's connection where it broke, so that it knows at once, and records why; what breaks on the way is nobody's refusal.
-    fn end(&self, client: &TcpStream, grant: &Grant, outcome: Result<(), Broken>) {
+    pub(crate) fn end(&self, client: &TcpStream, grant: &Grant, outcome: Result<(), Broken>) {
         let Err(broken) = outcome else { return };
         let _ = client.set_zero_linger();
         if let Broken::Told(why) = broken {

@@ -5,9 +5,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use weir_protocol::Policy;
-use weir_protocol::policy::address::AddressClass;
+use weir_protocol::policy::address::{AddressClass, embedded_v4};
 use weir_protocol::policy::host::HostPattern;
-use weir_protocol::policy::{DomainPattern, Host, Layer, Origin, Request, RuleRef};
+use weir_protocol::policy::{DomainPattern, DomainRule, Host, Layer, Origin, Request, RuleRef};
 
 use super::failure::{Failed, Failure};
 use super::refusal::{Attempt, Reason, Refusal};
@@ -46,7 +46,11 @@ impl Grant {
     /// A refusal of what was granted so far.
     #[must_use]
     pub fn refuse(&self, attempt: Attempt, reason: Reason) -> Refusal {
-        Refusal { attempt, target: self.target(), reason, origin: self.origin.clone() }
+        let origin = match &reason {
+            Reason::LeadsToDenied { rule, .. } => Some(rule.clone()),
+            _ => self.origin.clone(),
+        };
+        Refusal { attempt, target: self.target(), reason, origin }
     }
 }
 
@@ -64,7 +68,8 @@ pub fn decide(policy: &Policy, host: &Host, port: u16) -> Result<Grant, Refusal>
     let refuse =
         |reason, origin| Refusal { attempt: Attempt::Connect, target: target(host, port), reason, origin };
     if host.is_loopback() {
-        return Err(refuse(Reason::Loopback, None));
+        let reason = if policy.network().loopback.value { Reason::Loopback } else { Reason::NoLoopback };
+        return Err(refuse(reason, None));
     }
     let verdict = policy.verdict(&Request::Connect { host, port });
     let origin = verdict.rule.origin().cloned().map(Box::new);
@@ -90,9 +95,14 @@ pub fn resolvable(policy: &Policy, host: &Host) -> Result<(), Refusal> {
     if name_allowed(policy, host) {
         return Ok(());
     }
-    let verdict = policy.verdict(&Request::Connect { host, port: NO_PORT });
-    let reason = if verdict.rule == RuleRef::Nothing { Reason::NotAllowed } else { Reason::DeniedByRule };
-    let origin = verdict.rule.origin().cloned().map(Box::new);
+    // A rule that names a port may be the one that denies it.
+    let ports =
+        std::iter::once(NO_PORT).chain(policy.network().denials().filter_map(|rule| rule.pattern.port));
+    let rules = ports.map(|port| policy.verdict(&Request::Connect { host, port }).rule);
+    let (reason, origin) = match rules.into_iter().find(|rule| *rule != RuleRef::Nothing) {
+        Some(rule) => (Reason::DeniedByRule, rule.origin().cloned().map(Box::new)),
+        None => (Reason::NotAllowed, None),
+    };
     Err(Refusal { attempt: Attempt::Resolve, target: host.to_string(), reason, origin })
 }
 
@@ -120,9 +130,8 @@ pub fn is_open(policy: &Policy, host: &Host, port: u16) -> bool {
 fn name_allowed(policy: &Policy, host: &Host) -> bool {
     let allowed = |port| policy.verdict(&Request::Connect { host, port }).allowed;
     let rules = policy.network().domains.as_deref().unwrap_or_default();
-    let about = |rule: &&weir_protocol::policy::DomainRule| {
-        rule.allow && rule.pattern.matches(host, rule.pattern.port.unwrap_or(NO_PORT))
-    };
+    let about =
+        |rule: &&DomainRule| rule.allow && rule.pattern.matches(host, rule.pattern.port.unwrap_or(NO_PORT));
     allowed(NO_PORT) || rules.iter().filter(about).filter_map(|rule| rule.pattern.port).any(allowed)
 }
 
@@ -142,6 +151,9 @@ pub fn admit(
 ) -> Result<SocketAddr, Reason> {
     let address = address.to_canonical();
     let place = SocketAddr::new(address, grant.port);
+    if let Some(rule) = denial_of(policy, address, grant.port) {
+        return Err(Reason::LeadsToDenied { address, rule: Box::new(rule.origin.clone()) });
+    }
     if grant.by_address || policy.network().covers_private(address) {
         return Ok(place);
     }
@@ -153,6 +165,16 @@ pub fn admit(
         });
     }
     if own(place) { Err(Reason::OwnAddress(address)) } else { Ok(place) }
+}
+
+/// The rule that denies this address, or the one of version 4 to which it leads.
+fn denial_of(policy: &Policy, address: IpAddr, port: u16) -> Option<&DomainRule> {
+    let inner = match address {
+        IpAddr::V6(address) => embedded_v4(address).map(IpAddr::V4),
+        IpAddr::V4(_) => None,
+    };
+    let all: Vec<Host> = [Some(address), inner].into_iter().flatten().map(Host::Address).collect();
+    policy.network().denials().find(|rule| all.iter().any(|host| rule.pattern.matches(host, port)))
 }
 
 /// Whether a client that was granted one host may name `named` in TLS or HTTP.

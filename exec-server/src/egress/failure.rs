@@ -48,6 +48,12 @@ pub enum Failure {
     /// The host's proxy did not lead there.
     #[error("the host's proxy answered {0}")]
     ProxyStatus(u16),
+    /// The sandbox had ended, and what a program said last was not taken in time.
+    #[error("the command had ended before all that it sent had gone out, and the rest is lost")]
+    Cut,
+    /// The sandbox had ended, and a request was not answered in time.
+    #[error("the command had ended before its request was answered")]
+    Unanswered,
     /// The answer of the host's proxy did not come, or cannot be read.
     #[error("the answer of the host's proxy cannot be read")]
     ProxyAnswer,

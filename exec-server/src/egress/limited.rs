@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::decision::Grant;
-use super::failure::Unconnected;
+use super::failure::{Failure, Unconnected};
 use super::inspect::{Dial, MAX_CONNECTIONS, Refused, Target, Why, Wire};
 use super::refusal::{Attempt, Reason, Refusal};
 use super::{Client, Core};
@@ -38,7 +38,7 @@ impl Dial for Granted {
 impl Core {
     /// Serves one connection of a client to a host that is granted for limited use.
     pub(crate) async fn pass_limited(self: &Rc<Self>, client: Client, grant: Grant) {
-        let Client { stream, read } = client;
+        let Client { stream, read, word: _word } = client;
         let refuse = |reason| {
             let _ = stream.set_zero_linger();
             self.refusals.record(grant.refuse(Attempt::Connect, reason));
@@ -56,7 +56,7 @@ impl Core {
         };
         let wire = if first == TLS_HANDSHAKE { Wire::Tls } else { Wire::Plain };
         let target = Target { host: grant.host.clone(), port: grant.port, wire };
-        let dial = Granted { core: Rc::clone(self), grant };
+        let dial = Granted { core: Rc::clone(self), grant: grant.clone() };
         let core = Rc::clone(self);
         let record = move |Refused { target, why }| {
             let origin = Some(Box::new(core.policy().network().mode.origin.clone()));
@@ -66,7 +66,14 @@ impl Core {
         let (reader, writer) = stream.into_split();
         // What was read already comes first.
         let client = join(std::io::Cursor::new(read).chain(reader), writer);
-        inspector.serve(client, target, dial, record).await;
+        if self
+            .ending
+            .bounded(Box::pin(inspector.serve(client, target, dial, record)).as_mut())
+            .await
+            .is_none()
+        {
+            self.record(&grant, Failure::Unanswered.into());
+        }
     }
 }
 

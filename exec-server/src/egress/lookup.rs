@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
+use weir_protocol::policy::DomainPattern;
+
 use config::Servers;
 
 /// Names whose answers are kept at a time.
@@ -51,6 +53,9 @@ pub enum LookupError {
     /// The host has none.
     #[error("the host names no name server")]
     NoServer,
+    /// It is another name's, which a rule denies.
+    #[error("the name is an alias of one that a rule denies")]
+    DeniedAlias,
     /// In time.
     #[error("no name server answered in time")]
     Timeout,
@@ -76,6 +81,8 @@ pub struct Lookup {
     servers: Servers,
     hosts: HashMap<String, Vec<IpAddr>>,
     kept: RefCell<HashMap<(Rc<str>, Family), Kept>>,
+    /// Names that nobody is asked for, also where an allowed name leads there.
+    denied: Vec<DomainPattern>,
     turns: Semaphore,
     swept: Cell<Option<Instant>>,
 }
@@ -99,9 +106,16 @@ impl Lookup {
             servers,
             hosts: config::hosts(hosts),
             kept: RefCell::new(HashMap::new()),
+            denied: Vec::new(),
             turns: Semaphore::new(MAX_ASKED),
             swept: Cell::new(None),
         }
+    }
+
+    /// Asks for no name that one of these denies.
+    #[must_use]
+    pub fn denying(self, denied: impl Iterator<Item = DomainPattern>) -> Self {
+        Self { denied: denied.collect(), ..self }
     }
 
     /// The addresses of a name: lower case, without a trailing dot.
@@ -129,7 +143,7 @@ impl Lookup {
 
     async fn ask(&self, name: &str, family: Family) -> Answer {
         let _turn = self.turns.acquire().await.map_err(|_| LookupError::Failed)?;
-        let mut found = exchange::ask(&self.servers, name, family).await?;
+        let mut found = exchange::ask(&self.servers, name, family, &self.denied).await?;
         found.lasts = found.lasts.clamp(KEPT.0, KEPT.1);
         Ok(found)
     }

@@ -1,10 +1,11 @@
 //! The first bytes that a client says on a granted connection, and whether they name another host than the one that was granted.
 //!
 //! Bytes are held back until they tell what they are: TLS, whose server name is compared; HTTP/1, whose host is compared; or
-//! anything else, which is passed on as it is. Nothing is passed on because time has gone by. The reading is pure
+//! anything else, which is passed on as it is. A second hello that a server asks for is compared as well ([`retry`]). Nothing is passed on because time has gone by. The reading is pure
 //! ([`Opening`]); `hear` feeds it. HTTP/2 without TLS (`PRI *`) names its hosts inside and is passed on.
 
 pub mod http;
+pub(crate) mod retry;
 pub mod tls;
 
 use std::io;
@@ -54,16 +55,17 @@ impl Opening {
     /// [`Reason::BrokenTls`] and [`Reason::BrokenHttp`]: what pretends to be one of them and cannot be read, or has no end.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<Kind>, Reason> {
         self.bytes.extend_from_slice(bytes);
-        match self.bytes.as_slice() {
-            [] | [tls::HANDSHAKE] => Ok(None),
-            [tls::HANDSHAKE, tls::MAJOR, ..] => {
+        match tls::start(&self.bytes) {
+            None => Ok(None),
+            Some(tls::Start::Strange) => Err(Reason::BrokenTls),
+            Some(tls::Start::Hello) => {
                 let name = self.records.read(&self.bytes).map_err(|_| Reason::BrokenTls)?;
                 match name {
                     None if self.bytes.len() > MAX_TLS_BYTES => Err(Reason::BrokenTls),
                     name => Ok(name.map(Kind::Tls)),
                 }
             }
-            _ => match self.head.read(&self.bytes)? {
+            Some(tls::Start::Other) => match self.head.read(&self.bytes)? {
                 None if self.bytes.len() > MAX_HTTP_BYTES => Err(Reason::BrokenHttp),
                 kind => Ok(kind),
             },
@@ -75,8 +77,8 @@ impl Opening {
     /// # Errors
     /// [`Reason::BrokenTls`] and [`Reason::BrokenHttp`]: what has begun and is not whole.
     pub fn end(&self) -> Result<Kind, Reason> {
-        match self.bytes.as_slice() {
-            [tls::HANDSHAKE, tls::MAJOR, ..] => Err(Reason::BrokenTls),
+        match tls::start(&self.bytes) {
+            Some(tls::Start::Hello | tls::Start::Strange) => Err(Reason::BrokenTls),
             _ if self.head.has_begun() => Err(Reason::BrokenHttp),
             _ => Ok(Kind::Other),
         }
@@ -89,7 +91,16 @@ impl Opening {
     }
 }
 
-/// Reads from the client, behind what was read of it already, until its beginning is known and has been judged; what was read.
+/// How a client begins, judged.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// What was read of it.
+    pub(crate) bytes: Vec<u8>,
+    /// The server name of TLS, if it is that and gives one.
+    pub(crate) hello: Option<Option<String>>,
+}
+
+/// Reads from the client, behind what was read of it already, until its beginning is known and has been judged.
 ///
 /// # Errors
 /// Why the connection may not go on, or that it broke.
@@ -98,7 +109,7 @@ pub(crate) async fn hear(
     read_before: Vec<u8>,
     core: &Core,
     grant: &Grant,
-) -> Result<Vec<u8>, Broken> {
+) -> Result<Heard, Broken> {
     let until_whole = || Instant::now() + core.limits.opening;
     let mut opening = Opening::default();
     let mut kind = opening.feed(&read_before)?;
@@ -118,21 +129,25 @@ pub(crate) async fn hear(
         }
         until = until.or_else(|| Some(until_whole()));
     }
-    judge(&core.policy(), grant, kind.unwrap_or(Kind::Other))?;
-    Ok(opening.into_bytes())
+    let kind = kind.unwrap_or(Kind::Other);
+    judge(&core.policy(), grant, &kind)?;
+    let hello = if let Kind::Tls(name) = kind { Some(name) } else { None };
+    Ok(Heard { bytes: opening.into_bytes(), hello })
 }
 
 /// Whether what a client begins with may be said to the granted host.
 ///
 /// # Errors
 /// Why not.
-pub fn judge(policy: &Policy, grant: &Grant, kind: Kind) -> Result<(), Reason> {
+pub fn judge(policy: &Policy, grant: &Grant, kind: &Kind) -> Result<(), Reason> {
     match kind {
-        Kind::Tls(Some(name)) => match Host::parse(&name) {
+        Kind::Tls(Some(name)) => match Host::parse(name) {
             Ok(host) if may_name(policy, grant, &host) => Ok(()),
-            _ => Err(Reason::OtherServerName(name)),
+            _ => Err(Reason::OtherServerName(name.clone())),
         },
-        Kind::Http(Some(host)) if !may_name(policy, grant, &host) => Err(Reason::OtherHost(host.to_string())),
+        // There is no server name for an address (RFC 6066, section 3).
+        Kind::Tls(None) if matches!(grant.host, Host::Name(_)) => Err(Reason::NoServerName),
+        Kind::Http(Some(host)) if !may_name(policy, grant, host) => Err(Reason::OtherHost(host.to_string())),
         Kind::Tls(None) | Kind::Http(_) | Kind::Other => Ok(()),
     }
 }

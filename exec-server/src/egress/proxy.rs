@@ -9,12 +9,20 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use weir_protocol::gate::PROXY;
+
+use super::refusal::{Attempt, Reason, Refusal};
 
 /// Time for what comes before the bytes that are carried.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time and bytes that a client has, after a refusal, to read it and to go.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
+
+/// The refusal of a request that names no host: it is told of the endpoint itself.
+fn unreadable(port: u16, reason: Reason) -> Refusal {
+    Refusal { attempt: Attempt::Connect, target: format!("{PROXY}:{port}"), reason, origin: None }
+}
 
 /// Says a last word and hears the client out, for a reset would take the word back that it has not read.
 async fn part(client: &TcpStream, word: &[u8]) {

@@ -76,12 +76,23 @@ pub enum Reason {
         /// The kind.
         class: AddressClass,
     },
+    /// The host leads to an address that a rule denies.
+    #[error("it leads to {address}, which a rule denies")]
+    LeadsToDenied {
+        /// Where it leads.
+        address: IpAddr,
+        /// The rule.
+        rule: Box<Origin>,
+    },
     /// The name leads to this machine.
     #[error("it leads to {0}, an address of this machine that `allow_private` does not open")]
     OwnAddress(IpAddr),
     /// The sandbox's own loopback was asked for through a proxy endpoint.
     #[error("the sandbox's own loopback is not reached through the gate: connect without a proxy")]
     Loopback,
+    /// The sandbox's own loopback was asked for, and there is none.
+    #[error("the sandbox has no loopback: `loopback = true` under `network` gives it one of its own")]
+    NoLoopback,
     /// A datagram to anybody but the resolver.
     #[error("UDP and QUIC are refused; TCP passes, and questions to the resolver")]
     Datagram,
@@ -98,11 +109,16 @@ pub enum Reason {
     #[error("the gate answers questions for addresses alone")]
     RecordType,
     /// The first bytes did not come whole in time.
-    #[error("the first bytes did not come in time")]
+    #[error(
+        "the first bytes did not come whole in time: a line's end, or what else shows that they are no HTTP request"
+    )]
     OpeningTimeout,
     /// TLS for another server name.
     #[error("TLS for the server name {0}, which is not the name that was resolved")]
     OtherServerName(String),
+    /// TLS that says for no server name that it is.
+    #[error("TLS without a server name, which must be the name that was resolved")]
+    NoServerName,
     /// TLS that cannot be read.
     #[error("a broken TLS ClientHello")]
     BrokenTls,
@@ -127,6 +143,22 @@ pub enum Reason {
     /// Too many names with open connections at once.
     #[error("open connections to {0} names at once")]
     TooManyNames(usize),
+}
+
+impl Reason {
+    /// Whether another rule for the host would have turned the answer.
+    const fn is_of_rules(&self) -> bool {
+        matches!(
+            self,
+            Self::DeniedByRule
+                | Self::NotAllowed
+                | Self::AnsweredNo
+                | Self::NotAnswered
+                | Self::OtherPort
+                | Self::Class(_)
+                | Self::NoLoopback
+        )
+    }
 }
 
 /// One refusal.
@@ -189,7 +221,11 @@ fn denial(Kept { what, since_1970_ms, count }: &Kept<Refusal>, policy: &Policy) 
         process: None,
         reason: Some(reason.to_string()),
     };
-    Denial { origin: origin.as_deref().cloned(), count: *count, ..observed.certain(policy) }
+    let mut denial = observed.certain(policy);
+    if !reason.is_of_rules() {
+        (denial.edit, denial.option) = (None, None);
+    }
+    Denial { origin: origin.as_deref().cloned(), count: *count, ..denial }
 }
 
 /// Cuts what a program named to what a record holds.

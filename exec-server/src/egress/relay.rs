@@ -9,13 +9,17 @@ mod splice;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::Core;
-use super::failure::Unconnected;
+use super::ending::Word;
+use super::failure::{Failure, Unconnected};
+use super::opening::Heard;
+use super::opening::retry::Beginning;
 use super::refusal::Reason;
 
 /// Bytes that are read at once.
@@ -55,13 +59,20 @@ impl From<Unconnected> for Broken {
     }
 }
 
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Told(failure.into())
+    }
+}
+
 impl From<io::Error> for Broken {
     fn from(_: io::Error) -> Self {
         Self::Reset
     }
 }
 
-/// Carries until both directions have ended. The client's direction begins with what `opening` yields; the server's begins at once.
+/// Carries until both directions have ended. The client's direction begins with what `opening` yields, and `word` is that it has not
+/// ended; the server's begins at once.
 ///
 /// # Errors
 /// [`Broken`]; both sockets are then to be reset.
@@ -69,15 +80,30 @@ pub(crate) async fn relay(
     core: &Core,
     client: &TcpStream,
     server: &TcpStream,
-    opening: impl Future<Output = Result<Vec<u8>, Broken>>,
+    word: &Word,
+    opening: impl Future<Output = Result<Heard, Broken>>,
 ) -> Result<(), Broken> {
     let last = Cell::new(Instant::now());
+    let beginning = Beginning::default();
     let upwards = async {
         let first = opening.await?;
-        send(server, &first).await?;
+        send(server, &first.bytes).await?;
+        if let Some(name) = first.hello {
+            let second = beginning.second(client, name.as_deref(), &last).await?;
+            send(server, &second).await?;
+        }
         pump(core, client, server, &last).await
     };
-    let both = async { tokio::try_join!(upwards, pump(core, server, client, &last)).map(drop) };
+    let upwards = async {
+        core.ending.within(&last, pin!(upwards)).await.unwrap_or(Err(Failure::Cut.into()))?;
+        word.is_said();
+        Ok(())
+    };
+    let downwards = async {
+        beginning.carry(server, client, &last).await?;
+        pump(core, server, client, &last).await
+    };
+    let both = async { tokio::try_join!(upwards, downwards).map(drop) };
     either_ends(core, both, &last).await
 }
 

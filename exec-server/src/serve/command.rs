@@ -37,6 +37,7 @@ use super::sys::watch;
 use super::wire::{Incoming, Wire};
 use crate::egress::Gate;
 use crate::egress::asking::Asked;
+use crate::egress::ending::Parting;
 use crate::ended::exited;
 use crate::launch::{Ended, Order, Stage, Told};
 use start::Ends;
@@ -112,12 +113,14 @@ impl Command {
                     self.tell(&Event::Background { id: self.id, end });
                 }
                 Told::Ended(ended) => {
+                    // What comes while it settles has not ended it.
+                    let end = self.ended_for.get();
                     if let Some(gate) = &self.gate {
-                        gate.settle().await;
+                        gate.settle(Parting::of(end.unwrap_or(ended.end))).await;
                         let (refused, _) = gate.denials().into_parts();
                         self.have_recorded(refused, &mut incoming).await;
                     }
-                    return self.finish(*ended);
+                    return self.finish(*ended, end);
                 }
                 Told::Launched { .. }
                 | Told::Planned { .. }
@@ -128,7 +131,7 @@ impl Command {
             }
         }
         // A launcher that is gone has taken the sandbox with it.
-        self.finish(Ended {
+        let ended = Ended {
             end: End::Cancelled,
             usage: weir_protocol::method::process::Usage::default(),
             denials: Vec::new(),
@@ -136,7 +139,8 @@ impl Command {
             new_repositories: Vec::new(),
             recorded: None,
             stuck: Vec::new(),
-        });
+        };
+        self.finish(ended, self.ended_for.get());
     }
 
     /// The launcher records what the gate refused, and goes.
@@ -159,7 +163,8 @@ impl Command {
         }
     }
 
-    fn finish(&self, ended: Ended) {
+    /// `end`: for what the server ended it.
+    fn finish(&self, ended: Ended, end: Option<End>) {
         while !self.asked.borrow().is_empty() {
             self.signalled();
         }
@@ -174,7 +179,7 @@ impl Command {
             self.streams.iter().flatten().for_each(|stream| stream.leave());
         }
         self.input.iter().for_each(|input| input.over());
-        let exited = exited(self.id, ended, self.ended_for.get(), account, &self.limits);
+        let exited = exited(self.id, ended, end, account, &self.limits);
         let what = (self.argv.as_slice(), self.enforcement.profile.as_str(), self.enforcement.digest);
         let now = time(since_1970_ms(SystemTime::now()));
         Run::of(&exited, what, self.context, now).iter().for_each(|run| self.contexts.keep(run));

@@ -1,7 +1,7 @@
 //! Connections to allowed names: where they lead, what may be said first, how they end.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -68,15 +68,20 @@ fn tls_and_http_must_name_the_host() {
             client_hello(&["a.example"], 600),
             client_hello(&["A.EXAMPLE"], 7),
             client_hello(&["a.example"], 1),
-            client_hello(&[], 600),
             get("a.example"),
             get("A.example.:8080"),
             b"GET / HTTP/1.0\r\n\r\n".to_vec(),
             b"EHLO x\r\n".to_vec(),
             b"GET key\r\n".to_vec(),
+            b"get /key\r\n".to_vec(),
+            b" text\r\n".to_vec(),
+            b"\x0c\x00\x01".to_vec(),
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
             b"\x00\x00\x00\x08\x04\xd2\x16\x2f".to_vec(),
             b"no newline".to_vec(),
+            // Begins like a record, and goes on like a message of another protocol.
+            b"\x16\x01\x00\x00\x2a\x00\x00\x00\x00\x00\x00\x00\xdd\x07\x00\x00".to_vec(),
+            b"\x15\x00".to_vec(),
         ];
         for word in good {
             let mut client = inside.connect_to("a.example", server.port()).await;
@@ -92,6 +97,7 @@ fn tls_and_http_must_name_the_host() {
             client_hello(&["127.0.0.1"], 600),
             client_hello(&["a.example"], 600)[..40].to_vec(),
             b"\x16\x03\x01\x00\x00".to_vec(),
+            client_hello(&[], 600),
             get("evil.example"),
             get("a.example\r\nHost: evil.example"),
             get("a.example@evil.example"),
@@ -120,6 +126,115 @@ fn tls_and_http_must_name_the_host() {
 }
 
 #[test]
+fn what_a_lenient_server_takes_for_tls_or_http_is_refused() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let server = echo("").await;
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let bad: Vec<Vec<u8>> = vec![
+            // What a server may skip before a hello, or take for one.
+            [&b"\x15\x03\x01\x00\x02\x01\x5a"[..], &client_hello(&["a.example"], 600)].concat(),
+            [&b"\x14\x03\x03\x00\x01\x01"[..], &client_hello(&["evil.example"], 600)].concat(),
+            [&b"\x17\x03\x03\x00\x00"[..], &client_hello(&["evil.example"], 600)].concat(),
+            [&b"\x15\x02\x01\x00\x02\x01\x5a"[..], &client_hello(&["evil.example"], 600)].concat(),
+            [&b"\x16\x02"[..], &client_hello(&["evil.example"], 600)[2..]].concat(),
+            [&b"\x16\x07"[..], &client_hello(&["a.example"], 600)[2..]].concat(),
+            b"GET /s\r\nHost: evil.example\r\n\r\n".to_vec(),
+            b"\x0cGET /s HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_vec(),
+            b"\x0b\x1cGET /s HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec(),
+            b"\xa0GET /s HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_vec(),
+            b"\r\n \tGET /s\r\nHost: evil.example\r\n\r\n".to_vec(),
+        ];
+        for word in bad {
+            let mut client = inside.connect_to("a.example", server.port()).await;
+            let heard = say(&mut client, &word).await.map_err(|error| error.kind());
+            assert_eq!(heard, Err(ErrorKind::ConnectionReset), "{}", word.escape_ascii());
+        }
+    });
+}
+
+/// A message of the handshake in records of at most `record` bytes: a ServerHello with these random bytes.
+fn server_hello(random: &[u8; 32], record: usize) -> Vec<u8> {
+    let message = [&[2, 0, 0, 38, 3, 3][..], random, &[0, 0x13, 1, 0]].concat();
+    let of = |part: &[u8]| [&[22, 3, 3, 0, u8::try_from(part.len()).unwrap()][..], part].concat();
+    message.chunks(record).flat_map(of).collect()
+}
+
+#[test]
+fn a_second_hello_must_name_the_host_as_well() {
+    // RFC 8446, 4.1.3.
+    let retry: [u8; 32] = [
+        0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
+        0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+    ];
+    let (change, early) = (&b"\x14\x03\x03\x00\x01\x01"[..], &b"\x17\x03\x03\x00\x03abc"[..]);
+    let hello = |name: &str| client_hello(&[name], 600);
+    let end = b"\x17\x03\x03\x00\x01x".to_vec();
+    // What the server answers, what the client says then, and whether that arrives.
+    let cases = [
+        (server_hello(&retry, 600), [hello("a.example"), end.clone()].concat(), true),
+        (server_hello(&retry, 1), [change, early, &hello("a.example"), change].concat(), true),
+        (server_hello(&[7; 32], 600), hello("evil.example"), true),
+        (b"\x15\x03\x03\x00\x02\x02\x28".to_vec(), end.clone(), true),
+        (server_hello(&retry, 600), hello("evil.example"), false),
+        (server_hello(&retry, 7), hello("b.wide.example"), false),
+        (server_hello(&retry, 600), [change, early, early, &hello("evil.example")].concat(), false),
+        (server_hello(&retry, 600), client_hello(&[], 600), false),
+        (server_hello(&retry, 600), hello("evil.example")[..20].to_vec(), false),
+        (
+            server_hello(&retry, 600),
+            [&b"\x15\x03\x03\x00\x02\x01\x5a"[..], &hello("evil.example")].concat(),
+            false,
+        ),
+    ];
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        for (answer, then, arrives) in cases {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = inside.connect_to("a.example", listener.local_addr().unwrap().port()).await;
+            let (mut server, _) = listener.accept().await.unwrap();
+            let mut first = hello("a.example");
+            client.write_all(&first).await.unwrap();
+            server.read_exact(&mut first).await.unwrap();
+            server.write_all(&answer).await.unwrap();
+            client.read_exact(&mut vec![0; answer.len()]).await.unwrap();
+            client.write_all(&then).await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut heard = Vec::new();
+            let ended = server.read_to_end(&mut heard).await.map_err(|error| error.kind());
+            if arrives {
+                assert_eq!((ended, heard), (Ok(then.len()), then));
+            } else {
+                assert_eq!((ended, heard), (Err(ErrorKind::ConnectionReset), Vec::new()));
+            }
+        }
+    });
+}
+
+/// Early data waits for the server's answer, and a client that is done waits for nothing.
+#[test]
+fn what_follows_a_hello_at_once_arrives_behind_it() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let server = echo("").await;
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let word = [&client_hello(&["a.example"], 600)[..], b"\x17\x03\x03\x00\x03abc"].concat();
+        let mut client = inside.connect_to("a.example", server.port()).await;
+        assert_eq!(say(&mut client, &word).await.unwrap(), word);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = inside.connect_to("a.example", listener.local_addr().unwrap().port()).await;
+        let (mut server, _) = listener.accept().await.unwrap();
+        let hello = client_hello(&["a.example"], 600);
+        client.write_all(&hello).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        server.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, hello);
+    });
+}
+
+#[test]
 fn heads_that_come_byte_by_byte_or_never_end() {
     run(async {
         let inside = Inside::new(policy(RULES, LOOPBACK)).await;
@@ -139,6 +254,42 @@ fn heads_that_come_byte_by_byte_or_never_end() {
             assert!(say(&mut client, &word).await.is_err());
         }
         assert_eq!(refusal(&inside).1, "a broken HTTP request");
+    });
+}
+
+#[test]
+fn an_address_that_a_rule_denies_is_not_reached_by_a_name() {
+    run(async {
+        let rules = [("*", true), ("127.0.0.2", false), ("10.9.8.7", false)];
+        let inside =
+            Inside::new(policy(&rules, &["127.0.0.0/8", "127.0.0.1/32", "127.0.0.2/32", "::/0"])).await;
+        let server = echo("").await;
+        let port = server.port();
+        inside.dns.addresses("a.example", &["127.0.0.2", "127.0.0.1"]);
+        let mut client = inside.connect_to("a.example", port).await;
+        assert_eq!(say(&mut client, "\x00").await.unwrap(), b"\x00");
+        for (name, address, denied) in [
+            ("b.example", "127.0.0.2", "127.0.0.2"),
+            ("c.example", "64:ff9b::a09:807", "64:ff9b::a09:807"),
+            ("d.example", "10.9.8.7", "10.9.8.7"),
+        ] {
+            inside.dns.addresses(name, &[address]);
+            let place: IpAddr = match inside.resolve(name).await {
+                Some(v4) => v4.into(),
+                None => inside.resolve6(name).await.unwrap().into(),
+            };
+            let mut client = inside.connect((place, port)).await;
+            assert!(say(&mut client, "\x00").await.is_err());
+            let (denials, _) = inside.gate.denials().into_parts();
+            let denial = denials.last().unwrap();
+            let reason = format!("it leads to {denied}, which a rule denies");
+            assert_eq!(denial.reason.as_deref(), Some(reason.as_str()));
+            assert_eq!(
+                denial.origin.as_ref().unwrap().place.as_ref().unwrap().line,
+                if name == "b.example" { 2 } else { 3 }
+            );
+            assert_eq!(denial.edit, None);
+        }
     });
 }
 
@@ -283,7 +434,7 @@ fn ports_and_strange_addresses_are_refused() {
             ("1.1.1.1:443".parse().unwrap(), "1.1.1.1:443: no rule allows it"),
             (
                 "127.0.0.1:22".parse().unwrap(),
-                "127.0.0.1:22: the sandbox's own loopback is not reached through the gate: connect without a proxy",
+                "127.0.0.1:22: the sandbox has no loopback: `loopback = true` under `network` gives it one of its own",
             ),
             (
                 "[2001:2::9]:1".parse().unwrap(),

@@ -197,7 +197,7 @@ fn where_nothing_passes_for_too_long_the_connection_ends() {
         let mut client = inside.connect_to("a.example", server.port()).await;
         client.write_all(half).await.unwrap();
         assert!(timeout(PATIENCE, client.read(&mut [1])).await.unwrap().is_err());
-        assert_eq!(inside.refused()[0].2, "the first bytes did not come in time");
+        assert!(inside.refused()[0].2.starts_with("the first bytes did not come whole in time"));
     });
 }
 

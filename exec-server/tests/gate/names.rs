@@ -88,6 +88,28 @@ fn what_does_not_exist_outside_does_not_exist_inside() {
 }
 
 #[test]
+fn an_alias_that_a_rule_denies_is_not_asked_for() {
+    run(async {
+        let inside = Inside::new(policy(&[("*", true), ("*.evil.example", false)], &[])).await;
+        inside.dns.set("a.example", Says::Alias("secret.evil.example."));
+        assert!(inside.resolve("a.example").await.is_none());
+        assert!(inside.dns.names().iter().all(|name| name == "a.example"), "{:?}", inside.dns.names());
+        assert_eq!(inside.unreached(), ["resolve a.example: the name is an alias of one that a rule denies"]);
+    });
+}
+
+/// A rule with a port denies the name as well, where no other port is left.
+#[test]
+fn a_name_that_a_rule_with_a_port_denies_is_told_with_it() {
+    run(async {
+        let inside = Inside::new(policy(&[("*:443", true), ("**.evil.example:443", false)], &[])).await;
+        assert!(inside.resolve("x.evil.example").await.is_none());
+        let refused = ("resolve".into(), "x.evil.example".into(), "a rule denies it".into());
+        assert_eq!(inside.refused(), [refused]);
+    });
+}
+
+#[test]
 fn answers_are_followed_kept_and_believed_only_from_who_was_asked() {
     run(async {
         let inside = Inside::new(policy(&[("*", true)], &[])).await;

@@ -55,9 +55,9 @@ fn tunnels_lead_to_allowed_names_alone() {
             ("evil.example:443", 403, "connect evil.example:443: no rule allows it"),
             ("denied.example:443", 403, "connect denied.example:443: a rule denies it ("),
             ("10.0.0.1:80", 403, "connect 10.0.0.1:80: no rule allows it"),
-            ("0x7f.1:80", 403, "connect 127.0.0.1:80: the sandbox's own loopback"),
-            ("[::ffff:127.0.0.1]:80", 403, "connect 127.0.0.1:80: the sandbox's own loopback"),
-            ("localhost:80", 403, "connect localhost:80: the sandbox's own loopback"),
+            ("0x7f.1:80", 403, "connect 127.0.0.1:80: the sandbox has no loopback"),
+            ("[::ffff:127.0.0.1]:80", 403, "connect 127.0.0.1:80: the sandbox has no loopback"),
+            ("localhost:80", 403, "connect localhost:80: the sandbox has no loopback"),
             ("user@a.example:443", 400, "a broken or unknown request"),
             ("a.example", 400, "a broken or unknown request"),
             ("a.example:0", 400, "a broken or unknown request"),
@@ -70,6 +70,8 @@ fn tunnels_lead_to_allowed_names_alone() {
             client.read_to_string(&mut body).await.unwrap();
             assert!(body.starts_with(&format!("weir: {text}")), "{target}: {body}");
         }
+        let unread = "a broken or unknown request to the proxy endpoint".to_owned();
+        assert!(inside.refused().contains(&("connect".to_owned(), "198.18.0.2:3128".to_owned(), unread)));
         let (mut client, _) = connect(&inside, "denied.example:443").await;
         let mut body = String::new();
         client.read_to_string(&mut body).await.unwrap();
@@ -229,6 +231,10 @@ fn socks_leads_to_allowed_hosts_and_says_why_not() {
         ] {
             let mut client = inside.connect((PROXY, SOCKS_PORT)).await;
             assert_eq!(answer(&mut client, &asked).await, expect, "{asked:?}");
+        }
+        for reason in ["not a valid host name", "a broken or unknown request to the proxy endpoint"] {
+            let told = ("connect".to_owned(), "198.18.0.2:1080".to_owned(), reason.to_owned());
+            assert!(inside.refused().contains(&told), "{:?}", inside.refused());
         }
         let mut client = inside.connect((PROXY, SOCKS_PORT)).await;
         assert_eq!(say(&mut client, [5, 1, 2]).await.unwrap(), [5, 0xff], "no method but none");

@@ -1,7 +1,7 @@
 //! What kind of network an IP address belongs to. The same table serves the verdict and the network gate.
 //!
 //! Sources: the IANA special-purpose address registries (RFC 6890), RFC 6598 (shared address space), RFC 4193 (unique
-//! local), RFC 6052 (NAT64), RFC 3056 (6to4), and the metadata addresses that cloud providers document.
+//! local), RFC 6052 and RFC 8215 (NAT64), RFC 3056 (6to4), and the metadata addresses that cloud providers document.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -48,16 +48,24 @@ impl fmt::Display for AddressClass {
     }
 }
 
-/// Metadata services outside the link-local range, as their providers document them.
-const METADATA_V4: [Ipv4Addr; 4] = [
+/// Services that hand out a machine's credentials, as their providers document them: metadata of most clouds; of Amazon ECS tasks and EKS
+/// pods; of Alibaba Cloud; of Azure.
+const METADATA_V4: [Ipv4Addr; 5] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
+    Ipv4Addr::new(169, 254, 170, 23),
     Ipv4Addr::new(100, 100, 100, 200),
     Ipv4Addr::new(168, 63, 129, 16),
 ];
 
-/// The IPv6 metadata address of Amazon EC2.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// The same in version 6: Amazon EC2 and EKS pods; Google Compute Engine; Oracle Cloud; Scaleway.
+const METADATA_V6: [Ipv6Addr; 5] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+];
 
 impl AddressClass {
     /// Classifies `address`; IPv4 inside IPv6 (mapped, compatible, NAT64, 6to4) is judged by the IPv4 address.
@@ -95,7 +103,7 @@ impl AddressClass {
     fn of_v6(address: Ipv6Addr) -> Self {
         let head = address.segments();
         match head[0] {
-            _ if address == METADATA_V6 => Self::Metadata,
+            _ if METADATA_V6.contains(&address) => Self::Metadata,
             _ if address.is_unspecified() => Self::Unspecified,
             _ if address.is_loopback() => Self::Loopback,
             0xfc00..=0xfdff | 0xfec0..=0xfeff => Self::Private,
@@ -109,7 +117,9 @@ impl AddressClass {
     }
 }
 
-fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+/// The IPv4 address to which this one leads, where it holds one.
+#[must_use]
+pub fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
     let join = |high: u16, low: u16| {
         let [a, b] = high.to_be_bytes();
@@ -120,6 +130,8 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => Some(join(high, low)),
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some(join(high, low)),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
+        // Whoever runs the translator chose where in the prefix the address stands: the usual place of a /96 (RFC 6052, 2.2).
+        [0x64, 0xff9b, 1, _, _, _, high, low] => Some(join(high, low)),
         [0x2002, high, low, ..] => Some(join(high, low)),
         _ => None,
     }
@@ -157,7 +169,16 @@ mod tests {
             ("::ffff:169.254.169.254", Metadata),
             ("100.100.100.200", Metadata),
             ("168.63.129.16", Metadata),
+            ("169.254.170.2", Metadata),
+            ("169.254.170.23", Metadata),
             ("fd00:ec2::254", Metadata),
+            ("fd00:ec2::23", Metadata),
+            ("fd20:ce::254", Metadata),
+            ("fd00:c1::a9fe:a9fe", Metadata),
+            ("fd00:42::42", Metadata),
+            ("64:ff9b:1::a09:807", Private),
+            ("64:ff9b:1:7::a9fe:a9fe", Metadata),
+            ("64:ff9b:1::808:808", Public),
             ("224.0.0.1", Multicast),
             ("ff02::1", Multicast),
             ("0.0.0.0", Unspecified),

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Operation};
 use super::filesystem::StandIn;
-use super::host::Host;
+use super::host::{Host, HostPattern};
 use super::network::{DomainRule, NetworkMode};
 use super::origin::{Layer, Origin};
 use super::publish::{PublishRule, Published};
@@ -110,10 +111,23 @@ impl Policy {
             access,
             rule: rule_text(&verdict.rule),
             origin: verdict.rule.origin().cloned(),
-            conditions: [conditions(&verdict), self.published(request)].concat(),
+            conditions: [conditions(&verdict), self.denied_addresses(&verdict), self.published(request)]
+                .concat(),
             lost: if self.is_unrestricted() { Vec::new() } else { self.lost(request, &verdict.rule) },
             edit: self.edit(request, &verdict).map(|edit| self.placed(edit)),
         }
+    }
+
+    /// What else must hold of the addresses to which an allowed name leads.
+    fn denied_addresses(&self, verdict: &Verdict<'_>) -> Vec<String> {
+        let is_address =
+            |rule: &&DomainRule| matches!(rule.pattern.host, HostPattern::Exact(Host::Address(_)));
+        let denied = self.network().denials().filter(is_address);
+        denied
+            .filter(|_| verdict.allowed && verdict.conditions.checked_address)
+            .map(|rule| format!("the name must not lead to {} ({})", rule.pattern, rule.origin.whence()))
+            .take(MAX_LOSERS)
+            .collect()
     }
 
     /// Where on the host a server inside is reached as well.
@@ -254,6 +268,16 @@ impl Policy {
     ) -> Edit {
         let network = self.network();
         let rule = |allow: bool| domain_edit(network, &format!("{host}:{port}"), allow, table);
+        match (verdict.conditions.address_class, host) {
+            // A list of hosts would close all others.
+            (Some(_), Host::Address(address)) if network.domains.is_none() && !verdict.allowed => {
+                let of = |range: &IpNet| quoted(&range.to_string());
+                let ranges = network.allow_private.iter().flat_map(|private| &private.value);
+                let all: Vec<_> = ranges.chain([&IpNet::from(*address)]).map(of).collect();
+                return add(table("network"), format!("allow_private = [{}]", all.join(", ")));
+            }
+            _ => {}
+        }
         match verdict.rule {
             RuleRef::Switch("network.loopback", _) => {
                 add(table("network"), format!("loopback = {}", !verdict.allowed))

@@ -207,6 +207,18 @@ impl DomainPattern {
 }
 
 impl HostPattern {
+    /// Whether all hosts of the pattern are the sandbox's own loopback.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Exact(host) => host.is_loopback(),
+            Self::Subdomains(suffix) | Self::ApexAndSubdomains(suffix) => {
+                Host::Name(suffix.clone()).is_loopback()
+            }
+        }
+    }
+
     fn matches(&self, host: &Host) -> bool {
         match (self, host) {
             (Self::Any, _) => true,

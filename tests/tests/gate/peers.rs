@@ -28,7 +28,7 @@ use weir_exec_server::egress::authority::Authority;
 use weir_protocol::policy::Host;
 
 use super::dns::{self, Asked};
-use super::wires::{PEERS, PEERS_V6, PRIVATE};
+use super::wires::{NOBODY, PEERS, PEERS_V6, PRIVATE};
 
 /// Names that lead to the peers over both versions, and have a certificate that "the host" trusts.
 pub(crate) const NAMES: [&str; 5] =
@@ -42,6 +42,9 @@ pub(crate) const UNTRUSTED: &str = "untrusted.example";
 
 /// A name that leads to a private address.
 pub(crate) const INNER: &str = "inner.example";
+
+/// A name whose first address is nobody's.
+pub(crate) const LATE: &str = "late.example";
 
 /// A name about which the DNS server says nothing.
 pub(crate) const SILENT: &str = "silent.example";
@@ -125,6 +128,7 @@ impl Servers {
             (PEERS.parse().unwrap(), PEERS_V6.parse().unwrap(), PRIVATE.parse().unwrap());
         let mut zone: Vec<(&str, Vec<IpAddr>)> = NAMES.iter().map(|name| (*name, vec![v4, v6])).collect();
         zone.extend([(SIX, vec![v6]), (UNTRUSTED, vec![v4]), (INNER, vec![private])]);
+        zone.push((LATE, vec![NOBODY.parse().unwrap(), v4]));
         let socket = Rc::new(UdpSocket::bind((v4, 53)).await.unwrap());
         spawn_local(dns::serve(socket, zone, Arc::clone(&self.asked)));
         let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());

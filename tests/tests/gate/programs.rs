@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use weir_tests::sandbox::{PATH, Run, finish, programs};
 
-use super::peers::{GREETING_PORT, INNER, SIX, UNTRUSTED};
+use super::peers::{GREETING_PORT, INNER, LATE, SIX, UNTRUSTED};
 use super::wires::{PEERS, Wires};
 
 /// Within this time a refused program has failed.
@@ -120,6 +120,39 @@ fn a_server_that_speaks_first_is_heard() {
         wires.profile(&allow(&["allowed.example"]));
         let script = format!("exec 3<>/dev/tcp/allowed.example/{GREETING_PORT}; head -1 <&3");
         assert_eq!(wires.run(&["bash", "-c", &script]).text(), "220 greetings");
+    });
+}
+
+/// Under an environment of which the profile lets no proxy through.
+#[test]
+fn the_callers_proxy_is_used_where_the_profile_lets_it_be() {
+    Wires::each("upstream", |wires| {
+        for (line, uses) in [("allow_upstream_proxy = true\n", true), ("", false)] {
+            wires.profile(&format!("{line}{}", allow(&["allowed.example"])));
+            let mut command = wires.host_command(programs().weir.to_str().unwrap());
+            command.args(["run", "--", "curl", "-s", "-m", "10", "http://allowed.example/x"]);
+            finish(command.env("https_proxy", format!("http://{PEERS}:80")));
+            let heard = wires.peers.heard();
+            assert_eq!(heard.iter().any(|line| line.contains("CONNECT")), uses, "{heard:?}");
+        }
+    });
+}
+
+/// Connecting takes longer than the program is there.
+#[test]
+fn what_a_command_sends_last_arrives() {
+    Wires::each("last_words", |wires| {
+        wires.profile(&allow(&[LATE]));
+        let request = format!("GET /last HTTP/1.0\\r\\nHost: {LATE}\\r\\n\\r\\n");
+        let run = wires.run(&["bash", "-c", &format!("printf '{request}' >/dev/tcp/{LATE}/80")]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+        let until = Instant::now() + QUICKLY;
+        let mut heard = Vec::new();
+        while heard.is_empty() && Instant::now() < until {
+            heard = wires.peers.heard();
+            std::thread::yield_now();
+        }
+        assert_eq!(heard, [format!("HTTP/1.0 GET http {LATE} /last")]);
     });
 }
 

@@ -16,6 +16,8 @@ pub(crate) const HOST: &str = "11.22.33.1";
 pub(crate) const PEERS: &str = "11.22.33.2";
 /// The same in version 6.
 pub(crate) const PEERS_V6: &str = "2a0f:1122:33::2";
+/// Beside it, and nobody's.
+pub(crate) const NOBODY: &str = "2a0f:1122:33::9";
 /// An address of the peers that no rule opens.
 pub(crate) const PRIVATE: &str = "10.9.8.7";
 

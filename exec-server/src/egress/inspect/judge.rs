@@ -166,10 +166,15 @@ pub fn judge(parts: &mut Parts, target: &Target) -> Result<(), Why> {
     }
     names_target(parts, target)?;
     for name in OVERRIDES {
-        if parts.headers.get_all(name).iter().any(|value| !is_harmless(value)) {
-            return Err(Why::Override(name));
+        // Servers that pass headers on as variables take `_` for `-`.
+        let is_one = |found: &&HeaderName| found.as_str().replace('_', "-") == name;
+        let found: Vec<HeaderName> = parts.headers.keys().filter(is_one).cloned().collect();
+        for found in found {
+            if parts.headers.get_all(&found).iter().any(|value| !is_harmless(value)) {
+                return Err(Why::Override(name));
+            }
+            parts.headers.remove(found);
         }
-        parts.headers.remove(name);
     }
     check_upgrade(&parts.headers)?;
     if parts.headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length != "0") {
@@ -387,6 +392,9 @@ mod tests {
             assert_eq!(plain(&format!("GET /\nhost: a.example\n{name}: DELETE")), expect);
             assert_eq!(plain(&format!("GET /\nhost: a.example\n{name}: GET\n{name}: DELETE")), expect);
             assert_eq!(plain(&format!("GET /\nhost: a.example\n{name}: get")), "GET /\nhost: a.example");
+            let lines = name.replace('-', "_");
+            assert_eq!(plain(&format!("GET /\nhost: a.example\n{lines}: DELETE")), expect);
+            assert_eq!(plain(&format!("GET /\nhost: a.example\n{lines}: get")), "GET /\nhost: a.example");
         }
     }
 

@@ -12,9 +12,11 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
+use weir_protocol::policy::{DomainPattern, Host};
 
 use super::config::Servers;
 use super::{Family, Found, LookupError, MAX_ADDRESSES};
+use crate::egress::decision::NO_PORT;
 
 /// What a UDP answer may hold (DNS flag day 2020).
 const PAYLOAD_BYTES: u16 = 1232;
@@ -43,17 +45,30 @@ pub enum Said {
     Failed,
 }
 
-pub(super) async fn ask(servers: &Servers, name: &str, family: Family) -> Result<Found, LookupError> {
+/// Follows aliases, but asks nobody for one that a rule denies.
+pub(super) async fn ask(
+    servers: &Servers,
+    name: &str,
+    family: Family,
+    denied: &[DomainPattern],
+) -> Result<Found, LookupError> {
     let mut name = wire(name).ok_or(LookupError::NoSuchName)?;
     for _ in 0..MAX_ALIASES {
         match ask_all(servers, &name, family).await? {
             Said::Found(found) => return Ok(found),
+            Said::Alias(target) if is_denied(&target, denied) => return Err(LookupError::DeniedAlias),
             Said::Alias(target) => name = target,
             Said::NoSuchName => return Err(LookupError::NoSuchName),
             Said::Cut | Said::Failed => return Err(LookupError::Failed),
         }
     }
     Err(LookupError::Failed)
+}
+
+/// Whether one of these rules denies the name, whatever the port.
+fn is_denied(name: &Name, denied: &[DomainPattern]) -> bool {
+    let Ok(host) = Host::parse(&name.to_ascii()) else { return true };
+    denied.iter().any(|rule| rule.port.is_none() && rule.matches(&host, NO_PORT))
 }
 
 /// Asks one server after the other.

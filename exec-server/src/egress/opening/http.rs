@@ -1,7 +1,7 @@
 //! The host that an HTTP/1 request names, and whether bytes are the beginning of one at all (RFC 9110, RFC 9112).
 //!
-//! Pure. Whatever a lenient server could take for a request counts as one: a first line with `HTTP/` in it, behind empty lines too. It
-//! must then be one that nobody can read in two ways.
+//! Pure. Whatever a lenient server could take for a request counts as one: a first line with `HTTP/` in it, behind empty lines and
+//! white space too, or one that lacks that alone. It must then be one that nobody can read in two ways.
 
 use httparse::{EMPTY_HEADER, Request, Status};
 use weir_protocol::policy::Host;
@@ -24,6 +24,8 @@ pub struct Head {
     searched: usize,
     /// Whether the first line is that of a request.
     is_request: bool,
+    /// Whether bytes stand before it that only a lenient server leaves out.
+    is_strange: bool,
 }
 
 impl Head {
@@ -34,13 +36,15 @@ impl Head {
 
     /// Reads on in `bytes`, which are all bytes from the beginning.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Option<Kind>, Reason> {
-        while matches!(bytes.get(self.start), Some(b'\r' | b'\n')) {
+        while let Some(byte) = bytes.get(self.start).filter(|byte| is_space(byte)) {
+            self.is_strange |= !matches!(byte, b'\r' | b'\n');
             self.start += 1;
         }
         let request = bytes.get(self.start..).unwrap_or_default();
         if !self.is_request {
             match first_line(request, self.searched) {
-                Line::Whole(line) if says_http(line) => self.is_request = true,
+                Line::Whole(line) if says_http(line) && !self.is_strange => self.is_request = true,
+                Line::Whole(line) if says_http(line) || is_old(line) => return Err(Reason::BrokenHttp),
                 Line::Whole(_) | Line::Other => return Ok(Some(Kind::Other)),
                 Line::Part => {
                     self.searched = request.len();
@@ -83,6 +87,21 @@ fn first_line(bytes: &[u8], searched: usize) -> Line<'_> {
 /// A character of a method (RFC 9110, 5.6.2).
 fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
+/// White space for some reader or other, such as one that takes bytes for Latin-1.
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | 0x1c..=b' ' | 0x85 | 0xa0)
+}
+
+/// Methods of requests that a server may take without a version (RFC 1945, 4.1).
+const OLD_METHODS: [&[u8]; 6] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS"];
+
+/// Whether the line is a request but for its version.
+fn is_old(line: &[u8]) -> bool {
+    let mut words = line.split(is_space).filter(|word| !word.is_empty());
+    let is_method = words.next().is_some_and(|word| OLD_METHODS.contains(&word));
+    is_method && words.next().is_some_and(|word| word.starts_with(b"/") || word.starts_with(b"http"))
 }
 
 fn says_http(line: &[u8]) -> bool {

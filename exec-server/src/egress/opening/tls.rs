@@ -12,7 +12,27 @@ pub const MAJOR: u8 = 3;
 /// Most bytes of one record (RFC 8446, 5.1; older versions allow for compression, which a ClientHello has none of).
 const MAX_RECORD_BYTES: usize = 1 << 14;
 
+/// Most bytes of a record that is encrypted or compressed (RFC 5246, 6.2.3).
+const MAX_CIPHERTEXT_BYTES: usize = MAX_RECORD_BYTES + 2048;
+
+/// Where the random bytes stand in a hello: behind its type, length and version.
+const RANDOM_AT: usize = 1 + 3 + 2;
+
+/// Other types of records: a change of cipher specification, an alert, and what an application or a heartbeat says.
+const CHANGE: u8 = 20;
+const ALERT: u8 = 21;
+const APPLICATION: u8 = 23;
+const HEARTBEAT: u8 = 24;
+
 const CLIENT_HELLO: u8 = 1;
+
+const SERVER_HELLO: u8 = 2;
+
+/// The random bytes of a ServerHello that asks for another hello (RFC 8446, 4.1.3).
+const RETRY: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
+    0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
 
 /// The extension that names the server.
 const SERVER_NAME: u16 = 0;
@@ -25,15 +45,62 @@ const HOST_NAME: u8 = 0;
 #[error("a broken ClientHello")]
 pub struct Broken;
 
+/// What the first bytes of a client are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// A record of the handshake, from which the server name is read.
+    Hello,
+    /// A record that a lenient server may take, or skip, before or as a hello: of another version, or of another type.
+    Strange,
+    /// No TLS.
+    Other,
+}
+
+/// Tells what the first bytes are; `None` where too few are there. What other protocols begin with is rarely one of these types, and then
+/// its bytes go on as no record would.
+pub(super) fn start(bytes: &[u8]) -> Option<Start> {
+    let is_type = |byte: u8| (CHANGE..=HEARTBEAT).contains(&byte);
+    let is_first = |rest: &[u8]| match rest {
+        [HANDSHAKE, MAJOR, ..] => Some(Start::Hello),
+        [kind, MAJOR, 0..=4, high, low, ..] => {
+            let fits = usize::from(u16::from_be_bytes([*high, *low])) <= MAX_CIPHERTEXT_BYTES;
+            Some(if fits && is_type(*kind) { Start::Strange } else { Start::Other })
+        }
+        [_, MAJOR, minor, ..] if *minor > 4 => Some(Start::Other),
+        [_, MAJOR] | [_, MAJOR, _] | [_, MAJOR, _, _] => None,
+        [HANDSHAKE, _, _, high, low, CLIENT_HELLO, 0, ..] => {
+            let fits = (1..=MAX_CIPHERTEXT_BYTES).contains(&usize::from(u16::from_be_bytes([*high, *low])));
+            Some(if fits { Start::Strange } else { Start::Other })
+        }
+        [ALERT, _, _, 0, 2, 1..=2, ..] | [CHANGE, _, _, 0, 1, 1, ..] => Some(Start::Strange),
+        [_, _, _, 0, 0, next, ..] if is_type(*next) => Some(Start::Strange),
+        [_, _, _, _, _, _, _, ..] => Some(Start::Other),
+        [ALERT | CHANGE | APPLICATION | HEARTBEAT, _, _, _, _, _] => Some(Start::Other),
+        _ => None,
+    };
+    match bytes {
+        [] => None,
+        [kind, ..] if !is_type(*kind) => Some(Start::Other),
+        bytes => is_first(bytes),
+    }
+}
+
 /// The records so far.
 #[derive(Debug, Default)]
 pub struct Records {
     /// Where the next record begins.
     at: usize,
     handshake: Vec<u8>,
+    /// Whether a first hello has been read, behind which a server skips what is no handshake.
+    is_second: bool,
 }
 
 impl Records {
+    /// Those behind a first hello.
+    pub(super) fn second() -> Self {
+        Self { is_second: true, ..Self::default() }
+    }
+
     /// Reads on in `bytes`, which are all bytes from the beginning: the server name, `Some(None)` where there is none, `None` where
     /// the message is not whole.
     ///
@@ -43,17 +110,56 @@ impl Records {
         while let Some((head, rest)) = bytes.get(self.at..).and_then(<[u8]>::split_first_chunk::<5>) {
             let [kind, major, _, high, low] = *head;
             let length = usize::from(u16::from_be_bytes([high, low]));
-            if kind != HANDSHAKE || major != MAJOR || length == 0 || length > MAX_RECORD_BYTES {
+            let is_skipped =
+                self.is_second && matches!(kind, CHANGE | APPLICATION) && self.handshake.is_empty();
+            let most = if is_skipped { MAX_CIPHERTEXT_BYTES } else { MAX_RECORD_BYTES };
+            if kind != HANDSHAKE && !is_skipped || major != MAJOR || length == 0 || length > most {
                 return Err(Broken);
             }
             let Some(fragment) = rest.get(..length) else { break };
-            self.handshake.extend_from_slice(fragment);
             self.at += head.len() + length;
+            if is_skipped {
+                continue;
+            }
+            self.handshake.extend_from_slice(fragment);
             if let Some(message) = message(&self.handshake)? {
                 return client_hello(message).map(Some);
             }
         }
         Ok(None)
+    }
+}
+
+/// What a server answers to a hello.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// Takes what the server says, nothing at its end: whether it wants another hello, as soon as that is certain.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<bool> {
+        self.bytes.extend_from_slice(bytes);
+        let (mut rest, mut message) = (self.bytes.as_slice(), Vec::new());
+        while let Some((head, after)) = rest.split_first_chunk::<5>() {
+            let [kind, major, _, high, low] = *head;
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            if kind != HANDSHAKE || major != MAJOR || length == 0 {
+                return Some(false);
+            }
+            let (fragment, after) = after.split_at(length.min(after.len()));
+            message.extend_from_slice(fragment);
+            rest = after;
+        }
+        let random = message.get(RANDOM_AT..RANDOM_AT + RETRY.len());
+        let is_other = message.first().is_some_and(|kind| *kind != SERVER_HELLO)
+            || self.bytes.first().is_some_and(|kind| *kind != HANDSHAKE)
+            || bytes.is_empty();
+        match random {
+            _ if is_other => Some(false),
+            Some(random) => Some(random == RETRY),
+            None => None,
+        }
     }
 }
 

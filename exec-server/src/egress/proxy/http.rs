@@ -4,17 +4,20 @@
 //! answer that a person can read.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 
 use httparse::{EMPTY_HEADER, Request, Status};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use weir_protocol::gate::HTTP_PORT;
 use weir_protocol::policy::Host;
 
 use super::body::Body;
-use super::{TIMEOUT, more, part};
+use super::{TIMEOUT, more, part, unreadable};
 use crate::egress::decision::Grant;
-use crate::egress::failure::Unconnected;
+use crate::egress::ending::Word;
+use crate::egress::failure::{Failure, Unconnected};
 use crate::egress::opening::MAX_HTTP_BYTES;
 use crate::egress::opening::http::{authority, end};
 use crate::egress::refusal::{Attempt, Reason, Refusal};
@@ -148,7 +151,7 @@ async fn give_up(core: &Core, client: &TcpStream, grant: &Grant, why: Unconnecte
 }
 
 /// Serves one client.
-pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
+pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream, word: Word) {
     let mut read_so_far = Vec::new();
     let asked = match timeout(TIMEOUT, head(&stream, &mut read_so_far)).await {
         Ok(Ok(Some(head))) => read(&head),
@@ -159,6 +162,7 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
         Ok(Asked::Tunnel(host, port) | Asked::Forward { host, port, .. }) => (host, *port),
         Err(reason) => {
             let word = answer(status(reason), &format!("weir: {reason}\n"));
+            core.refusals.record(unreadable(HTTP_PORT, reason.clone()));
             return part(&stream, &word).await;
         }
     };
@@ -173,15 +177,15 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
             _ if send(&stream, ESTABLISHED).await.is_err() => return,
             _ => read_so_far,
         };
-        return core.pass_limited(Client { stream, read }, grant.clone()).await;
+        return core.pass_limited(Client { stream, read, word }, grant.clone()).await;
     }
     let server = match core.connect(&grant).await {
         Ok(server) => server,
         Err(why) => return give_up(core, &stream, &grant, why).await,
     };
-    let client = Client { stream, read: read_so_far };
+    let client = Client { stream, read: read_so_far, word };
     match asked {
-        Ok(Asked::Forward { head, body, .. }) => forward(core, client, &server, &head, body).await,
+        Ok(Asked::Forward { head, body, .. }) => forward(core, client, &server, &grant, (head, body)).await,
         _ => {
             if send(&client.stream, ESTABLISHED).await.is_ok() {
                 core.tunnel(client, server, &grant).await;
@@ -209,11 +213,17 @@ async fn head(stream: &TcpStream, read: &mut Vec<u8>) -> Result<Option<Vec<u8>>,
 }
 
 /// Carries one request and its answer.
-async fn forward(core: &Core, client: Client, server: &TcpStream, head: &[u8], mut body: Body) {
-    let Client { stream, read } = client;
+async fn forward(
+    core: &Core,
+    client: Client,
+    server: &TcpStream,
+    grant: &Grant,
+    (head, mut body): (Vec<u8>, Body),
+) {
+    let Client { stream, read, word } = client;
     let last = Cell::new(Instant::now());
     let upwards = async {
-        send(server, head).await?;
+        send(server, &head).await?;
         let mut bytes = read;
         loop {
             let count = body.take(&bytes).map_err(Broken::from)?;
@@ -228,9 +238,15 @@ async fn forward(core: &Core, client: Client, server: &TcpStream, head: &[u8], m
             }
         }
     };
+    let upwards = async {
+        core.ending.within(&last, pin!(upwards)).await.unwrap_or_else(|| Err(Failure::Cut.into()))?;
+        word.is_said();
+        Ok(())
+    };
     let both = async { tokio::try_join!(upwards, pump(core, server, &stream, &last)).map(drop) };
-    if either_ends(core, both, &last).await.is_err() {
-        let _ = stream.set_zero_linger();
+    let outcome = either_ends(core, both, &last).await;
+    if outcome.is_err() {
         let _ = server.set_zero_linger();
     }
+    core.end(&stream, grant, outcome);
 }

@@ -6,9 +6,11 @@ use std::rc::Rc;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use weir_protocol::gate::SOCKS_PORT;
 use weir_protocol::policy::Host;
 
-use super::{TIMEOUT, more, part};
+use super::{TIMEOUT, more, part, unreadable};
+use crate::egress::ending::Word;
 use crate::egress::failure::{Failure, Unconnected};
 use crate::egress::lookup::LookupError;
 use crate::egress::refusal::Reason;
@@ -113,9 +115,9 @@ pub fn request(bytes: &[u8]) -> Result<Option<(Host, u16, usize)>, Reply> {
 }
 
 /// Serves one client.
-pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
+pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream, word: Word) {
     let mut read = Vec::new();
-    let Ok(Some((host, port))) = timeout(TIMEOUT, negotiate(&stream, &mut read)).await else { return };
+    let Ok(Some((host, port))) = timeout(TIMEOUT, negotiate(core, &stream, &mut read)).await else { return };
     let grant = match core.granted(&host, port).await {
         Ok(grant) => grant,
         Err(refusal) => {
@@ -126,14 +128,14 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
     let _held = Held::hold(&core.names, &grant);
     if grant.limited {
         if relay::send(&stream, &Reply::Done.bytes()).await.is_ok() {
-            core.pass_limited(Client { stream, read }, grant.clone()).await;
+            core.pass_limited(Client { stream, read, word }, grant.clone()).await;
         }
         return;
     }
     match core.connect(&grant).await {
         Ok(server) => {
             if relay::send(&stream, &Reply::Done.bytes()).await.is_ok() {
-                core.tunnel(Client { stream, read }, server, &grant).await;
+                core.tunnel(Client { stream, read, word }, server, &grant).await;
             }
         }
         Err(why) => {
@@ -145,7 +147,7 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream) {
 }
 
 /// Hears what a client wants; `None` where it has been told why that cannot be. What it said beyond stays in `read`.
-async fn negotiate(stream: &TcpStream, read: &mut Vec<u8>) -> Option<(Host, u16)> {
+async fn negotiate(core: &Core, stream: &TcpStream, read: &mut Vec<u8>) -> Option<(Host, u16)> {
     let (acceptable, length) = loop {
         match greeting(read) {
             Ok(Some(greeting)) => break greeting,
@@ -168,6 +170,8 @@ async fn negotiate(stream: &TcpStream, read: &mut Vec<u8>) -> Option<(Host, u16)
             Ok(None) if more(stream, read).await.ok()? => {}
             Ok(None) => return None,
             Err(reply) => {
+                let reason = if reply == Reply::NotAllowed { Reason::BadName } else { Reason::BrokenProxy };
+                core.refusals.record(unreadable(SOCKS_PORT, reason));
                 part(stream, &reply.bytes()).await;
                 return None;
             }

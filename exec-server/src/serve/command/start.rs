@@ -81,7 +81,7 @@ pub(in crate::serve) async fn start(
     let Startable { mut launch, limit_ms, limit_bytes, .. } = startable;
     let (argv, mut incoming) = (launch.argv.clone(), Incoming::default());
     let limits = launch.policy.resources().clone();
-    let mut gated = Intent::of(&mut launch).map_err(failed)?;
+    let mut gated = Intent::of(&mut launch, &start.env).map_err(failed)?;
     let unattended = gated.as_mut().zip(start.asking).map(|(gated, bounds)| (gated.ask(bounds), bounds));
     let (passed, mut ends) = connect(&start.stdio, passed, &nothing).map_err(failed)?;
     let with: Vec<BorrowedFd<'_>> = passed.iter().map(OwnedFd::as_fd).collect();

@@ -161,6 +161,10 @@ fn add_domain(
 ) {
     match DomainPattern::parse(text) {
         Err(error) => reader.fault(span, text, &error, ""),
+        Ok(pattern) if rule.value && pattern.host.is_loopback() => {
+            let reason = format!("`{pattern}` is the sandbox's own loopback, which no rule for hosts opens");
+            reader.error(span, reason, "write `loopback = true` under `network` instead");
+        }
         Ok(pattern) => match out.get(&pattern) {
             Some((first, _)) if first.value != rule.value => {
                 let whence = first.origin.whence();

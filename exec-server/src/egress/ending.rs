@@ -1,0 +1,130 @@
+//! The end of a sandbox: what its programs said last still goes out, within bounds, and what does not is told.
+//!
+//! A program may say something, close its connection and end before the gate has connected to the server, or while the server reads slowly;
+//! without the gate the kernel would go on by itself. Every connection has a [`Word`] until all that the program says on it has gone out. At
+//! the end those that are left have as long as something moves. A command that was ended has no such time.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use weir_protocol::method::process::End;
+
+use super::Core;
+
+/// How long words that are under way have at most, after the sandbox has ended.
+const LAST: Duration = Duration::from_secs(10);
+
+/// How long nothing of a connection's may move meanwhile.
+const STILL: Duration = Duration::from_secs(2);
+
+/// How the programs of a sandbox have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// By themselves: their words go out.
+    Willing,
+    /// Somebody ended them, and waits for no more.
+    Forced,
+}
+
+impl Parting {
+    /// From how the command ended.
+    #[must_use]
+    pub const fn of(end: End) -> Self {
+        match end {
+            End::Exited { .. } => Self::Willing,
+            _ => Self::Forced,
+        }
+    }
+}
+
+/// What is still to go out, and until when.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    words: Cell<usize>,
+    /// When the sandbox ended, and how.
+    begun: Cell<Option<(Instant, Parting)>>,
+    /// Rung when it has, and when a word has gone out.
+    rung: Notify,
+}
+
+impl Ending {
+    /// The sandbox has ended; returns when no word is left, or the time is over.
+    pub(super) async fn finish(&self, parting: Parting) {
+        self.begun.set(Some((Instant::now(), parting)));
+        self.rung.notify_waiters();
+        let _ = timeout(LAST, self.until(|| self.words.get() == 0)).await;
+    }
+
+    /// Carries on with a connection, of which something moved at `last`; nothing where its time is over before.
+    pub(crate) async fn within<T>(
+        &self,
+        last: &Cell<Instant>,
+        carrying: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            carried = carrying => Some(carried),
+            () = self.over(last) => None,
+        }
+    }
+
+    /// The same, where nothing is seen to move.
+    pub(crate) async fn bounded<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        self.within(&Cell::new(Instant::now()), work).await
+    }
+
+    async fn over(&self, last: &Cell<Instant>) {
+        self.until(|| self.begun.get().is_some()).await;
+        let Some((begun, Parting::Willing)) = self.begun.get() else { return };
+        loop {
+            let end = (last.get().max(begun) + STILL).min(begun + LAST);
+            if end <= Instant::now() {
+                return;
+            }
+            sleep_until(end).await;
+        }
+    }
+
+    async fn until(&self, holds: impl Fn() -> bool) {
+        loop {
+            let rung = self.rung.notified();
+            if holds() {
+                return;
+            }
+            rung.await;
+        }
+    }
+}
+
+/// What a program says on one connection, until it has gone out.
+#[derive(Debug)]
+pub(crate) struct Word {
+    core: Rc<Core>,
+    is_said: Cell<bool>,
+}
+
+impl Word {
+    pub(crate) fn of(core: &Rc<Core>) -> Self {
+        core.ending.words.set(core.ending.words.get() + 1);
+        Self { core: Rc::clone(core), is_said: Cell::new(false) }
+    }
+
+    /// It has gone out, or nobody is owed it.
+    pub(crate) fn is_said(&self) {
+        if !self.is_said.replace(true) {
+            let ending = &self.core.ending;
+            ending.words.set(ending.words.get().saturating_sub(1));
+            ending.rung.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Word {
+    fn drop(&mut self) {
+        self.is_said();
+    }
+}

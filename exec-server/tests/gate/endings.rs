@@ -1,0 +1,92 @@
+//! The end of a sandbox: what its programs said last goes out, or is told as lost.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+use weir_exec_server::egress::ending::Parting;
+
+use super::world::{Inside, LOOPBACK, policy, run};
+
+const RULES: &[(&str, bool)] = &[("a.example", true)];
+
+/// More than the gate waits for where nothing moves, and less than it waits at all.
+const SOON: Duration = Duration::from_secs(8);
+
+/// A connection to `a.example`, and the server's end of it.
+async fn connected(inside: &Inside) -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    inside.dns.addresses("a.example", &["127.0.0.1"]);
+    let client = inside.connect_to("a.example", listener.local_addr().unwrap().port()).await;
+    let (server, _) = listener.accept().await.unwrap();
+    (client, server)
+}
+
+/// Says so much that it stands everywhere on the way, and goes; how much that was.
+async fn say_much_and_go(client: TcpStream) -> usize {
+    let (chunk, mut said, mut full) = (vec![0; 64 << 10], 0, 0);
+    // The gate may take more when it has its turn.
+    while full < 100 {
+        match client.try_write(&chunk) {
+            Ok(count) => (said, full) = (said + count, 0),
+            Err(_) => full += 1,
+        }
+        tokio::task::yield_now().await;
+    }
+    said
+}
+
+#[test]
+fn what_was_said_last_goes_out() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let (client, mut server) = connected(&inside).await;
+        let said = say_much_and_go(client).await;
+        let hearing = spawn_local(async move {
+            let mut heard = Vec::new();
+            server.read_to_end(&mut heard).await.map(|_| heard.len())
+        });
+        inside.gate.settle(Parting::Willing).await;
+        inside.gate.close();
+        assert_eq!(hearing.await.unwrap().unwrap(), said);
+        assert_eq!(inside.unreached(), [""; 0]);
+    });
+}
+
+#[test]
+fn what_nobody_takes_is_cut_and_told_and_waited_for_no_longer() {
+    run(async {
+        for (parting, most) in [(Parting::Willing, SOON), (Parting::Forced, Duration::from_secs(1))] {
+            let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+            let (client, mut server) = connected(&inside).await;
+            let said = say_much_and_go(client).await;
+            let started = Instant::now();
+            inside.gate.settle(parting).await;
+            assert!(started.elapsed() < most, "{parting:?}: {:?}", started.elapsed());
+            let port = server.local_addr().unwrap().port();
+            let lost = "the command had ended before all that it sent had gone out, and the rest is lost";
+            assert_eq!(inside.unreached(), [format!("connect a.example:{port}: {lost}")]);
+            inside.gate.close();
+            let mut heard = Vec::new();
+            let end = server.read_to_end(&mut heard).await;
+            assert!(heard.len() < said);
+            assert_eq!(end.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+        }
+    });
+}
+
+/// A server has all day to answer: that is not waited for.
+#[test]
+fn a_connection_on_which_all_is_said_is_not_waited_for() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let (client, server) = connected(&inside).await;
+        drop(client);
+        let started = Instant::now();
+        inside.gate.settle(Parting::Willing).await;
+        assert!(started.elapsed() < Duration::from_secs(1));
+        assert_eq!(inside.unreached(), [""; 0]);
+        drop(server);
+    });
+}
