@@ -210,7 +210,7 @@ fn more_than_the_ceiling_is_refused_with_its_line() {
     assert_eq!(silent.policy().background().value, Background::Keep);
     let full = machine.load(&named(":danger-full-access"));
     assert!(refused(full).iter().any(|refusal| refusal.to_string().contains("running without restriction")));
-    let write = Selection { write: vec![PathBuf::from("/srv")], ..Selection::default() };
+    let write = Selection { write: vec!["/srv".to_owned()], ..Selection::default() };
     check_refused(machine.load(&write), 2, "(command line)");
 }
 
@@ -333,9 +333,9 @@ fn layers_lie_over_each_other_with_their_places() {
         "",
     );
     let selection = Selection {
-        read: vec![PathBuf::from("./build")],
-        write: vec![PathBuf::from("/srv/d")],
-        deny: vec![PathBuf::from("/srv/c/secret"), PathBuf::from(".")],
+        read: vec!["./build".to_owned()],
+        write: vec!["/srv/d".to_owned()],
+        deny: vec!["/srv/c/secret".to_owned(), ".".to_owned()],
         ..Selection::default()
     };
     let policy = machine.load(&selection).unwrap().policy;

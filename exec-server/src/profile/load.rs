@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use weir_protocol::AbsPath;
 use weir_protocol::policy::{Excess, Layer, Origin, Policy};
 use weir_protocol::profile::document::{Document, Legacy};
 use weir_protocol::profile::trust::PROJECT_CONFIG;
@@ -16,6 +15,7 @@ use weir_protocol::profile::{
 
 use super::builtin;
 use super::ceiling::{self, Caller, Refusal};
+use super::command_line::{self, CommandLineError};
 use super::merge::{self, MergeError};
 use super::resolve::{ETC_WEIR, ResolveError, Resolved, resolve};
 use super::surroundings::{Host, Surroundings};
@@ -31,13 +31,13 @@ pub struct Selection {
     /// Use this profile.
     pub profile: Option<String>,
     /// More paths to read, for this run.
-    pub read: Vec<PathBuf>,
+    pub read: Vec<String>,
     /// More paths to write, for this run.
-    pub write: Vec<PathBuf>,
+    pub write: Vec<String>,
     /// More paths to write in a copy, for this run.
-    pub copy: Vec<PathBuf>,
+    pub copy: Vec<String>,
     /// Paths to close, for this run.
-    pub deny: Vec<PathBuf>,
+    pub deny: Vec<String>,
 }
 
 /// A policy with everything that is known of how it came to be.
@@ -75,6 +75,9 @@ pub enum LoadError {
         /// Its permission bits.
         mode: u32,
     },
+    /// A path of the command line is no rule.
+    #[error("{0}")]
+    CommandLine(#[from] CommandLineError),
     /// Profiles cannot be put together.
     #[error("{0}")]
     Merge(#[from] MergeError),
@@ -181,7 +184,7 @@ fn put_together(
     caller: impl FnOnce() -> Caller,
     layers: Layers,
 ) -> Result<Loaded, LoadError> {
-    let over = command_line(selection, around)?;
+    let over = command_line::rules(selection, around, &Host::default())?;
     let Layers { requirements, user, project, report, sources: _ } = layers;
     check_administered(&requirements, [("the user's", &user), ("the project's", &project)])?;
     let base = [builtin::document(), &requirements, &user];
@@ -402,35 +405,4 @@ impl NonBlocking for std::fs::OpenOptions {
         use std::os::unix::fs::OpenOptionsExt;
         self.custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
     }
-}
-
-/// A relative path as a shell user writes it (`.`, `./build`) below a directory; `..` is left for the reader to refuse.
-fn below(directory: &AbsPath, text: &str) -> String {
-    let names = text.split('/').filter(|name| !matches!(*name, "" | "."));
-    let outer = directory.to_string();
-    let path = names.fold(outer.trim_end_matches('/').to_owned(), |path, name| path + "/" + name);
-    if path.is_empty() { "/".to_owned() } else { path }
-}
-
-/// The paths of the command line as rules. They pass through the same reader as every other rule.
-fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile, LoadError> {
-    let mut entries = serde_json::Map::new();
-    let Selection { read, write, copy, deny, .. } = selection;
-    for (paths, word) in [(read, "read"), (write, "write"), (copy, "copy"), (deny, "none")] {
-        for path in paths {
-            let text = path.to_str().ok_or_else(|| LoadError::Unreadable {
-                path: path.clone(),
-                source: io::Error::other("a path on the command line must be UTF-8"),
-            })?;
-            let literal = text.starts_with(['/', '~', ':']);
-            entries.insert(if literal { text.to_owned() } else { below(&around.cwd, text) }, word.into());
-        }
-    }
-    let document = serde_json::json!({ "permissions": { "command-line": { "filesystem": entries } } });
-    let bytes = document.to_string().into_bytes();
-    let reading = parse("command line", bytes, Format::Json, Layer::CommandLine);
-    let mut document = reading.document.ok_or(LoadError::Documents(reading.report))?;
-    let mut profile = document.profiles.remove("command-line").unwrap_or_default();
-    profile.filesystem.values_mut().for_each(|entry| entry.origin.place = None);
-    Ok(profile)
 }
