@@ -44,9 +44,10 @@ pub(crate) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
     load::load(&selection, &around(&choice.standpoint), caller).map_err(|error| {
         let code = match &error {
             LoadError::Documents(_) | LoadError::CommandLine(_) => code::DOCUMENT,
-            LoadError::Unreadable { .. } | LoadError::Requirements { .. } | LoadError::Changed { .. } => {
-                code::FILE
-            }
+            LoadError::Unreadable { .. }
+            | LoadError::Requirements { .. }
+            | LoadError::Linked { .. }
+            | LoadError::Changed { .. } => code::FILE,
             LoadError::Merge(_) | LoadError::Resolve(_) => code::PROFILE,
             LoadError::Widened(_) => code::WIDENED,
             LoadError::Refused(_) | LoadError::Administered { .. } => code::CEILING,

@@ -3,9 +3,10 @@
 //! Whatever is wrong with any of them, there is no policy: nothing is half-loaded and nothing chosen instead.
 
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use weir_protocol::policy::{Excess, Layer, Origin, Policy};
 use weir_protocol::profile::document::{Document, Legacy};
 use weir_protocol::profile::trust::PROJECT_CONFIG;
@@ -74,6 +75,13 @@ pub enum LoadError {
         uid: u32,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The requirements, or their directory, are a symbolic link: whether what it leads to is there, and whose the way to it is, is not the
+    /// administrator's alone to say.
+    #[error("{} is a symbolic link; requirements are read from a file and a directory of root's own", .path.display())]
+    Linked {
+        /// The link.
+        path: PathBuf,
     },
     /// A path of the command line is no rule.
     #[error("{0}")]
@@ -362,14 +370,24 @@ pub fn unreadable(problem: &Diagnostic) -> read::Reading {
 
 /// The bytes of a regular file, one more than allowed at most; `None` where there is no file.
 ///
-/// With an owner, the file and its directory must belong to root (or that owner) and be writable by nobody else; the
+/// With an owner, the file and its directory must belong to root (or that owner), be writable by nobody else and be no links; the
 /// checks are made on the open file, so that it cannot be exchanged between check and use.
 ///
 /// # Errors
-/// [`LoadError::Unreadable`] for anything but a readable regular file, [`LoadError::Requirements`] for a wrong owner or mode.
+/// [`LoadError::Unreadable`] for anything but a readable regular file; [`LoadError::Requirements`] for a wrong owner or mode and
+/// [`LoadError::Linked`] for a link where there is an owner.
 pub fn read_file(path: &Path, owned: Option<(&Path, u32)>) -> Result<Option<Vec<u8>>, LoadError> {
     let fail = |source| LoadError::Unreadable { path: path.to_owned(), source };
-    let mut file = match std::fs::File::options().read(true).custom_flags_nonblocking().open(path) {
+    let mut flags = OFlag::O_NONBLOCK;
+    if let Some((directory, _)) = owned {
+        let is_link = |path: &&Path| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+        if let Some(path) = [directory, path].into_iter().find(is_link) {
+            return Err(LoadError::Linked { path: path.to_owned() });
+        }
+        flags |= OFlag::O_NOFOLLOW;
+    }
+    // Opening a FIFO or a device by mistake must not hang.
+    let mut file = match std::fs::File::options().read(true).custom_flags(flags.bits()).open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
@@ -393,16 +411,4 @@ pub fn read_file(path: &Path, owned: Option<(&Path, u32)>) -> Result<Option<Vec<
     let limit = MAX_DOCUMENT_BYTES as u64 + 1;
     file.by_ref().take(limit).read_to_end(&mut bytes).map_err(fail)?;
     Ok(Some(bytes))
-}
-
-/// Opening a FIFO or a device by mistake must not hang.
-trait NonBlocking {
-    fn custom_flags_nonblocking(&mut self) -> &mut Self;
-}
-
-impl NonBlocking for std::fs::OpenOptions {
-    fn custom_flags_nonblocking(&mut self) -> &mut Self {
-        use std::os::unix::fs::OpenOptionsExt;
-        self.custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-    }
 }
