@@ -74,6 +74,7 @@ fn start() -> Start {
         timeout_ms: None,
         user: None,
         output: Output { when_left: WhenLeft::Stay, ..Output::default() },
+        umask: None,
         under: None,
         asking: None,
         record: None,

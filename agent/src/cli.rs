@@ -15,11 +15,13 @@ mod server;
 mod since;
 mod standpoint;
 mod table;
+mod target;
 mod threads;
 mod trust;
 
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use weir_protocol::method::{Call, Examined};
 
@@ -180,10 +182,10 @@ struct Place {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config: Option<String>,
     /// A directory of the project; may be repeated [default: the working directory]
-    #[arg(long = "project-root", value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    #[arg(long = "project-root", value_name = "DIR", value_hint = clap::ValueHint::DirPath, value_parser = NonEmptyStringValueParser::new())]
     project_root: Vec<String>,
     /// Work in DIR
-    #[arg(short = 'C', value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    #[arg(short = 'C', value_name = "DIR", value_hint = clap::ValueHint::DirPath, value_parser = NonEmptyStringValueParser::new())]
     directory: Option<String>,
 }
 
@@ -191,16 +193,16 @@ struct Place {
 #[derive(Debug, Clone, Default, Args)]
 struct Overrides {
     /// Let PATH be read as well
-    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     read: Vec<String>,
     /// Let PATH be written as well
-    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     write: Vec<String>,
     /// Let PATH be written in a copy: nothing of it changes before `weir apply`
-    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     copy: Vec<String>,
     /// Close PATH
-    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     deny: Vec<String>,
 }
 

@@ -212,6 +212,7 @@ impl Demo {
             timeout_ms: None,
             user: None,
             output: Default::default(),
+            umask: None,
             under: None,
             asking: None,
             record: None,

@@ -7,6 +7,7 @@
 mod attached;
 mod detach;
 mod job;
+mod mode;
 mod prompt;
 mod relay;
 pub(crate) mod signals;
@@ -25,13 +26,15 @@ use weir_protocol::method::network::{Answer, Decision, HostQuestion};
 use weir_protocol::method::process::{Event, Exited, Receivers, Signal, Start, Started};
 
 use crate::link::{Link, LinkError, Message, SessionError, result};
-use job::Scope;
+use job::{KEYS, Scope};
 use prompt::Prompt;
 use relay::{Ready, Relay};
 use signals::Signals;
 
 pub use attached::{Keyboard, Parting, Screen, attend};
 pub use detach::{DetachError, DetachKeys};
+pub use job::Key;
+pub(crate) use mode::umask;
 pub use prompt::can_ask;
 pub use wiring::{Tty, Wiring};
 
@@ -71,6 +74,8 @@ pub struct Ended {
     pub started: Started,
     /// How it ended.
     pub exited: Exited,
+    /// What a key of the terminal ended, where one did.
+    pub key: Option<Key>,
 }
 
 /// Rows and columns of the caller's terminal, or what terminals have where nobody tells.
@@ -137,6 +142,7 @@ fn attend_to(
         exited: None,
         relay: None,
         held: Vec::new(),
+        keys: Vec::new(),
         continue_call: None,
         stop: StopCause::Inside,
         prompt: Prompt::default(),
@@ -177,6 +183,8 @@ struct Attendance<'link> {
     relay: Option<Relay>,
     /// Signals that wait until the command has started.
     held: Vec<i32>,
+    /// Signals of the terminal's keys that this process got.
+    keys: Vec<i32>,
     /// The last `SIGCONT` passed on, while it has no answer: what stopped before it has been continued by it.
     continue_call: Option<u64>,
     stop: StopCause,
@@ -195,7 +203,8 @@ impl Attendance<'_> {
             if self.relay.as_ref().is_none_or(Relay::is_drained)
                 && let (Some(started), Some(exited)) = (&self.started, self.exited.take())
             {
-                return Ok(Ended { started: started.clone(), exited });
+                let key = Key::of(exited.end, self.relay.is_some(), &self.keys);
+                return Ok(Ended { started: started.clone(), exited, key });
             }
             self.ask()?;
             let found = self.wait().map_err(RunError::Wait)?;
@@ -310,6 +319,9 @@ impl Attendance<'_> {
     }
 
     fn pass_on(&mut self, signal: i32) -> Result<(), RunError> {
+        if KEYS.contains(&signal) && !self.keys.contains(&signal) {
+            self.keys.push(signal);
+        }
         let Some(started) = &self.started else {
             if ENDING.contains(&signal) && self.held.contains(&signal) {
                 return Err(RunError::GivenUp { signal });

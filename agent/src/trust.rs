@@ -3,11 +3,12 @@
 //! A decision is about a directory and the content of its configuration as it is then. It is made by the person, never by a model or
 //! a file of the project, and one that says no is not turned into a yes unless the person says so in as many words.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use toml_edit::{DocumentMut, Item, Table, value};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::Layer;
@@ -166,12 +167,17 @@ impl Decisions {
 /// A file's bytes; none where it is not there.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, TrustError> {
     let fail = |source| TrustError::Read { path: path.to_owned(), source };
-    let file = match File::open(path) {
+    // A FIFO must not hang this.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
         file => file.map_err(fail)?,
     };
+    if !file.metadata().map_err(fail)?.is_file() {
+        return Err(fail(io::Error::other("not a regular file")));
+    }
     let mut bytes = Vec::new();
     file.take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() > MAX_DOCUMENT_BYTES {

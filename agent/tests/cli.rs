@@ -126,8 +126,28 @@ fn options_of_one_command_change_the_profile_and_are_named() {
     let found = place.explain(&["--path", &extra, "--read", &extra]);
     assert_eq!(found["explanation"]["allowed"], true);
     assert_eq!(found["explanation"]["origin"]["layer"], "command-line");
-    let found = place.explain(&["--path", "sub", "--deny", "sub"]);
+    let found = place.explain(&["--path", "sub/new", "--deny", "sub"]);
     assert_eq!(found["explanation"]["allowed"], false);
+    let edit = &found["explanation"]["edit"];
+    assert_eq!((&edit["action"], &edit["origin"]["rule"]), (&"change".into(), &"--deny sub".into()));
+    let output = place.run(&["policy", "explain", "--path", "sub/new", "--deny", "sub"]);
+    assert!(text(&output.stdout).contains("to allow leave out --deny sub\n"), "{}", text(&output.stdout));
+    // `..` behind a link is above where that leads.
+    std::os::unix::fs::symlink(place.path("extra"), place.path("project/link")).unwrap();
+    let found = place.explain(&["--path", "link/../extra", "--write", "link/../extra", "--access", "write"]);
+    assert_eq!(found["explanation"]["allowed"], true, "{found}");
+}
+
+#[test]
+fn a_working_directory_that_is_gone_is_named_or_left() {
+    let place = Place::new();
+    let script =
+        |rest: &str| format!("mkdir gone && cd gone && rmdir ../gone && '{}' {rest}", weir().display());
+    let run = |rest: &str| place.command("sh").args(["-c", &script(rest)]).output().unwrap();
+    let output = run("policy show");
+    assert!(text(&output.stderr).contains("-C names another"), "{}", text(&output.stderr));
+    let output = run("policy show -C /");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
 #[test]

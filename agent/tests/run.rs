@@ -14,7 +14,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStdout, Command, Stdio};
 
 use place::text;
@@ -229,6 +230,30 @@ fn the_request_holds_what_was_asked() {
     assert_eq!(runner.log()[1]["count"], 0, "no descriptor travels with a plan");
 }
 
+/// Whatever the characters of the directory it is relative to.
+#[test]
+fn a_denied_file_is_closed_in_every_directory() {
+    for runner in Runner::each("odd").into_iter().skip(1) {
+        let project = runner.place.dir.path().join("project");
+        let names: [&[u8]; 8] = [b"[slug]", b"a*b", b"a?b", b"b\\[x", b"nl\nx", b"tab\t", b"\x1bx", b"u\xff"];
+        for name in names.map(OsStr::from_bytes) {
+            let dir = project.join(name);
+            std::fs::create_dir(&dir).unwrap();
+            std::fs::write(dir.join("s"), "SECRET").unwrap();
+            let output =
+                runner.command(&["--deny", "s"], &["--", "cat", "s"]).current_dir(&dir).output().unwrap();
+            assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("", Some(1)), "{name:?}");
+            let options = ["--profile", ":read-only", "--write", "."];
+            let output = runner.command(&options, &["touch", "made"]).current_dir(&dir).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{name:?}: {}", text(&output.stderr));
+            assert!(dir.join("made").exists(), "{name:?}");
+        }
+        let written = ["--profile", ":read-only", "--write", "../project/[slug]", "-C", "sub/.."];
+        let output = runner.run(&written, &["touch", "[slug]/above"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn a_dry_run_runs_nothing_and_gives_json() {
     for runner in Runner::each("dry-run") {
@@ -342,13 +367,107 @@ fn signals_reach_the_command() {
         child.stdin.take().unwrap().write_all(b"end\n").unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(9));
     }
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
         for runner in Runner::each("signals") {
             let (mut child, _output) = ready(&mut runner.command(&[], &["sh", "-c", "echo ready; exec cat"]));
             let _open = child.stdin.take();
             kill_process(pid(&child), signal).unwrap();
             assert_eq!(child.wait().unwrap().code(), Some(code));
         }
+    }
+}
+
+/// A shell leaves its loop and its script only where what it waited for ended by the signal itself.
+#[test]
+fn who_shares_a_key_that_ended_the_command_ends_by_it() {
+    for runner in Runner::each("keys") {
+        for signal in [Signal::INT, Signal::QUIT] {
+            let (mut child, _output) = ready(&mut runner.command(&[], &["sh", "-c", "echo ready; exec cat"]));
+            let _open = child.stdin.take();
+            kill_process(pid(&child), signal).unwrap();
+            let status = child.wait().unwrap();
+            assert_eq!((status.signal(), status.core_dumped()), (Some(signal.as_raw()), false));
+        }
+        // A command that does this by itself, or answers a key with a code of its own, has been no key.
+        assert_eq!(runner.run(&[], &["sh", "-c", "kill -INT $$"]).status.code(), Some(130));
+        let script = "trap 'exit 5' INT; echo ready; while ! read line; do :; done";
+        let (mut child, _output) = ready(&mut runner.command(&[], &["dash", "-c", script]));
+        let _open = child.stdin.take();
+        kill_process(pid(&child), Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(5));
+    }
+}
+
+/// A server that listens has been started with another.
+#[test]
+fn new_files_have_the_modes_that_the_caller_wants() {
+    for runner in Runner::each("umask").into_iter().skip(1) {
+        for (umask, expect) in [("077", "600"), ("002", "664")] {
+            let line = runner.line("sh -c 'rm -f made; touch made; stat -c %a made; umask'");
+            let mut command = runner.place.command("sh");
+            let output = command.args(["-c", &format!("umask {umask}; {line}")]).output().unwrap();
+            assert_eq!(text(&output.stdout), format!("{expect}\n0{umask}\n"), "{}", text(&output.stderr));
+        }
+    }
+}
+
+#[test]
+fn an_empty_path_is_none() {
+    let runner = Runner::fake();
+    for option in ["--read", "--write", "--copy", "--deny", "-C", "--project-root"] {
+        let output = runner.run(&[option, ""], &["touch", "made"]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        assert!(text(&output.stderr).contains(option), "{option}: {}", text(&output.stderr));
+    }
+    assert!(runner.log().is_empty());
+}
+
+/// What is no regular file stays what it is, and a link leads to what is replaced.
+#[test]
+fn a_report_leaves_devices_pipes_and_links_what_they_are() {
+    let runner = Runner::fake();
+    let project = runner.place.dir.path().join("project");
+    let at = |name: &str| project.join(name);
+    let kind = |name: &str| std::fs::symlink_metadata(at(name)).unwrap().file_type();
+    let is_report = |bytes: &[u8]| {
+        let report: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        assert_eq!(report["exit_code"], 0);
+    };
+    for (link, target) in [("link", "sub/target"), ("dangling", "sub/new"), ("two", "link")] {
+        std::os::unix::fs::symlink(target, at(link)).unwrap();
+    }
+    std::fs::write(at("sub/target"), "older").unwrap();
+    for (link, target) in [("link", "sub/target"), ("dangling", "sub/new"), ("two", "sub/target")] {
+        assert_eq!(runner.run(&["--report", link], &["true"]).status.code(), Some(0), "{link}");
+        assert!(kind(link).is_symlink(), "{link}");
+        is_report(&std::fs::read(at(target)).unwrap());
+    }
+    rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let fifo = at("fifo");
+    let reader = std::thread::spawn(move || std::fs::read(fifo).unwrap());
+    assert_eq!(runner.run(&["--report", "fifo"], &["true"]).status.code(), Some(0));
+    is_report(&reader.join().unwrap());
+    assert!(kind("fifo").is_fifo());
+    let output = runner.run(&["--report", "/dev/stdout"], &["true"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    is_report(&output.stdout);
+    // Nobody reads it: a signal ends the waiting.
+    let mut child = runner.command(&["--report", "fifo"], &["touch", "made"]).spawn().unwrap();
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    assert!(!at("made").exists());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_known_before_the_run() {
+    let runner = Runner::fake();
+    let closed = runner.place.dir.path().join("project/sub");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o500)).unwrap();
+    // Root may write everywhere.
+    if !rustix::process::geteuid().is_root() {
+        let output = runner.run(&["--report", "sub/r"], &["touch", "made"]);
+        assert_eq!(output.status.code(), Some(125), "{}", text(&output.stderr));
+        assert!(!runner.place.dir.path().join("project/made").exists());
     }
 }
 

@@ -65,6 +65,7 @@ impl Served {
             timeout_ms: None,
             user: None,
             output: Output { when_left: WhenLeft::Stay, ..Output::default() },
+            umask: None,
             under: None,
             asking: None,
             record: None,

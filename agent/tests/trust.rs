@@ -99,3 +99,13 @@ fn the_file_is_made_or_changed_and_nothing_else() {
     assert_eq!((code, err.contains("nonsense")), (Some(2), true), "{err}");
     assert_eq!(fs::read_to_string(&kept).unwrap(), "[permissions.x]\nnonsense = 1\n");
 }
+
+#[test]
+fn a_fifo_in_the_place_of_a_configuration_is_told() {
+    let place = Place::with_config(USER);
+    fs::create_dir(place.path("project/.weir")).unwrap();
+    let fifo = place.path("project/.weir/config.toml");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let (code, _, err) = place.trust(&[]);
+    assert!(code == Some(2) && err.contains("not a regular file"), "{code:?}: {err}");
+}

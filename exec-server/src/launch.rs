@@ -102,6 +102,9 @@ pub struct Launch {
     pub env: Vec<(ByteString, ByteString)>,
     /// Where it starts.
     pub cwd: AbsPath,
+    /// Permission bits that its new files do not have; this launcher's own where absent.
+    #[serde(default)]
+    pub umask: Option<u32>,
     /// Standard input, output and error.
     pub stdio: [Source; 3],
     /// Rows and columns of a terminal of its own.

@@ -6,6 +6,7 @@
 
 pub mod builtin;
 pub mod ceiling;
+mod command_line;
 pub mod load;
 pub mod merge;
 pub mod places;
@@ -13,5 +14,6 @@ pub mod resolve;
 pub mod standing;
 pub mod surroundings;
 
+pub use command_line::CommandLineError;
 pub use load::{LoadError, Loaded, Selection};
 pub use surroundings::{Surroundings, Terrain};

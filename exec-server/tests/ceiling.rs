@@ -122,8 +122,47 @@ fn requirements_count_only_when_nobody_else_may_write_them() {
         machine.mode(name, if name == "etc" { 0o755 } else { 0o644 });
     }
     assert!(machine.load(&Selection::default()).is_ok());
+    // A link that leads nowhere is no want of requirements.
+    let file = machine.path("etc/requirements.toml");
+    for target in ["elsewhere.toml", "missing.toml"] {
+        fs::write(machine.path("etc/elsewhere.toml"), "").unwrap();
+        fs::rename(&file, machine.path("kept.toml")).unwrap();
+        std::os::unix::fs::symlink(target, &file).unwrap();
+        let found = machine.load(&Selection::default());
+        assert!(matches!(&found, Err(LoadError::Linked { path }) if *path == file), "{target}: {found:?}");
+        fs::rename(machine.path("kept.toml"), &file).unwrap();
+    }
+    for target in ["real", "missing"] {
+        fs::rename(machine.path("etc"), machine.path("real")).unwrap();
+        std::os::unix::fs::symlink(target, machine.path("etc")).unwrap();
+        let found = machine.load(&Selection::default());
+        let path = machine.path("etc");
+        assert!(
+            matches!(&found, Err(LoadError::Linked { path: shown }) if *shown == path),
+            "{target}: {found:?}"
+        );
+        fs::remove_file(machine.path("etc")).unwrap();
+        fs::rename(machine.path("real"), machine.path("etc")).unwrap();
+    }
     let stranger = Machine { administrator: machine.administrator + 1, ..machine };
     assert!(matches!(stranger.load(&Selection::default()), Err(LoadError::Requirements { .. })));
+}
+
+/// What the administrator closes no edit opens, and whoever asks is told so.
+#[test]
+fn nothing_is_offered_against_the_ceiling() {
+    let machine = Machine::new("[ceiling.deny]\nread = [\"/srv/closed\", \"/srv/**/*.key\"]\n", "", "");
+    let policy = machine.policy();
+    for path in ["/srv/closed/file", "/srv/a.key"] {
+        let path = AbsPath::parse(path).unwrap();
+        let found = policy.explain(&Request::Path { path: &path, operation: Operation::Read });
+        assert_eq!((found.allowed, &found.edit), (false, &None), "{path}");
+        let told = found
+            .conditions
+            .iter()
+            .any(|line| line.contains("requirements.toml:2") && line.contains("nothing else lifts that"));
+        assert!(told, "{:?}", found.conditions);
+    }
 }
 
 #[test]
@@ -210,7 +249,7 @@ fn more_than_the_ceiling_is_refused_with_its_line() {
     assert_eq!(silent.policy().background().value, Background::Keep);
     let full = machine.load(&named(":danger-full-access"));
     assert!(refused(full).iter().any(|refusal| refusal.to_string().contains("running without restriction")));
-    let write = Selection { write: vec![PathBuf::from("/srv")], ..Selection::default() };
+    let write = Selection { write: vec!["/srv".to_owned()], ..Selection::default() };
     check_refused(machine.load(&write), 2, "(command line)");
 }
 
@@ -333,9 +372,9 @@ fn layers_lie_over_each_other_with_their_places() {
         "",
     );
     let selection = Selection {
-        read: vec![PathBuf::from("./build")],
-        write: vec![PathBuf::from("/srv/d")],
-        deny: vec![PathBuf::from("/srv/c/secret"), PathBuf::from(".")],
+        read: vec!["./build".to_owned()],
+        write: vec!["/srv/d".to_owned()],
+        deny: vec!["/srv/c/secret".to_owned(), ".".to_owned()],
         ..Selection::default()
     };
     let policy = machine.load(&selection).unwrap().policy;

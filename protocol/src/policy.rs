@@ -106,6 +106,17 @@ pub enum KernelFeature {
     IoUring,
 }
 
+impl KernelFeature {
+    /// The key that stands for it in a profile.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NestedUserNamespaces => "nested_user_namespaces",
+            Self::IoUring => "io_uring",
+        }
+    }
+}
+
 /// What becomes of what a command has started and left running when it ends itself.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

@@ -38,6 +38,8 @@ pub struct Command {
     pub env: Vec<(Vec<u8>, Vec<u8>)>,
     /// Its working directory.
     pub cwd: AbsPath,
+    /// Permission bits that its new files do not have; the launcher's own where absent.
+    pub umask: Option<u32>,
 }
 
 /// What goes on in the command's place where nothing is to be executed: a function of this program. It begins on a copy of the
@@ -205,6 +207,7 @@ pub struct Prepared {
     /// Whether the first process waits for what the command leaves running.
     pub(crate) keeps: bool,
     pub(crate) cwd: CString,
+    pub(crate) umask: Option<u32>,
     pub(crate) image: Image,
 }
 
@@ -215,7 +218,8 @@ impl Prepared {
     /// [`PrepareError`]; nothing has been done then.
     pub fn new(plan: &Plan, command: &Command, maker: &Credentials) -> Result<Self, PrepareError> {
         let cwd = CString::new(command.cwd.as_bytes())?;
-        Self::with(plan, Image::Program(program(command)?), cwd, maker)
+        let prepared = Self::with(plan, Image::Program(program(command)?), cwd, maker)?;
+        Ok(Self { umask: command.umask, ..prepared })
     }
 
     /// Prepares a plan for a function of this program, which begins in `/`.
@@ -268,6 +272,7 @@ impl Prepared {
             limits: plan.limits.iter().map(|limit| (limit.kind, limit.value)).collect(),
             keeps: plan.background == Background::Keep,
             cwd,
+            umask: None,
             image,
         })
     }

@@ -181,7 +181,7 @@ fn prepared(case: &Case, host: &Host, project: &AbsPath) -> Prepared {
     let cwd = if case.cwd == PROJECT { project.clone() } else { AbsPath::parse(case.cwd).unwrap() };
     let argv = case.argv.iter().map(|word| word.as_bytes().to_vec()).collect();
     let env = vec![(b"PATH".to_vec(), b"/nowhere:/usr/bin:/bin".to_vec())];
-    Prepared::new(&plan, &Command { argv, env, cwd }, &maker).unwrap()
+    Prepared::new(&plan, &Command { argv, env, cwd, umask: None }, &maker).unwrap()
 }
 
 /// Makes one sandbox and answers what it said, and the failure.

@@ -92,7 +92,8 @@ fn run(way: Way, loopback: bool, script: &str) -> Run {
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let argv = ["bash", "-c", script].map(|word| word.as_bytes().to_vec()).to_vec();
     let env = vec![(b"PATH".to_vec(), b"/usr/bin:/bin".to_vec())];
-    let prepared = Prepared::new(&plan, &Command { argv, env, cwd: AbsPath::root() }, &maker).unwrap();
+    let prepared =
+        Prepared::new(&plan, &Command { argv, env, cwd: AbsPath::root(), umask: None }, &maker).unwrap();
     let (said, output) = std::io::pipe().unwrap();
     let (mut told, error) = std::io::pipe().unwrap();
     let (ours, theirs) = control();

@@ -202,7 +202,7 @@ fn prepared(host: &Host, argv: &[&str]) -> Prepared {
     let plan = plan.unwrap_or_else(|error| panic!("{error}"));
     let argv = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
     let env = vec![(b"PATH".to_vec(), b"/usr/bin:/bin".to_vec())];
-    Prepared::new(&plan, &Inside { argv, env, cwd: AbsPath::root() }, &own)
+    Prepared::new(&plan, &Inside { argv, env, cwd: AbsPath::root(), umask: None }, &own)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 

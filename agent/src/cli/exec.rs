@@ -5,7 +5,7 @@ mod prompt;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 use weir_protocol::profile::read::SANDBOX_MODES;
@@ -104,22 +104,22 @@ struct How {
     #[arg(long, value_name = "ID", global = true)]
     provider: Option<String>,
     /// Work in DIR
-    #[arg(long = "cd", short = 'C', value_name = "DIR", value_hint = clap::ValueHint::DirPath, global = true)]
+    #[arg(long = "cd", short = 'C', value_parser = NonEmptyStringValueParser::new(), value_name = "DIR", value_hint = clap::ValueHint::DirPath, global = true)]
     directory: Option<String>,
     /// A directory of the project; may be repeated [default: the working directory]
-    #[arg(long = "project-root", value_name = "DIR", value_hint = clap::ValueHint::DirPath, global = true)]
+    #[arg(long = "project-root", value_parser = NonEmptyStringValueParser::new(), value_name = "DIR", value_hint = clap::ValueHint::DirPath, global = true)]
     project_root: Vec<String>,
     /// Let PATH be read as well
-    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath, global = true)]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new(), value_hint = clap::ValueHint::AnyPath, global = true)]
     read: Vec<String>,
     /// Let PATH be written as well
-    #[arg(long, visible_alias = "add-dir", value_name = "PATH", value_hint = clap::ValueHint::AnyPath, global = true)]
+    #[arg(long, visible_alias = "add-dir", value_parser = NonEmptyStringValueParser::new(), value_name = "PATH", value_hint = clap::ValueHint::AnyPath, global = true)]
     write: Vec<String>,
     /// Let commands write PATH in a copy: nothing of it changes before `weir apply`
-    #[arg(long, value_name = "PATH", global = true, value_hint = clap::ValueHint::AnyPath)]
+    #[arg(long, value_name = "PATH", global = true, value_parser = NonEmptyStringValueParser::new(), value_hint = clap::ValueHint::AnyPath)]
     copy: Vec<String>,
     /// Close PATH
-    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath, global = true)]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new(), value_hint = clap::ValueHint::AnyPath, global = true)]
     deny: Vec<String>,
     /// Put VALUE in the place of what config.toml says of KEY; may be repeated
     #[arg(long, short = 'c', value_name = "KEY=VALUE", global = true)]

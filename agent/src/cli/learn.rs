@@ -20,6 +20,7 @@ use weir_protocol::recorded::Recorded;
 
 use super::run::{Failure, base_start, duration, end_word, say_end};
 use super::standpoint::StandpointError;
+use super::target::Target;
 use super::{Exit, Overrides, Place, output};
 use crate::learn::{Heading, HostUse, Proposal, Told, hosts, propose, render};
 use crate::link::{Link, LinkError, Which, find_or_embed};
@@ -142,6 +143,7 @@ fn learn(options: &LearnOptions) -> Result<Exit, LearnError> {
     let choice = ground::wide(&options.place, &options.overrides)?;
     let (known, choice) = Known::ask(&mut options.link()?, choice, options.profile.as_deref())?;
     options.refuse_changes(&choice)?;
+    let target = options.target(&choice)?;
     let outcome = options.record(&choice);
     // Whatever came of it, nothing of the command's is left behind.
     let discarded = if options.keep { None } else { Some(options.discard(&choice)) };
@@ -153,13 +155,23 @@ fn learn(options: &LearnOptions) -> Result<Exit, LearnError> {
     }
     let mut recorded = exited.recorded.take().ok_or(LearnError::NotRecorded)?;
     add_link(&mut recorded, &choice, &options.command);
-    let written = options.write(&choice, &known, (&recorded, &exited, &granted))?;
+    let written = options.write(&choice, &known, (&recorded, &exited, &granted), target)?;
     Ok(if written == Exit::Success { exit } else { written })
 }
 
 impl LearnOptions {
     fn link(&self) -> Result<Link, LinkError> {
         find_or_embed(self.server.as_ref().unwrap_or(&Which::Found))
+    }
+
+    /// Where the proposal goes, found before anything runs.
+    fn target(&self, choice: &Choice) -> Result<Option<(PathBuf, Target)>, LearnError> {
+        let Some(file) = &self.output else { return Ok(None) };
+        let file = choice.standpoint.cwd.as_path().join(file);
+        match Target::find(&file) {
+            Ok(target) => Ok(Some((file, target))),
+            Err(source) => Err(LearnError::Output { file, source }),
+        }
     }
 
     /// Whose changes are in the copy already could not be told from the command's own.
@@ -234,6 +246,7 @@ impl LearnOptions {
         choice: &Choice,
         known: &Known,
         (recorded, exited, granted): (&Recorded, &Exited, &[HostQuestion]),
+        target: Option<(PathBuf, Target)>,
     ) -> Result<Exit, LearnError> {
         let roots = ground::roots(choice);
         let proposal = propose(known.ground(&choice.standpoint.home, &roots), recorded, &ground::HostTree);
@@ -254,13 +267,12 @@ impl LearnOptions {
             hosts: &hosts,
             denials,
         };
-        let Some(file) = &self.output else {
+        let Some((file, mut target)) = target else {
             return Ok(if self.json { output::json(&learnt) } else { output::text(&text) });
         };
-        let file = choice.standpoint.cwd.as_path().join(file);
         let json = || serde_json::to_string_pretty(&learnt).map_err(std::io::Error::from);
         let written = if self.json { json() } else { Ok(text.clone()) };
-        let written = written.and_then(|text| std::fs::write(&file, text));
+        let written = written.and_then(|text| target.write(text.as_bytes()));
         written.map_err(|source| LearnError::Output { file, source })?;
         Ok(Exit::Success)
     }

@@ -278,10 +278,10 @@ fn render(policy: &Policy, digest: &str) -> String {
         line(&mut out, "background", background.value.word(), &background.origin.whence());
     }
     for (name, origin) in policy.kernel() {
-        line(&mut out, "kernel", &format!("{name:?}"), &origin.whence());
+        line(&mut out, "kernel", name.word(), &origin.whence());
     }
     for (name, origin) in policy.degradations() {
-        line(&mut out, "degrade", &format!("{name:?}"), &origin.whence());
+        line(&mut out, "degrade", name.word(), &origin.whence());
     }
     out
 }

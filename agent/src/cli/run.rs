@@ -51,7 +51,7 @@ What follows CMD belongs to CMD; `--` is needed only where CMD starts with a das
 
 Exit codes:
   the command's own
-  128+N  signal N ended the command
+  128+N  signal N ended the command; where a key of the terminal sent it, weir ends by it as well
   124    its time was over (--timeout, or the profile's limit)
   125    Weir refused or failed; the command did not run, or not to its end
   126    the command was found and cannot be executed
@@ -246,6 +246,9 @@ fn carry_out(options: RunOptions, link: Result<Link, Failure>) -> Result<Exit, F
         footer::print(&ended);
     }
     say_end(ended.exited.end, exit);
+    if let Some(key) = ended.key {
+        key.follow();
+    }
     Ok(exit)
 }
 
@@ -312,6 +315,7 @@ pub(super) fn base_start(choice: Choice, command: &[OsString], stdio: Stdio) -> 
         timeout_ms: None,
         user: None,
         output: Output::default(),
+        umask: run::umask(),
         under: None,
         asking: None,
         record: None,

@@ -18,6 +18,12 @@ pub(super) enum StandpointError {
         /// Why.
         source: std::io::Error,
     },
+    /// The working directory is gone, or above it is one that cannot be entered.
+    #[error("the working directory cannot be found: {source}; -C names another")]
+    Nowhere {
+        /// Why.
+        source: std::io::Error,
+    },
     /// Something other than a directory.
     #[error("{} is not a directory", .path.display())]
     NotADirectory {
@@ -38,6 +44,8 @@ pub(super) enum StandpointError {
 impl Place {
     pub(super) fn standpoint(&self) -> Result<Standpoint, StandpointError> {
         let cwd = match &self.directory {
+            // Where this process stands may be gone.
+            Some(named) if named.starts_with('/') => directory(Path::new(named))?,
             Some(named) => directory(&here()?.as_path().join(named))?,
             None => here()?,
         };
@@ -89,8 +97,7 @@ pub(super) fn weir_home() -> Result<AbsPath, StandpointError> {
 
 /// The working directory, by its final name.
 pub(super) fn here() -> Result<AbsPath, StandpointError> {
-    let here =
-        std::env::current_dir().map_err(|source| StandpointError::Directory { path: ".".into(), source })?;
+    let here = std::env::current_dir().map_err(|source| StandpointError::Nowhere { source })?;
     directory(&here)
 }
 

@@ -1,17 +1,61 @@
 //! Job control towards the shell that started this program.
 //!
-//! Stops this process, and never a command. Only [`run`](super::run) calls this.
+//! Stops and ends this process, and never a command. Only [`run`](super::run) and `weir run` call this.
+
+use std::io::{IsTerminal as _, Write as _};
 
 use nix::sys::signal::SigSet;
-use rustix::process::{Pid, Signal, kill_current_process_group};
-use signal_hook::consts::{SIGCONT, SIGSTOP, SIGTSTP};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_current_process_group, setrlimit};
+use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGSTOP, SIGTSTP};
+use weir_protocol::method::process::End;
 
 use super::signals::{Signals, is_ignored};
 
 /// Most processes between this one and the shell that are looked at.
 const MAX_ANCESTORS: usize = 64;
 
-/// Who stops.
+/// Signals of keys that end what is in the terminal's foreground.
+pub(super) const KEYS: [i32; 2] = [SIGINT, SIGQUIT];
+
+/// The end of a command by a key of the terminal. A shell goes on with a loop or a script where what it waited for has exited, and does not
+/// where the key's signal ended that: an exit code does not tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    signal: i32,
+    scope: Scope,
+}
+
+impl Key {
+    /// `relayed`: the command has had a terminal of its own, and the key may have reached it alone; otherwise this process is among those
+    /// that `got` the signal.
+    pub(super) fn of(end: End, relayed: bool, got: &[i32]) -> Option<Self> {
+        let End::Signalled { signal } = end else { return None };
+        let scope = match (got.contains(&signal), relayed && std::io::stdin().is_terminal()) {
+            (true, _) => Scope::Alone,
+            (false, true) => Scope::Group,
+            (false, false) => return None,
+        };
+        KEYS.contains(&signal).then_some(Self { signal, scope })
+    }
+
+    /// Ends this process by the signal, and leaves no core of it. Comes back only where that cannot be.
+    pub fn follow(self) {
+        if is_ignored(self.signal) {
+            return;
+        }
+        let _ = std::io::stdout().flush();
+        let maximum = getrlimit(Resource::Core).maximum;
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+        if self.scope == Scope::Group {
+            let sent = if self.signal == SIGINT { Signal::INT } else { Signal::QUIT };
+            // The script around this process is owed what the terminal would have sent it.
+            let _ = kill_current_process_group(sent);
+        }
+        let _ = signal_hook::low_level::emulate_default_handler(self.signal);
+    }
+}
+
+/// Who stops, or gets a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// This process.

@@ -204,6 +204,7 @@ impl Tools {
             timeout_ms: run.timeout_ms,
             user: None,
             output: self.place.output(),
+            umask: self.place.umask,
             under: Some(self.under_lease(self.leases.borrow_mut().take(argv))),
             asking: None,
             record: None,

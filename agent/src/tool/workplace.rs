@@ -45,6 +45,7 @@ pub struct Workplace {
     pub(super) opened: Opened,
     pub(super) standpoint: Standpoint,
     pub(super) environment: Vec<(ByteString, ByteString)>,
+    pub(super) umask: Option<u32>,
     pub(super) shell: [&'static str; 2],
     pub(super) outputs: Option<PathBuf>,
     pub(super) when_left: WhenLeft,
@@ -85,8 +86,19 @@ impl Workplace {
         let opened = executor.ask(Open { choice, thread: Some(thread.to_string()), forked_from }).await?;
         let gate = Gate::new(approvals, approver, &opened.profile);
         let shell = SHELLS[1];
-        let mut workplace =
-            Self { executor, opened, standpoint, environment, shell, outputs, when_left, thread, gate };
+        let umask = crate::run::umask();
+        let mut workplace = Self {
+            executor,
+            opened,
+            standpoint,
+            environment,
+            umask,
+            shell,
+            outputs,
+            when_left,
+            thread,
+            gate,
+        };
         for shell in SHELLS {
             if workplace.has(shell[0]).await {
                 workplace.shell = shell;
@@ -121,6 +133,7 @@ impl Workplace {
             opened,
             standpoint: self.standpoint.clone(),
             environment: self.environment.clone(),
+            umask: self.umask,
             shell: self.shell,
             outputs,
             when_left: self.when_left,

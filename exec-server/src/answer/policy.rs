@@ -1,6 +1,6 @@
 //! The methods about profiles and policies.
 
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
 
 use weir_protocol::AbsPath;
 use weir_protocol::method::policy::{
@@ -29,25 +29,25 @@ pub(crate) fn around(standpoint: &Standpoint) -> Surroundings {
 }
 
 pub(crate) fn policy_of(choice: &Choice) -> Result<Loaded, Error> {
-    let paths = |list: &[String]| list.iter().map(PathBuf::from).collect();
     let selection = Selection {
         config: choice.config.as_ref().map(|path| {
             let full = choice.standpoint.cwd.as_path().join(path);
             AbsPath::from_host(&full).map_or(full, |path| path.as_path().to_owned())
         }),
         profile: choice.profile.clone(),
-        read: paths(&choice.read),
-        write: paths(&choice.write),
-        copy: paths(&choice.copy),
-        deny: paths(&choice.deny),
+        read: choice.read.clone(),
+        write: choice.write.clone(),
+        copy: choice.copy.clone(),
+        deny: choice.deny.clone(),
     };
     let caller = || Caller::of_this_process().clone();
     load::load(&selection, &around(&choice.standpoint), caller).map_err(|error| {
         let code = match &error {
-            LoadError::Documents(_) => code::DOCUMENT,
-            LoadError::Unreadable { .. } | LoadError::Requirements { .. } | LoadError::Changed { .. } => {
-                code::FILE
-            }
+            LoadError::Documents(_) | LoadError::CommandLine(_) => code::DOCUMENT,
+            LoadError::Unreadable { .. }
+            | LoadError::Requirements { .. }
+            | LoadError::Linked { .. }
+            | LoadError::Changed { .. } => code::FILE,
             LoadError::Merge(_) | LoadError::Resolve(_) => code::PROFILE,
             LoadError::Widened(_) => code::WIDENED,
             LoadError::Refused(_) | LoadError::Administered { .. } => code::CEILING,
@@ -106,8 +106,12 @@ fn final_path(text: &str, standpoint: &Standpoint) -> Result<(AbsPath, Option<Ab
         None if text == "~" => standpoint.home.as_path().to_owned(),
         None => standpoint.cwd.as_path().join(text),
     };
-    let named = AbsPath::from_host(&full).ok_or_else(|| question(format!("`{text}` is not a path")))?;
-    let real = Walker::new(&surroundings::Host::default()).follow(&named).real;
+    let no_path = || question(format!("`{text}` is not a path"));
+    let named = AbsPath::from_host(&full).ok_or_else(no_path)?;
+    // `..` behind a symbolic link is above where that leads.
+    let full = full.as_os_str().as_bytes();
+    let followed = Walker::new(&surroundings::Host::default()).follow_from(&AbsPath::root(), full);
+    let real = followed.ok_or_else(no_path)?.real;
     let link = (real != named).then(|| real.clone());
     Ok((real, link))
 }

@@ -12,6 +12,9 @@ use super::recording::widened;
 use crate::launch::user::user;
 use crate::launch::{Image, Launch, Source};
 
+/// The bits of a umask (umask(2)).
+const MAX_UMASK: u32 = 0o777;
+
 /// A command that may be started.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Startable {
@@ -32,6 +35,7 @@ pub struct Startable {
 pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Error> {
     check_size(start)?;
     start.asking.as_ref().map_or(Ok(()), check_asking)?;
+    start.umask.map_or(Ok(()), check_umask)?;
     let mut choice = start.choice.clone();
     let user = start
         .user
@@ -63,6 +67,7 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
     let (stdio, size) = sources(&start.stdio);
     let launch = Launch {
         cwd: choice.standpoint.cwd.clone(),
+        umask: start.umask,
         policy,
         argv: start.argv.clone(),
         env,
@@ -112,6 +117,13 @@ fn check_size(start: &Start) -> Result<(), Error> {
         )));
     }
     Ok(())
+}
+
+fn check_umask(umask: u32) -> Result<(), Error> {
+    if umask <= MAX_UMASK {
+        return Ok(());
+    }
+    Err(question(format!("a umask of {umask:#o} has more bits than {MAX_UMASK:#o}")))
 }
 
 fn check_asking(asking: &Asking) -> Result<(), Error> {

@@ -97,6 +97,7 @@ fn command(launch: &Launch, plan: &Plan) -> Command {
         argv: launch.argv.iter().map(|argument| argument.0.clone()).collect(),
         env,
         cwd: launch.cwd.clone(),
+        umask: launch.umask,
     }
 }
 

@@ -3,10 +3,10 @@
 //! Whatever is wrong with any of them, there is no policy: nothing is half-loaded and nothing chosen instead.
 
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use weir_protocol::AbsPath;
+use nix::fcntl::OFlag;
 use weir_protocol::policy::{Excess, Layer, Origin, Policy};
 use weir_protocol::profile::document::{Document, Legacy};
 use weir_protocol::profile::trust::PROJECT_CONFIG;
@@ -16,6 +16,7 @@ use weir_protocol::profile::{
 
 use super::builtin;
 use super::ceiling::{self, Caller, Refusal};
+use super::command_line::{self, CommandLineError};
 use super::merge::{self, MergeError};
 use super::resolve::{ETC_WEIR, ResolveError, Resolved, resolve};
 use super::surroundings::{Host, Surroundings};
@@ -31,13 +32,13 @@ pub struct Selection {
     /// Use this profile.
     pub profile: Option<String>,
     /// More paths to read, for this run.
-    pub read: Vec<PathBuf>,
+    pub read: Vec<String>,
     /// More paths to write, for this run.
-    pub write: Vec<PathBuf>,
+    pub write: Vec<String>,
     /// More paths to write in a copy, for this run.
-    pub copy: Vec<PathBuf>,
+    pub copy: Vec<String>,
     /// Paths to close, for this run.
-    pub deny: Vec<PathBuf>,
+    pub deny: Vec<String>,
 }
 
 /// A policy with everything that is known of how it came to be.
@@ -75,6 +76,16 @@ pub enum LoadError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The requirements, or their directory, are a symbolic link: whether what it leads to is there, and whose the way to it is, is not the
+    /// administrator's alone to say.
+    #[error("{} is a symbolic link; requirements are read from a file and a directory of root's own", .path.display())]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A path of the command line is no rule.
+    #[error("{0}")]
+    CommandLine(#[from] CommandLineError),
     /// Profiles cannot be put together.
     #[error("{0}")]
     Merge(#[from] MergeError),
@@ -181,7 +192,7 @@ fn put_together(
     caller: impl FnOnce() -> Caller,
     layers: Layers,
 ) -> Result<Loaded, LoadError> {
-    let over = command_line(selection, around)?;
+    let over = command_line::rules(selection, around, &Host::default())?;
     let Layers { requirements, user, project, report, sources: _ } = layers;
     check_administered(&requirements, [("the user's", &user), ("the project's", &project)])?;
     let base = [builtin::document(), &requirements, &user];
@@ -359,14 +370,24 @@ pub fn unreadable(problem: &Diagnostic) -> read::Reading {
 
 /// The bytes of a regular file, one more than allowed at most; `None` where there is no file.
 ///
-/// With an owner, the file and its directory must belong to root (or that owner) and be writable by nobody else; the
+/// With an owner, the file and its directory must belong to root (or that owner), be writable by nobody else and be no links; the
 /// checks are made on the open file, so that it cannot be exchanged between check and use.
 ///
 /// # Errors
-/// [`LoadError::Unreadable`] for anything but a readable regular file, [`LoadError::Requirements`] for a wrong owner or mode.
+/// [`LoadError::Unreadable`] for anything but a readable regular file; [`LoadError::Requirements`] for a wrong owner or mode and
+/// [`LoadError::Linked`] for a link where there is an owner.
 pub fn read_file(path: &Path, owned: Option<(&Path, u32)>) -> Result<Option<Vec<u8>>, LoadError> {
     let fail = |source| LoadError::Unreadable { path: path.to_owned(), source };
-    let mut file = match std::fs::File::options().read(true).custom_flags_nonblocking().open(path) {
+    let mut flags = OFlag::O_NONBLOCK;
+    if let Some((directory, _)) = owned {
+        let is_link = |path: &&Path| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+        if let Some(path) = [directory, path].into_iter().find(is_link) {
+            return Err(LoadError::Linked { path: path.to_owned() });
+        }
+        flags |= OFlag::O_NOFOLLOW;
+    }
+    // Opening a FIFO or a device by mistake must not hang.
+    let mut file = match std::fs::File::options().read(true).custom_flags(flags.bits()).open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
@@ -390,47 +411,4 @@ pub fn read_file(path: &Path, owned: Option<(&Path, u32)>) -> Result<Option<Vec<
     let limit = MAX_DOCUMENT_BYTES as u64 + 1;
     file.by_ref().take(limit).read_to_end(&mut bytes).map_err(fail)?;
     Ok(Some(bytes))
-}
-
-/// Opening a FIFO or a device by mistake must not hang.
-trait NonBlocking {
-    fn custom_flags_nonblocking(&mut self) -> &mut Self;
-}
-
-impl NonBlocking for std::fs::OpenOptions {
-    fn custom_flags_nonblocking(&mut self) -> &mut Self {
-        use std::os::unix::fs::OpenOptionsExt;
-        self.custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-    }
-}
-
-/// A relative path as a shell user writes it (`.`, `./build`) below a directory; `..` is left for the reader to refuse.
-fn below(directory: &AbsPath, text: &str) -> String {
-    let names = text.split('/').filter(|name| !matches!(*name, "" | "."));
-    let outer = directory.to_string();
-    let path = names.fold(outer.trim_end_matches('/').to_owned(), |path, name| path + "/" + name);
-    if path.is_empty() { "/".to_owned() } else { path }
-}
-
-/// The paths of the command line as rules. They pass through the same reader as every other rule.
-fn command_line(selection: &Selection, around: &Surroundings) -> Result<Profile, LoadError> {
-    let mut entries = serde_json::Map::new();
-    let Selection { read, write, copy, deny, .. } = selection;
-    for (paths, word) in [(read, "read"), (write, "write"), (copy, "copy"), (deny, "none")] {
-        for path in paths {
-            let text = path.to_str().ok_or_else(|| LoadError::Unreadable {
-                path: path.clone(),
-                source: io::Error::other("a path on the command line must be UTF-8"),
-            })?;
-            let literal = text.starts_with(['/', '~', ':']);
-            entries.insert(if literal { text.to_owned() } else { below(&around.cwd, text) }, word.into());
-        }
-    }
-    let document = serde_json::json!({ "permissions": { "command-line": { "filesystem": entries } } });
-    let bytes = document.to_string().into_bytes();
-    let reading = parse("command line", bytes, Format::Json, Layer::CommandLine);
-    let mut document = reading.document.ok_or(LoadError::Documents(reading.report))?;
-    let mut profile = document.profiles.remove("command-line").unwrap_or_default();
-    profile.filesystem.values_mut().for_each(|entry| entry.origin.place = None);
-    Ok(profile)
 }

@@ -326,6 +326,7 @@ pub(crate) mod tests {
             timeout_ms: None,
             user: None,
             output: Default::default(),
+            umask: None,
             under: Some(under),
             asking: None,
             record: None,

@@ -210,6 +210,7 @@ impl Sandbox {
         let held = serde_json::to_vec(&policy).map_err(|error| failed(error.into()))?;
         let held = frame::control(&held).map_err(|error| failed(std::io::Error::other(error)))?;
         let launch = Launch {
+            umask: None,
             policy,
             argv: vec![ByteString::from(NAME)],
             env: Vec::new(),

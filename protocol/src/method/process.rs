@@ -61,6 +61,10 @@ pub struct Start {
     /// What happens to output that the server carries.
     #[serde(default)]
     pub output: Output,
+    /// Permission bits that new files of the command do not have (umask(2)), 0o777 at most; where it is absent, those that the server was
+    /// started with. Limits of resources and the nice value are always the server's.
+    #[serde(default)]
+    pub umask: Option<u32>,
     /// A context, whose policy holds; of [`Self::choice`] only where the caller stands counts then.
     #[serde(default)]
     pub under: Option<Under>,

@@ -126,8 +126,8 @@ impl fmt::Display for Subject {
                 write!(out, "unlimited {} (limit: {limit})", resource.key())
             }
             Self::Variable { names } => write!(out, "environment variables {names}"),
-            Self::Degradation { name } => write!(out, "giving up {name:?}"),
-            Self::Kernel { name } => write!(out, "kernel feature {name:?}"),
+            Self::Degradation { name } => write!(out, "giving up `{}`", name.word()),
+            Self::Kernel { name } => write!(out, "kernel feature `{}`", name.word()),
             Self::Background => out.write_str("processes that go on after the command"),
         }
     }

@@ -16,6 +16,9 @@ use super::{Inherit, Policy};
 use crate::path::{AbsPath, ancestor_slices};
 use crate::profile::read::key_of;
 
+/// Under which name the rules of the requirements' ceiling stand.
+pub(crate) const CEILING: &str = "ceiling";
+
 /// Most rules that lost named in one explanation.
 pub const MAX_LOSERS: usize = 16;
 
@@ -64,6 +67,9 @@ impl fmt::Display for Edit {
             },
             Self::Change { origin, to: Some(to) } => {
                 write!(out, "change {} to {to} at {}", origin.rule, origin.whence())
+            }
+            Self::Change { origin, to: None } if origin.layer == Layer::CommandLine => {
+                write!(out, "leave out {}", origin.rule)
             }
             Self::Change { origin, to: None } => write!(out, "remove {} at {}", origin.rule, origin.whence()),
         }
@@ -202,6 +208,7 @@ impl Policy {
         }
         let table = |name: &str| table_name(self.profile(), name);
         match request {
+            Request::Path { .. } if is_ceilings(verdict) => None,
             Request::Path { path, operation } => {
                 self.path_edit(path, *operation, verdict, table("filesystem"))
             }
@@ -250,6 +257,10 @@ impl Policy {
         let word = if verdict.allowed { Access::None } else { operation.needs() };
         Some(match verdict.rule {
             RuleRef::Glob(rule) => Edit::Change { origin: rule.origin.clone(), to: None },
+            // An option of the command line is no line to change, and no other lifts it.
+            RuleRef::Path(rule) if rule.origin.layer == Layer::CommandLine && rule.access == Access::None => {
+                Edit::Change { origin: rule.origin.clone(), to: None }
+            }
             RuleRef::Path(rule)
                 if rule.path == *path && rule.origin.place.is_some() && rule.via.is_none() =>
             {
@@ -302,6 +313,12 @@ impl Policy {
             _ => add(table, list_line("allow", &environment.allow, name)),
         }
     }
+}
+
+/// Whether the administrator's ceiling denies, which no profile and no option lifts.
+fn is_ceilings(verdict: &Verdict<'_>) -> bool {
+    let imposed = |origin: &Origin| origin.layer == Layer::Requirements && origin.profile == CEILING;
+    !verdict.allowed && verdict.rule.origin().is_some_and(imposed)
 }
 
 /// A line for the list form where the profile uses it, for the map form otherwise.
@@ -394,6 +411,12 @@ fn conditions(verdict: &Verdict<'_>) -> Vec<String> {
     }
     if let Some(class) = found.address_class {
         out.push(format!("the address is {class}, which needs a rule of its own"));
+    }
+    if let Some(origin) = verdict.rule.origin().filter(|_| is_ceilings(verdict)) {
+        out.push(format!(
+            "the administrator's ceiling closes it ({}); nothing else lifts that",
+            origin.whence()
+        ));
     }
     if let Some(stand_in) = found.stand_in {
         let what = match stand_in.kind {

@@ -113,8 +113,8 @@ fn born(flags: u64, group: Option<libc::c_int>) -> Result<Born, i32> {
 /// The whole life of the first process.
 fn first(prepared: &Prepared, wires: Numbers) -> ! {
     // SAFETY: sets a property of this process only; files of the tree get exactly the modes they are given.
-    let umask = unsafe { libc::umask(0) };
-    match enter(prepared, &wires, umask) {
+    let own = unsafe { libc::umask(0) };
+    match enter(prepared, &wires, prepared.umask.unwrap_or(own)) {
         Ok(command) => supervise::until_the_end(prepared, wires.control, command),
         Err(failure) => fail(wires.error, failure),
     }

@@ -28,21 +28,26 @@ const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 pub(super) fn wide(place: &Place, overrides: &Overrides) -> Result<Choice, StandpointError> {
     let mut choice = place.choice(Some(WIDE), overrides)?;
     let roots = roots(&choice);
-    let written = |root: &AbsPath| choice.write.iter().any(|path| *path == *root.display());
-    let copied = roots.iter().filter(|root| !written(root)).map(|root| root.display().into_owned());
+    let written = |root: &AbsPath| choice.write.contains(&text(root));
+    let copied = roots.iter().filter(|root| !written(root)).map(text);
     let copied: Vec<String> = copied.collect();
     choice.copy.extend(copied);
     let temporary = TEMPORARY.into_iter().filter_map(|path| AbsPath::parse(path).ok());
     let opened: Vec<String> =
         [&choice.read, &choice.write, &choice.copy].into_iter().flatten().cloned().collect();
     for dir in temporary.chain(choice.standpoint.tmpdir.clone()) {
-        let text = dir.display().into_owned();
+        let text = text(&dir);
         let is_opened = opened.contains(&text) || roots.iter().any(|root| dir.starts_with(root));
         if !is_opened && !choice.deny.contains(&text) {
             choice.deny.push(text);
         }
     }
     Ok(choice)
+}
+
+/// A path as an option names it: as it is, wherever it is UTF-8.
+fn text(path: &AbsPath) -> String {
+    String::from_utf8(path.as_bytes().to_vec()).unwrap_or_else(|_| path.display().into_owned())
 }
 
 /// The project's directories.
@@ -106,7 +111,6 @@ impl Known {
 fn on_top(mut choice: Choice, name: &str, base: &Policy, secrets: &Policy) -> Choice {
     let opened: Vec<String> =
         [&choice.read, &choice.write, &choice.copy].into_iter().flatten().cloned().collect();
-    let text = |path: &AbsPath| path.display().into_owned();
     let written = base.filesystem().rules().iter().filter(|rule| {
         let is_named = rule.origin.layer != Layer::Implied && rule.access == Access::Write;
         is_named && rule.path.as_path().is_dir() && !opened.contains(&text(&rule.path))
@@ -117,7 +121,7 @@ fn on_top(mut choice: Choice, name: &str, base: &Policy, secrets: &Policy) -> Ch
     let closed = secrets.filesystem().rules().iter().filter(|rule| rule.access == Access::None);
     let closed = closed.map(|rule| &rule.path).filter(|path| base.access(path) == Access::None);
     choice.deny.extend(closed.map(text).filter(|path| !opened.contains(path)));
-    choice.read.push(AbsPath::root().display().into_owned());
+    choice.read.push(text(&AbsPath::root()));
     choice.profile = Some(name.to_owned());
     choice
 }

@@ -3,6 +3,7 @@
 use super::filesystem;
 use super::reader::Reader;
 use super::{network, read_profiles, resources};
+use crate::policy::explain::CEILING;
 use crate::policy::{Access, DomainPattern, Sourced};
 use crate::profile::document::{Ceiling, Document, PathEntry, Who};
 use crate::profile::schema;
@@ -22,7 +23,7 @@ pub(super) fn read(reader: &mut Reader<'_>, tree: &Node, document: &mut Document
 
 fn read_ceiling(reader: &mut Reader<'_>, node: &Node) -> Ceiling {
     let mut out = Ceiling::default();
-    reader.profile = "ceiling".to_owned();
+    reader.profile = CEILING.to_owned();
     for entry in reader.known_table::<schema::CeilingTable>(node, "`ceiling`") {
         match entry.key.as_str() {
             "profiles" => out.profiles = Some(profiles(reader, entry)),
