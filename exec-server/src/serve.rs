@@ -22,7 +22,7 @@ mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -32,10 +32,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use weir_protocol::frame;
 use weir_protocol::method::{Error, code};
 use weir_sandbox_linux::confine::{self, Landlock, Part};
 use weir_sandbox_linux::host::Host;
 
+use crate::answer::response;
 use command::Command;
 use contexts::Contexts;
 use files::Workers;
@@ -164,6 +166,16 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
     }
 }
 
+/// The one word for a client that is not served: why. Nobody waits until it is read.
+pub(crate) fn turn_away(mut client: &UnixStream, error: Error) {
+    let said = serde_json::to_vec(&response(None, Err(error))).ok();
+    if let Some(said) = said.and_then(|said| frame::control(&said).ok())
+        && client.set_nonblocking(true).is_ok()
+    {
+        let _ = client.write_all(&said);
+    }
+}
+
 /// A deadline without anything to wait for.
 async fn passed(time: Duration) {
     let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
@@ -204,9 +216,8 @@ impl Server {
     }
 
     fn admit(self: &Rc<Self>, number: u64, socket: UnixStream) {
-        if self.draining.get() || self.connections.get() >= self.limits.1 {
-            // It sees its connection end.
-            return;
+        if let Err(error) = self.check_open().and_then(|()| self.check_connections()) {
+            return turn_away(&socket, error);
         }
         self.connections.set(self.connections.get() + 1);
         let this = Rc::clone(self);
@@ -221,6 +232,14 @@ impl Server {
         if self.draining.get() {
             let message = "the server is ending and starts nothing more".to_owned();
             return Err(Error { code: code::STATE, message });
+        }
+        Ok(())
+    }
+
+    fn check_connections(&self) -> Result<(), Error> {
+        if self.connections.get() >= self.limits.1 {
+            let message = format!("{} connections of this user are open already", self.limits.1);
+            return Err(Error { code: code::QUOTA, message });
         }
         Ok(())
     }

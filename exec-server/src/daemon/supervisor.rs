@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions};
 use weir_protocol::audit::{Action, By, Record};
+use weir_protocol::method::{Error, code};
 
 use super::Options;
 use super::indexes::Indexes;
@@ -213,7 +214,11 @@ impl Supervisor {
         let peer = Peer::of(connection.as_fd()).map_err(io::Error::other)?;
         let mut record = now((peer.uid, peer.gid), Action::Admit, By::Supervisor);
         record.pid = process_of(connection.as_fd());
-        self.audit.write(&record)?;
+        if let Err(error) = self.audit.write(&record) {
+            let message = format!("nobody is served: the audit record could not be written: {error}");
+            serve::turn_away(&connection, Error { code: code::AUDIT, message });
+            return Err(error);
+        }
         self.turn();
         if !self.parts.contains_key(&peer) {
             connection = self.begin(&peer, connection)?;

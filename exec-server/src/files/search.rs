@@ -113,6 +113,10 @@ impl Finding<'_> {
     }
 
     fn file(&mut self, file: &File, path: &[u8], walked: &mut Walked) -> Result<ControlFlow<Cut>, Fault> {
+        // Nothing was asked for.
+        if let Some(cut) = self.room.cut() {
+            return Ok(ControlFlow::Break(cut));
+        }
         let mut found =
             Found { matcher: &self.matcher, lines: Vec::new(), room: self.room, is_binary: false };
         let reader = Watched { file, worker: self.worker };

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use weir_tests::sandbox::{Way, World};
 
-use super::peer::{Client, Server, start};
+use super::peer::{Client, Heard, Server, start};
 
 /// Bytes of both streams that the profile allows.
 const ALLOWED: u64 = 100_000;
@@ -147,5 +147,17 @@ fn what_cannot_be_held_or_sent_is_refused() {
         }
         let sent = client.ask("process/signal", json!({ "id": id, "signal": 9, "to": "all" }));
         assert!(sent["error"].is_null(), "{sent}");
+    });
+}
+
+#[test]
+fn a_client_too_many_hears_why_it_is_not_served() {
+    Way::each_of(&[Way::User], "server::too_many", |way| {
+        let world = World::new(way);
+        let server = Server::start_with(&world, &["--max-connections", "1"]);
+        let mut first = server.client();
+        let Heard::Message(word) = Client::mute(server.socket()).hear() else { panic!("no word") };
+        assert_eq!((&word["id"], &word["error"]["data"]["name"]), (&Value::Null, &json!("quota")), "{word}");
+        assert!(first.ask("process/list", Value::Null)["error"].is_null());
     });
 }

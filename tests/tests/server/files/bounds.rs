@@ -69,6 +69,13 @@ fn what_is_found_is_bounded_and_the_cut_is_told() {
         let empty = json!({ "root": "{w}/work", "pattern": "^$", "context": 20 });
         let found = files.done("file/search", empty);
         assert_eq!(found["cut"], "limit");
+        for limit in [0, 1, 2] {
+            let few = json!({ "root": "{w}/work/lines", "pattern": "^$", "limit": limit });
+            let found = files.done("file/search", few);
+            let lines =
+                found["files"].as_array().unwrap().iter().flat_map(|file| file["lines"].as_array().unwrap());
+            assert_eq!((lines.count(), &found["cut"]), (limit, &json!("limit")));
+        }
         // Names that say more than one answer holds.
         let target = "x".repeat(4000);
         for number in 0..1000 {
