@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_protocol::method::Asks;
 use weir_protocol::method::file::{
-    By, Case, Change, Cut, Directory, Edit, Glob, Kind, Patch, Read, Scope, Search, Syntax, Within, Write,
-    Writing,
+    By, Case, Change, Cut, Directory, Edit, Glob, Kind, PassedOver, Patch, Read, Search, Syntax, Within,
+    Write, Writing,
 };
 use weir_protocol::{AbsPath, ByteString};
 
@@ -316,8 +316,8 @@ impl Tools {
     }
 }
 
-const fn scope(all: bool) -> Scope {
-    if all { Scope::All } else { Scope::Visible }
+const fn scope(all: bool) -> PassedOver {
+    if all { PassedOver::All } else { PassedOver::Visible }
 }
 
 fn or_nothing(told: String) -> String {

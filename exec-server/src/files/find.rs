@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::{DirEntry, Walk, WalkBuilder};
 use weir_protocol::method::file::{
-    Cut, Glob, Globbed, MAX_ENTRIES, MAX_FOUND_BYTES, MAX_PATTERN_BYTES, MAX_PATTERNS, MAX_VISITED, Scope,
+    Cut, Glob, Globbed, MAX_ENTRIES, MAX_FOUND_BYTES, MAX_PATTERN_BYTES, MAX_PATTERNS, MAX_VISITED,
+    PassedOver,
 };
 use weir_protocol::{AbsPath, ByteString};
 
@@ -63,10 +64,10 @@ fn waits(directory: &Path) -> bool {
 }
 
 /// The walk; `closed` counts the directories that are not entered because it might wait there.
-fn walker(root: &AbsPath, scope: Scope, closed: &Arc<AtomicU64>) -> Walk {
-    let heeds = scope != Scope::All;
+fn walker(root: &AbsPath, scope: PassedOver, closed: &Arc<AtomicU64>) -> Walk {
+    let heeds = scope != PassedOver::All;
     let mut builder = WalkBuilder::new(root.as_path());
-    builder.hidden(scope == Scope::Visible).parents(heeds).ignore(heeds);
+    builder.hidden(scope == PassedOver::Visible).parents(heeds).ignore(heeds);
     // What is ignored must not depend on a home that is the worker's own.
     builder.git_global(false).git_ignore(heeds).git_exclude(heeds).require_git(false);
     if heeds {
@@ -83,13 +84,13 @@ fn walker(root: &AbsPath, scope: Scope, closed: &Arc<AtomicU64>) -> Walk {
 /// Walks below a directory; `each` gets what is found with its path below the root.
 pub(super) fn walk(
     root: &AbsPath,
-    scope: Scope,
+    scope: PassedOver,
     worker: &Worker,
     mut each: impl FnMut(&DirEntry, &OsStr, &mut Walked) -> Result<ControlFlow<Cut>, Fault>,
 ) -> Outcome<Walked> {
     // The walk itself would only count a root that cannot be read.
     fs::read_dir(root.as_path()).reading(root)?;
-    if scope != Scope::All && root.as_path().ancestors().any(waits) {
+    if scope != PassedOver::All && root.as_path().ancestors().any(waits) {
         return Err(Fault::Special).reading(root);
     }
     let (mut walked, mut visited) = (Walked::default(), 0);

@@ -363,7 +363,7 @@ pub struct Done {}
 /// What a walk through directories passes over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Scope {
+pub enum PassedOver {
     /// Hidden names, and what `.gitignore` and `.ignore` name.
     #[default]
     Visible,
@@ -383,7 +383,7 @@ pub struct Glob {
     pub patterns: Vec<String>,
     /// What is passed over.
     #[serde(default)]
-    pub scope: Scope,
+    pub scope: PassedOver,
     /// Most paths; at most [`MAX_ENTRIES`], and so many where it is absent.
     #[serde(default)]
     pub limit: Option<u32>,
@@ -455,7 +455,7 @@ pub struct Search {
     pub files: Vec<String>,
     /// What is passed over.
     #[serde(default)]
-    pub scope: Scope,
+    pub scope: PassedOver,
     /// Lines before and behind each match, at most [`MAX_CONTEXT_LINES`].
     #[serde(default)]
     pub context: u32,

@@ -7,7 +7,7 @@ use std::path::Path;
 use syn::{Attribute, Expr, Fields, Item as SynItem, Lit, Meta, Type};
 
 /// Sources of what travels.
-const METHODS: [&str; 15] = [
+const METHODS: [&str; 16] = [
     "protocol/src/method.rs",
     "protocol/src/method/server.rs",
     "protocol/src/method/context.rs",
@@ -23,6 +23,7 @@ const METHODS: [&str; 15] = [
     "protocol/src/denial/sight.rs",
     "protocol/src/unreached.rs",
     "protocol/src/policy/explain.rs",
+    "protocol/src/policy/lease.rs",
 ];
 
 /// Sources of limits that a client may meet.
@@ -125,8 +126,10 @@ pub(crate) fn notifications() -> Vec<Method> {
 /// Every type that travels, but for those two enumerations and what frames them.
 pub(crate) fn types() -> BTreeMap<String, Item> {
     const FRAMES: [&str; 6] = ["Call", "Event", "Request", "Response", "Notification", "Ask"];
+    // What the server keeps of a lease.
+    const KEPT: [&str; 3] = ["Lease", "LeaseError", "Use"];
     let items = METHODS.map(read).into_iter().flat_map(|file| file.items).filter_map(item);
-    let items = items.filter(|item| !FRAMES.contains(&item.name.as_str()));
+    let items = items.filter(|item| ![&FRAMES[..], &KEPT].concat().contains(&item.name.as_str()));
     items.map(|item| (item.name.clone(), item)).collect()
 }
 

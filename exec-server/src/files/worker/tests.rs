@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{PipeWriter, Write as _};
 
 use weir_protocol::frame;
-use weir_protocol::method::file::{Copy, Directory, Existing, Extent, Glob, Scope, Search};
+use weir_protocol::method::file::{Copy, Directory, Existing, Extent, Glob, PassedOver, Search};
 
 use super::*;
 use crate::files::Failure;
@@ -26,7 +26,8 @@ fn fault<T>(outcome: Outcome<T>) -> Option<Fault> {
 fn faults(place: &AbsPath, worker: &Worker) -> [Option<Fault>; 4] {
     let (root, to) = (place.join("tree").unwrap(), place.join("copy").unwrap());
     let directory = Directory { path: root.clone(), after: None, limit: None };
-    let glob = Glob { root: root.clone(), patterns: vec!["**".to_owned()], scope: Scope::All, limit: None };
+    let glob =
+        Glob { root: root.clone(), patterns: vec!["**".to_owned()], scope: PassedOver::All, limit: None };
     let search: Search = serde_json::from_value(serde_json::json!({ "root": root, "pattern": "x" })).unwrap();
     let copied = Copy { from: root, to, existing: Existing::Replace, extent: Extent::Tree };
     [
