@@ -475,6 +475,7 @@ mod tests {
             argv: argv.iter().map(|text| text.to_vec()).collect(),
             env: Vec::new(),
             cwd: AbsPath::root(),
+            umask: None,
         };
         assert!(matches!(program(&command(&[b"a\0b"])), Err(PrepareError::Nul(_))));
         assert!(matches!(program(&command(&[])), Err(PrepareError::NoCommand)));

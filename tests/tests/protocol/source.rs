@@ -129,12 +129,8 @@ pub(crate) fn types() -> BTreeMap<String, Item> {
     // What the server keeps of a lease.
     const KEPT: [&str; 3] = ["Lease", "LeaseError", "Use"];
     let items = METHODS.map(read).into_iter().flat_map(|file| file.items).filter_map(item);
-    let mut types = BTreeMap::new();
-    for item in items.filter(|item| ![&FRAMES[..], &KEPT].concat().contains(&item.name.as_str())) {
-        let name = item.name.clone();
-        assert!(types.insert(name.clone(), item).is_none(), "two types are named {name}");
-    }
-    types
+    let items = items.filter(|item| ![&FRAMES[..], &KEPT].concat().contains(&item.name.as_str()));
+    items.map(|item| (item.name.clone(), item)).collect()
 }
 
 fn item(item: SynItem) -> Option<Item> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use weir_tests::sandbox::programs;
 use weir_tests::sandbox::way::is_root;
 
-use super::client::start;
+use super::client::{Came, start};
 use super::place::{ALICE, Place, Server, below};
 
 /// Bytes that no file of a server under a limit may grow beyond, more than its store needs and less than a log is set aside at.
@@ -109,6 +109,8 @@ fn no_effect_without_a_record() {
     let place = Place::new();
     let server = place.serve(&["--audit", "/dev/full"]);
     let mut client = super::client::Client::new(server.connect(ALICE));
+    let Some(Came::Control(word)) = client.next() else { panic!("no word") };
+    assert_eq!((&word["id"], &word["error"]["data"]["name"]), (&Value::Null, &json!("audit")), "{word}");
     assert_eq!(client.next(), None, "a client that cannot be recorded is not served");
     drop(server);
     // The control: with no log at all the same client is served.

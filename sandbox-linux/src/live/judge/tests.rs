@@ -173,6 +173,7 @@ fn every_spelling_is_refused_where_names_fold() {
         aliases: Vec::new(),
         folding: folding.into_iter().map(|(at, folding)| (path(at), folding)).collect(),
         closed_files: Vec::new(),
+        nodes: Nodes::Mounted,
         surveyed: None,
     });
     for closed in [
