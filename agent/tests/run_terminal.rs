@@ -58,8 +58,11 @@ fn the_command_has_a_terminal_of_its_own() {
 #[test]
 fn the_callers_terminal_is_as_it_was_after_every_end() {
     let restored = |mut command: Command, keys: &str| {
-        // A shell keeps the terminal open, and says what it has become.
-        let line = format!("{:?} \"$@\"; echo code $?; stty -a | tr ';' '\\n'; cat", command.get_program());
+        // A shell keeps the terminal open, and says what it has become. A key that ends the command is its own as well.
+        let line = format!(
+            "trap : INT; {:?} \"$@\"; echo code $?; stty -a | tr ';' '\\n'; cat",
+            command.get_program()
+        );
         let mut shell = Command::new("sh");
         shell.args(["-c", &line, "sh"]).args(command.get_args());
         for (name, value) in command.get_envs() {
@@ -85,6 +88,24 @@ fn the_callers_terminal_is_as_it_was_after_every_end() {
             let script = format!("printf started; {end}");
             assert_eq!(restored(runner.command(&[], &shell(&script)), keys).1, code, "{end}");
         }
+    }
+}
+
+/// As without Weir: the shell around it gets the key too, and does not go on with its loop.
+#[test]
+fn a_key_that_ends_the_command_ends_the_script_around_it() {
+    for runner in Runner::each("loop") {
+        let line = runner.line("sh -c 'printf started; exec cat'");
+        let script = format!("for n in 1 2; do {line}; echo next; done; echo behind");
+        let mut command = runner.place.command("sh");
+        command
+            .args(["-c", "trap : INT; sh -c \"$0\"; echo code $?; cat", &script])
+            .env("FAKE_LOG", "/dev/null");
+        let mut screen = Screen::start(command, ALL);
+        screen.sees("started");
+        screen.types("\u{3}");
+        let told = screen.sees("code 130");
+        assert!(!told.contains("next") && !told.contains("behind"), "{told}");
     }
 }
 
