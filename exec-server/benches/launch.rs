@@ -174,6 +174,7 @@ impl Launch {
             argv: vec![b"/bin/true".to_vec()],
             env: Vec::new(),
             cwd: AbsPath::from_host(place).unwrap(),
+            umask: None,
         };
         Self(Prepared::new(&plan, &command, &own()).unwrap())
     }

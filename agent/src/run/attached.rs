@@ -47,7 +47,7 @@ pub enum Screen {
 #[derive(Debug)]
 pub enum Parting {
     /// The command has ended, and everything it wrote was passed on.
-    Ended(Exited),
+    Ended(Box<Exited>),
     /// The caller has left it to itself, or nobody reads any more.
     Left,
 }
@@ -200,7 +200,7 @@ impl Attendance<'_> {
             Happened::Exited(exited) => self.exited = Some(*exited),
             Happened::Closed(..) => {
                 let exited = self.exited.take().ok_or(SessionError::Order { id: self.id })?;
-                return Ok(Some(Parting::Ended(exited)));
+                return Ok(Some(Parting::Ended(Box::new(exited))));
             }
             Happened::Gone(id) => return Err(SessionError::Gone { id }.into()),
             Happened::Gap(_) | Happened::Room(_) | Happened::Stopped(..) | Happened::Background(..) => {}

@@ -63,7 +63,7 @@ impl History {
         for (number, segment) in self.segments.iter().enumerate().skip(behind.segment).rev() {
             let first = segment.known.turns_before();
             let Some(last) = segment.turns.end.checked_sub(first + 1) else { continue };
-            for row in index.turns(segment.known.id, last, last + 1)? {
+            if let Some(row) = index.turns(segment.known.id, last, last + 1)?.into_iter().next() {
                 if number == behind.segment && row.first < behind.offset {
                     return Ok(None);
                 }

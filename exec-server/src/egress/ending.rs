@@ -1,7 +1,7 @@
 //! The end of a sandbox: what its programs said last still goes out, within bounds, and what does not is told.
 //!
 //! A program may say something, close its connection and end before the gate has connected to the server, or while the server reads slowly;
-//! without the gate the kernel would go on by itself. Every connection has a [`Word`] until all that the program says on it has gone out. At
+//! without the gate the kernel would go on by itself. Every connection has a `Word` until all that the program says on it has gone out. At
 //! the end those that are left have as long as something moves. A command that was ended has no such time.
 
 use std::cell::Cell;

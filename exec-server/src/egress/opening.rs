@@ -1,7 +1,7 @@
 //! The first bytes that a client says on a granted connection, and whether they name another host than the one that was granted.
 //!
 //! Bytes are held back until they tell what they are: TLS, whose server name is compared; HTTP/1, whose host is compared; or
-//! anything else, which is passed on as it is. A second hello that a server asks for is compared as well ([`retry`]). Nothing is passed on because time has gone by. The reading is pure
+//! anything else, which is passed on as it is. A second hello that a server asks for is compared as well (`retry`). Nothing is passed on because time has gone by. The reading is pure
 //! ([`Opening`]); `hear` feeds it. HTTP/2 without TLS (`PRI *`) names its hosts inside and is passed on.
 
 pub mod http;
