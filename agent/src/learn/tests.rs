@@ -163,12 +163,20 @@ fn home_secrets_and_what_holds_them_are_never_opened_whole() {
         (Act::List, "/home/u/.config"),
         (Act::Read, "/srv/link"),
         (Act::Read, "/home/u/.ssh/id"),
-        (Act::Read, "/srv/a*"),
+        (Act::Read, "/srv/a\nb"),
         (Act::Read, "/home/u/notes/1"),
     ];
     let proposal = proposed(&listed);
     assert_eq!(entries(&proposal), [("/home/u/notes/1".to_owned(), Access::Read)]);
     assert_eq!(withheld(&proposal).len(), 8);
+}
+
+/// A name that would be a pattern is named by its escapes.
+#[test]
+fn a_name_with_wildcards_is_granted() {
+    let proposal = proposed(&[(Act::Read, "/srv/app/[id]/a*")]);
+    assert_eq!(entries(&proposal), [("/srv/app/[id]/a*".to_owned(), Access::Read)]);
+    assert_eq!(withheld(&proposal), [""; 0]);
 }
 
 #[test]

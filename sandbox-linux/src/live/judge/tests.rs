@@ -165,7 +165,7 @@ fn every_spelling_is_refused_where_names_fold() {
         (&open, Access::Write),
         (&place("/w"), Access::Write),
     ];
-    let patterns = ["/m/**/*.Env", "/m/in/*.env", "/m/[A-C]x", "/m/[!A-C]y", "/w/*.env"];
+    let patterns = ["/m/**/*.Env", "/m/in/*.env", "/m/[A-C]x", "/m/[!A-Ca-c]y", "/w/*.env"];
     let filesystem = policy(&rules, &patterns).filesystem().clone();
     let folding = [("/", Folding::Exact), ("/m", Folding::Folded), ("/m/in", Folding::Exact)];
     let mut judge = Judge::new(&LiveRules {
