@@ -234,15 +234,20 @@ impl Options {
     fn store(&self, peer: &Peer) -> io::Result<PathBuf> {
         let directory = self.state.join("contexts");
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        if let Some((uid, gid)) = self.server_user {
-            std::os::unix::fs::lchown(&directory, Some(uid), Some(gid))?;
-        }
+        self.give(&directory)?;
         let mut groups = blake3::Hasher::new();
         for group in &peer.groups {
             groups.update(&group.to_be_bytes());
         }
         let groups = &groups.finalize().to_hex()[..GROUPS_DIGITS];
         Ok(directory.join(format!("{}-{}-{groups}.sqlite", peer.uid, peer.gid)))
+    }
+
+    /// Makes a directory the server parts' own; it may have been another user's, under whom an earlier server had them run.
+    fn give(&self, directory: &Path) -> io::Result<()> {
+        let own = || (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let (uid, gid) = self.server_user.unwrap_or_else(own);
+        std::os::unix::fs::lchown(directory, Some(uid), Some(gid))
     }
 
     fn open_audit(&self) -> Result<Audit, DaemonError> {
@@ -261,9 +266,7 @@ impl Options {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        if let Some((uid, gid)) = self.server_user {
-            std::os::unix::fs::lchown(&place, Some(uid), Some(gid))?;
-        }
+        self.give(&place)?;
         let flags =
             rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
         Ok(rustix::fs::open(&place, flags | rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())?)

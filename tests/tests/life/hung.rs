@@ -174,11 +174,13 @@ impl Waiting {
         rustix::process::kill_process(rustix::process::Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
     }
 
-    /// The exit code, and what was said.
+    /// The exit code as a shell has it, and what was said.
     fn end(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
+        let status = self.child.wait().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        (status.code().or(signal.map(|signal| 128 + signal)), said)
     }
 }
 
