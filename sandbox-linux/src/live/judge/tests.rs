@@ -201,8 +201,6 @@ fn every_spelling_is_refused_where_names_fold() {
         assert_eq!(judge.judge(fixed.as_bytes(), Operation::Write), want, "{fixed}");
     }
     assert!(
-        judge.fixes_below(b"/m/.Git")
-            && judge.reaches(b"/m/PLAIN")
-            && judge.differs_below(b"/m/a", b"/m/IN")
+        judge.fixes_below(b"/m/.Git") && judge.reaches(b"/m/PLAIN") && judge.differs_below(b"/m/a", b"/m/IN")
     );
 }
