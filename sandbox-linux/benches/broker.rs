@@ -3,7 +3,6 @@
 //! Prints microseconds per act and their ratio, with guarded names and under live rules. Rounds with and without alternate, and the fastest of each counts, so that
 //! a busy machine disturbs both alike.
 
-use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -15,7 +14,7 @@ use weir_protocol::AbsPath;
 use weir_protocol::policy::{Filesystem, FilesystemParts, Glob, GlobRule, Origin};
 use weir_sandbox_linux::bpf::{Arch, Program};
 use weir_sandbox_linux::broker::{self, Broker, Guard, Handover, Roots, SocketRules, Traps};
-use weir_sandbox_linux::live::{LiveRules, Nodes};
+use weir_sandbox_linux::live::LiveRules;
 
 #[cfg(target_arch = "x86_64")]
 const HERE: Arch = Arch::X86_64;
@@ -135,14 +134,7 @@ impl Held {
         };
         let globs = vec![GlobRule { pattern, origin: Origin::implied("a benchmark") }];
         let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
-        let rules = LiveRules {
-            filesystem,
-            aliases: Vec::new(),
-            folding: BTreeMap::new(),
-            closed_files: Vec::new(),
-            nodes: Nodes::Mounted,
-            surveyed: None,
-        };
+        let rules = LiveRules::of(filesystem);
         let rules = (self == Self::Live).then_some(&rules);
         Broker::new(handover, guards, SocketRules::STRICT, Roots::Same, rules)
     }

@@ -56,6 +56,19 @@ pub enum Nodes {
 }
 
 impl LiveRules {
+    /// The rules of a tree of which nothing else is known, between mounts.
+    #[must_use]
+    pub const fn of(filesystem: Filesystem) -> Self {
+        Self {
+            filesystem,
+            aliases: Vec::new(),
+            folding: BTreeMap::new(),
+            closed_files: Vec::new(),
+            nodes: Nodes::Mounted,
+            surveyed: None,
+        }
+    }
+
     /// What they are, in words.
     #[must_use]
     pub fn words(&self) -> String {

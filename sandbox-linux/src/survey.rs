@@ -54,6 +54,7 @@ pub use kernel::KernelTree;
 pub use moment::Moment;
 pub(crate) use moment::Since;
 use place::Places;
+pub(crate) use repository::OWN_NAMES;
 pub use sibling::MAX_SIBLINGS;
 
 /// Most entries of directories that one survey looks at: several seconds' worth.

@@ -10,7 +10,6 @@ mod inside;
 #[path = "broker_live/recorded.rs"]
 mod recorded;
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
@@ -23,7 +22,7 @@ use inside::{Rules, run};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Filesystem, FilesystemParts, Glob, GlobRule, Origin};
 use weir_sandbox_linux::broker::{Event, Guard, SocketGrant, SocketRules, Wait};
-use weir_sandbox_linux::live::{LiveRules, Nodes};
+use weir_sandbox_linux::live::LiveRules;
 use weir_sandbox_linux::seccomp::Grant;
 
 /// Tells a copy of this binary that it is one.
@@ -114,14 +113,7 @@ fn idle_rules() -> LiveRules {
     let pattern = Glob::absolute("/**/*.closed").unwrap();
     let globs = vec![GlobRule { pattern, origin: Origin::implied("a test") }];
     let filesystem = Filesystem::new(FilesystemParts { globs, ..FilesystemParts::default() });
-    LiveRules {
-        filesystem,
-        aliases: Vec::new(),
-        folding: BTreeMap::new(),
-        closed_files: Vec::new(),
-        nodes: Nodes::Mounted,
-        surveyed: None,
-    }
+    LiveRules::of(filesystem)
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! Called by `Survey::take`, and by the compiler through [`Survey::protected`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,6 +26,9 @@ const MAX_WORKTREES: usize = 4096;
 /// What git trusts in the directory that a repository keeps for one of its linked worktrees: where the repository is, where
 /// the worktree is, and configuration.
 const WORKTREE_NAMES: [&str; 3] = ["commondir", "gitdir", "config.worktree"];
+
+/// The names that make a directory a repository's own, a bare one where it is not called `.git` (gitrepository-layout(5)).
+pub(crate) const OWN_NAMES: [&CStr; 3] = [c"HEAD", c"objects", c"refs"];
 
 /// Names of protected metadata inside a repository's own directory, without `.git/`.
 fn names() -> impl Iterator<Item = &'static str> {

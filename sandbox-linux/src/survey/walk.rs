@@ -24,6 +24,7 @@ use weir_protocol::policy::{Access, Filesystem, Policy};
 use super::grants::{Grants, Standing};
 use super::index::Index;
 use super::links::Targets;
+use super::repository::OWN_NAMES;
 use super::{Kind, MAX_ENTRIES, MAX_WAITING, Match, Survey, SurveyError};
 use crate::pattern::{Patterns, State};
 use way::{Trouble, Way};
@@ -95,7 +96,7 @@ struct Walk<'p> {
     way: Way,
     buffer: Vec<u8>,
     /// Which names of a repository's own directory the one that is looked at holds.
-    own: [bool; entry::OWN.len()],
+    own: [bool; OWN_NAMES.len()],
     /// Entries looked at in this pass.
     entries: u64,
     survey: Survey,

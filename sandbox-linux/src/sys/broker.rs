@@ -36,6 +36,7 @@ use std::rc::Rc;
 use crate::broker::{Event, Events, Forms, Guard, Queue, Request, Roots, SocketRules};
 use crate::host::Arch;
 use crate::live::{self as rules, LiveRules};
+use crate::survey::OWN_NAMES;
 use call::Kernel;
 use guarded::Guarded;
 use listener::{Listener, Notification};
@@ -256,9 +257,9 @@ impl Broker {
     }
 }
 
-/// Whether a directory has become a repository's own, which git makes the names of in an order that changes (gitrepository-layout(5)).
+/// Whether a directory has become a repository's own, which git makes the names of in an order that changes.
 fn is_git_directory(directory: BorrowedFd<'_>) -> bool {
-    [c"HEAD", c"objects", c"refs"].into_iter().all(|name| call::stat_at(directory, name, 0).is_ok())
+    OWN_NAMES.into_iter().all(|name| call::stat_at(directory, name, 0).is_ok())
 }
 
 impl AsFd for Broker {

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::abi::{check, errno, owned};
+use super::first::foreign::close_all_but;
 
 /// A descriptor of a process, readable when it has ended (pidfd_open(2)).
 pub(super) fn pidfd_open(process: libc::pid_t, flags: libc::c_int) -> Result<OwnedFd, i32> {
@@ -42,6 +43,36 @@ pub(crate) fn reap(child: libc::pid_t) {
         // SAFETY: waits for our own child; no status is asked for.
         let reaped = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
         if reaped != -1 || errno() != libc::EINTR {
+            return;
+        }
+    }
+}
+
+/// Sets a process that was just forked apart from all others: no signal but the last, a session of its own, and these descriptors alone.
+pub(super) fn stand_apart<const COUNT: usize>(kept: [libc::c_int; COUNT]) -> Result<(), i32> {
+    // SAFETY: all-zero is a valid set.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: fills a local set.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: sets the mask of the only thread.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
+    // SAFETY: starts a session; the process is no group leader, being just born.
+    unsafe { libc::setsid() };
+    // A pipe of the caller's would have no end while this process has a copy.
+    for standard in 0..3 {
+        // SAFETY: whoever has been started here has no use for these descriptors.
+        unsafe { libc::close(standard) };
+    }
+    close_all_but(kept)
+}
+
+/// Waits until nobody holds the other end of a pipe or socket any more, on which nothing is said.
+pub(super) fn wait_for_end(of: libc::c_int) {
+    let mut byte = 0_u8;
+    loop {
+        // SAFETY: reads at most one byte to a local variable.
+        let read = unsafe { libc::read(of, (&raw mut byte).cast(), 1) };
+        if read == 0 || read < 0 && errno() != libc::EINTR {
             return;
         }
     }

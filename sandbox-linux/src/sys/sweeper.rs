@@ -9,8 +9,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use super::abi::{check_int, errno, owned};
-use super::first::foreign::close_all_but;
-use super::process::{exit, reap};
+use super::process::{exit, reap, stand_apart, wait_for_end};
 
 /// The group inside, which holds the processes. The one around it holds the limits, out of sight of a command that mounts the
 /// hierarchy in a namespace of its own: such a mount shows the inner group alone.
@@ -175,20 +174,7 @@ fn check_hierarchy(directory: &OwnedFd) -> Result<(), i32> {
 
 /// The sweeper's life.
 fn keep(names: &Names, socket: libc::c_int) -> ! {
-    // SAFETY: all-zero is a valid set.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: fills a local set.
-    unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: sets the mask of the only thread.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
-    // SAFETY: starts a session; the process is no group leader, being just born.
-    unsafe { libc::setsid() };
-    // A pipe of the caller's would have no end while this process has a copy.
-    for standard in 0..3 {
-        // SAFETY: whoever has been started here has no use for these descriptors.
-        unsafe { libc::close(standard) };
-    }
-    if close_all_but([names.above.as_raw_fd(), socket]).is_err() {
+    if stand_apart([names.above.as_raw_fd(), socket]).is_err() {
         exit(1);
     }
     let made = make(&names.above, &names.group).err().unwrap_or(0);
@@ -198,14 +184,7 @@ fn keep(names: &Names, socket: libc::c_int) -> ! {
     if made != 0 {
         exit(1);
     }
-    let mut byte = 0_u8;
-    loop {
-        // SAFETY: reads at most one byte to a local variable.
-        let read = unsafe { libc::read(socket, (&raw mut byte).cast(), 1) };
-        if read <= 0 && (read == 0 || errno() != libc::EINTR) {
-            break;
-        }
-    }
+    wait_for_end(socket);
     sweep(names);
     exit(0)
 }

@@ -6,10 +6,9 @@
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::abi::{check_int, errno};
+use super::abi::check_int;
 use super::descendants::{end_below, has_ended};
-use super::first::foreign::close_all_but;
-use super::process::{exit, kill, reap};
+use super::process::{exit, kill, reap, stand_apart, wait_for_end};
 
 /// Time in which a first process ends by itself once the launcher is gone, where the kernel can end it.
 const GOES: Duration = Duration::from_millis(20);
@@ -56,31 +55,11 @@ impl Drop for Warden {
 
 /// The warden's life.
 fn keep(watched: libc::c_int, first: BorrowedFd<'_>, number: libc::pid_t) -> ! {
-    // SAFETY: all-zero is a valid set.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: fills a local set.
-    unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: sets the mask of the only thread.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
-    // SAFETY: starts a session; the process is no group leader, being just born.
-    unsafe { libc::setsid() };
-    // A pipe of the caller's would have no end while this process has a copy.
-    for standard in 0..3 {
-        // SAFETY: whoever has been started here has no use for these descriptors.
-        unsafe { libc::close(standard) };
-    }
-    // Above all the other end of the pipe.
-    if close_all_but([watched, first.as_raw_fd()]).is_err() {
+    // Above all the other end of the pipe is let go.
+    if stand_apart([watched, first.as_raw_fd()]).is_err() {
         exit(1);
     }
-    let mut byte = 0_u8;
-    loop {
-        // SAFETY: reads at most one byte to a local variable.
-        let read = unsafe { libc::read(watched, (&raw mut byte).cast(), 1) };
-        if read == 0 || read < 0 && errno() != libc::EINTR {
-            break;
-        }
-    }
+    wait_for_end(watched);
     let now = Instant::now();
     if !has_ended(&[first], Some(now + GOES)) {
         // The number is the first process's while that is not reaped, and it has not even ended.

@@ -1,13 +1,12 @@
 //! A recorded run: what is looked at, changed and executed is taken down, and every call ends as it would without.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use weir_protocol::denial::Act;
 use weir_protocol::policy::{Filesystem, FilesystemParts};
 use weir_sandbox_linux::broker::{Event, Wait};
-use weir_sandbox_linux::live::{LiveRules, Nodes};
+use weir_sandbox_linux::live::LiveRules;
 
 use super::inside::{Rules, run};
 use super::{as_each_user, differences, fresh, python};
@@ -17,14 +16,7 @@ const WAITS: [Wait; 2] = [Wait::Killable, Wait::Interruptible];
 /// Nothing is closed; recording makes the broker perform every call that opens a file all the same.
 fn no_rules() -> LiveRules {
     let filesystem = Filesystem::new(FilesystemParts::default());
-    LiveRules {
-        filesystem,
-        aliases: Vec::new(),
-        folding: BTreeMap::new(),
-        closed_files: Vec::new(),
-        nodes: Nodes::Mounted,
-        surveyed: None,
-    }
+    LiveRules::of(filesystem)
 }
 
 #[test]

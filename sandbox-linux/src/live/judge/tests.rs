@@ -1,26 +1,17 @@
 //! The judge beside the policy's own verdict, and what it says of moves.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{
     Access, Filesystem, FilesystemParts, Operation, PrivateDirectory, Request, RuleRef, StandIn,
 };
 
-use super::super::{Alias, BESIDE_MOUNTS, LiveRules, Nodes, WITHOUT_MOUNTS, first_rule};
+use super::super::{Alias, BESIDE_MOUNTS, LiveRules, WITHOUT_MOUNTS, first_rule};
 use super::*;
 use crate::survey::tests::{path, policy};
 
 fn judge(filesystem: &Filesystem) -> Judge {
-    Judge::new(&LiveRules {
-        filesystem: filesystem.clone(),
-        aliases: Vec::new(),
-        folding: BTreeMap::new(),
-        closed_files: Vec::new(),
-        nodes: Nodes::Mounted,
-        surveyed: None,
-    })
+    Judge::new(&LiveRules::of(filesystem.clone()))
 }
 
 const PATTERNS: [&str; 8] =
@@ -124,14 +115,7 @@ fn a_second_mount_is_closed_like_the_first() {
     let policy = policy(&[(&path("/"), Access::Write), (&path("/w/secret"), Access::None)], &["/w/**/*.env"]);
     let alias = |from, to| Alias { from: path(from), to: path(to) };
     let aliases = vec![alias("/m", "/w/secret"), alias("/w/plain", "/w/a.env"), alias("/n", "/w")];
-    let mut judge = Judge::new(&LiveRules {
-        filesystem: policy.filesystem().clone(),
-        aliases,
-        folding: BTreeMap::new(),
-        closed_files: Vec::new(),
-        nodes: Nodes::Mounted,
-        surveyed: None,
-    });
+    let mut judge = Judge::new(&LiveRules { aliases, ..LiveRules::of(policy.filesystem().clone()) });
     for (asked, closed) in
         [("/m", true), ("/m/x", true), ("/w/plain", true), ("/n/x", false), ("/n/d/b.env", true)]
     {
@@ -168,14 +152,8 @@ fn every_spelling_is_refused_where_names_fold() {
     let patterns = ["/m/**/*.Env", "/m/in/*.env", "/m/[A-C]x", "/m/[!A-Ca-c]y", "/w/*.env"];
     let filesystem = policy(&rules, &patterns).filesystem().clone();
     let folding = [("/", Folding::Exact), ("/m", Folding::Folded), ("/m/in", Folding::Exact)];
-    let mut judge = Judge::new(&LiveRules {
-        filesystem,
-        aliases: Vec::new(),
-        folding: folding.into_iter().map(|(at, folding)| (path(at), folding)).collect(),
-        closed_files: Vec::new(),
-        nodes: Nodes::Mounted,
-        surveyed: None,
-    });
+    let folding = folding.into_iter().map(|(at, folding)| (path(at), folding)).collect();
+    let mut judge = Judge::new(&LiveRules { folding, ..LiveRules::of(filesystem) });
     for closed in [
         "/m/x.env",
         "/m/X.ENV",

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use weir_protocol::policy::Access;
 
-use super::super::{Kind, MAX_MATCHES, Match, SurveyError, repository};
+use super::super::repository::{self, OWN_NAMES};
+use super::super::{Kind, MAX_MATCHES, Match, SurveyError};
 use super::directory::At;
 use super::{Pass, Waiting, Walk, Within};
 use crate::pattern::{Outcome, State};
@@ -13,9 +14,6 @@ use crate::sys::walk::{Entry, FileType, Status};
 
 /// The name that makes its directory a repository.
 const GIT: &[u8] = b".git";
-
-/// The names that make a directory a repository's own, a bare one where it is not called `.git` (gitrepository-layout(5)).
-pub(super) const OWN: [&[u8]; 3] = [b"HEAD", b"objects", b"refs"];
 
 /// Trees of the kernel, which hold no files of anyone.
 const KERNEL_TREES: [&[u8]; 3] = [b"proc", b"sys", b"dev"];
@@ -50,7 +48,7 @@ impl Walk<'_> {
         if is_searched && name == GIT && can_be_git(file_type) {
             self.repository();
         }
-        if let Some(own) = OWN.iter().position(|own| *own == name).filter(|_| is_searched) {
+        if let Some(own) = OWN_NAMES.iter().position(|own| own.to_bytes() == name).filter(|_| is_searched) {
             self.own(own);
         }
         if file_type != FileType::Directory || self.way.is_at_root() && KERNEL_TREES.contains(&name) {
@@ -164,7 +162,7 @@ impl Walk<'_> {
     /// One of the names that a repository's own directory holds.
     fn own(&mut self, name: usize) {
         self.own[name] = true;
-        if self.pass == Pass::Survey && self.own == [true; OWN.len()] {
+        if self.pass == Pass::Survey && self.own == [true; OWN_NAMES.len()] {
             self.survey.bare.push(self.here());
         }
     }
