@@ -5,6 +5,7 @@
 //! sandbox: the launcher ends it when the server part is gone, the server part goes when its client does.
 
 mod questions;
+mod ties;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -33,6 +34,7 @@ use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
 use crate::wire::{self, Read, Wire, WireError};
 use questions::{Questions, no_question};
+use ties::Watch;
 
 /// The number of the one command of a connection.
 const ONLY: ProcessId = 1;
@@ -66,6 +68,7 @@ pub fn run() -> Result<ExitCode, EmbeddedError> {
     let nothing = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing).map_err(std::io::Error::from)?;
     leave_session()?;
+    ties::to_client(&socket)?;
     let (ours, launchers) = UnixStream::pair()?;
     match divide()? {
         Half::Parent(server) => {
@@ -76,12 +79,10 @@ pub fn run() -> Result<ExitCode, EmbeddedError> {
         Half::Child => {
             drop(launchers);
             reserve_memory();
-            tie_to_launcher()?;
+            ties::to_launcher()?;
             let mut session = Session::new(Wire::new(socket.into()), Wire::new(ours));
             let served = session.serve();
-            if session.stage == Stage::Abandoned {
-                end_what_is_left();
-            }
+            session.outlast();
             served?;
             Ok(ExitCode::SUCCESS)
         }
@@ -102,31 +103,6 @@ fn leave_session() -> std::io::Result<()> {
     Ok(())
 }
 
-/// This process ends with the launcher, and lets nobody of the same user look into it.
-#[cfg(target_os = "linux")]
-fn tie_to_launcher() -> std::io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
-    Ok(())
-}
-
-/// macOS has no such tie: that the launcher is gone is heard on its socket. What is left of the sandbox then is
-/// [`end_what_is_left`]'s.
-#[cfg(target_os = "macos")]
-fn tie_to_launcher() -> std::io::Result<()> {
-    Ok(())
-}
-
-/// Nothing is left where the launcher is gone: the kernel ends its children, and what is in their PID namespace, with it.
-#[cfg(target_os = "linux")]
-fn end_what_is_left() {}
-
-/// The launcher is gone without a word about the end: what it has started is ended from here.
-#[cfg(target_os = "macos")]
-fn end_what_is_left() {
-    crate::launch::macos::end_session();
-}
-
 fn failed(error: impl std::fmt::Display) -> Error {
     Error { code: code::LAUNCH, message: error.to_string() }
 }
@@ -144,6 +120,8 @@ struct Session {
     gate: Option<Apart>,
     /// Its questions, where the client answers them.
     questions: Option<Questions>,
+    /// What runs.
+    watch: Option<Watch>,
     /// What its profile limits.
     limits: Resources,
     stage: Stage,
@@ -186,6 +164,7 @@ impl Session {
             deadline: None,
             gate: None,
             questions: None,
+            watch: Watch::at_first(),
             limits: Resources::default(),
             stage: Stage::Open,
         }
@@ -362,7 +341,9 @@ impl Session {
                 let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
                 let started = Started { id: ONLY, pid, enforcement };
                 let answer = response(self.asked.take(), Ok(serde_json::to_value(started)?));
-                self.client.say(&answer, &passed)
+                self.client.say(&answer, &passed)?;
+                self.watch = Some(Watch::over(pid).map_err(WireError::Stream)?);
+                Ok(())
             }
             Told::Planned { enforcement, listing } => {
                 let planned = serde_json::to_value(Planned { enforcement, listing })?;
@@ -434,6 +415,12 @@ impl Session {
             Order::Signal { signal: Signal::TERM.as_raw(), to: Receivers::All }
         };
         self.tell(&order)
+    }
+
+    /// Nobody is served any more. Where nothing was told of an end, what runs is ended: by the launcher, as long as that is there.
+    fn outlast(&mut self) {
+        let watch = self.watch.take().filter(|_| self.stage != Stage::Over);
+        watch.iter().for_each(|watch| watch.finish(&mut self.launcher, self.stage == Stage::Abandoned));
     }
 
     /// Tells the launcher something about a running command. A launcher that is gone has said why, and that is still to be read.

@@ -194,6 +194,16 @@ impl Wire {
         Ok(frame::take(&mut self.buffer)?)
     }
 
+    /// Says that nothing more will come, and waits until nothing more comes from the other side either. What does meanwhile is lost.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn outlive(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        while matches!(self.read(), Ok(Read::Bytes)) {
+            self.buffer.clear();
+            self.descriptors.clear();
+        }
+    }
+
     /// Takes the oldest descriptor that has arrived.
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptors.pop_front()

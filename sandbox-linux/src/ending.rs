@@ -30,6 +30,23 @@ impl Warden {
     }
 }
 
+/// A sandbox's first process, watched by a sibling that outlives the launcher, the parent of both.
+#[derive(Debug)]
+pub struct Watch(First);
+
+impl Watch {
+    /// Over the first process with this number. `None` where that has been reaped.
+    #[must_use]
+    pub fn over(number: i32) -> Option<Self> {
+        descendants::sibling(number).map(|handle| Self(First { handle, pid: number }))
+    }
+
+    /// Once the launcher is gone: ends what is in the sandbox, where its first process does not go by itself.
+    pub fn finish(&self) {
+        warden::finish(self.0.handle.as_fd(), self.0.pid);
+    }
+}
+
 /// Whether a first process has ended, or does before this moment.
 #[must_use]
 pub fn has_ended(first: &First, until: Instant) -> bool {

@@ -59,8 +59,8 @@ pub(super) fn attempt(
     let parts = Parts { first, control: ours, group, warden: None, extent, gated, publishes, recorded };
     let refusals = Refusals::new(parts.first.pid, compiled);
     let mut running = Running::new(parts, started, Rc::clone(launch), refusals);
-    // While the first process enters.
-    let watched = running.watch_over();
+    // While the first process enters. A server part that is a child of this process keeps watch itself.
+    let watched = if server.is_none() { running.watch_over() } else { Ok(()) };
     let enforcement = enforcement(launch, &compiled.plan);
     if let Err(error) = watched {
         running.end();

@@ -106,7 +106,7 @@ pub(super) struct Parts {
     pub(super) control: OwnedFd,
     /// Its control group, which goes when this does.
     pub(super) group: Option<Group>,
-    /// What ends it where this process cannot any more, and there is no group for a sweeper to do so.
+    /// What ends it where this process cannot any more, and there is neither a group for a sweeper nor a server part that would do so.
     pub(super) warden: Option<Warden>,
     /// What belongs to it.
     pub(super) extent: Extent,

@@ -4,7 +4,7 @@
 //! warden.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::time::Instant;
 
 use super::abi::errno;
@@ -107,6 +107,15 @@ pub(crate) fn has_ended(handles: &[impl AsFd], until: Option<Instant>) -> bool {
             return ready > 0;
         }
     }
+}
+
+/// A descriptor of the process with this number, where that is a child of this process's parent and not reaped.
+pub(crate) fn sibling(process: libc::pid_t) -> Option<OwnedFd> {
+    let handle = pidfd_open(process, 0).ok()?;
+    // SAFETY: asks for the id of the process's parent.
+    let parent = unsafe { libc::getppid() };
+    // The number may be another's by now; what has it now is what the descriptor names, or that has been reaped.
+    (look(process)?.parent == parent).then_some(handle)
 }
 
 fn fd_of(handle: &impl AsFd) -> libc::c_int {

@@ -60,10 +60,15 @@ fn keep(watched: libc::c_int, first: BorrowedFd<'_>, number: libc::pid_t) -> ! {
         exit(1);
     }
     wait_for_end(watched);
+    finish(first, number);
+    exit(0)
+}
+
+/// Ends what is below a first process whose launcher is gone, where that does not go by itself.
+pub(crate) fn finish(first: BorrowedFd<'_>, number: libc::pid_t) {
     let now = Instant::now();
     if !has_ended(&[first], Some(now + GOES)) {
         // The number is the first process's while that is not reaped, and it has not even ended.
         end_below(number, &[], Some(now + STRIKES));
     }
-    exit(0)
 }

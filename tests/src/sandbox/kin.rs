@@ -94,6 +94,19 @@ pub fn arguments(pid: i32) -> String {
     String::from_utf8_lossy(&words).replace('\0', " ")
 }
 
+/// What a process is and waits for, for whoever asks why it is still there.
+#[must_use]
+pub fn account(pid: i32) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let wanted = ["State:", "PPid:", "NSpid:", "SigPnd:", "ShdPnd:", "SigBlk:"];
+    let lines = status.lines().filter(|line| wanted.iter().any(|name| line.starts_with(name)));
+    let lines: Vec<_> = lines.map(|line| line.replace('\t', " ")).collect();
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let waits: Vec<_> =
+        ["wchan", "syscall", "stack"].map(read).iter().map(|text| text.trim().replace('\n', ", ")).collect();
+    format!("{pid} ({}; {}; {})", arguments(pid), lines.join(", "), waits.join("; "))
+}
+
 /// Whether a process is the first of a PID namespace.
 #[must_use]
 pub fn has_own_pids(pid: i32) -> bool {

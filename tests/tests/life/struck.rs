@@ -115,7 +115,7 @@ impl Run {
                 break;
             }
             if ticks >= GONE_MS {
-                let told: Vec<_> = left.iter().map(|one| (one.pid, kin::arguments(one.pid))).collect();
+                let told: Vec<_> = left.iter().map(|one| kin::account(one.pid)).collect();
                 left.iter().copied().for_each(kin::kill);
                 panic!("{what}: {GONE_MS} ms later there are {told:?}");
             }
