@@ -30,7 +30,7 @@ use crate::egress::begin::{Apart, Intent};
 use crate::egress::ending::Parting;
 use crate::ended::exited;
 use crate::launch::passed::{Descriptors, Passed};
-use crate::launch::sys::{Half, close_inherited, divide, reserve_memory};
+use crate::launch::sys::{Half, begin_elsewhere, close_inherited, divide, reserve_memory};
 use crate::launch::{Ended, Order, Source, Told, launcher};
 use crate::wire::{self, Read, Wire, WireError};
 use questions::{Questions, no_question};
@@ -72,6 +72,7 @@ pub fn run() -> Result<ExitCode, EmbeddedError> {
     let (ours, launchers) = UnixStream::pair()?;
     match divide()? {
         Half::Parent(server) => {
+            begin_elsewhere(server);
             drop((socket, ours));
             reserve_memory();
             Ok(launcher::run(Wire::new(launchers), server))

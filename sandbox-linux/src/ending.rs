@@ -1,34 +1,12 @@
 //! The end of a sandbox from outside, where its first process does not bring it about: that one performs calls of the command's, and while a
-//! file system does not answer it, no signal ends it, and so no PID namespace ends with it. Called by the launcher.
+//! file system does not answer it, no signal ends it, and so no PID namespace ends with it. Called by the launcher; where that is gone, by the
+//! server part beside it, or by the supervisor, to which comes what it has left.
 
-use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use crate::start::First;
 use crate::sys::descendants;
-use crate::sys::warden;
-
-/// A process that ends what is in a sandbox when whoever made this is gone and the first process does not go. Dropping it lets it go.
-#[derive(Debug)]
-pub struct Warden(warden::Warden);
-
-impl Warden {
-    /// Sets it over a sandbox. Only a single-threaded process may call this, and none that will start others.
-    ///
-    /// # Errors
-    /// As pipe(2) and fork(2).
-    pub fn over(first: &First) -> io::Result<Self> {
-        let started = warden::Warden::start(first.handle.as_fd(), first.pid);
-        started.map(Self).map_err(io::Error::from_raw_os_error)
-    }
-
-    /// Its number. It is no part of the sandbox.
-    #[must_use]
-    pub const fn process(&self) -> i32 {
-        self.0.process()
-    }
-}
 
 /// A sandbox's first process, watched by a sibling that outlives the launcher, the parent of both.
 #[derive(Debug)]
@@ -43,8 +21,13 @@ impl Watch {
 
     /// Once the launcher is gone: ends what is in the sandbox, where its first process does not go by itself.
     pub fn finish(&self) {
-        warden::finish(self.0.handle.as_fd(), self.0.pid);
+        descendants::finish(self.0.handle.as_fd(), self.0.pid);
     }
+}
+
+/// Strikes whatever is below those children of this process that are not `known`: a launcher that is gone has left them to it. Waits for none.
+pub fn strike_below_orphans(known: &[i32]) {
+    descendants::strike_below_orphans(known);
 }
 
 /// Whether a first process has ended, or does before this moment.

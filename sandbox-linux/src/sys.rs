@@ -15,4 +15,3 @@ pub(crate) mod process;
 pub(crate) mod sealed;
 pub(crate) mod sweeper;
 pub(crate) mod walk;
-pub(crate) mod warden;

@@ -19,6 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions};
 use weir_protocol::audit::{Action, By, Record};
 use weir_protocol::method::{Error, code};
+use weir_sandbox_linux::ending;
 
 use super::Options;
 use super::indexes::Indexes;
@@ -90,6 +91,8 @@ impl Supervisor {
         }
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&heeded), None)?;
         let signals = SignalFd::with_flags(&heeded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        // What a launcher that was killed leaves comes here.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let manager = Manager::of_this_process();
         // Everything that it makes begins on a copy of its memory, and some of that is another user's process.
         forget_environment();
@@ -394,6 +397,9 @@ impl Supervisor {
                 }
                 Some(Child::Launcher(peer)) => {
                     if let Some(signal) = status.terminating_signal() {
+                        // Its end ends each first process, but for one that waits for a file system.
+                        let known: Vec<i32> = self.children.keys().copied().collect();
+                        ending::strike_below_orphans(&known);
                         // It could not record the end of what it had started, which has gone with it.
                         let record = now((peer.uid, peer.gid), Action::End, By::Supervisor);
                         self.record_or_complain(

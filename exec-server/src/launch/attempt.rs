@@ -56,17 +56,11 @@ pub(super) fn attempt(
     let brokered = compiled.plan.confinement.as_ref().and_then(|held| held.brokered.as_ref());
     let recorded = brokered.and_then(|brokered| brokered.recorded);
     let first = first.map_err(named)?;
-    let parts = Parts { first, control: ours, group, warden: None, extent, gated, publishes, recorded };
+    let parts = Parts { first, control: ours, group, extent, gated, publishes, recorded };
     let refusals = Refusals::new(parts.first.pid, compiled);
     let mut running = Running::new(parts, started, Rc::clone(launch), refusals);
-    // While the first process enters. A server part that is a child of this process keeps watch itself.
-    let watched = if server.is_none() { running.watch_over() } else { Ok(()) };
+    // While the first process enters.
     let enforcement = enforcement(launch, &compiled.plan);
-    if let Err(error) = watched {
-        running.end();
-        let _ = running.reap();
-        return Err(error.into());
-    }
     let mut record = Vec::new();
     told.read_to_end(&mut record)?;
     let Ok(record) = <&[u8; FAILURE_BYTES]>::try_from(record.as_slice()) else {

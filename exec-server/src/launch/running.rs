@@ -14,7 +14,7 @@ use weir_protocol::method::process::{End, Receivers};
 use weir_protocol::policy::Resource;
 use weir_protocol::recorded::{Recorded, Use};
 use weir_sandbox_linux::control::{MAX_WORD_BYTES, Order, Word};
-use weir_sandbox_linux::ending::{self, Warden};
+use weir_sandbox_linux::ending;
 use weir_sandbox_linux::gate::{INNER_SOCKETS, Socket};
 use weir_sandbox_linux::group::{Events, Group};
 use weir_sandbox_linux::plan::Recording;
@@ -106,8 +106,6 @@ pub(super) struct Parts {
     pub(super) control: OwnedFd,
     /// Its control group, which goes when this does.
     pub(super) group: Option<Group>,
-    /// What ends it where this process cannot any more, and there is neither a group for a sweeper nor a server part that would do so.
-    pub(super) warden: Option<Warden>,
     /// What belongs to it.
     pub(super) extent: Extent,
     /// Whether its first process hands out the gate's sockets.
@@ -168,14 +166,6 @@ impl Running {
             launch,
             copies,
         }
-    }
-
-    /// From here on it ends also where this process is ended and its first process waits for a file system.
-    pub(super) fn watch_over(&mut self) -> Result<()> {
-        if self.parts.group.is_none() {
-            self.parts.warden = Some(Warden::over(&self.parts.first)?);
-        }
-        Ok(())
     }
 
     /// Adds sockets to what came out of the sandbox.
@@ -409,8 +399,7 @@ impl Running {
         let Extent::AllBut(server) = self.parts.extent else { return Vec::new() };
         // None of these is part of the sandbox.
         let sweeper = self.parts.group.as_ref().map(Group::sweeper);
-        let warden = self.parts.warden.as_ref().map(Warden::process);
-        let spared: Vec<i32> = [server, sweeper, warden].into_iter().flatten().collect();
+        let spared: Vec<i32> = [server, sweeper].into_iter().flatten().collect();
         // The first process is to be reaped with an account of what it used.
         let spared = [spared, vec![first.pid]].concat();
         let own = rustix::process::getpid().as_raw_nonzero().get();
@@ -429,7 +418,6 @@ impl Running {
             Some(group) if !stuck.is_empty() => group.leave(),
             group => drop(group),
         }
-        drop(self.parts.warden.take());
         self.copies.settle();
         let (denials, sight) = self.refusals.settle(&self.launch.policy);
         stuck.truncate(MAX_STUCK);

@@ -51,6 +51,26 @@ pub fn divide() -> io::Result<Half> {
     }
 }
 
+/// Lets a child that was just forked begin at once, on another processor than this process's, where the kernel has left it waiting here. A virtual machine's
+/// kernel does so: it takes processors that are halted for ones that the host has given to others (`vcpu_is_preempted`). Where the child may run is as
+/// before when this returns.
+#[cfg(target_os = "linux")]
+pub fn begin_elsewhere(child: i32) {
+    use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity};
+    let Some(child) = rustix::process::Pid::from_raw(child) else { return };
+    let Ok(all) = sched_getaffinity(None) else { return };
+    let mut others = all;
+    others.unset(sched_getcpu());
+    // A process that waits for a processor is moved at once; one that has another is left in peace.
+    if others.count() > 0 && sched_setaffinity(Some(child), &others).is_ok() {
+        let _ = sched_setaffinity(Some(child), &all);
+    }
+}
+
+/// macOS has no call for it.
+#[cfg(not(target_os = "linux"))]
+pub const fn begin_elsewhere(_child: i32) {}
+
 /// Overwrites the environment that this process was started with: nothing that descends from it has a copy, and no file of a procfs shows
 /// it. Every variable is without a name from here on. The process must have one thread, and have read what it needs.
 #[cfg(target_os = "linux")]

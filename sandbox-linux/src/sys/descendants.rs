@@ -1,11 +1,11 @@
 //! Ending what a process has started, where no PID namespace ends it: in one call, where Landlock bounds whom that reaches; else one by
 //! one, found through /proc and reached through descriptors, so that a number that was given to another process in between is
-//! never hit. Never signals anything that does not descend from the process that is named. Called by the first process, the launcher and the
-//! warden.
+//! never hit. Never signals anything that does not descend from the process that is named. Called by the first process, the launcher, and
+//! whoever ends what those have left.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::time::Instant;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::abi::errno;
 use super::process::pidfd_open;
@@ -78,6 +78,28 @@ pub(crate) fn end_below(
             return living;
         }
         wait_for_one(&living, until);
+    }
+}
+
+/// Time in which a first process ends by itself once the launcher is gone, where the kernel can end it.
+const GOES: Duration = Duration::from_millis(20);
+
+/// Longest wait for the end of all others. Each has been struck long before; this is for those that come to be meanwhile.
+const STRIKES: Duration = Duration::from_secs(10);
+
+/// Ends what is below a first process whose launcher is gone, where that does not go by itself.
+pub(crate) fn finish(first: BorrowedFd<'_>, number: libc::pid_t) {
+    let now = Instant::now();
+    if !has_ended(&[first], Some(now + GOES)) {
+        // The number is the first process's while that is not reaped, and it has not even ended.
+        end_below(number, &[], Some(now + STRIKES));
+    }
+}
+
+/// Strikes whatever is below those children of this process that are not `known`: they came from somebody who is gone. Waits for none of them.
+pub(crate) fn strike_below_orphans(known: &[libc::pid_t]) {
+    for orphan in Family::read(known).children(own()) {
+        end_below(orphan, &[], Some(Instant::now()));
     }
 }
 

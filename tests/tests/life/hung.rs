@@ -228,9 +228,58 @@ fn whoever_is_killed_nothing_runs_on() {
             let waiting = Waiting::under_weir(world, hung, &[]);
             assert_eq!(waiting.living().len(), 3, "the client and two of the command");
             kin::kill(victim(waiting.pid()).unwrap());
-            let left: Vec<_> = waiting.left().into_iter().map(|one| kin::arguments(one.pid)).collect();
+            let left: Vec<_> = waiting.left().into_iter().map(|one| kin::account(one.pid)).collect();
             assert_eq!(left, Vec::<String>::new(), "{:?}, victim {number}", world.way());
         }
+    });
+}
+
+/// A server that listens where the file system is.
+struct Server(Child);
+
+impl Server {
+    fn start(world: &World, hung: &Hung, socket: &str) -> Self {
+        let mut command = hung.command(world);
+        command.arg(programs().weir.with_file_name("weir-exec-server")).args(["--listen", socket]);
+        command.arg("--state").arg(world.at("state"));
+        if world.way() == Way::Root {
+            command.args(["--server-user", "nobody"]);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        assert!(line.contains("listening"), "{line}");
+        // Its log goes on, and nobody must wait for it.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self(child)
+    }
+
+    /// The server part, the resolver, and the launcher of the one command.
+    fn parts(&self) -> Vec<Process> {
+        kin::children(i32::try_from(self.0.id()).unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn at_a_server_nothing_runs_on_where_the_launcher_is_killed() {
+    each(|world, hung| {
+        let socket = world.at("server.sock").to_string_lossy().into_owned();
+        let server = Server::start(world, hung, &socket);
+        let waiting = Waiting::under_weir(world, hung, &["--server", &socket]);
+        assert_eq!(waiting.living().len(), 3, "the client and two of the command");
+        let parts = server.parts();
+        assert_eq!(parts.len(), 3, "{parts:?}");
+        kin::kill(parts[2]);
+        let left: Vec<_> = waiting.left().into_iter().map(|one| kin::account(one.pid)).collect();
+        assert_eq!(left, Vec::<String>::new(), "{:?}", world.way());
     });
 }
 
