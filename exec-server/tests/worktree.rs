@@ -236,3 +236,91 @@ fn where_there_is_no_repository_none_is_made() {
         assert!(place.writes(&policy, "w/.git/HEAD") && !place.writes(&policy, "w/.git/config"));
     }
 }
+
+/// `main` as the root, with a submodule `lib/one` and one of its own, `two`.
+fn with_submodules() -> Place {
+    let place = Place::new();
+    for source in ["inner", "outer"] {
+        fs::create_dir(place.at(source).as_path()).unwrap();
+        place.git(source, &["init", "--quiet", "--initial-branch=trunk"]);
+        fs::write(place.at(source).as_path().join("file"), "one\n").unwrap();
+    }
+    place.work("inner");
+    let add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "--name"];
+    place.git("outer", &[add.as_slice(), &["two", "../inner", "two"]].concat());
+    place.work("outer");
+    place.git("main", &[add.as_slice(), &["lib/one", "../outer", "lib/one"]].concat());
+    place.git("main", &["commit", "--quiet", "-m", "a submodule"]);
+    let update =
+        ["-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive"];
+    place.git("main", &update);
+    place
+}
+
+const OUTER: &str = "main/.git/modules/lib/one";
+const INNER: &str = "main/.git/modules/lib/one/modules/two";
+
+#[test]
+fn everything_that_git_changes_in_a_submodule_can_be_written_and_what_it_trusts_cannot() {
+    let place = with_submodules();
+    let rule = format!("\"{}\" = \"write\"", place.at("main"));
+    let Resolved { policy, remarks } = place.resolved(&rule);
+    assert!(remarks.is_empty(), "{remarks:?}");
+    let before = place.state();
+    place.work("main/lib/one/two");
+    place.work("main/lib/one");
+    place.git("main", &["commit", "--quiet", "-a", "-m", "further"]);
+    let after = place.state();
+    // Objects are names of the source's files as well, for git clones a directory by links.
+    let differs =
+        |path: &&AbsPath| path.starts_with(&place.at("main")) && before.get(*path) != after.get(*path);
+    let changed: Vec<_> = before.keys().chain(after.keys()).filter(differs).collect();
+    let within = |own: &str| changed.iter().filter(|path| path.starts_with(&place.at(own))).count();
+    assert!(within(INNER) > 5 && within(OUTER) > within(INNER) + 5, "{changed:?}");
+    for path in changed {
+        assert_eq!(policy.access(path), Access::Write, "{path}");
+    }
+    for own in [OUTER, INNER] {
+        for name in [
+            "config",
+            "hooks/pre-commit",
+            "commondir",
+            "config.worktree",
+            "info/attributes",
+            "modules/x/HEAD",
+        ] {
+            assert!(!place.writes(&policy, &format!("{own}/{name}")), "{own}/{name}");
+        }
+    }
+    for name in ["main/.git/modules/new/HEAD", "main/.git/modules/lib/new", "main/.git/config"] {
+        assert!(!place.writes(&policy, name), "{name}");
+    }
+    let opened = place.resolved(&format!("{rule}\n[permissions.x.protected]\n\".git/hooks\" = false")).policy;
+    assert!(
+        place.writes(&opened, &format!("{INNER}/hooks/x"))
+            && !place.writes(&opened, &format!("{INNER}/config"))
+    );
+}
+
+#[test]
+fn a_rule_for_submodules_wins() {
+    let place = with_submodules();
+    let root = place.at("main");
+    for (at, access) in
+        [("main/.git/modules", Access::Read), (OUTER, Access::None), ("main/.git", Access::Read)]
+    {
+        let word = if access == Access::Read { "read" } else { "none" };
+        let policy =
+            place.resolved(&format!("\"{root}\" = \"write\"\n\"{}\" = \"{word}\"", place.at(at))).policy;
+        for own in [OUTER, INNER] {
+            assert_eq!(policy.access(&place.at(&format!("{own}/index"))), access, "{at} {own}");
+        }
+    }
+    // What looks like a repository behind a link is none of this one's.
+    let modules = place.at("main/.git/modules");
+    fs::rename(modules.as_path(), place.at("elsewhere").as_path()).unwrap();
+    std::os::unix::fs::symlink("../../elsewhere", modules.as_path()).unwrap();
+    let policy = place.resolved(&format!("\"{root}\" = \"write\"")).policy;
+    assert_eq!(policy.access(&place.at("elsewhere/lib/one/index")), Access::None);
+    assert!(!place.writes(&policy, "main/.git/modules/x"));
+}

@@ -21,6 +21,7 @@ use super::places;
 use super::surroundings::{Followed, Surroundings, Terrain, Walker};
 
 mod protect;
+mod submodule;
 mod worktree;
 
 /// Temporary directories that get a stand-in where no rule grants them.

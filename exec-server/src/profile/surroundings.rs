@@ -40,7 +40,17 @@ pub trait Terrain {
 
     /// The content of the regular file at `name` itself, not behind a link, if it has at most [`MAX_SMALL_FILE_BYTES`].
     fn read_small(&self, name: &AbsPath) -> Option<Vec<u8>>;
+
+    /// The directories in the directory `name` itself, not behind a link, in order; of more than [`MAX_LISTED`] names some are left out. None where
+    /// that cannot be asked.
+    fn directories(&self, name: &AbsPath) -> Vec<AbsPath> {
+        let _ = name;
+        Vec::new()
+    }
 }
+
+/// Most names of a directory that are looked at while resolving.
+pub const MAX_LISTED: usize = 1024;
 
 /// What is at a name, as far as following paths goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +167,18 @@ impl Terrain for Host {
         let mut text = Vec::new();
         let read = file.take(MAX_SMALL_FILE_BYTES + 1).read_to_end(&mut text).ok()?;
         (read as u64 <= MAX_SMALL_FILE_BYTES).then_some(text)
+    }
+
+    fn directories(&self, name: &AbsPath) -> Vec<AbsPath> {
+        if !self.is_directory(name) {
+            return Vec::new();
+        }
+        let entries = std::fs::read_dir(name.as_path()).into_iter().flatten().flatten().take(MAX_LISTED);
+        let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let mut found: Vec<_> =
+            entries.filter_map(|entry| name.join(entry.file_name().as_bytes()).ok()).collect();
+        found.sort();
+        found
     }
 }
 

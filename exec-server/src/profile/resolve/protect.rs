@@ -9,7 +9,7 @@ use weir_protocol::profile::Profile;
 use weir_protocol::profile::read::{PROTECTED_NAMES, REPOSITORY_NAME};
 
 use super::worktree::Worktree;
-use super::{Resolver, Terrain, is_device, worktree};
+use super::{Resolver, Terrain, is_device, submodule, worktree};
 
 /// What stands at `.git` at the top of a root.
 enum Repository {
@@ -42,7 +42,7 @@ impl<T: Terrain> Resolver<'_, T> {
     /// Metadata at the top of each writable root is read-only, unless a rule of the profile lies between.
     pub(super) fn protect(&mut self, profile: &Profile, roots: &[AbsPath]) {
         let written = self.filesystem();
-        let mut linked = Vec::new();
+        let (mut linked, mut whole) = (Vec::new(), Vec::new());
         for root in tops(&written, roots) {
             let repository = self.repository(&root);
             for name in PROTECTED_NAMES {
@@ -54,9 +54,14 @@ impl<T: Terrain> Resolver<'_, T> {
                     self.protect_name(&written, name, &Protection { root: &root, switch, reason });
                 }
             }
-            if let Repository::File(text) = repository {
-                linked.push((root, text));
+            match repository {
+                Repository::File(text) => linked.push((root, text)),
+                Repository::Directory => whole.push(root),
+                Repository::Missing => {}
             }
+        }
+        for root in whole {
+            self.open_submodules(profile, &written, &root);
         }
         for (root, text) in linked {
             self.link_worktree(profile, &root, &text);
@@ -160,15 +165,51 @@ impl<T: Terrain> Resolver<'_, T> {
             Some(rule) if rule.access.writes() => {}
             _ => self.push(common.clone(), access, origin.clone()),
         }
+        self.protect_own(profile, &common, "a linked worktree's repository");
         let written = self.filesystem();
-        for (name, inner) in inner_names() {
-            let switch = profile.protected.get(name);
-            let reason = format!("`{name}` of a linked worktree's repository is protected");
-            self.protect_name(&written, inner, &Protection { root: &common, switch, reason });
-        }
         for name in worktree::TRUSTED {
             let reason = format!("git on the host trusts `{name}` of a linked worktree");
             self.protect_name(&written, name, &Protection { root: &own, switch: None, reason });
+        }
+    }
+
+    /// What git trusts in a repository's own directory.
+    fn protect_own(&mut self, profile: &Profile, own: &AbsPath, whose: &str) {
+        let written = self.filesystem();
+        for (name, inner) in inner_names() {
+            let switch = profile.protected.get(name);
+            let reason = format!("`{name}` of {whose} is protected");
+            self.protect_name(&written, inner, &Protection { root: own, switch, reason });
+        }
+    }
+
+    /// The repositories of submodules that are there can be written like that at the top of `root`, in which they lie, unless a rule of the profile
+    /// is about them.
+    fn open_submodules(&mut self, profile: &Profile, written: &Filesystem, root: &AbsPath) {
+        let Ok(git) = root.join(REPOSITORY_NAME) else { return };
+        let terrain = self.walker.terrain();
+        // What a link leads to is another's.
+        let found = if terrain.is_directory(&git) { submodule::find(terrain, &git) } else { Vec::new() };
+        if found.len() > submodule::MAX_SUBMODULES {
+            let most = submodule::MAX_SUBMODULES;
+            self.remarks
+                .push(format!("{git}/modules holds more than {most} submodules; the others stay read-only"));
+        }
+        for own in found.into_iter().take(submodule::MAX_SUBMODULES) {
+            // A rule of the profile that closes it stays, and where one opens it there is nothing to do.
+            let access = written.access(&own);
+            let now = self.filesystem();
+            let is_of_modules = |rule: &&PathRule| rule.path.file_name() == Some(b"modules");
+            let closed = now.covering(&own).filter(is_of_modules).is_some_and(|rule| !rule.access.writes());
+            if !access.writes() || !closed {
+                continue;
+            }
+            self.push(
+                own.clone(),
+                access,
+                Origin::implied(format!("{own} is the repository of a submodule")),
+            );
+            self.protect_own(profile, &own, "a submodule's repository");
         }
     }
 }
