@@ -2,7 +2,9 @@
 
 use super::work::Work;
 
-const GIT: &str = "git init -q -b main . && git config user.name n && git config user.email e@x && git add -A && git commit -q -m one";
+const GIT: &str = "set -e; for at in sub .; do mkdir -p $at; git init -q -b main $at; git -C $at config user.name n; git -C $at config user.email e@x; done; \
+                   echo one > sub/s; git -C sub add s; git -C sub commit -q -m one; git submodule -q add ./sub; git submodule -q absorbgitdirs; \
+                   git add -A; git commit -q -m one";
 
 /// The repository is there before: the command may work in it, and not change what the host would later execute.
 #[test]
@@ -11,7 +13,8 @@ fn git_works_in_a_repository_that_is_there() {
     let script = "set -e; echo two > b; git add b; git commit -qm two; git checkout -qb side; echo three >> a; git stash -q; \
                   git stash pop -q; git commit -qam three; git checkout -q main; git merge -q side; git branch -d side -q; \
                   git worktree add -q ../work/tree 2>/dev/null; echo four > tree/c; git -C tree add c; git -C tree commit -qm four; \
-                  git worktree remove --force tree; git log --oneline | wc -l; git status --short";
+                  git worktree remove --force tree; cd sub; echo two > s; git commit -qam two; git stash list; cd ..; git submodule -q status; \
+                  git commit -qam sub; git log --oneline | wc -l; git status --short";
     Way::each_of(&[Way::Root, Way::User], "real_work::git", |way| {
         for profile in [None, Some(":workspace"), Some("test")] {
             let world = World::new(way);
@@ -26,7 +29,7 @@ fn git_works_in_a_repository_that_is_there() {
             if profile.is_some() {
                 command.arg("sh");
             }
-            assert_eq!(finish(command.args(["-c", script])).text(), "3", "{way:?} {profile:?}");
+            assert_eq!(finish(command.args(["-c", script])).text(), "4", "{way:?} {profile:?}");
         }
     });
 }
