@@ -25,7 +25,8 @@ impl Watch {
     }
 }
 
-/// Strikes whatever is below those children of this process that are not `known`: a launcher that is gone has left them to it. Waits for none.
+/// Strikes whatever is below those children of this process that are not `known` and run the same program: a launcher that is gone has left them to it.
+/// Waits for none.
 pub fn strike_below_orphans(known: &[i32]) {
     descendants::strike_below_orphans(known);
 }

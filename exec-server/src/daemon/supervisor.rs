@@ -63,6 +63,8 @@ pub(crate) struct Supervisor {
     signals: SignalFd,
     parts: HashMap<Peer, Part>,
     children: HashMap<i32, Child>,
+    /// Children that whoever became this process had already.
+    inherited: Vec<i32>,
     indexes: Indexes,
     options: Options,
     standing: Standing,
@@ -101,6 +103,7 @@ impl Supervisor {
             signals,
             parts: HashMap::new(),
             children: HashMap::new(),
+            inherited: children(),
             indexes: Indexes::default(),
             options,
             standing: Standing::read(),
@@ -398,7 +401,7 @@ impl Supervisor {
                 Some(Child::Launcher(peer)) => {
                     if let Some(signal) = status.terminating_signal() {
                         // Its end ends each first process, but for one that waits for a file system.
-                        let known: Vec<i32> = self.children.keys().copied().collect();
+                        let known: Vec<i32> = self.children.keys().chain(&self.inherited).copied().collect();
                         ending::strike_below_orphans(&known);
                         // It could not record the end of what it had started, which has gone with it.
                         let record = now((peer.uid, peer.gid), Action::End, By::Supervisor);
@@ -444,6 +447,12 @@ impl Supervisor {
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
+}
+
+/// This thread's children (proc_pid_tid_children(5)); none where the kernel does not tell.
+fn children() -> Vec<i32> {
+    let told = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    told.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Whom a record is about that is about the server itself.

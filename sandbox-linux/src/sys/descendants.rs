@@ -96,9 +96,12 @@ pub(crate) fn finish(first: BorrowedFd<'_>, number: libc::pid_t) {
     }
 }
 
-/// Strikes whatever is below those children of this process that are not `known`: they came from somebody who is gone. Waits for none of them.
+/// Strikes whatever is below those children of this process that are not `known` and run the same program: they came from somebody who is gone.
+/// Waits for none of them.
 pub(crate) fn strike_below_orphans(known: &[libc::pid_t]) {
-    for orphan in Family::read(known).children(own()) {
+    let name = |process| look(process).map(|seen| seen.name);
+    let orphans = Family::read(known).children(own());
+    for orphan in orphans.into_iter().filter(|orphan| name(*orphan) == name(own())) {
         end_below(orphan, &[], Some(Instant::now()));
     }
 }
@@ -167,6 +170,8 @@ struct Family {
 
 /// What is known of one process.
 struct Seen {
+    /// The beginning of its program's file name.
+    name: String,
     parent: libc::pid_t,
     started: u64,
     is_dead: bool,
@@ -226,9 +231,11 @@ impl Family {
 /// What proc_pid_stat(5) tells of a process.
 fn look(process: libc::pid_t) -> Option<Seen> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let (name, fields) = stat.rsplit_once(')')?;
+    let name = name.split_once('(')?.1.to_owned();
+    let mut fields = fields.split_whitespace();
     let is_dead = matches!(fields.next()?, "Z" | "X");
     let parent = fields.next()?.parse().ok()?;
     // Fields 4 and 22 of the file; the one after the parent is field 5.
-    Some(Seen { parent, started: fields.nth(17)?.parse().ok()?, is_dead })
+    Some(Seen { name, parent, started: fields.nth(17)?.parse().ok()?, is_dead })
 }
