@@ -67,6 +67,11 @@ pub enum ExecError {
     /// The profile was changed while the thread was being opened.
     #[error("the profile was changed while the thread was being opened; say it again")]
     Changed,
+    /// Nobody names a model: not the caller, nor the configuration, nor a thread with the same provider.
+    #[error(
+        "no model is chosen: --model NAME, or `model = \"NAME\"` in config.toml; `weir models` lists them"
+    )]
+    NoModel,
     /// There is no thread to go on with.
     #[error("there is no thread of this directory to go on with")]
     NoThread,

@@ -203,7 +203,8 @@ impl Attendance<'_> {
             if self.relay.as_ref().is_none_or(Relay::is_drained)
                 && let (Some(started), Some(exited)) = (&self.started, self.exited.take())
             {
-                let key = Key::of(exited.end, self.relay.is_some(), &self.keys);
+                let relayed = |signal| self.relay.as_ref().is_some_and(|relay| relay.has_passed(signal));
+                let key = Key::of(exited.end, relayed, &self.keys);
                 return Ok(Ended { started: started.clone(), exited, key });
             }
             self.ask()?;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use weir_protocol::AbsPath;
 use weir_protocol::method::changes::{
@@ -25,10 +26,10 @@ discarded as a whole. While a command runs in a copy none of this can be done th
 #[derive(Debug, Args)]
 struct Chosen {
     /// What is at or below these paths alone
-    #[arg(value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", value_parser = NonEmptyStringValueParser::new(), value_hint = clap::ValueHint::AnyPath)]
     paths: Vec<String>,
     /// Work in DIR
-    #[arg(short = 'C', value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    #[arg(short = 'C', value_name = "DIR", value_parser = NonEmptyStringValueParser::new(), value_hint = clap::ValueHint::DirPath)]
     directory: Option<String>,
     /// Print JSON
     #[arg(long)]

@@ -189,10 +189,6 @@ enum Failure {
     Provider(#[from] crate::model::ConfigError),
     #[error("{0}")]
     Prompt(#[from] PromptError),
-    #[error(
-        "no model is chosen: --model NAME, or `model = \"NAME\"` in config.toml; `weir models` lists them"
-    )]
-    NoModel,
     #[error("the prompt stands behind `{0}` and the thread: weir exec {0} THREAD PROMPT")]
     PromptBefore(&'static str),
     #[error("--last names the thread, and so does {0:?}: leave one of them out")]
@@ -222,6 +218,7 @@ impl Failure {
             }
             Self::Exec(
                 ExecError::NoThread
+                | ExecError::NoModel
                 | ExecError::Wider(_)
                 | ExecError::Elsewhere { .. }
                 | ExecError::Executor(crate::executor::ExecutorError::Refused(_))
@@ -291,9 +288,6 @@ fn carry_out(options: ExecOptions) -> Result<Exit, Failure> {
     let provider =
         providers.provider(how.provider.as_deref().map_or_else(|| configuration.provider(), Ok)?, &around)?;
     let (model, usual_model) = (how.model.clone(), configuration.model()?.map(str::to_owned));
-    if model.is_none() && usual_model.is_none() && continued == Continued::New {
-        return Err(Failure::NoModel);
-    }
     let approvals = configuration.approvals()?.with_policy(how.approval.map(Approval::from));
     let exec = Exec {
         which: how.server.clone().unwrap_or(Which::Found),

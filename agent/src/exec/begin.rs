@@ -72,7 +72,7 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
     if let Some(thread) = &mut continued {
         rebind(thread, &bound, &choice.standpoint.cwd)?;
     }
-    let model = model(exec, continued.as_ref());
+    let model = model(exec, continued.as_ref()).ok_or(ExecError::NoModel)?;
     let mut thread = match continued {
         Some(thread) => thread,
         None => store.create(NewThread {
@@ -135,10 +135,10 @@ fn continued(exec: &Exec<'_>, store: &Store) -> Result<Option<Thread>, ExecError
 }
 
 /// The model that is asked for, or the thread's own where its provider is the same, or the usual one.
-fn model(exec: &Exec<'_>, continued: Option<&Thread>) -> String {
+fn model(exec: &Exec<'_>, continued: Option<&Thread>) -> Option<String> {
     let own = continued.map(Thread::meta).filter(|meta| meta.provider == exec.provider.id());
     let own = own.map(|meta| &meta.model);
-    exec.model.as_ref().or(own).or(exec.usual_model.as_ref()).cloned().unwrap_or_default()
+    exec.model.as_ref().or(own).or(exec.usual_model.as_ref()).cloned()
 }
 
 /// What is said of damaged lines. Those of a thread that was just forked are of the other one's file.

@@ -26,11 +26,11 @@ pub struct Key {
 }
 
 impl Key {
-    /// `relayed`: the command has had a terminal of its own, and the key may have reached it alone; otherwise this process is among those
-    /// that `got` the signal.
-    pub(super) fn of(end: End, relayed: bool, got: &[i32]) -> Option<Self> {
+    /// `relayed`: whether the key of a signal was passed to a terminal of the command's own, and reached it alone; otherwise this process is
+    /// among those that `got` the signal.
+    pub(super) fn of(end: End, relayed: impl Fn(i32) -> bool, got: &[i32]) -> Option<Self> {
         let End::Signalled { signal } = end else { return None };
-        let scope = match (got.contains(&signal), relayed && std::io::stdin().is_terminal()) {
+        let scope = match (got.contains(&signal), relayed(signal) && std::io::stdin().is_terminal()) {
             (true, _) => Scope::Alone,
             (false, true) => Scope::Group,
             (false, false) => return None,

@@ -14,6 +14,7 @@ use rustix::event::PollFlags;
 use rustix::fs::{Mode, OFlags};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{LocalModes, SpecialCodeIndex, tcgetattr, tcsetwinsize};
+use signal_hook::consts::{SIGINT, SIGQUIT};
 
 use super::terminal::{CallerTerminal, size};
 
@@ -35,6 +36,8 @@ pub(super) struct Relay {
     screen: Passage,
     stage: Stage,
     has_input: bool,
+    /// Signals that keys on the way to the command stand for.
+    pressed: Vec<i32>,
 }
 
 /// How far the command's output is.
@@ -62,6 +65,7 @@ impl Relay {
             screen: Passage::default(),
             stage: Stage::Running,
             has_input: true,
+            pressed: Vec::new(),
         };
         relay.resize()?;
         relay.take_terminal();
@@ -152,8 +156,20 @@ impl Relay {
         }
     }
 
+    /// Whether a key of this signal was passed to the command's terminal.
+    pub(super) fn has_passed(&self, signal: i32) -> bool {
+        self.pressed.contains(&signal)
+    }
+
     fn read_keys(&mut self) {
-        match self.keys.fill(|bytes| Ok(rustix::io::read(stdin(), bytes)?)) {
+        let Self { keys, master, pressed, .. } = self;
+        let read = |bytes: &mut [u8]| {
+            let count = rustix::io::read(stdin(), &mut *bytes)?;
+            let meant = master.as_ref().map(|master| signals_of(master, &bytes[..count]));
+            pressed.extend(meant.into_iter().flatten());
+            Ok(count)
+        };
+        match keys.fill(read) {
             Step::Moved | Step::Later => {}
             Step::Ended => {
                 self.has_input = false;
@@ -194,6 +210,17 @@ impl Relay {
             self.hang_up();
         }
     }
+}
+
+/// Signals for which these bytes stand at a command's terminal, as that is now (termios(3), `ISIG`).
+fn signals_of(master: &File, bytes: &[u8]) -> Vec<i32> {
+    let Ok(modes) = tcgetattr(master) else { return Vec::new() };
+    if !modes.local_modes.contains(LocalModes::ISIG) {
+        return Vec::new();
+    }
+    let keys = [(SpecialCodeIndex::VINTR, SIGINT), (SpecialCodeIndex::VQUIT, SIGQUIT)];
+    let is_there = |key| bytes.contains(&modes.special_codes[key]);
+    keys.into_iter().filter(|(key, _)| is_there(*key)).map(|(_, signal)| signal).collect()
 }
 
 /// Standard output or error, in a way that a write of more than fits does not wait: opened once more, for its flags are shared with the

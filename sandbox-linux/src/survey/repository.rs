@@ -24,8 +24,8 @@ const MAX_GIT_FILE_BYTES: u64 = 8 + 4096;
 const MAX_WORKTREES: usize = 4096;
 
 /// What git trusts in the directory that a repository keeps for one of its linked worktrees: where the repository is, where
-/// the worktree is, and configuration.
-const WORKTREE_NAMES: [&str; 3] = ["commondir", "gitdir", "config.worktree"];
+/// the worktree is, configuration, and the repositories of its submodules.
+const WORKTREE_NAMES: [&str; 4] = ["commondir", "gitdir", "config.worktree", "modules"];
 
 /// The names that make a directory a repository's own, a bare one where it is not called `.git` (gitrepository-layout(5)).
 pub(crate) const OWN_NAMES: [&CStr; 3] = [c"HEAD", c"objects", c"refs"];

@@ -61,7 +61,9 @@ impl<T: Terrain> Resolver<'_, T> {
             }
         }
         for root in whole {
-            self.open_submodules(profile, &written, &root);
+            if let Ok(git) = root.join(REPOSITORY_NAME) {
+                self.open_submodules(profile, &written, &git);
+            }
         }
         for (root, text) in linked {
             self.link_worktree(profile, &root, &text);
@@ -165,12 +167,14 @@ impl<T: Terrain> Resolver<'_, T> {
             Some(rule) if rule.access.writes() => {}
             _ => self.push(common.clone(), access, origin.clone()),
         }
+        let granted = self.filesystem();
         self.protect_own(profile, &common, "a linked worktree's repository");
         let written = self.filesystem();
         for name in worktree::TRUSTED {
             let reason = format!("git on the host trusts `{name}` of a linked worktree");
             self.protect_name(&written, name, &Protection { root: &own, switch: None, reason });
         }
+        self.open_submodules(profile, &granted, &own);
     }
 
     /// What git trusts in a repository's own directory.
@@ -183,13 +187,15 @@ impl<T: Terrain> Resolver<'_, T> {
         }
     }
 
-    /// The repositories of submodules that are there can be written like that at the top of `root`, in which they lie, unless a rule of the profile
-    /// is about them.
-    fn open_submodules(&mut self, profile: &Profile, written: &Filesystem, root: &AbsPath) {
-        let Ok(git) = root.join(REPOSITORY_NAME) else { return };
+    /// The repositories of submodules that are there, in the directory `git` of a repository or of a linked worktree, can be written like that,
+    /// unless a line of the profile is about them.
+    fn open_submodules(&mut self, profile: &Profile, written: &Filesystem, git: &AbsPath) {
+        if profile.protected.contains_key(submodule::PROTECTED_NAME) {
+            return;
+        }
         let terrain = self.walker.terrain();
         // What a link leads to is another's.
-        let found = if terrain.is_directory(&git) { submodule::find(terrain, &git) } else { Vec::new() };
+        let found = if terrain.is_directory(git) { submodule::find(terrain, git) } else { Vec::new() };
         if found.len() > submodule::MAX_SUBMODULES {
             let most = submodule::MAX_SUBMODULES;
             self.remarks

@@ -6,6 +6,9 @@ use weir_protocol::AbsPath;
 
 use crate::profile::surroundings::Terrain;
 
+/// The name of protected metadata that is about them.
+pub(super) const PROTECTED_NAME: &str = ".git/modules";
+
 /// Most submodules of one repository, theirs included.
 pub(super) const MAX_SUBMODULES: usize = 256;
 
