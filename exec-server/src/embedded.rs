@@ -342,9 +342,8 @@ impl Session {
                 let passed: Vec<BorrowedFd<'_>> = terminal.iter().map(std::os::fd::AsFd::as_fd).collect();
                 let started = Started { id: ONLY, pid, enforcement };
                 let answer = response(self.asked.take(), Ok(serde_json::to_value(started)?));
-                self.client.say(&answer, &passed)?;
                 self.watch = Some(Watch::over(pid).map_err(WireError::Stream)?);
-                Ok(())
+                self.client.say(&answer, &passed)
             }
             Told::Planned { enforcement, listing } => {
                 let planned = serde_json::to_value(Planned { enforcement, listing })?;

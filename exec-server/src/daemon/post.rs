@@ -68,10 +68,10 @@ impl Word {
     }
 }
 
-/// Says one word. `socket` is of the kind `SOCK_SEQPACKET`.
+/// Says one word, and does not wait for room: whoever serves all may not wait for one. `socket` is of the kind `SOCK_SEQPACKET`.
 ///
 /// # Errors
-/// sendmsg(2)'s.
+/// sendmsg(2)'s, `WouldBlock` among them where the other side has not heard what was said before.
 pub(crate) fn say(socket: impl AsFd, word: Word, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -81,7 +81,12 @@ pub(crate) fn say(socket: impl AsFd, word: Word, descriptor: Option<BorrowedFd<'
     }
     let bytes = word.to_bytes();
     loop {
-        match sendmsg(&socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
+        match sendmsg(
+            &socket,
+            &[IoSlice::new(&bytes)],
+            &mut ancillary,
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        ) {
             Err(rustix::io::Errno::INTR) => {}
             sent => return sent.map(drop).map_err(Into::into),
         }
@@ -151,5 +156,17 @@ mod tests {
         drop(one);
         assert!(hear(&other).unwrap().is_none(), "gone with a word unheard");
         assert!(hear(&other).unwrap().is_none());
+    }
+
+    #[test]
+    fn nobody_waits_for_one_who_does_not_hear() {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let (one, other) = pair.unwrap();
+        let said = (0..100_000).find_map(|_| say(&one, Word::Reload, None).err());
+        assert_eq!(said.unwrap().kind(), io::ErrorKind::WouldBlock);
+        // There is room again once some of it was heard.
+        while say(&one, Word::Reload, None).is_err() {
+            assert_eq!(hear(&other).unwrap().map(|(word, _)| word), Some(Word::Reload));
+        }
     }
 }

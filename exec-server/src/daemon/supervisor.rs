@@ -384,9 +384,7 @@ impl Supervisor {
             }
         };
         self.record_or_complain(&record);
-        for part in self.parts.values() {
-            let _ = post::say(&part.post, Word::Reload, None);
-        }
+        self.say_to_all(Word::Reload);
         self.tell(State::Ready);
     }
 
@@ -429,8 +427,24 @@ impl Supervisor {
         self.record_or_complain(&now(own(), Action::Stop, By::Supervisor));
         self.listening.clear();
         let after_ms = u32::try_from(self.options.stop_after.as_millis()).unwrap_or(u32::MAX);
-        for part in self.parts.values() {
-            let _ = post::say(&part.post, Word::Drain(after_ms), None);
+        self.say_to_all(Word::Drain(after_ms));
+    }
+
+    /// A part that has no room for it hears nothing, and must not go on by what held before.
+    fn say_to_all(&mut self, word: Word) {
+        let deaf = |(peer, part): (&Peer, &Part)| {
+            let said = post::say(&part.post, word, None);
+            said.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+                .then(|| (peer.clone(), part.pid))
+        };
+        let deaf: Vec<_> = self.parts.iter().filter_map(deaf).collect();
+        for (peer, pid) in deaf {
+            complain(&format!("the server part of user {} does not hear, and is ended", peer.uid));
+            // Not reaped yet, for then it would be no part any more.
+            if let Some(pid) = Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            self.let_go(&peer);
         }
     }
 

@@ -59,22 +59,18 @@ pub(crate) fn end_below(
     loop {
         let family = Family::read(spared);
         let all = family.below(root);
-        let seen = struck.len();
-        for process in &all {
-            if struck.insert((*process, family.started(*process))) {
-                family.signal(*process, libc::SIGKILL);
-            }
-        }
-        if struck.len() > seen {
-            // One that was not seen yet may have started more; one that was struck starts nothing.
-            continue;
-        }
+        let has_new = family.strike(&all, &mut struck);
         for child in family.children(own()).into_iter().filter(|child| all.contains(child)) {
             // SAFETY: a child of this process, if any; no status is asked for.
             unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) };
         }
+        let is_over = until.is_some_and(|until| until <= Instant::now());
+        if !is_over && has_new {
+            // One that was not seen yet may have started more; one that was struck starts nothing.
+            continue;
+        }
         let living: Vec<_> = all.into_iter().filter(|process| !family.dead.contains(process)).collect();
-        if living.is_empty() || until.is_some_and(|until| until <= Instant::now()) {
+        if living.is_empty() || is_over {
             return living;
         }
         wait_for_one(&living, until);
@@ -86,6 +82,9 @@ const GOES: Duration = Duration::from_millis(20);
 
 /// Longest wait for the end of all others. Each has been struck long before; this is for those that come to be meanwhile.
 const STRIKES: Duration = Duration::from_secs(10);
+
+/// Longest time in which who waits for nobody looks for what came to be meanwhile.
+const PASSES: Duration = Duration::from_millis(50);
 
 /// Ends what is below a first process whose launcher is gone, where that does not go by itself.
 pub(crate) fn finish(first: BorrowedFd<'_>, number: libc::pid_t) {
@@ -101,8 +100,16 @@ pub(crate) fn finish(first: BorrowedFd<'_>, number: libc::pid_t) {
 pub(crate) fn strike_below_orphans(known: &[libc::pid_t]) {
     let name = |process| look(process).map(|seen| seen.name);
     let orphans = Family::read(known).children(own());
+    let until = Instant::now() + PASSES;
     for orphan in orphans.into_iter().filter(|orphan| name(*orphan) == name(own())) {
-        end_below(orphan, &[], Some(Instant::now()));
+        let mut struck = BTreeSet::new();
+        loop {
+            let family = Family::read(&[]);
+            // One that was not seen yet may have started more.
+            if !family.strike(&family.below(orphan), &mut struck) || until <= Instant::now() {
+                break;
+            }
+        }
     }
 }
 
@@ -201,6 +208,19 @@ impl Family {
 
     fn started(&self, process: libc::pid_t) -> Option<u64> {
         self.started.get(&process).copied()
+    }
+
+    /// Ends these, but for those that were `struck` before; whether there was one. Of `struck` those are left that are here.
+    fn strike(&self, all: &[libc::pid_t], struck: &mut BTreeSet<(libc::pid_t, Option<u64>)>) -> bool {
+        let known = std::mem::take(struck);
+        for process in all {
+            let one = (*process, self.started(*process));
+            if !known.contains(&one) {
+                self.signal(*process, libc::SIGKILL);
+            }
+            struck.insert(one);
+        }
+        !struck.is_subset(&known)
     }
 
     /// Every process below `root`, parents first.

@@ -6,7 +6,7 @@
 //! them, which is read before each answer: the kernel tells of a new name before the call that made it returns. Where it
 //! cannot tell (too many directories, or events) they are looked through again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -48,8 +48,42 @@ pub(super) struct Links {
 struct Watch {
     fd: OwnedFd,
     directories: HashMap<i32, Vec<u8>>,
+    /// What stands in for directories that cannot be opened: what was at these places.
+    stand_ins: BTreeMap<Vec<u8>, StandIn>,
     /// Whether every directory is watched.
     is_complete: bool,
+}
+
+/// What was at a place. Nothing tells when it changes, so it is looked at before each answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct StandIn {
+    /// Device and inode; none where there was nothing.
+    file: Option<(u64, u64)>,
+    /// When the inode was last changed, where its content counts.
+    changed: Option<Time>,
+}
+
+/// What of a place counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// Which file it is: it is told of, or stood in for, itself.
+    Itself,
+    /// Who may open it and what is in it too.
+    Content,
+}
+
+impl StandIn {
+    fn of(root: BorrowedFd<'_>, path: &[u8], counts: Counts) -> Self {
+        let flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC).cast_unsigned();
+        let opened = call::below_root(path).and_then(|name| call::openat2(root, &name, flags, 0, NO_LINKS));
+        let stat = opened.and_then(|file| call::stat(file.as_fd())).ok();
+        let changed = stat.as_ref().map(Time::of_change).filter(|_| counts == Counts::Content);
+        Self { file: stat.map(|stat| (stat.st_dev, stat.st_ino)), changed }
+    }
+
+    fn counts(self) -> Counts {
+        if self.changed.is_some() { Counts::Content } else { Counts::Itself }
+    }
 }
 
 impl Links {
@@ -97,7 +131,7 @@ impl Links {
 
     fn update(&mut self, judge: &mut Judge, root: BorrowedFd<'_>) -> Kernel<()> {
         let news = match &mut self.watch {
-            Some(watch) if watch.is_complete => watch.read()?,
+            Some(watch) if watch.is_complete && watch.is_as_seen(root) => watch.read()?,
             _ => News { again: true, ..News::default() },
         };
         if news.again {
@@ -111,7 +145,10 @@ impl Links {
 
     /// Looks through all places anew. Where nothing can be watched, for the user has too many queues, that is done each time.
     fn look_through(&mut self, judge: &mut Judge, root: BorrowedFd<'_>) {
-        let watch = |fd| Watch { fd, directories: HashMap::new(), is_complete: true };
+        let watch = |fd| {
+            let (directories, stand_ins) = Default::default();
+            Watch { fd, directories, stand_ins, is_complete: true }
+        };
         self.watch = call::inotify().ok().map(watch);
         for place in self.places.clone() {
             self.watch_above(root, &place);
@@ -122,7 +159,9 @@ impl Links {
     /// Watches the directories above a place, in which it, or one of them, may appear or be replaced.
     fn watch_above(&mut self, root: BorrowedFd<'_>, place: &[u8]) {
         let slashes = place.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        for above in slashes.filter(|at| at + 1 < place.len()).map(|at| &place[..at.max(1)]) {
+        let slashes: Vec<usize> = slashes.filter(|at| at + 1 < place.len()).collect();
+        for (number, at) in slashes.iter().enumerate() {
+            let above = &place[..(*at).max(1)];
             if self.is_watched(above) {
                 continue;
             }
@@ -131,6 +170,11 @@ impl Links {
                 Ok(directory) => self.watch(directory.as_fd(), above),
                 // What is not there has nothing in it. What is a file or a link is replaced first, which is told of.
                 Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => return,
+                // A passage, or what the command may not list: of what is in it only this matters.
+                Err(libc::EACCES) => {
+                    let end = slashes.get(number + 1).copied().unwrap_or(place.len());
+                    self.stand_in(root, &place[..end], Counts::Itself);
+                }
                 Err(_) => return self.is_incomplete(),
             }
         }
@@ -172,10 +216,23 @@ impl Links {
             match call::openat2(root, &name, LISTING, 0, NO_LINKS) {
                 Ok(directory) => self.list(directory.as_fd(), &path, &mut buffer, &mut waiting),
                 Err(libc::ENOTDIR | libc::ELOOP) if is_closed => self.take_in(root, &name),
-                // What cannot be listed is taken to change at any time.
-                Err(libc::EACCES | libc::EMFILE | libc::ENFILE) if !is_closed => self.is_incomplete(),
+                Err(libc::EACCES) if !is_closed => {
+                    self.stand_in(root, &path, Counts::Content);
+                    // It may have been opened to everyone just before.
+                    if let Ok(directory) = call::openat2(root, &name, LISTING, 0, NO_LINKS) {
+                        self.list(directory.as_fd(), &path, &mut buffer, &mut waiting);
+                    }
+                }
+                Err(libc::EMFILE | libc::ENFILE) if !is_closed => self.is_incomplete(),
                 Err(_) => {}
             }
+        }
+    }
+
+    /// What is at this place stands in for a directory that cannot be opened.
+    fn stand_in(&mut self, root: BorrowedFd<'_>, path: &[u8], counts: Counts) {
+        if let Some(watch) = &mut self.watch {
+            watch.stand_ins.entry(path.to_vec()).or_insert_with(|| StandIn::of(root, path, counts));
         }
     }
 
@@ -227,6 +284,11 @@ struct News {
 }
 
 impl Watch {
+    /// Whether everything that stands in for a directory is as it was.
+    fn is_as_seen(&self, root: BorrowedFd<'_>) -> bool {
+        self.stand_ins.iter().all(|(path, seen)| StandIn::of(root, path, seen.counts()) == *seen)
+    }
+
     fn read(&mut self) -> Kernel<News> {
         let mut news = News::default();
         let mut buffer = vec![0; ROOM];
