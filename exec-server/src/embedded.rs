@@ -372,6 +372,8 @@ impl Session {
             Told::Stopped { signal } => self.event(Event::Stopped { id: ONLY, signal }),
             Told::Background { end } => self.event(Event::Background { id: ONLY, end }),
             Told::Ended(ended) => {
+                // What the gate still sends is nobody's once the client is gone, and the launcher with it.
+                self.watch.take().map_or(Ok(()), Watch::over_nothing).map_err(WireError::Stream)?;
                 // A first process that was ending took no more orders.
                 while let Some(asked) = self.signals.pop_front() {
                     self.signalled(asked)?;

@@ -17,7 +17,9 @@ pub(super) use macos::*;
 mod linux {
     use super::{OwnedFd, Wire, io};
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
+    use rustix::process::{
+        DumpableBehavior, Pid, Signal, getppid, set_dumpable_behavior, set_parent_process_death_signal,
+    };
     use weir_sandbox_linux::ending;
 
     /// This process, which becomes the launcher, ends with its parent, the client, at the other end of this socket: it waits for much, and
@@ -41,7 +43,10 @@ mod linux {
     }
 
     /// The launcher's sandbox.
-    pub(in super::super) struct Watch(Option<ending::Watch>);
+    pub(in super::super) struct Watch {
+        first: Option<ending::Watch>,
+        launcher: Option<Pid>,
+    }
 
     impl Watch {
         /// Over nothing yet.
@@ -51,15 +56,25 @@ mod linux {
 
         /// Over the sandbox with this first process. From here on this process no longer ends with the launcher.
         pub(in super::super) fn over(first: i32) -> io::Result<Self> {
-            let watch = ending::Watch::over(first);
+            let (first, launcher) = (ending::Watch::over(first), getppid());
             set_parent_process_death_signal(None)?;
-            Ok(Self(watch))
+            Ok(Self { first, launcher })
+        }
+
+        /// The sandbox has ended: this process ends with the launcher again.
+        ///
+        /// # Errors
+        /// prctl(2)'s, and where the launcher is gone.
+        pub(in super::super) fn over_nothing(self) -> io::Result<()> {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            let is_there = getppid() == self.launcher;
+            if is_there { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         }
 
         /// Lets the launcher end it, and ends what that leaves.
         pub(in super::super) fn finish(&self, launcher: &mut Wire, _is_abandoned: bool) {
             launcher.outlive();
-            self.0.iter().for_each(ending::Watch::finish);
+            self.first.iter().for_each(ending::Watch::finish);
         }
     }
 }
@@ -91,6 +106,11 @@ mod macos {
         /// Over whatever is in the session.
         pub(in super::super) fn over(_first: i32) -> io::Result<Self> {
             Ok(Self)
+        }
+
+        /// Nothing.
+        pub(in super::super) fn over_nothing(self) -> io::Result<()> {
+            Ok(())
         }
 
         /// Where the launcher is gone without a word about the end: ends what is in the session, but this process. One that is there does so itself.
