@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use futures_util::stream::{self, LocalBoxStream};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Request, Response, Url};
 use serde_json::Value;
 
@@ -28,6 +29,9 @@ const CONNECT: Duration = Duration::from_secs(15);
 
 /// The longest answer to a question that is not streamed (a list of models, an error), in bytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// What stands escaped in the value of a parameter (`application/x-www-form-urlencoded`, WHATWG URL).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 
 /// Variables that name proxies (curl(1)), which the client follows.
 const PROXY_VARIABLES: [&str; 6] =
@@ -92,6 +96,11 @@ impl Http {
             Self { client, base, headers: HeaderMap::new(), query: Vec::new(), idle, secrets: Rc::default() };
         let password = http.base.password().map(str::to_owned).unwrap_or_default();
         http.conceal(&password);
+        // The address's user and password travel as a header, in a form of their own.
+        let travels = http.client.get(http.base.clone()).build().ok();
+        let travels = travels.as_ref().and_then(|request| request.headers().get(AUTHORIZATION));
+        let travels = travels.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        travels.iter().for_each(|value| http.conceal(value));
         Ok(http)
     }
 
@@ -132,8 +141,12 @@ impl Http {
         self.secret_header("authorization", &format!("Bearer {}", key.expose()))
     }
 
-    /// Adds a parameter to every request.
+    /// Adds a parameter to every request. Some hold a key: what is no version is repeated by no error, as it is or as it travels.
     pub(crate) fn query(&mut self, name: &str, value: &str) {
+        if !name.to_ascii_lowercase().ends_with("version") {
+            self.conceal(value);
+            self.conceal(&utf8_percent_encode(value, ESCAPED).to_string());
+        }
         self.query.push((name.to_owned(), value.to_owned()));
     }
 
@@ -288,4 +301,24 @@ fn client(base: &Url) -> Result<Client, reqwest::Error> {
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     if here { builder.no_proxy().build() } else { builder.build() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_repeats_what_an_address_or_a_parameter_carries() {
+        let mut http =
+            Http::new("https://user:pass-word-1@provider.test/v1", Duration::from_secs(1)).unwrap();
+        http.query("api-version", "2024-10-21");
+        http.query("key", "a/secret+of.mine");
+        let request = http.get("models").unwrap();
+        let told = format!("{} {}", request.url(), request.headers()[AUTHORIZATION].to_str().unwrap());
+        let told = http.secrets.conceal(told + " pass-word-1");
+        assert_eq!(
+            told,
+            "https://provider.test/v1/models?api-version=2024-10-21&key=[concealed] Basic [concealed] [concealed]"
+        );
+    }
 }
