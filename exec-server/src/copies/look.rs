@@ -8,10 +8,10 @@ use rustix::fs::{FileType, Stat, readlinkat};
 use weir_protocol::method::changes::{ChangeKind, CopyChange, What};
 use weir_protocol::{AbsPath, ByteString};
 
-use super::journal::{self, Applied};
+use super::known::Known;
 use super::modes;
 use super::stage::attributes;
-use super::state::{Begun, State, is_opaque};
+use super::state::{State, is_opaque};
 use super::tree::{self, Identity, MAX_DEPTH, Tree, is_directory, is_whiteout};
 use super::{CopyError, Of as _};
 
@@ -88,12 +88,8 @@ pub(super) fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
 /// Every change, by path.
 pub(super) fn look(state: &State) -> Result<Vec<Found>, CopyError> {
     let root = state.root();
-    let looking = Looking {
-        upper: state.upper().of(root)?,
-        host: state.host().of(root)?,
-        begun: state.begun().of(root)?,
-        applied: journal::applied(state)?,
-    };
+    let looking =
+        Looking { upper: state.upper().of(root)?, host: state.host().of(root)?, known: Known::of(state)? };
     let mut out = Vec::new();
     looking.directory(b"", 0, &mut out).of(root)?;
     Ok(out)
@@ -102,8 +98,7 @@ pub(super) fn look(state: &State) -> Result<Vec<Found>, CopyError> {
 struct Looking {
     upper: Tree,
     host: Tree,
-    begun: Begun,
-    applied: Applied,
+    known: Known,
 }
 
 impl Looking {
@@ -267,17 +262,17 @@ impl Looking {
     /// at may have been.
     fn is_newer(&self, path: &[u8], host: &Stat, kind: ChangeKind) -> bool {
         let found = Identity::of(host);
-        if !is_directory(host) && self.applied.get(path) == Some(&found) {
-            return false;
+        if !is_directory(host) {
+            return self.known.is_newer_at(path, &found);
         }
-        if self.begun.is_before(found.changed) {
+        if self.known.is_newer(&found) {
             return true;
         }
-        if !is_directory(host) || !matches!(kind, ChangeKind::Removed | ChangeKind::Replaced) {
+        if !matches!(kind, ChangeKind::Removed | ChangeKind::Replaced) {
             return false;
         }
         let open = self.host.directory(path);
-        open.and_then(|open| is_newer_below(&open, self.begun, 0)).unwrap_or(true)
+        open.and_then(|open| is_newer_below(&open, &self.known, 0)).unwrap_or(true)
     }
 
     /// Whether the host has removed what was copied from there: overlayfs notes of what it has copied that it has, also where a command
@@ -289,7 +284,7 @@ impl Looking {
         let above = path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash]);
         // Where the host has none it went with that.
         let Ok(Some(above)) = self.host.status(above) else { return true };
-        self.begun.is_before(Identity::of(&above).changed)
+        self.known.is_newer(&Identity::of(&above))
     }
 
     fn was_copied(&self, path: &[u8], upper: &Stat) -> bool {
@@ -352,15 +347,15 @@ enum Merged {
     Replaced,
 }
 
-fn is_newer_below(directory: &OwnedFd, begun: Begun, depth: usize) -> io::Result<bool> {
+fn is_newer_below(directory: &OwnedFd, known: &Known, depth: usize) -> io::Result<bool> {
     for name in tree::names(directory)? {
         let Some(found) = tree::status(directory, &name)? else { continue };
-        if begun.is_before(Identity::of(&found).changed) {
+        if known.is_newer(&Identity::of(&found)) {
             return Ok(true);
         }
         if is_directory(&found)
             && depth < MAX_DEPTH
-            && is_newer_below(&tree::directory(directory, &name)?, begun, depth + 1)?
+            && is_newer_below(&tree::directory(directory, &name)?, known, depth + 1)?
         {
             return Ok(true);
         }

@@ -79,7 +79,7 @@ pub(super) fn set(tree: &Tree, path: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Does something in a directory whose mode may forbid it, which its owner changes for that moment.
-pub(super) fn changing<T>(directory: impl AsFd, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn changing<T>(directory: impl AsFd, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match act() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let mode = fstat(&directory)?.st_mode & MODE_BITS;
