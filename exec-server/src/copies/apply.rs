@@ -106,6 +106,7 @@ fn step(found: &Found, temporary: &str) -> Step {
         staged: None,
         before: found.host,
         mode: found.mode,
+        owner: found.owner.filter(|_| act == Act::Mode),
     }
 }
 
@@ -244,6 +245,9 @@ fn set_modes<'s>(mut steps: Vec<&'s Step>, sides: (&Tree, &Tree), outcome: &mut 
 fn set_mode(step: &Step, (upper, host): (&Tree, &Tree)) -> io::Result<Done> {
     let path = &step.path.0;
     let Some(found) = host.status(path)?.filter(tree::is_directory) else { return Ok(Done::Changed) };
+    if let Some(owner) = step.owner {
+        modes::give_owner(host, path, owner)?;
+    }
     if let (Ok(Some(above)), Ok(Some(below))) = (upper.open_directory(path), host.open_directory(path)) {
         modes::give_attributes(&above, &below)?;
     }

@@ -14,7 +14,7 @@ use weir_protocol::ByteString;
 use weir_protocol::method::changes::Left;
 
 use super::state::State;
-use super::tree::{self, Identity, Tree};
+use super::tree::{self, Identity, Owner, Tree};
 use super::{CopyError, Of as _, modes, stage};
 
 const JOURNAL: &str = "journal";
@@ -31,7 +31,7 @@ pub(super) enum Act {
     Exchange,
     /// What is there goes.
     Remove,
-    /// The mode is set, and attributes.
+    /// Mode, owner and attributes are set.
     Mode,
     /// The directory has this mode again when all is done; meanwhile its owner can change what is in it.
     Open,
@@ -49,6 +49,9 @@ pub(super) struct Step {
     /// What the host had there; anything else by then is not touched.
     pub(super) before: Option<Identity>,
     pub(super) mode: u32,
+    /// The owner of a directory that both sides have, where it becomes another.
+    #[serde(default)]
+    pub(super) owner: Option<Owner>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use super::known::Known;
 use super::modes;
 use super::stage::attributes;
 use super::state::{State, is_opaque};
-use super::tree::{self, Identity, MAX_DEPTH, Tree, is_directory, is_whiteout};
+use super::tree::{self, Identity, MAX_DEPTH, Owner, Tree, is_directory, is_whiteout};
 use super::{CopyError, Of as _};
 
 /// Bytes compared at once.
@@ -36,6 +36,8 @@ pub(super) struct Found {
     pub(super) kind: ChangeKind,
     pub(super) what: What,
     pub(super) mode: u32,
+    /// The owner that it has in the copy, where the host's is another.
+    pub(super) owner: Option<Owner>,
     pub(super) part_of: Option<Vec<u8>>,
     /// What the host has there.
     pub(super) host: Option<Identity>,
@@ -46,12 +48,15 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether a directory is the same but for its mode and attributes, as far as can be told.
+    /// Whether a directory is the same but for its mode, owner and attributes, as far as can be told.
     pub(super) fn is_mode(&self) -> bool {
         self.kind == ChangeKind::Mode && self.refused.is_none()
     }
 
     pub(super) fn told(self, diff: Option<String>) -> CopyChange {
+        let owner = self.owner.map(|owner| format!("its owner becomes {owner}"));
+        let notes = self.refused.or(self.note).map(str::to_owned).into_iter().chain(owner);
+        let note = Some(notes.collect::<Vec<_>>().join("; ")).filter(|note| !note.is_empty());
         CopyChange {
             path: ByteString(self.path),
             change: self.kind,
@@ -59,7 +64,7 @@ impl Found {
             mode: self.mode,
             part_of: self.part_of.map(ByteString),
             conflict: self.conflict,
-            note: self.refused.or(self.note).map(str::to_owned),
+            note,
             diff,
         }
     }
@@ -195,9 +200,10 @@ impl Looking {
             beside => beside.ok().flatten(),
         };
         if beside.as_ref().is_some_and(|beside| modes::differ(&open, beside).unwrap_or(true)) {
-            let same_mode = (upper.st_mode ^ host.st_mode) & MODE_BITS == 0;
-            let note = same_mode.then_some("its attributes (`user.*`, access lists) are others");
-            out.push(Found { note, ..self.found(path, ChangeKind::Mode, upper, Some(host)) });
+            let found = self.found(path, ChangeKind::Mode, upper, Some(host));
+            let is_told = (upper.st_mode ^ host.st_mode) & MODE_BITS != 0 || found.owner.is_some();
+            let note = (!is_told).then_some("its attributes (`user.*`, access lists) are others");
+            out.push(Found { note, ..found });
         }
         Ok(Merged::Both(open, beside))
     }
@@ -250,6 +256,9 @@ impl Looking {
             kind,
             what: what(upper),
             mode: upper.st_mode & MODE_BITS,
+            owner: host
+                .map(|_| Owner::of(upper))
+                .filter(|owner| kind != ChangeKind::Removed && host.map(Owner::of) != Some(*owner)),
             part_of: None,
             host: host.map(Identity::of),
             conflict: false,
@@ -300,7 +309,7 @@ impl Looking {
     /// Whether nothing but times differs.
     fn is_same(&self, path: &[u8], upper: &Stat, host: &Stat) -> io::Result<bool> {
         let modes = (upper.st_mode ^ host.st_mode) & MODE_BITS == 0;
-        let owners = (upper.st_uid, upper.st_gid) == (host.st_uid, host.st_gid);
+        let owners = Owner::of(upper) == Owner::of(host);
         match tree::kind(upper) {
             FileType::RegularFile => {
                 Ok(modes && owners && upper.st_size == host.st_size && self.same_file(path)?)

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, openat2, statat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timestamps, Uid, openat2, statat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,37 @@ impl Identity {
     /// Whether it is the very same file, whatever it holds.
     pub(super) fn is_file(&self, other: &Self) -> bool {
         self.number() == other.number()
+    }
+}
+
+/// Who owns something: user and group, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owner(u32, u32);
+
+impl Owner {
+    pub(super) const fn of(stat: &Stat) -> Self {
+        Self(stat.st_uid, stat.st_gid)
+    }
+
+    /// Has an act give it to something that has another; an error names it.
+    pub(super) fn give(
+        self,
+        found: &Stat,
+        act: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+    ) -> io::Result<()> {
+        if Self::of(found) == self {
+            return Ok(());
+        }
+        act(Some(Uid::from_raw(self.0)), Some(Gid::from_raw(self.1))).map_err(|errno| {
+            let error = io::Error::from(errno);
+            io::Error::new(error.kind(), format!("its owner cannot become {self}: {error}"))
+        })
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "uid {}, gid {}", self.0, self.1)
     }
 }
 
