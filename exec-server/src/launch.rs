@@ -9,6 +9,7 @@ pub mod launcher;
 #[cfg(target_os = "macos")]
 pub mod macos;
 
+mod advice;
 #[cfg(target_os = "linux")]
 mod attempt;
 #[cfg(target_os = "linux")]
