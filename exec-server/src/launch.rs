@@ -36,6 +36,8 @@ mod refused;
 #[cfg(target_os = "linux")]
 mod running;
 #[cfg(target_os = "linux")]
+mod spelled;
+#[cfg(target_os = "linux")]
 mod standard;
 pub mod sys;
 #[cfg(target_os = "linux")]

@@ -38,11 +38,13 @@ pub(super) fn below(ceiling: &Standing, standpoint: &Standpoint, denials: &mut [
     }
 }
 
-/// Where what is advised grants something: at what was refused, or at its directory.
+/// Where what is advised grants something: at what was refused, or at its directory. What is another spelling of what a rule names lies
+/// where that lies.
 fn granted(denial: &Denial) -> Option<AbsPath> {
     let target = AbsPath::parse(&denial.target.0).ok()?;
     let Some(option) = &denial.option else { return Some(target) };
     let is_meant =
         |path: &AbsPath| key_of(path).is_some_and(|key| ByteString::from(key.as_str()) == option.value);
-    if is_meant(&target) { Some(target) } else { target.parent().filter(is_meant) }
+    let above = if is_meant(&target) { None } else { target.parent().filter(is_meant) };
+    Some(above.unwrap_or(target))
 }
