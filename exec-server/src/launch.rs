@@ -9,6 +9,7 @@ pub mod launcher;
 #[cfg(target_os = "macos")]
 pub mod macos;
 
+mod advice;
 #[cfg(target_os = "linux")]
 mod attempt;
 #[cfg(target_os = "linux")]
@@ -34,6 +35,8 @@ pub mod records;
 mod refused;
 #[cfg(target_os = "linux")]
 mod running;
+#[cfg(target_os = "linux")]
+mod spelled;
 #[cfg(target_os = "linux")]
 mod standard;
 pub mod sys;

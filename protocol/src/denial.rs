@@ -45,10 +45,10 @@ pub struct Denial {
     /// Who tried it first, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
-    /// The smallest change to a file that would allow it.
+    /// The smallest change to a file that would allow it; absent where the requirements would refuse that on a path, which the reason says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<Edit>,
-    /// The option of `weir run` that would allow it for one run.
+    /// The option of `weir run` that would allow it for one run; absent where the requirements would refuse it, which the reason says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub option: Option<RunOption>,
     /// Why, for people, where the rule alone does not say it.

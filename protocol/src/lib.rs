@@ -14,6 +14,7 @@ pub mod path;
 pub mod policy;
 pub mod profile;
 pub mod recorded;
+pub mod since;
 pub mod unreached;
 
 pub use bytes::ByteString;

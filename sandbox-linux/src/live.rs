@@ -13,6 +13,7 @@
 mod alias;
 mod file;
 mod judge;
+mod spelled;
 mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use weir_protocol::policy::{Access, Filesystem, Origin, PathRule};
 pub use alias::{Alias, MAX_ALIASES, aliases};
 pub use file::{FileId, Files};
 pub use judge::{Judge, Refused};
+pub use spelled::{Spelled, spelled};
 pub(crate) use spelling::of_component;
 pub use spelling::places;
 

@@ -83,7 +83,7 @@ fn show(options: &AuditOptions, out: &mut impl Write) -> Result<u64, AuditError>
     let wanted = |record: &Record| {
         user.is_none_or(|uid| record.uid == uid)
             && options.action.is_none_or(|action| record.action == action)
-            && since.as_ref().is_none_or(|since| record.time >= *since)
+            && since.as_ref().is_none_or(|since| since.has_come(&record.time))
     };
     let mut unread = 0;
     let older = (1..=KEPT_FILES).rev().map(|number| aside(&file, number));

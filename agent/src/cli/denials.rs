@@ -77,7 +77,7 @@ fn asked(options: &DenialsOptions) -> Result<Refused, DenialsError> {
     if asked.context.is_none()
         && let Ok(home) = weir_home()
     {
-        let wanted = |run: &Run| asked.since.as_ref().is_none_or(|since| run.time >= *since);
+        let wanted = |run: &Run| asked.since.as_ref().is_none_or(|since| since.has_come(&run.time));
         runs.extend(kept::read(home.as_path())?.into_iter().filter(wanted));
     }
     runs.sort_by(|one, other| one.time.cmp(&other.time));

@@ -5,7 +5,7 @@
 //! takes away; what ends it after is finished by the next one. A place that the host has changed meanwhile is looked at once more in the
 //! very exchange, and put back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,6 +17,7 @@ use weir_protocol::method::changes::{ChangeKind, Left, Outcome};
 use weir_protocol::{AbsPath, ByteString};
 
 use super::journal::{self, Act, Journal, Step};
+use super::known::Known;
 use super::look::{Found, MODE_BITS, is_chosen, look};
 use super::stage::{Staging, name};
 use super::state::State;
@@ -105,6 +106,7 @@ fn step(found: &Found, temporary: &str) -> Step {
         staged: None,
         before: found.host,
         mode: found.mode,
+        owner: found.owner.filter(|_| act == Act::Mode),
     }
 }
 
@@ -178,15 +180,24 @@ fn finish(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<(), 
     let (modes, rest): (Vec<&Step>, Vec<&Step>) =
         steps.iter().partition(|step| matches!(step.act, Act::Mode | Act::Open));
     modes::open(&host, modes.iter().copied());
-    let done = carry_out(&rest, outcome, |step| carry_out_one(step, &host));
+    let mut renamed = Renamed::default();
+    let done = carry_out(&rest, outcome, |step| carry_out_one(step, &host, &mut renamed));
     let _ = sync(&host, &steps);
     let now = done.iter().filter_map(|step| {
         let found = host.status(&step.path.0).ok().flatten()?;
         Some((step.path.0.clone(), Identity::of(&found)))
     });
+    let mut known = Known::of(state)?;
+    for (path, (before, file)) in &renamed.with_others {
+        known.goes(path, before, *file);
+    }
+    known.note(state)?;
     journal::note_applied(state, now.collect())?;
     discard::forget(state, &done.iter().map(|step| step.path.0.clone()).collect::<Vec<_>>())?;
-    outcome.left.extend(journal::clear(&host, &steps));
+    outcome
+        .left
+        .extend(journal::clear_telling(&host, &steps, &mut |before, file| known.is_gone(&before, file)));
+    known.note(state)?;
     // From here on nothing in a directory is changed. What lies deeper comes first: a mode can close the way to it.
     let set = set_modes(modes, (&upper, &host), outcome);
     discard::prune_all(state, &set.iter().map(|step| step.path.0.clone()).collect::<Vec<_>>()).of(root)?;
@@ -201,7 +212,7 @@ fn finish(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<(), 
 fn carry_out<'s>(
     steps: &[&'s Step],
     outcome: &mut Outcome,
-    act: impl Fn(&Step) -> io::Result<Done>,
+    mut act: impl FnMut(&Step) -> io::Result<Done>,
 ) -> Vec<&'s Step> {
     let mut done = Vec::new();
     for step in steps.iter().copied() {
@@ -234,6 +245,9 @@ fn set_modes<'s>(mut steps: Vec<&'s Step>, sides: (&Tree, &Tree), outcome: &mut 
 fn set_mode(step: &Step, (upper, host): (&Tree, &Tree)) -> io::Result<Done> {
     let path = &step.path.0;
     let Some(found) = host.status(path)?.filter(tree::is_directory) else { return Ok(Done::Changed) };
+    if let Some(owner) = step.owner {
+        modes::give_owner(host, path, owner)?;
+    }
     if let (Ok(Some(above)), Ok(Some(below))) = (upper.open_directory(path), host.open_directory(path)) {
         modes::give_attributes(&above, &below)?;
     }
@@ -251,17 +265,54 @@ enum Done {
     Changed,
 }
 
+/// What these steps have moved away. Of a file with several names each move changes the time of change of all.
+#[derive(Debug, Default)]
+struct Renamed {
+    /// Files, by device and number, as they are now.
+    files: BTreeMap<(u64, u64), Identity>,
+    /// By path: what files that have other names were, and are now.
+    with_others: BTreeMap<Vec<u8>, (Identity, Identity)>,
+}
+
+impl Renamed {
+    /// Whether what is there is what was there before: nobody but these steps has changed it since.
+    fn is_as_before(&self, there: Option<Identity>, step: &Step) -> bool {
+        let by_these = |there: Identity, before: Identity| {
+            there.is_moved(&before) && self.files.get(&there.number()) == Some(&there)
+        };
+        there == step.before || there.zip(step.before).is_some_and(|(there, before)| by_these(there, before))
+    }
+
+    /// A step is done, now or before it was begun anew: what was there waits under the temporary name.
+    fn note(&mut self, step: &Step, site: &Site<'_>) -> io::Result<()> {
+        let Some(found) = tree::status(&site.parent, &site.temporary)? else { return Ok(()) };
+        let out = Identity::of(&found);
+        if let Some(before) = step.before.filter(|before| out.is_moved(before) && !tree::is_directory(&found))
+        {
+            self.files.insert(out.number(), out);
+            if found.st_nlink > 1 {
+                self.with_others.insert(step.path.0.clone(), (before, out));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One step, which may have been done before.
-fn carry_out_one(step: &Step, host: &Tree) -> io::Result<Done> {
+fn carry_out_one(step: &Step, host: &Tree, renamed: &mut Renamed) -> io::Result<Done> {
     let (parent, target) = host.parent(&step.path.0)?;
     let site = Site { parent, target, temporary: name(&step.temporary.0) };
-    match step.act {
-        Act::Place => site.place(),
-        Act::Exchange => site.exchange(step),
-        Act::Remove => site.remove(step),
+    let done = match step.act {
+        Act::Place => return site.place(),
+        Act::Exchange => site.exchange(step, renamed)?,
+        Act::Remove => site.remove(step, renamed)?,
         // Those come last.
-        Act::Mode | Act::Open => Ok(Done::Done),
+        Act::Mode | Act::Open => return Ok(Done::Done),
+    };
+    if matches!(done, Done::Done) {
+        renamed.note(step, &site)?;
     }
+    Ok(done)
 }
 
 /// Where one step is done.
@@ -289,14 +340,14 @@ impl Site<'_> {
         }
     }
 
-    fn exchange(&self, step: &Step) -> io::Result<Done> {
+    fn exchange(&self, step: &Step, renamed: &Renamed) -> io::Result<Done> {
         let staged = self.found(&self.temporary)?;
         let waits = staged.zip(step.staged).is_some_and(|(found, staged)| found.is_file(&staged));
         if !waits {
             return Ok(Done::Done);
         }
         let there = self.found(self.target)?;
-        if there != step.before {
+        if !renamed.is_as_before(there, step) {
             return Ok(Done::Changed);
         }
         self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE)?;
@@ -309,7 +360,7 @@ impl Site<'_> {
         Ok(Done::Changed)
     }
 
-    fn remove(&self, step: &Step) -> io::Result<Done> {
+    fn remove(&self, step: &Step, renamed: &Renamed) -> io::Result<Done> {
         let there = self.found(self.target)?;
         let same = there.zip(step.before).is_some_and(|(there, before)| there.is_file(&before));
         if self.found(&self.temporary)?.is_some() || there.is_none() || !same {
@@ -319,7 +370,7 @@ impl Site<'_> {
                 Done::Changed
             });
         }
-        if there != step.before {
+        if !renamed.is_as_before(there, step) {
             return Ok(Done::Changed);
         }
         self.rename(self.target, &self.temporary, RenameFlags::NOREPLACE)?;

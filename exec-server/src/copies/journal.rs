@@ -14,7 +14,7 @@ use weir_protocol::ByteString;
 use weir_protocol::method::changes::Left;
 
 use super::state::State;
-use super::tree::{self, Identity, Tree};
+use super::tree::{self, Identity, Owner, Tree};
 use super::{CopyError, Of as _, modes, stage};
 
 const JOURNAL: &str = "journal";
@@ -31,7 +31,7 @@ pub(super) enum Act {
     Exchange,
     /// What is there goes.
     Remove,
-    /// The mode is set, and attributes.
+    /// Mode, owner and attributes are set.
     Mode,
     /// The directory has this mode again when all is done; meanwhile its owner can change what is in it.
     Open,
@@ -49,6 +49,9 @@ pub(super) struct Step {
     /// What the host had there; anything else by then is not touched.
     pub(super) before: Option<Identity>,
     pub(super) mode: u32,
+    /// The owner of a directory that both sides have, where it becomes another.
+    #[serde(default)]
+    pub(super) owner: Option<Owner>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,13 +88,13 @@ impl Journal {
 }
 
 /// Puts something on the disk, whole or not at all.
-fn put(state: &State, name: &str, what: &impl Serialize) -> Result<(), CopyError> {
+pub(super) fn put(state: &State, name: &str, what: &impl Serialize) -> Result<(), CopyError> {
     let text = serde_json::to_vec(what).map_err(|source| state.damaged(source))?;
     replace(state, name, &text).of(state.root())
 }
 
 /// What was put there; nothing where nothing was.
-fn get<T: DeserializeOwned>(state: &State, name: &str) -> Result<Option<T>, CopyError> {
+pub(super) fn get<T: DeserializeOwned>(state: &State, name: &str) -> Result<Option<T>, CopyError> {
     match fs::read(state.inside(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         text => {
@@ -135,12 +138,17 @@ pub(super) fn recover(state: &State) -> Result<bool, CopyError> {
 
 /// Removes what stands under the temporary names; answers what stays, and why.
 pub(super) fn clear(host: &Tree, steps: &[Step]) -> Vec<Left> {
+    clear_telling(host, steps, &mut |_, _| ())
+}
+
+/// The same, and tells which files go on under other names.
+pub(super) fn clear_telling(host: &Tree, steps: &[Step], told: &mut tree::Told<'_>) -> Vec<Left> {
     let mut left = Vec::new();
     for step in steps.iter().filter(|step| step.act != Act::Open) {
         // Where the directory is gone nothing stands in it.
         let Ok((parent, _)) = host.parent(&step.path.0) else { continue };
         let name = stage::name(&step.temporary.0);
-        if let Err(error) = modes::changing(&parent, || tree::remove(parent.as_fd(), &name)) {
+        if let Err(error) = modes::changing(&parent, || tree::remove_telling(parent.as_fd(), &name, told)) {
             let because = format!("{} beside it could not be removed: {error}", name.to_string_lossy());
             left.push(Left { path: step.path.clone(), conflict: false, because });
         }
@@ -172,7 +180,12 @@ pub(super) fn note_applied(state: &State, more: Vec<(Vec<u8>, Identity)>) -> Res
 }
 
 pub(super) fn forget_applied(state: &State) -> io::Result<()> {
-    match fs::remove_file(state.inside(APPLIED)) {
+    forget(state, APPLIED)
+}
+
+/// Removes what was put there.
+pub(super) fn forget(state: &State, name: &str) -> io::Result<()> {
+    match fs::remove_file(state.inside(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }

@@ -8,11 +8,11 @@ use rustix::fs::{FileType, Stat, readlinkat};
 use weir_protocol::method::changes::{ChangeKind, CopyChange, What};
 use weir_protocol::{AbsPath, ByteString};
 
-use super::journal::{self, Applied};
+use super::known::Known;
 use super::modes;
 use super::stage::attributes;
-use super::state::{Begun, State, is_opaque};
-use super::tree::{self, Identity, MAX_DEPTH, Tree, is_directory, is_whiteout};
+use super::state::{State, is_opaque};
+use super::tree::{self, Identity, MAX_DEPTH, Owner, Tree, is_directory, is_whiteout};
 use super::{CopyError, Of as _};
 
 /// Bytes compared at once.
@@ -36,6 +36,8 @@ pub(super) struct Found {
     pub(super) kind: ChangeKind,
     pub(super) what: What,
     pub(super) mode: u32,
+    /// The owner that it has in the copy, where the host's is another.
+    pub(super) owner: Option<Owner>,
     pub(super) part_of: Option<Vec<u8>>,
     /// What the host has there.
     pub(super) host: Option<Identity>,
@@ -46,12 +48,15 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether a directory is the same but for its mode and attributes, as far as can be told.
+    /// Whether a directory is the same but for its mode, owner and attributes, as far as can be told.
     pub(super) fn is_mode(&self) -> bool {
         self.kind == ChangeKind::Mode && self.refused.is_none()
     }
 
     pub(super) fn told(self, diff: Option<String>) -> CopyChange {
+        let owner = self.owner.map(|owner| format!("its owner becomes {owner}"));
+        let notes = self.refused.or(self.note).map(str::to_owned).into_iter().chain(owner);
+        let note = Some(notes.collect::<Vec<_>>().join("; ")).filter(|note| !note.is_empty());
         CopyChange {
             path: ByteString(self.path),
             change: self.kind,
@@ -59,7 +64,7 @@ impl Found {
             mode: self.mode,
             part_of: self.part_of.map(ByteString),
             conflict: self.conflict,
-            note: self.refused.or(self.note).map(str::to_owned),
+            note,
             diff,
         }
     }
@@ -88,12 +93,8 @@ pub(super) fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
 /// Every change, by path.
 pub(super) fn look(state: &State) -> Result<Vec<Found>, CopyError> {
     let root = state.root();
-    let looking = Looking {
-        upper: state.upper().of(root)?,
-        host: state.host().of(root)?,
-        begun: state.begun().of(root)?,
-        applied: journal::applied(state)?,
-    };
+    let looking =
+        Looking { upper: state.upper().of(root)?, host: state.host().of(root)?, known: Known::of(state)? };
     let mut out = Vec::new();
     looking.directory(b"", 0, &mut out).of(root)?;
     Ok(out)
@@ -102,8 +103,7 @@ pub(super) fn look(state: &State) -> Result<Vec<Found>, CopyError> {
 struct Looking {
     upper: Tree,
     host: Tree,
-    begun: Begun,
-    applied: Applied,
+    known: Known,
 }
 
 impl Looking {
@@ -200,9 +200,10 @@ impl Looking {
             beside => beside.ok().flatten(),
         };
         if beside.as_ref().is_some_and(|beside| modes::differ(&open, beside).unwrap_or(true)) {
-            let same_mode = (upper.st_mode ^ host.st_mode) & MODE_BITS == 0;
-            let note = same_mode.then_some("its attributes (`user.*`, access lists) are others");
-            out.push(Found { note, ..self.found(path, ChangeKind::Mode, upper, Some(host)) });
+            let found = self.found(path, ChangeKind::Mode, upper, Some(host));
+            let is_told = (upper.st_mode ^ host.st_mode) & MODE_BITS != 0 || found.owner.is_some();
+            let note = (!is_told).then_some("its attributes (`user.*`, access lists) are others");
+            out.push(Found { note, ..found });
         }
         Ok(Merged::Both(open, beside))
     }
@@ -255,6 +256,9 @@ impl Looking {
             kind,
             what: what(upper),
             mode: upper.st_mode & MODE_BITS,
+            owner: host
+                .map(|_| Owner::of(upper))
+                .filter(|owner| kind != ChangeKind::Removed && host.map(Owner::of) != Some(*owner)),
             part_of: None,
             host: host.map(Identity::of),
             conflict: false,
@@ -267,17 +271,17 @@ impl Looking {
     /// at may have been.
     fn is_newer(&self, path: &[u8], host: &Stat, kind: ChangeKind) -> bool {
         let found = Identity::of(host);
-        if !is_directory(host) && self.applied.get(path) == Some(&found) {
-            return false;
+        if !is_directory(host) {
+            return self.known.is_newer_at(path, &found);
         }
-        if self.begun.is_before(found.changed) {
+        if self.known.is_newer(&found) {
             return true;
         }
-        if !is_directory(host) || !matches!(kind, ChangeKind::Removed | ChangeKind::Replaced) {
+        if !matches!(kind, ChangeKind::Removed | ChangeKind::Replaced) {
             return false;
         }
         let open = self.host.directory(path);
-        open.and_then(|open| is_newer_below(&open, self.begun, 0)).unwrap_or(true)
+        open.and_then(|open| is_newer_below(&open, &self.known, 0)).unwrap_or(true)
     }
 
     /// Whether the host has removed what was copied from there: overlayfs notes of what it has copied that it has, also where a command
@@ -289,7 +293,7 @@ impl Looking {
         let above = path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash]);
         // Where the host has none it went with that.
         let Ok(Some(above)) = self.host.status(above) else { return true };
-        self.begun.is_before(Identity::of(&above).changed)
+        self.known.is_newer(&Identity::of(&above))
     }
 
     fn was_copied(&self, path: &[u8], upper: &Stat) -> bool {
@@ -305,7 +309,7 @@ impl Looking {
     /// Whether nothing but times differs.
     fn is_same(&self, path: &[u8], upper: &Stat, host: &Stat) -> io::Result<bool> {
         let modes = (upper.st_mode ^ host.st_mode) & MODE_BITS == 0;
-        let owners = (upper.st_uid, upper.st_gid) == (host.st_uid, host.st_gid);
+        let owners = Owner::of(upper) == Owner::of(host);
         match tree::kind(upper) {
             FileType::RegularFile => {
                 Ok(modes && owners && upper.st_size == host.st_size && self.same_file(path)?)
@@ -352,15 +356,15 @@ enum Merged {
     Replaced,
 }
 
-fn is_newer_below(directory: &OwnedFd, begun: Begun, depth: usize) -> io::Result<bool> {
+fn is_newer_below(directory: &OwnedFd, known: &Known, depth: usize) -> io::Result<bool> {
     for name in tree::names(directory)? {
         let Some(found) = tree::status(directory, &name)? else { continue };
-        if begun.is_before(Identity::of(&found).changed) {
+        if known.is_newer(&Identity::of(&found)) {
             return Ok(true);
         }
         if is_directory(&found)
             && depth < MAX_DEPTH
-            && is_newer_below(&tree::directory(directory, &name)?, begun, depth + 1)?
+            && is_newer_below(&tree::directory(directory, &name)?, known, depth + 1)?
         {
             return Ok(true);
         }

@@ -1,4 +1,4 @@
-//! Modes of directories that the host has: set when all else is done, the deepest first, and others for as long as something in them is changed.
+//! Modes and owners of directories that the host has: set when all else is done, the deepest first, and others for as long as something in them is changed.
 //!
 //! A mode may say that nobody changes anything in a directory any more, and the one that it has now may say so too. Its owner can change it
 //! all the same, and does while changes are applied. The journal knows each such directory before, so that its mode is set right whatever
@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{Mode, XattrFlags, fchmod, fstat};
+use rustix::fs::{Mode, XattrFlags, fchmod, fchown, fstat};
 use weir_protocol::ByteString;
 
 use super::journal::{Act, Step};
 use super::look::MODE_BITS;
 use super::stage::attributes;
-use super::tree::{self, Tree, is_directory};
+use super::tree::{self, Owner, Tree, is_directory};
 
 /// Without these nothing in a directory can be changed by whoever does not pass over modes.
 const OWNER: u32 = 0o700;
@@ -43,6 +43,7 @@ pub(super) fn needed(host: &Tree, steps: &[Step]) -> Vec<Step> {
             staged: None,
             before: None,
             mode: closed(path)?,
+            owner: None,
         })
     };
     above.into_iter().filter_map(step).collect()
@@ -79,7 +80,7 @@ pub(super) fn set(tree: &Tree, path: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Does something in a directory whose mode may forbid it, which its owner changes for that moment.
-pub(super) fn changing<T>(directory: impl AsFd, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn changing<T>(directory: impl AsFd, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match act() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let mode = fstat(&directory)?.st_mode & MODE_BITS;
@@ -92,10 +93,17 @@ pub(super) fn changing<T>(directory: impl AsFd, act: impl Fn() -> io::Result<T>)
     }
 }
 
-/// Whether two directories differ in mode or attributes.
+/// Whether two directories differ in mode, owner or attributes.
 pub(super) fn differ(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
-    let modes = (fstat(&one)?.st_mode ^ fstat(&other)?.st_mode) & MODE_BITS;
-    Ok(modes != 0 || attributes(one)? != attributes(other)?)
+    let stats = (fstat(&one)?, fstat(&other)?);
+    let modes = (stats.0.st_mode ^ stats.1.st_mode) & MODE_BITS;
+    Ok(modes != 0 || Owner::of(&stats.0) != Owner::of(&stats.1) || attributes(one)? != attributes(other)?)
+}
+
+/// Gives a directory an owner, through no link. Before its mode: whoever gives it away may set that no more.
+pub(super) fn give_owner(tree: &Tree, path: &[u8], owner: Owner) -> io::Result<()> {
+    let directory = tree.directory(path)?;
+    owner.give(&fstat(&directory)?, |uid, gid| fchown(&directory, uid, gid))
 }
 
 /// Gives a directory the attributes of another one.
@@ -110,11 +118,13 @@ pub(super) fn give_attributes(from: impl AsFd, to: impl AsFd) -> io::Result<()> 
     Ok(())
 }
 
-/// Gives a directory of one side the mode and the attributes that the other one has.
+/// Gives a directory of one side the mode, the owner and the attributes that the other one has.
 pub(super) fn alike(from: &Tree, to: &Tree, path: &[u8]) -> io::Result<()> {
     let source = from.directory(path)?;
     if let Ok(target) = to.directory(path) {
         give_attributes(&source, &target)?;
     }
-    set(to, path, fstat(&source)?.st_mode & MODE_BITS)
+    let found = fstat(&source)?;
+    give_owner(to, path, Owner::of(&found))?;
+    set(to, path, found.st_mode & MODE_BITS)
 }

@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 
 use super::look::{MODE_BITS, SET_ID};
-use super::tree::{self, MAX_DEPTH};
+use super::tree::{self, MAX_DEPTH, Owner};
 
 /// Most bytes of the names of a file's attributes, and of one value (xattr(7)).
 const MAX_ATTRIBUTE_BYTES: usize = 64 << 10;
@@ -138,11 +138,7 @@ impl Staging {
 
 /// Owner, mode, attributes and times, in the order in which none undoes another.
 fn finish(new: impl AsFd, source: impl AsFd, found: &Stat, bits: u32) -> io::Result<()> {
-    let made = fstat(&new)?;
-    if (made.st_uid, made.st_gid) != (found.st_uid, found.st_gid) {
-        let (uid, gid) = (rustix::fs::Uid::from_raw(found.st_uid), rustix::fs::Gid::from_raw(found.st_gid));
-        fchown(&new, Some(uid), Some(gid))?;
-    }
+    Owner::of(found).give(&fstat(&new)?, |uid, gid| fchown(&new, uid, gid))?;
     for (name, value) in attributes(&source)? {
         fsetxattr(&new, &name, &value, XattrFlags::empty())?;
     }
@@ -153,10 +149,8 @@ fn finish(new: impl AsFd, source: impl AsFd, found: &Stat, bits: u32) -> io::Res
 /// The same of what cannot be opened.
 fn own(place: &Place<'_>, found: &Stat) -> io::Result<()> {
     let Some(made) = tree::status(place.to, place.new)? else { return Err(io::ErrorKind::NotFound.into()) };
-    if (made.st_uid, made.st_gid) != (found.st_uid, found.st_gid) {
-        let (uid, gid) = (rustix::fs::Uid::from_raw(found.st_uid), rustix::fs::Gid::from_raw(found.st_gid));
-        chownat(place.to, place.new, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    }
+    let given = |uid, gid| chownat(place.to, place.new, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
+    Owner::of(found).give(&made, given)?;
     Ok(utimensat(place.to, place.new, &tree::times(found), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 

@@ -16,7 +16,7 @@ use weir_sandbox_linux::mounts::Mounts;
 use weir_sandbox_linux::survey::Kind;
 
 use super::tree::{self, Tree};
-use super::{CopyError, Of as _, journal};
+use super::{CopyError, Of as _, journal, known};
 
 /// The directory of all copies, in Weir's own.
 const COPIES: &str = "copies";
@@ -228,6 +228,7 @@ impl State {
         }
         fs::set_permissions(&upper, fs::Permissions::from_mode(host.mode() & 0o7777))?;
         journal::forget_applied(self)?;
+        known::forget(self)?;
         File::create(self.inside(ROOT))?.write_all(self.root.as_bytes())?;
         let _ = fs::remove_file(self.inside(BEGUN));
         File::create_new(self.inside(BEGUN))?;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps, openat2, statat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timestamps, Uid, openat2, statat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,11 @@ impl Identity {
         }
     }
 
+    /// Its device, and its number there.
+    pub(super) const fn number(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Whether it is the same place, whatever its name has become: moving changes the time of change alone.
     pub(super) fn is_moved(&self, other: &Self) -> bool {
         Self { changed: other.changed, ..*self } == *other
@@ -48,7 +53,38 @@ impl Identity {
 
     /// Whether it is the very same file, whatever it holds.
     pub(super) fn is_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+        self.number() == other.number()
+    }
+}
+
+/// Who owns something: user and group, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owner(u32, u32);
+
+impl Owner {
+    pub(super) const fn of(stat: &Stat) -> Self {
+        Self(stat.st_uid, stat.st_gid)
+    }
+
+    /// Has an act give it to something that has another; an error names it.
+    pub(super) fn give(
+        self,
+        found: &Stat,
+        act: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+    ) -> io::Result<()> {
+        if Self::of(found) == self {
+            return Ok(());
+        }
+        act(Some(Uid::from_raw(self.0)), Some(Gid::from_raw(self.1))).map_err(|errno| {
+            let error = io::Error::from(errno);
+            io::Error::new(error.kind(), format!("its owner cannot become {self}: {error}"))
+        })
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "uid {}, gid {}", self.0, self.1)
     }
 }
 
@@ -182,11 +218,24 @@ pub(super) fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
 
 /// Removes whatever is at a name, with all below it.
 pub(super) fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    remove_below(parent, name, 0)
+    remove_below(parent, name, None, 0)
 }
 
-fn remove_below(parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+/// Who hears of each file that has other names, what it was and what it is now.
+pub(super) type Told<'a> = dyn FnMut(Identity, Identity) + 'a;
+
+/// The same, and tells which files go on under other names.
+pub(super) fn remove_telling(parent: BorrowedFd<'_>, name: &OsStr, told: &mut Told<'_>) -> io::Result<()> {
+    remove_below(parent, name, Some(told), 0)
+}
+
+fn remove_below(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    mut told: Option<&mut Told<'_>>,
+    depth: usize,
+) -> io::Result<()> {
+    match unlink(parent, name, told.as_deref_mut()) {
         Err(Errno::ISDIR | Errno::PERM) if depth < MAX_DEPTH => {}
         Err(Errno::NOENT) => return Ok(()),
         other => return Ok(other?),
@@ -198,9 +247,24 @@ fn remove_below(parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Resul
     })?;
     let _ = rustix::fs::fchmod(&open, Mode::RWXU);
     for inner in names(&open)? {
-        remove_below(open.as_fd(), &inner, depth + 1)?;
+        remove_below(open.as_fd(), &inner, told.as_deref_mut(), depth + 1)?;
     }
     Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
+fn unlink(parent: BorrowedFd<'_>, name: &OsStr, told: Option<&mut Told<'_>>) -> Result<(), Errno> {
+    let unlinked = || rustix::fs::unlinkat(parent, name, AtFlags::empty());
+    let Some(told) = told else { return unlinked() };
+    let has_others = |found: &Stat| found.st_nlink > 1 && !is_directory(found);
+    if !statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| has_others(&found)) {
+        return unlinked();
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    let before = rustix::fs::fstat(&file)?;
+    unlinked()?;
+    told(Identity::of(&before), Identity::of(&rustix::fs::fstat(&file)?));
+    Ok(())
 }
 
 /// Access and modification times as a file has them.

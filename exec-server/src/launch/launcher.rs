@@ -18,7 +18,7 @@ use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::records::Records;
 use super::running::{Heard, Running};
-use super::{Bound, Ended, Launch, Order, Stage, Told, copying, granting, hostfile, sys};
+use super::{Bound, Ended, Launch, Order, Stage, Told, advice, copying, granting, hostfile, sys};
 use crate::answer::policy::around;
 use crate::copies::Copies;
 use crate::profile::ceiling::Caller;
@@ -321,11 +321,24 @@ impl Launcher {
 
     fn ended(&mut self) -> Result<(), WireError> {
         let Some(running) = self.running.take() else { return Ok(()) };
-        let ended = running.reap();
+        let mut ended = running.reap();
+        self.advise(&mut ended.denials);
         let _ = self.record_end(&ended);
         let is_gated = self.recorded.as_ref().is_some_and(|(launch, ..)| launch.is_gated());
         self.channel.say(&Told::Ended(Box::new(ended)), &[])?;
         if is_gated && self.bound.is_some() { self.hear_refused() } else { Ok(()) }
+    }
+
+    /// Nothing is advised that the ceiling would refuse.
+    fn advise(&self, denials: &mut [Denial]) {
+        let Some((launch, ..)) = &self.recorded else { return };
+        if !denials.iter().any(advice::is_given) {
+            return;
+        }
+        match &self.bound {
+            Some(bound) => advice::below(&bound.ceiling, &launch.standpoint, denials),
+            None => advice::below(&Standing::read(), &launch.standpoint, denials),
+        }
     }
 
     /// What the gate refused is the server part's to tell, once, and this process's to record. Nothing else is done any more.

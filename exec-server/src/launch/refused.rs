@@ -12,11 +12,13 @@ use weir_sandbox_linux::audit::{Object, Refused};
 use weir_sandbox_linux::bpf::{Action, Errno};
 use weir_sandbox_linux::broker::Failure;
 use weir_sandbox_linux::host::Arch;
+use weir_sandbox_linux::live::LiveRules;
 use weir_sandbox_linux::plan::Plan;
 use weir_sandbox_linux::seccomp::{Class, Needs, Verdict, by_number};
 
 use super::begin::Compiled;
 use super::records::{Records, Watch};
+use super::spelled;
 use crate::ended::forks;
 
 /// Most parents of a process that are looked at on the way to its sandbox's first.
@@ -32,6 +34,8 @@ pub(super) struct Refusals {
     numbered: Numbered,
     arch: Option<Arch>,
     is_confined: bool,
+    /// Where names may have several spellings: the rules that hold for each.
+    spelled: Option<LiveRules>,
 }
 
 impl Refusals {
@@ -42,7 +46,18 @@ impl Refusals {
         let has_own_pids = plan.namespaces.contains(&weir_sandbox_linux::plan::Namespace::Pid);
         let numbered = if has_own_pids { Numbered::Inside } else { Numbered::ByHost };
         let (arch, is_confined) = (host.arch, plan.confinement.is_some());
-        Self { ledger: Ledger::default(), sight: sight(plan), watch, first, numbered, arch, is_confined }
+        let spelled =
+            plan.confinement.as_ref().and_then(|held| spelled::rules(held.brokered.as_ref()?.live.as_ref()?));
+        Self {
+            ledger: Ledger::default(),
+            sight: sight(plan),
+            watch,
+            first,
+            numbered,
+            arch,
+            is_confined,
+            spelled,
+        }
     }
 
     /// A name that must not come into being, or a socket that must not be reached: the first process refuses nothing else of its own.
@@ -63,7 +78,10 @@ impl Refusals {
         }
         let reason = (how == Failure::Absent).then(|| "what leads there is not there inside".to_owned());
         let observed = Observed { reason, ..self.observed(operation, pid, path) };
-        observed.joined(policy).into_iter().for_each(|denial| self.ledger.add(denial));
+        let rules = self.spelled.as_ref().filter(|_| how != Failure::Absent);
+        let other = || spelled::denial(rules?, &observed, policy);
+        let denial = observed.clone().joined(policy).or_else(other);
+        denial.into_iter().for_each(|denial| self.ledger.add(denial));
     }
 
     fn observed(&self, operation: Act, pid: u32, path: Vec<u8>) -> Observed {

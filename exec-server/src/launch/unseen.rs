@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io::Read as _;
 
 use weir_protocol::denial::{Act, Mechanism, Observed};
-use weir_protocol::{AbsPath, ByteString, Policy};
+use weir_protocol::{AbsPath, ByteString};
 
-use super::Launch;
 use super::program::find;
+use super::{Launch, advice};
+use crate::profile::standing::Standing;
 
 /// How much of a program's first line the kernel reads (`BINPRM_BUF_SIZE`, execve(2)).
 const FIRST_LINE: u64 = 256;
@@ -19,29 +20,35 @@ pub(super) fn why(launch: &Launch) -> Option<String> {
     let name = launch.argv.first()?;
     let path = launch.env.iter().find(|(name, _)| name.0 == b"PATH").map(|(_, value)| value.0.as_slice());
     let program = find(&name.0, path, &launch.cwd).ok()?;
-    refused(&launch.policy, &program).map(|why| format!("the host has it, and {why}")).or_else(|| {
+    refused(launch, &program).map(|why| format!("the host has it, and {why}")).or_else(|| {
         let interpreter = interpreter(&program)?;
         let Ok(_) = interpreter.as_path().metadata() else {
             return Some(format!("its interpreter {interpreter} is not there"));
         };
-        refused(&launch.policy, &interpreter).map(|why| format!("it needs its interpreter, and {why}"))
+        refused(launch, &interpreter).map(|why| format!("it needs its interpreter, and {why}"))
     })
 }
 
 /// Why a policy does not let a program be executed, and what would.
-fn refused(policy: &Policy, program: &AbsPath) -> Option<String> {
+fn refused(launch: &Launch, program: &AbsPath) -> Option<String> {
+    let policy = &launch.policy;
     let program = AbsPath::from_host(&program.as_path().canonicalize().ok()?)?;
     let target = ByteString(program.as_bytes().to_vec());
     let (operation, mechanism) = (Act::Execute, Mechanism::Mounts);
     let observed =
         Observed { operation, target, mechanism, time: String::new(), process: None, reason: None };
-    let denial = observed.joined(policy)?;
+    let mut denial = observed.joined(policy)?;
+    if advice::is_given(&denial) {
+        // What they say by now: nothing is decided here.
+        advice::below(&Standing::read(), &launch.standpoint, std::slice::from_mut(&mut denial));
+    }
     let by = match &denial.origin {
         Some(origin) => format!("{origin} closes"),
         None => format!("no rule of profile {} opens", policy.profile()),
     };
     let option = denial.option.map(|option| format!("; to allow it: {} {}", option.name, option.value));
-    Some(format!("{by} {program}{}", option.unwrap_or_default()))
+    let rest = option.or_else(|| denial.reason.map(|reason| format!("; {reason}")));
+    Some(format!("{by} {program}{}", rest.unwrap_or_default()))
 }
 
 /// The program that a script's first line names.

@@ -73,6 +73,24 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Whether it is about who may choose which profile, whatever that grants.
+    #[must_use]
+    pub const fn is_name(&self) -> bool {
+        matches!(self, Self::Profile { .. } | Self::User { .. })
+    }
+
+    /// The ceiling's rule; nothing where it has none that grants as much.
+    #[must_use]
+    pub fn rule(&self) -> Option<&Origin> {
+        match self {
+            Self::Profile { rule, .. } | Self::User { rule, .. } => Some(rule),
+            Self::Excess(excess) => excess.limit.as_ref(),
+            Self::Lifted { rule, .. } => Some(rule),
+        }
+    }
+}
+
 fn whence(origin: Option<&Origin>) -> String {
     origin.map_or_else(|| "the ceiling, which has no such grant".to_owned(), ToString::to_string)
 }

@@ -19,6 +19,9 @@ use super::{LoadError, builtin, merge};
 /// Stands for a profile where changes of a copy are applied.
 const APPLYING: &str = "apply";
 
+/// Stands for a profile that grants what a denial could advise.
+const ASKED: &str = "asked";
+
 /// The requirements, or why they cannot be used.
 #[derive(Debug)]
 pub struct Standing(Result<Document, LoadError>);
@@ -41,6 +44,13 @@ pub enum Above<'standing> {
     /// Profiles are allowed by name, and the policy allows more than the administrator's profile of its name.
     #[error("the policy allows more than the administrator's profile `{0}`")]
     NotTheProfile(String),
+}
+
+/// A profile of nothing but one grant.
+fn granting(path: &AbsPath, access: Access, why: &str) -> Profile {
+    let entry = PathEntry { access, origin: Origin::implied(why) };
+    let filesystem = [((Base::Path(path.clone()), Below::Path(String::new())), entry)].into();
+    Profile { filesystem, ..Profile::default() }
 }
 
 fn lines(refusals: &[Refusal]) -> String {
@@ -125,15 +135,11 @@ impl Standing {
     ) -> Result<(), Above<'_>> {
         let requirements = self.0.as_ref().map_err(Above::Unusable)?;
         let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
-        let entry =
-            PathEntry { access: Access::Write, origin: Origin::implied("applying changes writes there") };
-        let filesystem = [((Base::Path(root.clone()), Below::Path(String::new())), entry)].into();
-        let asked = Profile { filesystem, ..Profile::default() };
+        let asked = granting(root, Access::Write, "applying changes writes there");
         let asked = resolve(APPLYING, &asked, around, &Host::default())?.policy;
         let refused = ceiling::refusals(APPLYING, &asked, ceiling, caller, around, &Host::default())?;
         // Nobody asks for a profile: whether one that the caller may have writes there is asked below.
-        let is_name = |one: &Refusal| matches!(one, Refusal::Profile { .. } | Refusal::User { .. });
-        let (names, refused): (Vec<Refusal>, Vec<Refusal>) = refused.into_iter().partition(is_name);
+        let (names, refused): (Vec<Refusal>, Vec<Refusal>) = refused.into_iter().partition(Refusal::is_name);
         if !refused.is_empty() {
             return Err(Above::Refused(refused));
         }
@@ -145,6 +151,36 @@ impl Standing {
         } else {
             Err(Above::Refused(names))
         }
+    }
+
+    /// Whether there is a ceiling at all.
+    #[must_use]
+    pub fn has_ceiling(&self) -> bool {
+        self.0.as_ref().is_ok_and(|requirements| requirements.ceiling.is_some())
+    }
+
+    /// The file in which the ceiling's rules for paths stand.
+    pub(crate) fn file(&self) -> Option<&str> {
+        let ceiling = self.0.as_ref().ok()?.ceiling.as_ref()?;
+        let mut origins = ceiling.limits.filesystem.values().map(|entry| &entry.origin);
+        origins.find_map(|origin| origin.place.as_ref().map(|place| place.file.as_str()))
+    }
+
+    /// Why no profile of `caller`'s may grant so much at a path; nothing also where that cannot be told here.
+    #[must_use]
+    pub fn forbids(
+        &self,
+        path: &AbsPath,
+        access: Access,
+        caller: &Caller,
+        around: &Surroundings,
+    ) -> Option<Refusal> {
+        let ceiling = self.0.as_ref().ok()?.ceiling.as_ref()?;
+        let asked = granting(path, access, "it is asked for");
+        let overridden = ceiling::overridden(&asked, ceiling);
+        let asked = resolve(ASKED, &ceiling::impose(&asked, ceiling), around, &Host::default()).ok()?.policy;
+        let refused = ceiling::refusals(ASKED, &asked, ceiling, caller, around, &Host::default()).ok()?;
+        overridden.into_iter().chain(refused).find(|refusal| !refusal.is_name())
     }
 
     /// Whether `caller` may have the administrator's profile of this name, and it writes to `root`.

@@ -11,6 +11,7 @@ use weir_protocol::denial::Run;
 use weir_protocol::method::context::{ContextId, LeaseId};
 use weir_protocol::method::denial::{Asked, KEPT_RUNS};
 use weir_protocol::policy::lease::Lease;
+use weir_protocol::since::Since;
 
 /// The layout below. A file of another one is refused, not guessed at.
 const LAYOUT: i64 = 1;
@@ -210,7 +211,7 @@ impl Store {
     pub(super) fn runs(&self, asked: &Asked) -> Result<Vec<Run>, StoreError> {
         let query = "SELECT run FROM denials WHERE time >= ?1 AND (?2 IS NULL OR context = ?2) ORDER BY id";
         let mut found = self.0.prepare(query)?;
-        let since = asked.since.as_deref().unwrap_or_default();
+        let since = asked.since.as_ref().map_or("", Since::as_str);
         let rows = found.query_map(params![since, asked.context.map(key)], |row| row.get::<_, String>(0))?;
         rows.map(|row| Ok(serde_json::from_str(&row?)?)).collect()
     }
@@ -284,7 +285,7 @@ mod tests {
         }
         let all = store.runs(&Asked::default()).unwrap();
         assert_eq!((all.len(), &all[0]), (KEPT_RUNS, &run(10)));
-        let since = Some("2026-11-29T00:02".to_owned());
+        let since = Some(Since::parse("2026-11-29T00:02").unwrap());
         assert_eq!(store.runs(&Asked { since: since.clone(), context: None }).unwrap()[0], run(120));
         let found = store.runs(&Asked { since, context: Some(7) }).unwrap();
         assert!(found.iter().all(|run| run.context == Some(7)) && found[0] == run(120), "{found:?}");

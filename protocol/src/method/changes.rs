@@ -64,13 +64,13 @@ pub struct Discard {
 pub enum ChangeKind {
     /// It was made.
     Added,
-    /// Its content, target or attributes are others.
+    /// Its content, target, mode, owner or attributes are others.
     Modified,
     /// It is gone.
     Removed,
     /// It is something else now, or a directory that was made anew.
     Replaced,
-    /// A directory has another mode.
+    /// A directory has another mode, owner or other attributes.
     Mode,
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::ContextId;
 use crate::denial::Run;
+use crate::since::Since;
 
 /// Most runs with denials that a server keeps for one user; the oldest goes first.
 pub const KEPT_RUNS: usize = 128;
@@ -12,9 +13,9 @@ pub const KEPT_RUNS: usize = 128;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
-    /// Those that ended then or later, in RFC 3339, UTC, or the beginning of such a time.
+    /// Those that ended then or later: a time in RFC 3339, UTC, or the beginning of one (`2026-11-28T09:30`); one that there never is is refused.
     #[serde(default)]
-    pub since: Option<String>,
+    pub since: Option<Since>,
     /// Those of this context alone.
     #[serde(default)]
     pub context: Option<ContextId>,

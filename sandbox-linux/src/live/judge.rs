@@ -124,8 +124,7 @@ impl Judge {
     /// The rules in one spelling, where the names of a path may have several.
     fn folded_at(&mut self, path: &[u8]) -> Option<&mut Self> {
         let folded = self.folded.as_deref_mut()?;
-        let mount = ancestors(path).find_map(|at| folded.places.get(at));
-        (mount == Some(&Folding::Folded)).then_some(&mut folded.judge)
+        folds(&folded.places, path).then_some(&mut folded.judge)
     }
 
     fn as_spelled(&mut self, path: &[u8], operation: Operation) -> Option<Refused> {
@@ -205,8 +204,13 @@ enum Progress {
     Open(Rc<State>),
 }
 
+/// Whether names at a path may have several spellings, as the mount says on which it lies.
+pub(super) fn folds(places: &BTreeMap<AbsPath, Folding>, path: &[u8]) -> bool {
+    ancestors(path).find_map(|at| places.get(at)) == Some(&Folding::Folded)
+}
+
 /// A path and the directories above it, the nearest first.
-fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut next = Some(path);
     std::iter::from_fn(move || {
         let path = next?;

@@ -67,3 +67,50 @@ fn changes_are_applied_and_discarded_by_path_and_new_directories_whole() {
         );
     });
 }
+
+#[test]
+fn what_applying_does_to_the_other_names_of_a_file_is_no_conflict() {
+    Way::each_of(&WAYS, "copy::names-applied", |way| {
+        let linked = || {
+            let world = world(way);
+            world.file("work/a", "old");
+            let link = "mkdir gone new; for name in b c gone/d new/e f g; do ln a $name; done";
+            assert_eq!(world.outside(["sh", "-c", link]).code, 0);
+            shell(
+                &world,
+                "for f in a b c f g; do echo $f > $f; done; rm g; rm -r gone new; mkdir new; echo x > new/x",
+            );
+            world
+        };
+        let content = "cat a b c f; ls . new";
+        let whole = "a\nb\nc\nf\n.:\na\nb\nc\nf\nnew\n\nnew:\nx";
+        // All at once, in any order of what takes a name from it.
+        let world = linked();
+        assert_eq!(left(&world, &["apply"]), []);
+        assert_eq!(world.outside(["sh", "-c", content]).text(), whole);
+        // One after another: in place of it, removed, with a directory that goes, with one that is made anew.
+        let world = linked();
+        for step in ["a", "g", "gone", "new", "c", "b"] {
+            assert_eq!(left(&world, &["apply", step]), [], "{step}");
+        }
+        shell(&world, "echo again >> b");
+        assert_eq!(left(&world, &["apply", "b", "f"]), []);
+        assert_eq!(
+            world.outside(["sh", "-c", content]).text(),
+            whole.replace("b\nc\nf\n.", "b\nagain\nc\nf\n.")
+        );
+        assert_eq!(changes(&world), Vec::<String>::new());
+        // What the host does to such a file, before or after, is its change all the same.
+        let conflict =
+            |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect::<Vec<_>>();
+        let world = linked();
+        assert_eq!(left(&world, &["apply", "a", "new"]), []);
+        assert_eq!(world.outside(["chmod", "600", "c"]).code, 0);
+        assert_eq!(left(&world, &["apply"]), conflict(&["b", "c", "f", "g", "gone"]));
+        assert_eq!(left(&world, &["apply", "--force", "b"]), []);
+        assert_eq!(left(&world, &["apply", "c"]), conflict(&["c"]));
+        assert_eq!(left(&world, &["apply", "--force"]), []);
+        assert_eq!(world.outside(["sh", "-c", content]).text(), whole);
+        assert_clean(&world);
+    });
+}

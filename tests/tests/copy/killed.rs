@@ -19,6 +19,9 @@ const ROUNDS: u32 = 8;
 /// Files of each kind of change.
 const FILES: usize = 6;
 
+/// Names of one file, each of which gets a content of its own.
+const NAMES: [&str; 4] = ["one-of-a-file", "two-of-a-file", "three-of-a-file", "four-of-a-file"];
+
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 fn files(below: &Path) -> Files {
@@ -46,6 +49,10 @@ fn filled(way: Way) -> World {
             world.file(format!("work/{name}"), "old ".repeat(5000));
         }
     }
+    world.file(format!("work/{}", NAMES[0]), "old");
+    for name in &NAMES[1..] {
+        fs::hard_link(world.at("work").join(NAMES[0]), world.at("work").join(name)).unwrap();
+    }
     for name in ["shut/deep/changed", "open/changed"] {
         world.file(format!("work/{name}"), "old");
     }
@@ -59,6 +66,7 @@ fn modes(world: &World) -> String {
 }
 
 const ACT: &str = "for f in changed-*; do cat $f > /tmp/x; tr o n < /tmp/x > $f; done; rm removed-*; \
+    for f in *-of-a-file; do echo $f > $f; done; \
     for d in anew-*; do rm -r $d; mkdir $d; echo new > $d/new; mkdir added-$d; cp changed-0 added-$d/f; done; \
     chmod 755 shut shut/deep; for d in shut/deep open; do echo new > $d/changed; echo new > $d/new; done; chmod 511 shut/deep; \
     chmod 500 shut open";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use weir_tests::sandbox::{Way, World};
+use weir_tests::sandbox::{Way, World, finish, programs};
 
 use super::settle::{WAYS, assert_clean, changes, left, listed, shell, weir, world};
 
@@ -97,5 +97,54 @@ fn times_and_attributes_are_applied() {
         let control = World::new(way);
         assert_eq!(control.outside(["sh", "-c", &format!("echo new > f; {act}")]).code, 0);
         assert_eq!(applied, control.outside(["sh", "-c", read]).text());
+    });
+}
+
+/// Whose a file or a directory is is applied where it may be, and told where it may not. A command has no privilege, and gives what is its user's
+/// to a group of its user's alone; where there is a user namespace, to none.
+#[test]
+fn owners_are_told_applied_and_discarded() {
+    const ACT: &str = "chgrp 1235 d d/e f; chgrp -h 1235 link; chmod 700 d/e";
+    const OWNERS: &str = "stat -c '%n %u:%g %a' d d/e f link";
+    let with = |world: &World, options: [&str; 2], words: &[&str]| {
+        let mut command = world.command("/usr/bin/setpriv");
+        finish(command.args(options).arg("--").arg(&programs().weir).args(words))
+    };
+    Way::each_of(&[Way::Root], "copy::owners", |way| {
+        let made = || {
+            let world = world(way);
+            let before = "mkdir -p d/e; echo 1 > f; echo 2 > d/g; ln -s f link";
+            assert_eq!(world.outside(["sh", "-c", before]).code, 0);
+            world
+        };
+        let act = |world: &World| {
+            let run = with(world, ["--groups", "0,1235"], &["run", "--", "sh", "-ec", ACT]);
+            assert_eq!(run.code, 0, "{}", run.stderr);
+        };
+        let world = made();
+        let old = world.outside(["sh", "-c", OWNERS]).text();
+        act(&world);
+        assert_eq!(changes(&world), ["mode d", "mode d/e", "modified f", "modified link"]);
+        let told = String::from_utf8_lossy(&weir(&world, &["changes"]).stdout).into_owned();
+        assert_eq!(told.matches("its owner becomes uid 0, gid 1235").count(), 4, "{told}");
+        assert_eq!(world.outside(["sh", "-c", OWNERS]).text(), old);
+        assert_eq!(left(&world, &["discard", "d", "link"]), []);
+        assert_eq!(changes(&world), ["modified f"]);
+        act(&world);
+        // Whoever may not give it away hears so, of each, and all else is applied.
+        shell(&world, "echo new > d/g");
+        let run = with(&world, ["--bounding-set", "-chown"], &["apply"]);
+        let told = String::from_utf8_lossy(&run.stdout).into_owned();
+        let count = told.matches("its owner cannot become uid 0, gid 1235").count();
+        assert_eq!((run.code, count), (1, 4), "{told}{}", run.stderr);
+        assert_eq!(world.outside(["sh", "-c", OWNERS]).text(), old);
+        assert_eq!(world.outside(["cat", "d/g"]).text(), "new");
+        assert_eq!(left(&world, &["apply"]), []);
+        assert_eq!(changes(&world), Vec::<String>::new());
+        assert_clean(&world);
+        let control = made();
+        assert_eq!(control.outside(["sh", "-ec", ACT]).code, 0);
+        let seen = [&world, &control].map(|world| world.outside(["sh", "-c", OWNERS]).text());
+        assert_eq!(seen[0], seen[1]);
     });
 }

@@ -35,7 +35,11 @@ fn the_client_keeps_what_was_refused_where_no_server_runs() {
         assert_eq!(last[0]["denials"][0]["target"], world.expand("{w}/data/two"));
         let text = denials(&world, &["--last"]).text();
         assert!(text.contains("make-directory") && text.contains("to allow: --write"), "{text}");
-        assert_eq!(denials(&world, &["--since", "yesterday"]).code, 2);
+        for none in ["yesterday", "2026-02-31", "2026-11-28T25:00"] {
+            let refused = denials(&world, &["--since", none]);
+            let accepted = refused.stderr.contains("(90m)") && refused.stderr.contains("`2026-11-28T09:30`");
+            assert!(refused.code == 2 && accepted, "{none}: {}", refused.stderr);
+        }
         let file = world.at("weir/denials.jsonl");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         // Nobody inside reads it.

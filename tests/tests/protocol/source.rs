@@ -267,7 +267,7 @@ fn shape(of: &Type) -> String {
                 ("Within", Some(inner)) => format!("Within of {inner}"),
                 ("Option", Some(inner)) => format!("{inner}?"),
                 ("Vec", Some(inner)) => format!("list of {inner}"),
-                ("String" | "SocketAddr", _) => "text".to_owned(),
+                ("String" | "Since" | "SocketAddr", _) => "text".to_owned(),
                 ("bool", _) => "true or false".to_owned(),
                 ("u64" | "i64" | "u32" | "i32" | "u16" | "ProcessId" | "ContextId" | "LeaseId", _) => {
                     "number".to_owned()

@@ -91,6 +91,10 @@ fn denials_of_a_command_are_recorded_and_kept() {
     let kept = client.ask("denial/list", &json!({"since": "2020"})).unwrap();
     assert_eq!(kept["runs"].as_array().unwrap().len(), 1, "{kept}");
     assert_eq!(kept["runs"][0]["argv"], json!(["mkdir", "/usr/new"]));
+    for none in ["2026-02-31", "2026-11-28T25:00"] {
+        let refused = client.ask("denial/list", &json!({"since": none})).unwrap_err();
+        assert!(refused.1.to_string().contains("`2026-11-28T09:30`"), "{none}: {refused:?}");
+    }
     let later = client.ask("denial/list", &json!({"since": "2999"})).unwrap();
     assert_eq!(later["runs"], json!([]));
     let denied: Vec<Value> =

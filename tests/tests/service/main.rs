@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic outside its #[test] functions too")]
 #![cfg(target_os = "linux")]
 
+mod advice;
 mod audit;
 mod bounded;
 mod client;

@@ -9,7 +9,7 @@ use weir_protocol::method::code;
 use super::begin::{begin, planned};
 use super::running::{Course, Running};
 use super::sys::{self, Queue, Seen};
-use crate::launch::{Launch, Order, Told, granting};
+use crate::launch::{Launch, Order, Told, advice, granting};
 use crate::profile::standing::Standing;
 use crate::wire::{Read, Wire, WireError};
 
@@ -138,7 +138,10 @@ impl Launcher {
 
     fn ended(&mut self) -> Result<(), WireError> {
         let Some(running) = self.running.take() else { return Ok(()) };
-        let ended = running.end(&self.queue);
+        let mut ended = running.end(&self.queue);
+        if let Some(launch) = self.asked.as_ref().filter(|_| ended.denials.iter().any(advice::is_given)) {
+            advice::below(&Standing::read(), &launch.standpoint, &mut ended.denials);
+        }
         self.channel.say(&Told::Ended(Box::new(ended)), &[])
     }
 }

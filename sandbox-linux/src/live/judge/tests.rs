@@ -6,7 +6,7 @@ use weir_protocol::policy::{
     Access, Filesystem, FilesystemParts, Operation, PrivateDirectory, Request, RuleRef, StandIn,
 };
 
-use super::super::{Alias, BESIDE_MOUNTS, LiveRules, WITHOUT_MOUNTS, first_rule};
+use super::super::{Alias, BESIDE_MOUNTS, LiveRules, Spelled, WITHOUT_MOUNTS, first_rule, spelled};
 use super::*;
 use crate::survey::tests::{path, policy};
 
@@ -153,7 +153,9 @@ fn every_spelling_is_refused_where_names_fold() {
     let filesystem = policy(&rules, &patterns).filesystem().clone();
     let folding = [("/", Folding::Exact), ("/m", Folding::Folded), ("/m/in", Folding::Exact)];
     let folding = folding.into_iter().map(|(at, folding)| (path(at), folding)).collect();
-    let mut judge = Judge::new(&LiveRules { folding, ..LiveRules::of(filesystem) });
+    let rules = LiveRules { folding, ..LiveRules::of(filesystem) };
+    let mut judge = Judge::new(&rules);
+    let behind = |path: &str, operation| spelled(&rules, path.as_bytes(), operation);
     for closed in [
         "/m/x.env",
         "/m/X.ENV",
@@ -169,15 +171,24 @@ fn every_spelling_is_refused_where_names_fold() {
         "/m/in/x.env",
     ] {
         assert_eq!(judge.judge(closed.as_bytes(), Operation::Read), Some(Refused::Closed), "{closed}");
+        // That a pattern of another file system closes it, however it is spelled, the policy knows.
+        assert_eq!(behind(closed, Operation::Read).is_some(), !closed.starts_with("/m/in/"), "{closed}");
     }
     for open in
         ["/m/x", "/m/PLAIN/OPEN/x", "/m/dx", "/m/ay", "/m/in/X.ENV", "/m/in/Plain", "/w/X.ENV", "/M/x.env"]
     {
         assert_eq!(judge.judge(open.as_bytes(), Operation::Read), None, "{open}");
+        assert_eq!(behind(open, Operation::Read), None, "{open}");
     }
     for (fixed, want) in [("/m/.GIT/Config", Some(Refused::ReadOnly)), ("/m/.GIT/other", None)] {
         assert_eq!(judge.judge(fixed.as_bytes(), Operation::Write), want, "{fixed}");
+        assert_eq!(behind(fixed, Operation::Write).is_some(), want.is_some(), "{fixed}");
     }
+    assert!(
+        behind("/m/PLAIN/x", Operation::Read).is_some_and(
+            |found| matches!(found, Spelled::Path(_, as_ruled) if as_ruled == place("/m/Plain/x"))
+        )
+    );
     assert!(
         judge.fixes_below(b"/m/.Git") && judge.reaches(b"/m/PLAIN") && judge.differs_below(b"/m/a", b"/m/IN")
     );
