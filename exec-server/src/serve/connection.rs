@@ -90,7 +90,8 @@ pub(super) async fn serve(server: Rc<Server>, number: u64, socket: UnixStream) {
     };
     if let Err(error) = outcome {
         // The last word, where the client still reads.
-        let error = Error { code: code::BAD_REQUEST, message: format!("the connection ends: {error}") };
+        let code = if matches!(error, WireError::Input { .. }) { code::INPUT } else { code::BAD_REQUEST };
+        let error = Error { code, message: format!("the connection ends: {error}") };
         connection.outbox.answer_now(response(None, Err(error)));
     }
     let patience = if connection.server.draining.get() { DELIVERY } else { LAST_WORDS };
