@@ -14,7 +14,7 @@ use weir_protocol::method::context::{
 };
 use weir_protocol::method::denial::{Asked, Refused};
 use weir_protocol::method::{Error, code};
-use weir_protocol::policy::lease::{Lease, MAX_LEASE_GRANTS, Scope, Use};
+use weir_protocol::policy::lease::{Lease, LeaseError, MAX_LEASE_GRANTS, Scope, Use};
 use weir_protocol::policy::{Digest, DomainPattern};
 use weir_protocol::{ByteString, Policy};
 
@@ -271,7 +271,13 @@ impl Contexts {
     fn leased(&self, context: &Kept, under: &Under, argv: &[ByteString]) -> Result<Policy, Error> {
         let Some(id) = under.lease else { return Ok(context.policy.clone()) };
         let (lease, used) = self.store.leased(under.context, id)?.ok_or_else(|| none("lease", id))?;
-        let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
+        // As they are, and not as they are shown: what is no text is no command that a lease can name.
+        let argv: Result<Vec<String>, _> =
+            argv.iter().map(|word| String::from_utf8(word.0.clone())).collect();
+        let argv = match (argv, &lease.scope) {
+            (Err(_), Scope::Command { .. }) => return Err(refused(&LeaseError::OutOfScope)),
+            (argv, _) => argv.unwrap_or_default(),
+        };
         let turn = context.thread.as_deref().zip(under.turn.as_deref());
         let policy = lease
             .policy_for(
@@ -578,6 +584,26 @@ pub(crate) mod tests {
         assert!(contexts.mark_over(leased.lease) && !contexts.mark_over(leased.lease));
         let void = (of_turn.lease, "its context has another policy now".to_owned());
         assert_eq!(over(&contexts, Closing::No), [void]);
+    }
+
+    #[test]
+    fn a_lease_for_a_command_is_for_its_very_words() {
+        let contexts = contexts();
+        let opened = contexts.open(None, None, policy(&["/a"]), Vec::new()).unwrap();
+        for (leased, other) in [("a\nb", "a\\nb"), ("a\\nb", "a\nb"), ("a\u{200d}", "a\\u{200d}")] {
+            let scope = Scope::Command { argv: vec!["sh".to_owned(), leased.to_owned()] };
+            let grants = vec![Grant::Path { path: path("/c"), access: Access::Write }];
+            let asked = Escalate { id: opened.id, grants, scope, for_ms: 60_000, reason: String::new() };
+            let given = lease(&contexts, asked).unwrap().lease;
+            let under = Under { context: opened.id, lease: Some(given), turn: None };
+            let outcome = |word: &[u8]| {
+                let argv = [ByteString::from("sh"), ByteString(word.to_vec())];
+                contexts.policy_for(&under, &argv).map(drop).map_err(|error| error.code)
+            };
+            assert_eq!(outcome(other.as_bytes()), Err(code::LEASE), "{leased:?} {other:?}");
+            assert_eq!(outcome(b"\xff"), Err(code::LEASE));
+            assert_eq!(outcome(leased.as_bytes()), Ok(()), "{leased:?}");
+        }
     }
 
     #[test]
