@@ -16,6 +16,7 @@ pub mod policy;
 pub mod profile;
 pub mod recorded;
 pub mod unreached;
+pub mod unseen;
 
 pub use bytes::ByteString;
 pub use path::AbsPath;
