@@ -110,12 +110,15 @@ fn a_request_that_is_wrong_is_answered_and_the_connection_goes_on() {
     });
 }
 
+/// Sends input that has no place.
+type Violate = fn(&mut Client, u64);
+
 #[test]
 fn input_beyond_the_credit_or_out_of_place_ends_the_connection() {
     Way::each_of(&[Way::Root, Way::User], "server::violations", |way| {
         let world = world(way);
         let server = Server::start(&world);
-        let violations: [(fn(&mut Client, u64), &str); 3] = [
+        let violations: [(Violate, &str); 3] = [
             (|client, id| _ = client.input(id, 5, b"early"), "begins at byte 5, and the next one is byte 0"),
             (
                 |client, id| {
