@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use weir_protocol::ByteString;
 use weir_protocol::denial::{Denial, RunOption, Sight};
+use weir_protocol::unseen::is_unseen;
 
 /// What was refused, by what and by which rule.
 pub(crate) fn what(denial: &Denial) -> String {
@@ -38,14 +39,31 @@ pub(crate) fn beyond(sight: &Sight) -> Vec<String> {
     out
 }
 
-/// As a shell takes it.
+/// As a shell takes it. What is not seen, or no text, stands as bytes in octal digits, which `$'…'` means everywhere.
 fn word(value: &ByteString) -> String {
-    let text = value.to_string();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(byte);
+    let text = std::str::from_utf8(&value.0).ok().filter(|text| !text.contains(is_unseen));
+    if let Some(text) = text {
+        let is_plain = !text.is_empty() && text.as_bytes().iter().all(plain);
+        return if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) };
+    }
+    let mut out = "$'".to_owned();
+    for chunk in value.0.utf8_chunks() {
+        for one in chunk.valid().chars() {
+            match one {
+                '\\' | '\'' => out.extend(['\\', one]),
+                _ if is_unseen(one) => octal(&mut out, one.encode_utf8(&mut [0; 4]).as_bytes()),
+                _ => out.push(one),
+            }
+        }
+        octal(&mut out, chunk.invalid());
+    }
+    out + "'"
+}
+
+fn octal(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = write!(out, "\\{byte:03o}");
     }
 }
 
@@ -59,5 +77,7 @@ mod tests {
         for (text, expect) in cases {
             assert_eq!(word(&ByteString::from(text)), expect);
         }
+        let odd = ByteString("/it's\\ \u{202f}PM".bytes().chain([0xff]).collect());
+        assert_eq!(word(&odd), r"$'/it\'s\\ \342\200\257PM\377'");
     }
 }

@@ -4,72 +4,10 @@
 
 use std::fmt::Write as _;
 
-/// First and last of characters that are not seen, or change where others are seen: those of format (Cf), those that programs may ignore, and
-/// separators of lines (Unicode 16, DerivedCoreProperties.txt and DerivedGeneralCategory.txt).
-const UNSEEN: [(char, char); 31] = [
-    ('\u{ad}', '\u{ad}'),
-    ('\u{34f}', '\u{34f}'),
-    ('\u{600}', '\u{605}'),
-    ('\u{61c}', '\u{61c}'),
-    ('\u{6dd}', '\u{6dd}'),
-    ('\u{70f}', '\u{70f}'),
-    ('\u{890}', '\u{891}'),
-    ('\u{8e2}', '\u{8e2}'),
-    ('\u{115f}', '\u{1160}'),
-    ('\u{17b4}', '\u{17b5}'),
-    ('\u{180b}', '\u{180f}'),
-    ('\u{200b}', '\u{200f}'),
-    ('\u{2028}', '\u{202e}'),
-    ('\u{2060}', '\u{206f}'),
-    ('\u{3164}', '\u{3164}'),
-    ('\u{fe00}', '\u{fe0f}'),
-    ('\u{feff}', '\u{feff}'),
-    ('\u{ffa0}', '\u{ffa0}'),
-    ('\u{fff0}', '\u{fffb}'),
-    ('\u{110bd}', '\u{110bd}'),
-    ('\u{110cd}', '\u{110cd}'),
-    ('\u{13430}', '\u{1343f}'),
-    ('\u{1bca0}', '\u{1bca3}'),
-    ('\u{1d173}', '\u{1d17a}'),
-    ('\u{e0000}', '\u{e0fff}'),
-    // Blank ones, which pass for a space.
-    ('\u{a0}', '\u{a0}'),
-    ('\u{1680}', '\u{1680}'),
-    ('\u{2000}', '\u{200a}'),
-    ('\u{202f}', '\u{202f}'),
-    ('\u{205f}', '\u{205f}'),
-    ('\u{2800}', '\u{2800}'),
-];
-
-/// Of these what some scripts and emoji are not written without, and what moves nothing: joiners, variants of a sign, and blanks.
-const OF_TEXT: [(char, char); 8] = [
-    ('\u{200c}', '\u{200d}'),
-    ('\u{fe00}', '\u{fe0f}'),
-    ('\u{180b}', '\u{180f}'),
-    ('\u{e0100}', '\u{e01ef}'),
-    ('\u{a0}', '\u{a0}'),
-    ('\u{2000}', '\u{200a}'),
-    ('\u{202f}', '\u{202f}'),
-    ('\u{205f}', '\u{205f}'),
-];
+use weir_protocol::unseen::{is_moving, is_unseen};
 
 /// How far the lines of a command are moved to the right that is shown by itself.
 const INDENT: &str = "    ";
-
-fn is_in(table: &[(char, char)], one: char) -> bool {
-    !one.is_ascii() && table.iter().any(|(first, last)| (*first..=*last).contains(&one))
-}
-
-/// Whether a character has to be named to be seen as it is.
-fn is_unseen(one: char) -> bool {
-    // The ideographic space is as wide as a sign, and passes for two spaces.
-    one.is_control() || one == '\u{3000}' || is_in(&UNSEEN, one)
-}
-
-/// Whether a character changes where others are seen, or hides, and no text needs it.
-fn is_moving(one: char) -> bool {
-    is_in(&UNSEEN, one) && !is_in(&OF_TEXT, one)
-}
 
 fn name(out: &mut String, one: char) {
     match one {

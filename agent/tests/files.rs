@@ -14,7 +14,7 @@ use weir_agent::link::{LinkError, Session, SessionError, Which, reach};
 use weir_protocol::method::Asks as _;
 use weir_protocol::method::context::{Close, Open, Under};
 use weir_protocol::method::error::code;
-use weir_protocol::method::file::{By, Change, Edit, Patch, Read, Search, Within, Write, Writing};
+use weir_protocol::method::file::{By, Change, Patch, Read, Replacement, Search, Within, Write, Writing};
 use weir_protocol::method::policy::Choice;
 use weir_protocol::{AbsPath, ByteString};
 
@@ -82,7 +82,7 @@ fn files_are_written_read_searched_and_patched_under_a_context() {
     assert!(opened.read("project/data").unwrap() == content);
 
     opened.place.write("project/main.rs", "fn main() {\n    old();\n}\n");
-    let edit = Edit { old: "old()".into(), new: "new()".into(), times: 1 };
+    let edit = Replacement { old: "old()".into(), new: "new()".into(), times: 1 };
     let change = Change { path: opened.at("project/main.rs"), by: By::Edits(vec![edit]) };
     let patch = opened.within(Patch { changes: vec![change] });
     assert_eq!(opened.session.ask(patch).unwrap().sizes, [Some(25)]);

@@ -53,13 +53,14 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use weir_protocol::audit::LeaseRecord;
 use weir_protocol::denial::{Denial, Sight};
 use weir_protocol::method::changes::Ask;
 use weir_protocol::method::network::Decision;
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{End, Enforcement, Receivers, Usage};
 use weir_protocol::method::{Examined, code};
-use weir_protocol::policy::DomainPattern;
+use weir_protocol::policy::{Digest, DomainPattern};
 use weir_protocol::recorded::Recorded;
 use weir_protocol::{AbsPath, ByteString, Policy};
 
@@ -190,10 +191,41 @@ pub enum Order {
     },
     /// Answers about copies, or does something with one.
     Copies(Box<Ask>),
+    /// Records what becomes of a lease; [`Told::Recorded`] before it takes effect.
+    Lease(Box<LeaseNote>),
     /// Ends the sandbox at once.
     End,
     /// What the network gate refused, for the record; once, after the end, where there is a gate.
     Refused(Vec<Denial>),
+}
+
+/// What becomes of a lease, for the record. The server part decides that, and bounds nothing but its own user by it: what a command may
+/// do under a lease is a policy like any other, which the launcher checks against the ceiling.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseNote {
+    /// What.
+    pub turn: LeaseTurn,
+    /// The profile of the context, and the digest of the policy that the lease is for; absent where there is no such context.
+    pub base: Option<(String, Digest)>,
+    /// The lease.
+    pub lease: LeaseRecord,
+    /// The command that it is for.
+    pub argv: Vec<ByteString>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What can become of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaseTurn {
+    /// It is given.
+    Given,
+    /// It is not.
+    Refused,
+    /// It is over.
+    Over,
 }
 
 /// How far the question about a host is.
@@ -258,7 +290,7 @@ pub enum Told {
     },
     /// The sandbox has ended, whole.
     Ended(Box<Ended>),
-    /// What the gate refused is on record, as far as that was possible.
+    /// What the gate refused is on record, as far as that was possible; or what becomes of a lease is.
     Recorded,
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod contexts;
 mod files;
 pub mod journal;
 mod launcher;
+mod leases;
 mod outbox;
 mod post;
 mod questions;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 use weir_protocol::frame;
 use weir_protocol::method::{Error, code};
@@ -90,6 +91,8 @@ struct Server {
     /// Says whenever a connection or a command has gone, and when the server begins to end.
     changed: watch::Sender<()>,
     connections: Cell<u64>,
+    /// Says when a lease has been given.
+    leased: Notify,
 }
 
 /// Serves until nothing is left to do or the supervisor is gone.
@@ -132,7 +135,9 @@ async fn serve(setup: Setup, nothing: OwnedFd, contexts: Contexts) -> io::Result
         stopping: Cell::new(false),
         changed: watch::Sender::new(()),
         connections: Cell::new(0),
+        leased: Notify::new(),
     });
+    tokio::task::spawn_local(leases::watch(Rc::clone(&server)));
     let longest = setup.idle.map_or(IDLE, |idle| idle.min(IDLE));
     let mut number = 0;
     let mut changed = server.changed.subscribe();

@@ -56,14 +56,43 @@ pub enum WireError {
     #[error("the other side has gone")]
     Gone,
     /// A client sends input that does not fit.
-    #[error("input for command {command} that does not follow what was sent, or goes beyond the credit")]
+    #[error("input for command {command} is refused: {why}")]
     Input {
         /// The command.
         command: u64,
+        /// What is wrong with it.
+        why: Violation,
     },
     /// The peer sends descriptors that nobody asked for.
     #[error("more than {MAX_WAITING} descriptors that nobody asked for")]
     Descriptors,
+}
+
+/// Why input is refused: the client is at fault. Numbers are offsets in the stream, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// It does not begin where the last one ended.
+    #[error("it begins at byte {offset}, and the next one is byte {next}")]
+    Offset {
+        /// Where it begins.
+        offset: u64,
+        /// Where it has to.
+        next: u64,
+    },
+    /// It is more than the credit.
+    #[error("it ends at byte {end}, and the credit at byte {limit}")]
+    Credit {
+        /// Where it ends.
+        end: u64,
+        /// How far it may go.
+        limit: u64,
+    },
+    /// It comes behind the end.
+    #[error("its end has been said already")]
+    Ended,
+    /// There is none to be sent.
+    #[error("the server carries no such stream to the command")]
+    Nowhere,
 }
 
 /// What one read brought.

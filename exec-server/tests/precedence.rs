@@ -106,6 +106,27 @@ fn patterns_deny_whatever_is_granted() {
     );
 }
 
+/// Whatever of a directory's name is named when it is shown.
+#[test]
+fn a_pattern_below_a_directory_is_below_that_very_one() {
+    for name in ["plain", "a\u{200d}b", "a\u{ad}b", "a\u{202e}b", "\u{feff}", "a\u{a0}b", "\u{2764}\u{fe0f}"]
+    {
+        check(
+            &format!("\"/d/{name}\" = {{ \".\" = \"write\", \"**/*.env\" = \"none\" }}"),
+            &[],
+            &[
+                (&format!("/d/{name}/x.env"), "none"),
+                (&format!("/d/{name}/a/b/x.env"), "none"),
+                (&format!("/d/{name}/x"), "write"),
+            ],
+        );
+        let policy = filesystem("", &[]).policy;
+        let socket = path(&format!("/s/{name}"));
+        let edit = policy.explain(&Request::UnixSocket { path: &socket }).edit.unwrap().to_string();
+        assert!(edit.contains(&format!("\"/s/{name}\" = \"allow\"")), "{edit}");
+    }
+}
+
 #[test]
 fn metadata_of_a_writable_root_is_protected() {
     let root = "\":project_roots\" = \"write\"";

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::ByteString;
 use crate::denial::Denial;
+use crate::method::context::{ContextId, LeaseId};
 use crate::method::process::End;
 use crate::policy::Digest;
+use crate::policy::lease::Grant;
 
 /// The state directory of the server that root runs.
 pub const SYSTEM_STATE: &str = "/var/lib/weir";
@@ -25,8 +27,8 @@ pub const FILE_BYTES: u64 = 16 << 20;
 /// Files that were set aside and are kept: the name with `.1` behind it is the youngest, the one with this number the oldest.
 pub const KEPT_FILES: u32 = 4;
 
-/// Most bytes of one line with its end. A test writes the longest.
-pub const MAX_LINE_BYTES: usize = 32 << 10;
+/// Most bytes of one line with its end. A test writes the longest, and a lease whose line would be longer is not given.
+pub const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// Most arguments of a command that are recorded.
 pub const MAX_ARGUMENTS: usize = 32;
@@ -45,6 +47,9 @@ pub const MAX_PROFILE_BYTES: usize = 256;
 /// See [`MAX_PROFILE_BYTES`].
 pub const MAX_REASON_BYTES: usize = 1024;
 
+/// Most bytes of a thread's name, and of a turn's, in a record about a lease.
+pub const MAX_TURN_BYTES: usize = 256;
+
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,6 +64,12 @@ pub enum Action {
     Refuse,
     /// A question about a host is answered: granted or denied.
     Answer,
+    /// A lease is given.
+    Lease,
+    /// A lease is not.
+    RefuseLease,
+    /// A lease is over: its time is, it was used, or its context is another one.
+    EndLease,
     /// Something was refused to a command.
     Deny,
     /// A sandbox has ended, or could not be made.
@@ -73,12 +84,15 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Admit,
         Self::TurnAway,
         Self::Start,
         Self::Refuse,
         Self::Answer,
+        Self::Lease,
+        Self::RefuseLease,
+        Self::EndLease,
         Self::Deny,
         Self::End,
         Self::Changes,
@@ -95,6 +109,9 @@ impl Action {
             Self::Start => "start",
             Self::Refuse => "refuse",
             Self::Answer => "answer",
+            Self::Lease => "lease",
+            Self::RefuseLease => "refuse-lease",
+            Self::EndLease => "end-lease",
             Self::Deny => "deny",
             Self::End => "end",
             Self::Changes => "changes",
@@ -114,6 +131,41 @@ pub enum By {
     Launcher,
     /// The supervisor, as the unprivileged server part told it: no more than a claim of the user's own side.
     ServerPart,
+}
+
+/// For what a lease may be used, in a record about it: as [`Scope`](crate::policy::lease::Scope), whose words stand beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// One start of the record's command.
+    Command,
+    /// Every start within one turn.
+    Turn,
+    /// Every start within its context.
+    Context,
+}
+
+/// A lease, in a record about one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Its number; absent where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<LeaseId>,
+    /// The context that it widens.
+    pub context: ContextId,
+    /// For what it may be used.
+    pub reach: Reach,
+    /// The thread, of a lease for a turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
+    /// The turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<String>,
+    /// All that it grants; of one that is not given, or over, only where that has room in the line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
+    /// When its time is over, as [`time`] says it.
+    pub until: String,
 }
 
 /// One record.
@@ -153,6 +205,9 @@ pub struct Record {
     /// What was refused: without the edit, which follows from the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denial: Option<Box<Denial>>,
+    /// The lease that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Box<LeaseRecord>>,
     /// Why, where it is not plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -176,6 +231,7 @@ impl Record {
             pid: None,
             end: None,
             denial: None,
+            lease: None,
             reason: None,
         }
     }
@@ -219,6 +275,17 @@ impl Record {
         self.profile = Some(cut(profile, MAX_PROFILE_BYTES));
         self.digest = Some(digest);
         self.denial = Some(Box::new(denial));
+        self
+    }
+
+    /// About a lease. Names of thread and turn are cut to what is recorded; grants are not, so that none goes unseen: where there are
+    /// too many words in them there is no [`Self::line`].
+    #[must_use]
+    pub fn about_lease(mut self, mut lease: LeaseRecord) -> Self {
+        for name in [&mut lease.thread, &mut lease.turn].into_iter().flatten() {
+            *name = cut(name, MAX_TURN_BYTES);
+        }
+        self.lease = Some(Box::new(lease));
         self
     }
 
@@ -289,8 +356,9 @@ pub fn time(since_1970_ms: u64) -> String {
 mod tests {
     use super::*;
     use crate::denial::{Act, Mechanism, Numbered, Process};
+    use crate::path::{AbsPath, MAX_COMPONENT_BYTES, MAX_PATH_BYTES};
     use crate::policy::explain::Edit;
-    use crate::policy::{Layer, Operation, Origin, Place};
+    use crate::policy::{Access, Layer, Operation, Origin, Place};
 
     #[test]
     fn times_are_those_of_the_calendar_and_sort_as_text() {
@@ -352,6 +420,31 @@ mod tests {
         record.pid = Some(i32::MIN);
         record.end = Some(End::TimedOut { limit_ms: u64::MAX });
         record
+    }
+
+    /// A lease that grants so many of the longest paths, with all else as long as it may be.
+    fn leased(paths: usize) -> Record {
+        let name = "\u{1}".repeat(MAX_COMPONENT_BYTES);
+        let path =
+            AbsPath::parse(format!("/{name}").repeat(MAX_PATH_BYTES / (MAX_COMPONENT_BYTES + 1))).unwrap();
+        let odd = "\u{1}".repeat(5000);
+        longest().about_lease(LeaseRecord {
+            id: Some(u64::MAX),
+            context: u64::MAX,
+            reach: Reach::Context,
+            thread: Some(odd.clone()),
+            turn: Some(odd),
+            grants: vec![Grant::Path { path, access: Access::Write }; paths],
+            until: time(0),
+        })
+    }
+
+    #[test]
+    fn a_lease_is_recorded_with_all_that_it_grants_or_not_at_all() {
+        let record = leased(1);
+        let line = String::from_utf8(record.line().unwrap()).unwrap();
+        assert_eq!(Record::read(&line), Some(record));
+        assert!(leased(3).line().is_none());
     }
 
     #[test]

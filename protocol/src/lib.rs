@@ -9,6 +9,7 @@ pub mod bytes;
 pub mod denial;
 pub mod frame;
 pub mod gate;
+mod members;
 pub mod method;
 pub mod path;
 pub mod policy;
@@ -16,6 +17,7 @@ pub mod profile;
 pub mod recorded;
 pub mod since;
 pub mod unreached;
+pub mod unseen;
 
 pub use bytes::ByteString;
 pub use path::AbsPath;

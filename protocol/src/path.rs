@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bytes::ByteText;
+use crate::unseen::is_unseen;
 
 /// Longest path accepted, in bytes: `PATH_MAX` of Linux, without its terminating NUL (limits.h).
 pub const MAX_PATH_BYTES: usize = 4095;
@@ -204,36 +205,17 @@ impl AbsPath {
         Some(rest.strip_prefix(b"/").unwrap_or(rest))
     }
 
-    /// The text for people: UTF-8 as it is, control characters and other bytes escaped.
+    /// The text for people: UTF-8 as it is, but for what is not seen in it ([`is_unseen`]); that and other bytes escaped.
     #[must_use]
     pub fn display(&self) -> Cow<'_, str> {
         display_bytes(&self.0)
     }
 }
 
-/// Whether a character controls the output instead of standing in it, or hides in it (Unicode Cc; the bidirectional and invisible characters of
-/// UAX #9 and UTS #39). What is shown to people has none.
-#[must_use]
-pub fn is_invisible(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{2069}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
 /// Bytes as text for people: UTF-8 as it is, but for what is not to be seen in it; that and other bytes escaped.
 pub(crate) fn display_bytes(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(is_invisible) => Cow::Borrowed(text),
+        Ok(text) if !text.chars().any(is_unseen) => Cow::Borrowed(text),
         _ => Cow::Owned(bytes.utf8_chunks().map(escape_chunk).collect()),
     }
 }
@@ -255,7 +237,7 @@ pub(crate) fn ancestor_slices(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn escape_chunk(chunk: std::str::Utf8Chunk<'_>) -> String {
     let mut out = String::new();
     for character in chunk.valid().chars() {
-        if is_invisible(character) {
+        if is_unseen(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);

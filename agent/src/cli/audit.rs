@@ -7,8 +7,11 @@ use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use weir_protocol::audit::{Action, FILE_NAME, KEPT_FILES, MAX_LINE_BYTES, Record, SYSTEM_STATE, aside};
+use weir_protocol::audit::{
+    Action, FILE_NAME, KEPT_FILES, LeaseRecord, MAX_LINE_BYTES, Reach, Record, SYSTEM_STATE, aside,
+};
 use weir_protocol::method::process::End;
+use weir_protocol::policy::lease::Grant;
 
 use super::since::{NoTime, since};
 use super::{Exit, output};
@@ -142,7 +145,7 @@ fn default_file() -> Option<PathBuf> {
 }
 
 fn text(record: &Record) -> String {
-    let mut out = format!("{} {:>6} {:<9}", record.time, record.uid, record.action.name());
+    let mut out = format!("{} {:>6} {:<12}", record.time, record.uid, record.action.name());
     if let Some(profile) = &record.profile {
         let _ = write!(out, " {profile}");
     }
@@ -173,12 +176,47 @@ fn text(record: &Record) -> String {
     if let Some(refused) = &record.denial {
         let _ = write!(out, " {}", denial::what(refused).escape_debug());
     }
+    if let Some(lease) = &record.lease {
+        let _ = write!(out, " {}", what(lease).escape_debug());
+    }
     if let Some(reason) = &record.reason {
         // On one line, whatever it says.
         let _ = write!(out, " ({})", reason.split_whitespace().collect::<Vec<_>>().join(" ").escape_debug());
     }
     out.push('\n');
     out
+}
+
+/// A lease in words, after the command that it is for, if it is for one.
+fn what(lease: &LeaseRecord) -> String {
+    let mut out = match lease.id {
+        Some(id) => format!("lease {id} of context {}", lease.context),
+        None => format!("no lease of context {}", lease.context),
+    };
+    let _ = match lease.reach {
+        Reach::Command => write!(out, ", for this command"),
+        Reach::Turn => write!(
+            out,
+            ", for turn {} of {}",
+            lease.turn.as_deref().unwrap_or("?"),
+            lease.thread.as_deref().unwrap_or("?")
+        ),
+        Reach::Context => write!(out, ", for all of it"),
+    };
+    let _ = write!(out, ", until {}", lease.until);
+    let grants: Vec<String> = lease.grants.iter().map(granted).collect();
+    if !grants.is_empty() {
+        let _ = write!(out, ": {}", grants.join(", "));
+    }
+    out
+}
+
+fn granted(grant: &Grant) -> String {
+    match grant {
+        Grant::Path { path, access } => format!("{access} {path}"),
+        Grant::Domain { pattern } => format!("connect to {pattern}"),
+        Grant::UnixSocket { path } => format!("connect to {path}"),
+    }
 }
 
 #[cfg(test)]

@@ -221,7 +221,10 @@ fn withheld_sockets(out: &mut String, sockets: &Sockets, told: &Told<'_>) {
         if let Some(origin) = &denial.origin {
             comment(&mut text, &format!("WARNING: {}. Think twice before you open it.", origin.rule));
         }
-        comment(&mut text, &format!("unix_sockets = [{}]", quoted(&denial.target.to_string())));
+        comment(
+            &mut text,
+            &format!("unix_sockets = [{}]", quoted(&String::from_utf8_lossy(&denial.target.0))),
+        );
         text
     });
     let elsewhere = sockets.elsewhere.iter().map(|address| {
@@ -293,7 +296,7 @@ fn withheld(one: &Withheld, home: &AbsPath) -> String {
     };
     if let (Some(dir), Some(key)) = (dir, key_of(path)) {
         let (key, access) = match act {
-            Act::Create => (dir.display().into_owned(), "write"),
+            Act::Create => (key_of(dir).unwrap_or(key), "write"),
             Act::Write | Act::Alter => (key, "write"),
             _ => (key, "read"),
         };

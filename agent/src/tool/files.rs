@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_protocol::method::Asks;
 use weir_protocol::method::file::{
-    By, Case, Change, Cut, Directory, Edit, Glob, Kind, PassedOver, Patch, Read, Search, Syntax, Within,
-    Write, Writing,
+    By, Case, Change, Cut, Directory, Glob, Kind, PassedOver, Patch, Read, Replacement, Search, Syntax,
+    Within, Write, Writing,
 };
 use weir_protocol::{AbsPath, ByteString};
 
@@ -282,7 +282,7 @@ impl Tools {
         let path = self.path(&asked.path)?;
         let (by, kind) = match (asked.edits, asked.diff, asked.create, asked.remove) {
             (Some(edits), None, None, false) => {
-                let edits = edits.into_iter().map(|PatchEdit { old, new, times }| Edit {
+                let edits = edits.into_iter().map(|PatchEdit { old, new, times }| Replacement {
                     old: ByteString::from(old.as_str()),
                     new: ByteString::from(new.as_str()),
                     times: times.unwrap_or(1),

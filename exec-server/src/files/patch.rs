@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use weir_protocol::method::file::{
-    By, Change, Edit, MAX_CHANGES, MAX_PATCHED_BYTES, MAX_WRITE_BYTES, Patch, Patched,
+    By, Change, MAX_CHANGES, MAX_PATCHED_BYTES, MAX_WRITE_BYTES, Patch, Patched, Replacement,
 };
 use weir_protocol::{AbsPath, ByteString};
 
@@ -85,7 +85,7 @@ fn turn(change: &Change, left: u64, worker: &Worker) -> Outcome<Turn> {
     Ok(turn(Some(Before { content, mode }), after))
 }
 
-fn edited(content: &[u8], edits: &[Edit], most: u64) -> Result<Vec<u8>, Fault> {
+fn edited(content: &[u8], edits: &[Replacement], most: u64) -> Result<Vec<u8>, Fault> {
     let mut content = content.to_vec();
     for (number, edit) in (1..).zip(edits) {
         content = replaced(&content, edit, most).map_err(|what| match what {
@@ -96,7 +96,7 @@ fn edited(content: &[u8], edits: &[Edit], most: u64) -> Result<Vec<u8>, Fault> {
     Ok(content)
 }
 
-fn replaced(content: &[u8], edit: &Edit, most: u64) -> Result<Vec<u8>, Fault> {
+fn replaced(content: &[u8], edit: &Replacement, most: u64) -> Result<Vec<u8>, Fault> {
     let (ByteString(old), ByteString(new)) = (&edit.old, &edit.new);
     if old.is_empty() {
         return Err(Fault::Mismatch("nothing to be replaced is given".to_owned()));

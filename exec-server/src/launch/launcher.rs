@@ -18,7 +18,7 @@ use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
 use super::machine::Machine;
 use super::records::Records;
 use super::running::{Heard, Running};
-use super::{Bound, Ended, Launch, Order, Stage, Told, advice, copying, granting, hostfile, sys};
+use super::{Bound, Ended, Launch, LeaseNote, Order, Stage, Told, advice, copying, granting, hostfile, sys};
 use crate::answer::policy::around;
 use crate::copies::Copies;
 use crate::profile::ceiling::Caller;
@@ -93,6 +93,21 @@ struct Launcher {
 fn unrecorded(error: &std::io::Error) -> Told {
     let message = format!("nothing was run: the audit record could not be written: {error}");
     Told::Refused { code: code::AUDIT, message }
+}
+
+/// Records what becomes of a lease. Where there is no log there is nothing to write.
+fn lease_note(bound: Option<&Bound>, note: LeaseNote) -> Told {
+    match bound.map_or(Ok(()), |bound| bound.lease(note)) {
+        Ok(()) => Told::Recorded,
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            let message = "what the lease grants is too long for the audit record; ask for less at once";
+            Told::Refused { code: code::AUDIT, message: message.to_owned() }
+        }
+        Err(error) => {
+            let message = format!("no lease is given: the audit record could not be written: {error}");
+            Told::Refused { code: code::AUDIT, message }
+        }
+    }
 }
 
 /// What there is to do.
@@ -217,6 +232,10 @@ impl Launcher {
             Order::Examine => self.channel.say(&Told::examined(), &[]),
             Order::Copies(ask) => {
                 let told = copying::answer(&ask, self.bound.as_ref());
+                self.channel.say(&told, &[])
+            }
+            Order::Lease(note) => {
+                let told = lease_note(self.bound.as_ref(), *note);
                 self.channel.say(&told, &[])
             }
             Order::Launch(_) if self.running.is_some() => self.channel.say(&Told::busy(), &[]),
@@ -356,7 +375,11 @@ impl Launcher {
                     // Nobody is left to get it.
                     Order::Signal { .. } => self.channel.say(&Told::Signalled, &[])?,
                     Order::End => {}
-                    Order::Launch(_) | Order::Plan(_) | Order::Examine | Order::Copies(_) => return Ok(()),
+                    Order::Launch(_)
+                    | Order::Plan(_)
+                    | Order::Examine
+                    | Order::Copies(_)
+                    | Order::Lease(_) => return Ok(()),
                 }
             }
             if self.channel.read()? == Read::End {

@@ -9,7 +9,7 @@ use weir_protocol::method::network::Decision;
 use weir_protocol::policy::DomainPattern;
 use weir_sandbox_linux::host::Host;
 
-use super::{Bound, Ended, Launch, Stage};
+use super::{Bound, Ended, Launch, LeaseNote, LeaseTurn, Stage};
 use crate::audit::now;
 
 fn own(action: Action) -> Record {
@@ -57,6 +57,25 @@ impl Bound {
             (Stage::Silence, _) => format!("{pattern} is not granted: nobody answered in time"),
         };
         self.audit.write(&of(Action::Answer, launch).because(&why))
+    }
+
+    /// What becomes of a lease, as the server part tells it. Before it takes effect.
+    pub(super) fn lease(&self, note: LeaseNote) -> io::Result<()> {
+        let LeaseNote { turn, base, lease, argv, reason } = note;
+        let action = match turn {
+            LeaseTurn::Given => Action::Lease,
+            LeaseTurn::Refused => Action::RefuseLease,
+            LeaseTurn::Over => Action::EndLease,
+        };
+        let record = match base {
+            Some((profile, digest)) => own(action).with_command(&profile, digest, &argv),
+            None => own(action),
+        };
+        let mut record = Record { by: By::ServerPart, ..record.about_lease(lease).because(&reason) };
+        if turn != LeaseTurn::Given && record.line().is_none() {
+            record.lease.iter_mut().for_each(|lease| lease.grants.clear());
+        }
+        self.audit.write(&record)
     }
 
     /// Before something is done with a copy. Where this fails it must not be.

@@ -24,6 +24,7 @@ use super::journal::{Found, Journal};
 use super::outbox::OutboxError;
 use super::spill::Spill;
 use super::wire::Wire;
+use crate::wire::Violation;
 
 /// Bytes read from a command at once: what a pipe holds (pipe(7)). Larger buffers would be taken from the kernel, and given back, one by one.
 const READ_BYTES: usize = 64 << 10;
@@ -183,17 +184,6 @@ fn read(from: &OwnedFd, buffer: &mut Vec<u8>) -> io::Result<usize> {
     Ok(rustix::io::read(from, rustix::buffer::spare_capacity(buffer))?)
 }
 
-/// Why input is refused: the client is at fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Violation {
-    /// It does not begin where the last one ended.
-    Offset,
-    /// It is more than the credit.
-    Credit,
-    /// It comes behind the end.
-    Ended,
-}
-
 /// Standard input.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -218,11 +208,12 @@ impl Input {
         if self.has_ended.get() {
             return Err(Violation::Ended);
         }
-        if offset != self.received.get() {
-            return Err(Violation::Offset);
+        let (next, limit) = (self.received.get(), self.written.get() + INPUT_BYTES);
+        if offset != next {
+            return Err(Violation::Offset { offset, next });
         }
-        if end > self.written.get() + INPUT_BYTES {
-            return Err(Violation::Credit);
+        if end > limit {
+            return Err(Violation::Credit { end, limit });
         }
         self.received.set(end);
         if self.is_over.get() {

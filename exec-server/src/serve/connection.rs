@@ -29,6 +29,7 @@ use super::command::{self, Circumstances};
 use super::files::{self, Lost, Question, Reply};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
 use super::launcher;
+use super::leases::{self, Closing};
 use super::outbox::{Outbox, outbox};
 use super::questions;
 use super::wire::{Incoming, Wire};
@@ -89,7 +90,8 @@ pub(super) async fn serve(server: Rc<Server>, number: u64, socket: UnixStream) {
     };
     if let Err(error) = outcome {
         // The last word, where the client still reads.
-        let error = Error { code: code::BAD_REQUEST, message: format!("the connection ends: {error}") };
+        let code = if matches!(error, WireError::Input { .. }) { code::INPUT } else { code::BAD_REQUEST };
+        let error = Error { code, message: format!("the connection ends: {error}") };
         connection.outbox.answer_now(response(None, Err(error)));
     }
     let patience = if connection.server.draining.get() { DELIVERY } else { LAST_WORDS };
@@ -156,8 +158,8 @@ impl Connection {
             }
             Call::ProcessList => Some(self.list()),
             Call::ContextFork(fork) => Some(self.server.contexts.fork(fork.id, fork.thread).and_then(value)),
-            Call::ContextLease(lease) => Some(self.server.contexts.lease(*lease).and_then(value)),
             Call::ContextClose(close) => {
+                leases::settle(&self.server, Some(close.id), Closing::Yes).await;
                 self.server.workers.keep(close.id, None);
                 Some(self.server.contexts.close(close.id).map(done))
             }
@@ -222,6 +224,7 @@ impl Connection {
             Call::ProcessPlan(start) => self.plan(*start).await,
             Call::ContextOpen(open) => self.open(*open).await,
             Call::ContextNarrow(narrow) => self.narrow(*narrow).await,
+            Call::ContextLease(lease) => leases::escalate(&self.server, *lease).await.and_then(value),
             Call::ProcessSignal(Signal { signal, .. }) if !SIGNALS.contains(&signal) => {
                 let message = format!("there is no signal {signal}");
                 Err(Error { code: code::BAD_CALL, message })
@@ -306,7 +309,7 @@ impl Connection {
         let startable = startable?;
         let around = Circumstances {
             id: server.next_command(),
-            launcher: server.launcher().await?,
+            launcher: self.launcher_for(&start).await?,
             spill: Rc::clone(&server.spill),
             nothing: Rc::clone(&server.nothing),
             contexts: Rc::clone(&server.contexts),
@@ -330,7 +333,16 @@ impl Connection {
 
     async fn plan(&self, start: Start) -> Outcome {
         let startable = self.startable(&start).await?;
-        launcher::plan(self.server.launcher().await?, startable.launch).await
+        launcher::plan(self.launcher_for(&start).await?, startable.launch).await
+    }
+
+    /// A launcher; where a lease is used up by this start, that is on record.
+    async fn launcher_for(&self, start: &Start) -> Result<Wire, Error> {
+        let launcher = self.server.launcher().await?;
+        if let Some(under) = start.under.as_ref().filter(|under| under.lease.is_some()) {
+            leases::settle_by(&self.server, &launcher, under.context).await;
+        }
+        Ok(launcher)
     }
 
     /// The policy of the context under which a command starts.
@@ -342,6 +354,7 @@ impl Connection {
         let (policy, remarks) = self.server.resolver.policy(&self.server.post, open.choice).await?;
         let opened = self.server.contexts.open(open.thread, open.forked_from.as_deref(), policy, remarks)?;
         self.server.workers.keep(opened.id, Some(opened.digest));
+        leases::settle(&self.server, Some(opened.id), Closing::No).await;
         value(opened)
     }
 
@@ -349,6 +362,7 @@ impl Connection {
         let (policy, remarks) = self.server.resolver.policy(&self.server.post, narrow.choice).await?;
         let opened = self.server.contexts.narrow(narrow.id, policy, remarks)?;
         self.server.workers.keep(opened.id, Some(opened.digest));
+        leases::settle(&self.server, Some(opened.id), Closing::No).await;
         value(opened)
     }
 

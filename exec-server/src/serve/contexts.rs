@@ -9,14 +9,18 @@ use std::time::SystemTime;
 
 use weir_protocol::audit::since_1970_ms;
 use weir_protocol::denial::Run;
-use weir_protocol::method::context::{ContextId, Escalate, Leased, MAX_THREAD_BYTES, Opened, Under, Wider};
+use weir_protocol::method::context::{
+    ContextId, Escalate, LeaseId, Leased, MAX_THREAD_BYTES, Opened, Under, Wider,
+};
 use weir_protocol::method::denial::{Asked, Refused};
 use weir_protocol::method::{Error, code};
-use weir_protocol::policy::lease::{Lease, MAX_LEASE_GRANTS, Scope, Use};
+use weir_protocol::policy::lease::{Lease, LeaseError, MAX_LEASE_GRANTS, Scope, Use};
 use weir_protocol::policy::{Digest, DomainPattern};
 use weir_protocol::{ByteString, Policy};
 
+use super::leases::{Base, Closing, Said, note};
 use super::store::{Kept, Store, StoreError};
+use crate::launch::{LeaseNote, LeaseTurn};
 
 /// Most open contexts of one user.
 const MAX_CONTEXTS: u64 = 10_000;
@@ -159,23 +163,101 @@ impl Contexts {
         Ok(all.into_iter().map(|context| opened(context, Vec::new())).collect())
     }
 
-    pub(super) fn lease(&self, asked: Escalate) -> Result<Leased, Error> {
+    /// A lease that may be given, or why not; either with what is to be recorded first.
+    pub(super) fn weigh_lease(
+        &self,
+        asked: Escalate,
+    ) -> Result<(Prospect, Box<LeaseNote>), (Error, Box<LeaseNote>)> {
         let Escalate { id, grants, scope, for_ms, reason } = asked;
-        let base = self.context(id)?.policy;
-        let (issued_ms, used) = (since_1970_ms(SystemTime::now()), 0);
+        let issued_ms = since_1970_ms(SystemTime::now());
         let expires_ms = issued_ms.saturating_add(for_ms);
-        let lease = Lease { base: base.digest(), grants, scope, issued_ms, expires_ms, reason };
-        // What could never be used is not given.
-        let of = lease.scope.clone();
-        let start = match &of {
-            Scope::Command { argv } => Use { argv, turn: None, now_ms: issued_ms, used },
-            Scope::Turn { thread, turn } => {
-                Use { argv: &[], turn: Some((thread, turn)), now_ms: issued_ms, used }
+        let policy = match self.context(id) {
+            Ok(context) => context.policy,
+            Err(error) => {
+                let why = error.message.clone();
+                let said = (grants, scope, expires_ms);
+                return Err((error, note(LeaseTurn::Refused, None, (id, None), said, why)));
             }
-            Scope::Context => Use { argv: &[], turn: None, now_ms: issued_ms, used },
         };
-        lease.policy_for(&base, &start).map_err(|error| refused(&error))?;
-        Ok(Leased { lease: self.store.lease(id, &lease)?, expires_ms })
+        let base = Some((policy.profile().to_owned(), policy.digest()));
+        let lease = Lease { base: policy.digest(), grants, scope, issued_ms, expires_ms, reason };
+        let number = could_be_used(&lease, &policy).and_then(|()| Ok(self.store.reserve_lease(id)?));
+        match number {
+            Ok(number) => {
+                let prospect = Prospect { number, context: id, base, lease };
+                let note = prospect.note(LeaseTurn::Given, prospect.lease.reason.clone());
+                Ok((prospect, note))
+            }
+            Err(error) => {
+                let why = error.message.clone();
+                Err((error, note(LeaseTurn::Refused, None, (id, base), said(lease), why)))
+            }
+        }
+    }
+
+    /// Gives a lease that is on record, where its context is still the same.
+    pub(super) fn give(&self, prospect: &Prospect) -> Result<Leased, Error> {
+        let Prospect { number, context, lease, .. } = prospect;
+        could_be_used(lease, &self.context(*context)?.policy)?;
+        self.store.lease(*number, *context, lease)?;
+        Ok(Leased { lease: *number, expires_ms: lease.expires_ms })
+    }
+
+    /// Leases that are over, or are with `closing`, and of which that is not on record: of this context, or of all.
+    pub(super) fn over(
+        &self,
+        context: Option<ContextId>,
+        closing: Closing,
+    ) -> Result<Vec<(LeaseId, Box<LeaseNote>)>, Error> {
+        let now_ms = since_1970_ms(SystemTime::now());
+        let mut of: Option<(ContextId, Base)> = None;
+        let mut over = Vec::new();
+        for (id, context, lease, used) in self.store.lasting(context)? {
+            let base = match of {
+                Some((known, base)) if known == context => base,
+                _ => {
+                    let policy = self.store.context(context)?.map(|found| found.policy);
+                    policy.map(|policy| (policy.profile().to_owned(), policy.digest()))
+                }
+            };
+            let why = match (&base, &lease.scope) {
+                (_, Scope::Command { .. }) if used > 0 => Some("it is used: it was given for one start"),
+                _ if lease.expires_ms <= now_ms => Some("its time is over"),
+                (None, _) => Some("its context is closed"),
+                (Some((_, digest)), _) if *digest != lease.base => Some("its context has another policy now"),
+                _ if closing == Closing::Yes => Some("its context is closed"),
+                _ => None,
+            };
+            if let Some(why) = why {
+                let base = base.clone().map(|(profile, _)| (profile, lease.base));
+                over.push((
+                    id,
+                    note(LeaseTurn::Over, Some(id), (context, base), said(lease), why.to_owned()),
+                ));
+            }
+            of = Some((context, base));
+        }
+        Ok(over)
+    }
+
+    /// Milliseconds until the time of the next lease is over.
+    pub(super) fn next_end(&self, now_ms: u64) -> Option<u64> {
+        let lasting = self.store.lasting(None).unwrap_or_default().into_iter();
+        lasting
+            .filter_map(|(_, _, lease, _)| lease.expires_ms.checked_sub(now_ms).filter(|left| *left > 0))
+            .min()
+    }
+
+    /// Marks a lease as over; whether that is still to be recorded.
+    pub(super) fn mark_over(&self, id: LeaseId) -> bool {
+        self.store.mark_over(id).unwrap_or(false)
+    }
+
+    /// The end of a lease could not be recorded, and is to be later.
+    pub(super) fn unmark_over(&self, id: LeaseId) {
+        if let Err(error) = self.store.unmark_over(id) {
+            crate::daemon::complain(&format!("the end of a lease could not be recorded: {error}"));
+        }
     }
 
     /// The policy under which a command with these words starts, or a call without any is carried out. A lease counts as used from
@@ -189,7 +271,13 @@ impl Contexts {
     fn leased(&self, context: &Kept, under: &Under, argv: &[ByteString]) -> Result<Policy, Error> {
         let Some(id) = under.lease else { return Ok(context.policy.clone()) };
         let (lease, used) = self.store.leased(under.context, id)?.ok_or_else(|| none("lease", id))?;
-        let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
+        // As they are, and not as they are shown: what is no text is no command that a lease can name.
+        let argv: Result<Vec<String>, _> =
+            argv.iter().map(|word| String::from_utf8(word.0.clone())).collect();
+        let argv = match (argv, &lease.scope) {
+            (Err(_), Scope::Command { .. }) => return Err(refused(&LeaseError::OutOfScope)),
+            (argv, _) => argv.unwrap_or_default(),
+        };
         let turn = context.thread.as_deref().zip(under.turn.as_deref());
         let policy = lease
             .policy_for(
@@ -212,8 +300,7 @@ impl Contexts {
         }
         let lease = Lease::of_host(&base, pattern.clone(), issued_ms, "answered by the client");
         lease.policy_at(&base, issued_ms).map_err(|error| refused(&error))?;
-        self.store.lease(id, &lease)?;
-        Ok(())
+        Ok(self.store.lease(self.store.reserve_lease(id)?, id, &lease)?)
     }
 
     /// Leases that hold for the whole of a context as it is now.
@@ -267,6 +354,37 @@ impl Contexts {
     }
 }
 
+/// A lease that may be given, and is not yet.
+#[derive(Debug)]
+pub(super) struct Prospect {
+    number: LeaseId,
+    context: ContextId,
+    base: Base,
+    lease: Lease,
+}
+
+impl Prospect {
+    pub(super) fn note(&self, turn: LeaseTurn, reason: String) -> Box<LeaseNote> {
+        note(turn, Some(self.number), (self.context, self.base.clone()), said(self.lease.clone()), reason)
+    }
+}
+
+/// What is to be recorded of it.
+fn said(lease: Lease) -> Said {
+    (lease.grants, lease.scope, lease.expires_ms)
+}
+
+/// What could never be used is not given.
+fn could_be_used(lease: &Lease, base: &Policy) -> Result<(), Error> {
+    let (now_ms, used) = (lease.issued_ms, 0);
+    let start = match &lease.scope {
+        Scope::Command { argv } => Use { argv, turn: None, now_ms, used },
+        Scope::Turn { thread, turn } => Use { argv: &[], turn: Some((thread, turn)), now_ms, used },
+        Scope::Context => Use { argv: &[], turn: None, now_ms, used },
+    };
+    lease.policy_for(base, &start).map(drop).map_err(|error| refused(&error))
+}
+
 fn refused(error: &impl std::fmt::Display) -> Error {
     Error { code: code::LEASE, message: error.to_string() }
 }
@@ -312,6 +430,18 @@ pub(crate) mod tests {
 
     fn contexts() -> Contexts {
         Contexts::new(Store::in_memory().unwrap())
+    }
+
+    /// Gives a lease, as if it were on record.
+    fn lease(contexts: &Contexts, asked: Escalate) -> Result<Leased, Error> {
+        let (prospect, _) = contexts.weigh_lease(asked).map_err(|(error, _)| error)?;
+        contexts.give(&prospect)
+    }
+
+    /// Why leases are over, by number.
+    fn over(contexts: &Contexts, closing: Closing) -> Vec<(LeaseId, String)> {
+        let over = contexts.over(None, closing).unwrap().into_iter();
+        over.map(|(id, note)| (id, note.reason)).collect()
     }
 
     fn start(under: Under, argv: &[&str]) -> Start {
@@ -405,7 +535,8 @@ pub(crate) mod tests {
         let opened = contexts.open(Some("t".to_owned()), None, policy(&["/a"]), Vec::new()).unwrap();
         let escalate = |scope, for_ms| {
             let grants = vec![Grant::Path { path: path("/c"), access: Access::Write }];
-            contexts.lease(Escalate { id: opened.id, grants, scope, for_ms, reason: "test".to_owned() })
+            let reason = "test".to_owned();
+            lease(&contexts, Escalate { id: opened.id, grants, scope, for_ms, reason })
         };
         let under = |lease, turn: Option<&str>| Under {
             context: opened.id,
@@ -440,17 +571,64 @@ pub(crate) mod tests {
         let none = start(under(Some(77), None), &["ls"]);
         assert_eq!(policy_for(&none).unwrap_err().code, code::NO_CONTEXT);
         assert!(escalate(Scope::Command { argv: vec![] }, u64::MAX).is_err());
-        let whole = contexts.lease(Escalate {
-            id: opened.id,
-            grants: vec![Grant::Path { path: path("/c"), access: Access::Write }],
-            scope: Scope::Context,
-            for_ms: 1,
-            reason: String::new(),
-        });
+        assert_eq!(
+            over(&contexts, Closing::No),
+            [(leased.lease, "it is used: it was given for one start".to_owned())]
+        );
+        let whole = escalate(Scope::Context, 1);
         assert_eq!(whole.unwrap_err().code, code::LEASE, "hosts alone");
         // A narrower context is another base.
         contexts.narrow(opened.id, policy(&[]), Vec::new()).unwrap();
         let late = start(under(Some(of_turn.lease), Some("1")), &["ls"]);
         assert_eq!(policy_for(&late).unwrap_err().code, code::LEASE);
+        assert!(contexts.mark_over(leased.lease) && !contexts.mark_over(leased.lease));
+        let void = (of_turn.lease, "its context has another policy now".to_owned());
+        assert_eq!(over(&contexts, Closing::No), [void]);
+    }
+
+    #[test]
+    fn a_lease_for_a_command_is_for_its_very_words() {
+        let contexts = contexts();
+        let opened = contexts.open(None, None, policy(&["/a"]), Vec::new()).unwrap();
+        for (leased, other) in [("a\nb", "a\\nb"), ("a\\nb", "a\nb"), ("a\u{200d}", "a\\u{200d}")] {
+            let scope = Scope::Command { argv: vec!["sh".to_owned(), leased.to_owned()] };
+            let grants = vec![Grant::Path { path: path("/c"), access: Access::Write }];
+            let asked = Escalate { id: opened.id, grants, scope, for_ms: 60_000, reason: String::new() };
+            let given = lease(&contexts, asked).unwrap().lease;
+            let under = Under { context: opened.id, lease: Some(given), turn: None };
+            let outcome = |word: &[u8]| {
+                let argv = [ByteString::from("sh"), ByteString(word.to_vec())];
+                contexts.policy_for(&under, &argv).map(drop).map_err(|error| error.code)
+            };
+            assert_eq!(outcome(other.as_bytes()), Err(code::LEASE), "{leased:?} {other:?}");
+            assert_eq!(outcome(b"\xff"), Err(code::LEASE));
+            assert_eq!(outcome(leased.as_bytes()), Ok(()), "{leased:?}");
+        }
+    }
+
+    #[test]
+    fn a_lease_that_waits_for_its_record_is_none_where_its_context_has_gone() {
+        let contexts = contexts();
+        let opened = contexts.open(Some("t".to_owned()), None, policy(&["/a"]), Vec::new()).unwrap();
+        let asked = || Escalate {
+            id: opened.id,
+            grants: vec![Grant::Path { path: path("/c"), access: Access::Write }],
+            scope: Scope::Turn { thread: "t".to_owned(), turn: "1".to_owned() },
+            for_ms: 60_000,
+            reason: String::new(),
+        };
+        let (first, _) = contexts.weigh_lease(asked()).unwrap();
+        assert_eq!(over(&contexts, Closing::Yes), [], "it is not kept before it is on record");
+        contexts.narrow(opened.id, policy(&[]), Vec::new()).unwrap();
+        assert_eq!(contexts.give(&first).unwrap_err().code, code::LEASE);
+        let (second, _) = contexts.weigh_lease(asked()).unwrap();
+        assert_ne!(second.number, first.number);
+        contexts.close(opened.id).unwrap();
+        assert_eq!(contexts.give(&second).unwrap_err().code, code::NO_CONTEXT);
+        assert_eq!(contexts.weigh_lease(asked()).unwrap_err().0.code, code::NO_CONTEXT);
+        contexts.open(Some("t".to_owned()), None, policy(&[]), Vec::new()).unwrap();
+        let given = lease(&contexts, asked()).unwrap();
+        assert_eq!(over(&contexts, Closing::No), []);
+        assert_eq!(over(&contexts, Closing::Yes), [(given.lease, "its context is closed".to_owned())]);
     }
 }

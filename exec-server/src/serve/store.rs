@@ -39,6 +39,9 @@ const LATER: &str = "
         context INTEGER,
         run TEXT NOT NULL
     ) STRICT;
+    CREATE TABLE IF NOT EXISTS leases_over (
+        lease INTEGER PRIMARY KEY
+    ) STRICT;
 ";
 
 /// Why something cannot be kept or found.
@@ -101,6 +104,7 @@ impl Store {
         db.execute_batch(LATER)?;
         // The first change opens the log and the memory that is shared with other servers of this user; from here on nothing is opened.
         db.execute("DELETE FROM leases WHERE context NOT IN (SELECT id FROM contexts)", [])?;
+        db.execute("DELETE FROM leases_over WHERE lease NOT IN (SELECT id FROM leases)", [])?;
         Ok(Self(db))
     }
 
@@ -170,12 +174,52 @@ impl Store {
         Ok(change.commit()?)
     }
 
-    /// Keeps a lease.
-    pub(super) fn lease(&self, context: ContextId, lease: &Lease) -> Result<LeaseId, StoreError> {
+    /// A number for a lease of this context that is to be kept later; no other lease gets it.
+    pub(super) fn reserve_lease(&self, context: ContextId) -> Result<LeaseId, StoreError> {
+        let change = self.0.unchecked_transaction()?;
+        change.execute("INSERT INTO leases (context, lease) VALUES (?1, '')", params![key(context)])?;
+        let id = change.last_insert_rowid();
+        change.execute("DELETE FROM leases WHERE id = ?1", params![id])?;
+        change.commit()?;
+        Ok(number(id))
+    }
+
+    /// Keeps a lease under the number that was reserved for it.
+    pub(super) fn lease(&self, id: LeaseId, context: ContextId, lease: &Lease) -> Result<(), StoreError> {
         let lease = serde_json::to_string(lease)?;
-        self.0
-            .execute("INSERT INTO leases (context, lease) VALUES (?1, ?2)", params![key(context), lease])?;
-        Ok(number(self.0.last_insert_rowid()))
+        let add = "INSERT INTO leases (id, context, lease) VALUES (?1, ?2, ?3)";
+        self.0.execute(add, params![key(id), key(context), lease])?;
+        Ok(())
+    }
+
+    /// Leases that are not marked as over, with their context and how often each was used, by context: of this one, or of all.
+    pub(super) fn lasting(
+        &self,
+        context: Option<ContextId>,
+    ) -> Result<Vec<(LeaseId, ContextId, Lease, u32)>, StoreError> {
+        let query = "SELECT id, context, lease, used FROM leases WHERE (?1 IS NULL OR context = ?1)
+            AND id NOT IN (SELECT lease FROM leases_over) ORDER BY context, id";
+        let mut all = self.0.prepare(query)?;
+        let rows = all.query_map(params![context.map(key)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
+        })?;
+        rows.map(|row| {
+            let (id, context, lease, used) = row?;
+            Ok((number(id), number(context), serde_json::from_str(&lease)?, used))
+        })
+        .collect()
+    }
+
+    /// Marks a lease as over; whether it was not yet, here or by another server of this user.
+    pub(super) fn mark_over(&self, id: LeaseId) -> Result<bool, StoreError> {
+        let add = "INSERT OR IGNORE INTO leases_over (lease) VALUES (?1)";
+        Ok(self.0.execute(add, params![key(id)])? == 1)
+    }
+
+    /// Takes the mark back.
+    pub(super) fn unmark_over(&self, id: LeaseId) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM leases_over WHERE lease = ?1", params![key(id)])?;
+        Ok(())
     }
 
     /// A lease of this context, and how often it was used.

@@ -145,6 +145,9 @@ kinds! {
     /// There is no such question, it is answered already, or its time is over.
     NO_QUESTION = -32033, "no-question",
         "answer each `network/question` of a command of this connection once, within its time";
+    /// Input is out of place: beyond the credit, not where the last one ended, behind its end, or for a command that has none.
+    INPUT = -32034, "input",
+        "send input in order, from where the last one ended or `process/attach` says, up to the `limit` of the last credit frame for it, and none after `process/close-input`";
     /// The profile does not let this be done to that file.
     FILE_DENIED = -32040, "file-denied",
         "the message names the rule and what would allow it; ask for a lease, or for another profile";

@@ -170,7 +170,7 @@ pub struct Change {
 #[serde(rename_all = "kebab-case")]
 pub enum By {
     /// Pieces are replaced, one after another.
-    Edits(Vec<Edit>),
+    Edits(Vec<Replacement>),
     /// Hunks of a unified diff of this one file. Their lines must be there exactly; line numbers may be off.
     Diff(ByteString),
     /// The file, which must not exist, is made.
@@ -182,7 +182,7 @@ pub enum By {
 /// A piece to be replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Edit {
+pub struct Replacement {
     /// What is there, byte for byte.
     pub old: ByteString,
     /// What takes its place.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::process::{End, Enforcement, Exited, ProcessId};
 use crate::bytes::ByteString;
 use crate::frame::Stream;
+use crate::members;
 use crate::policy::Digest;
 
 /// What happens to output, and to the command, that nobody reads just now.
@@ -58,6 +59,7 @@ pub enum Keep {
 pub enum Overflow {
     /// The command waits in its write. Nothing is lost.
     #[default]
+    #[serde(deserialize_with = "members::none")]
     Wait,
     /// The command goes on; of each stream the first and the last bytes are held, and [`Gap`] says what is missing.
     HeadAndTail {

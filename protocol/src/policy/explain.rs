@@ -218,8 +218,9 @@ impl Policy {
                 match verdict.rule {
                     RuleRef::Socket(rule) if rule.path == **path => Some(change(&rule.origin, word)),
                     _ => {
-                        let line = format!("{} = \"{word}\"", quoted(&path.display()));
-                        Some(add(table("network.unix_sockets"), line))
+                        let key = std::str::from_utf8(path.as_bytes()).ok()?;
+                        let line = format!("{} = \"{word}\"", quoted(key));
+                        (!key.contains(char::is_control)).then(|| add(table("network.unix_sockets"), line))
                     }
                 }
             }

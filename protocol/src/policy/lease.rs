@@ -9,6 +9,7 @@ use super::host::DomainPattern;
 use super::network::{DomainRule, Network, NetworkParts, Sourced};
 use super::origin::{Layer, Origin};
 use super::{Policy, PolicyParts};
+use crate::members;
 use crate::path::AbsPath;
 use crate::profile::read::{PROTECTED_NAMES, REPOSITORY_NAME};
 
@@ -58,6 +59,7 @@ pub enum Scope {
         turn: String,
     },
     /// Every start within its context, without being presented. Hosts alone are granted so.
+    #[serde(deserialize_with = "members::none")]
     Context,
 }
 

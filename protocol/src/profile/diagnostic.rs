@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::path::is_invisible;
 use crate::policy::Place;
+use crate::unseen::is_unseen;
 
 /// Longest part of a source line shown, in characters.
 pub const MAX_SHOWN_COLUMNS: usize = 160;
@@ -184,7 +184,7 @@ pub fn offer(word: &str, known: &[&str]) -> String {
 pub(super) fn visible(c: char) -> char {
     match c {
         '\t' => ' ',
-        _ if is_invisible(c) => '\u{fffd}',
+        _ if is_unseen(c) => '\u{fffd}',
         _ => c,
     }
 }

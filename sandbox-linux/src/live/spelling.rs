@@ -77,6 +77,9 @@ fn of_text(text: &[u8]) -> Vec<u8> {
 }
 
 /// Characters that file systems which fold leave out (Unicode: `Default_Ignorable_Code_Point`).
+///
+/// Not [`is_unseen`](weir_protocol::unseen::is_unseen), which is about people: a blank that passes for a space, or a sign of format that is no such
+/// code point, is not seen, and yet two names with and without it are two files everywhere. All that is left out here is among what is not seen.
 const fn is_ignored(one: char) -> bool {
     matches!(one,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -139,6 +142,15 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&of_path(path.as_bytes())), want);
         }
         assert_eq!(of_path(b"/A\xff/B"), b"/a\xff/b");
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_where_it_is_shown() {
+        let mut all = (0..=0x0010_ffff).filter_map(char::from_u32);
+        assert_eq!(all.find(|one| is_ignored(*one) && !weir_protocol::unseen::is_unseen(*one)), None);
+        for seen_by_file_systems in ['\u{a0}', '\u{600}', '\u{3000}', '\n'] {
+            assert!(!is_ignored(seen_by_file_systems));
+        }
     }
 
     #[test]

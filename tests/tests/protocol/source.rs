@@ -130,7 +130,12 @@ pub(crate) fn types() -> BTreeMap<String, Item> {
     const KEPT: [&str; 3] = ["Lease", "LeaseError", "Use"];
     let items = METHODS.map(read).into_iter().flat_map(|file| file.items).filter_map(item);
     let items = items.filter(|item| ![&FRAMES[..], &KEPT].concat().contains(&item.name.as_str()));
-    items.map(|item| (item.name.clone(), item)).collect()
+    let mut found = BTreeMap::new();
+    for item in items {
+        let earlier = found.insert(item.name.clone(), item);
+        assert!(earlier.is_none(), "two types are called {}", earlier.unwrap().name);
+    }
+    found
 }
 
 fn item(item: SynItem) -> Option<Item> {

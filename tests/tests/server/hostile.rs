@@ -110,33 +110,47 @@ fn a_request_that_is_wrong_is_answered_and_the_connection_goes_on() {
     });
 }
 
+/// Sends input that has no place.
+type Violate = fn(&mut Client, u64);
+
 #[test]
 fn input_beyond_the_credit_or_out_of_place_ends_the_connection() {
     Way::each_of(&[Way::Root, Way::User], "server::violations", |way| {
         let world = world(way);
         let server = Server::start(&world);
-        let violations: [fn(&mut Client, u64); 3] = [
-            |client, id| {
-                client.input(id, 5, b"early");
-            },
-            |client, id| {
-                let chunk = [0; 100_000];
-                // Nobody reads it, and it is more than may be under way.
-                let _ = (0..8).all(|at| client.input(id, at * 100_000, &chunk));
-            },
-            |client, id| {
-                client.call("process/close-input", json!({ "id": id }));
-                client.input(id, 0, b"late");
-            },
+        let violations: [(Violate, &str); 3] = [
+            (|client, id| _ = client.input(id, 5, b"early"), "begins at byte 5, and the next one is byte 0"),
+            (
+                |client, id| {
+                    let chunk = [0; 100_000];
+                    // Nobody reads it, and it is more than may be under way.
+                    let _ = (0..8).all(|at| client.input(id, at * 100_000, &chunk));
+                },
+                "and the credit at byte ",
+            ),
+            (
+                |client, id| {
+                    client.call("process/close-input", json!({ "id": id }));
+                    client.input(id, 0, b"late");
+                },
+                "its end has been said already",
+            ),
         ];
-        for violate in violations {
+        for (violate, why) in violations {
             let mut client = server.client();
             let mut request = start(&world, &["tail", "-f", "/dev/null"]);
             request["stdio"]["input"] = true.into();
             let id = client.ask("process/start", request)["result"]["id"].as_u64().unwrap();
             violate(&mut client, id);
             let words = last_words(&mut client);
-            assert!(words.iter().any(|word| word["error"]["code"] == -32600), "{words:?}");
+            let error = &words.iter().find(|word| word["error"].is_object()).unwrap()["error"];
+            assert_eq!(
+                (&error["code"], &error["data"]["name"]),
+                (&json!(-32034), &json!("input")),
+                "{error}"
+            );
+            assert!(error["message"].as_str().unwrap().contains(why), "{error}");
+            assert!(error["data"]["hint"].as_str().unwrap().contains("up to the `limit`"), "{error}");
         }
         serves(&server, &world);
     });

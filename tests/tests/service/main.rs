@@ -10,6 +10,7 @@ mod confined;
 mod copies;
 mod forged;
 mod gate;
+mod leases;
 mod place;
 mod questions;
 mod reload;

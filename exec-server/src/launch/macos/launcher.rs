@@ -111,6 +111,8 @@ impl Launcher {
                 };
                 self.channel.say(&Told::Weighed { above }, &[])
             }
+            // There is no server for several users here, and so no log.
+            Order::Lease(_) => self.channel.say(&Told::Recorded, &[]),
             Order::Refused(_) => Ok(()),
             Order::End => {
                 self.running.iter_mut().for_each(Running::end_soon);

@@ -11,12 +11,11 @@ use weir_protocol::frame::{Credit, Place, Stream};
 use weir_protocol::method::output::{Account, Attach, Attached, Closed, Role, WhenLeft};
 use weir_protocol::method::process::Event;
 
-use super::super::carried::Violation;
 use super::super::command::Command;
 use super::super::outbox::OutboxError;
 use super::{Connection, state, value};
 use crate::answer::response;
-use crate::wire::WireError;
+use crate::wire::{Violation, WireError};
 
 /// What a client reads of one command.
 #[derive(Debug)]
@@ -132,9 +131,9 @@ impl Connection {
         let Some(command) = owned else { return Ok(()) };
         let accepted = match command.input() {
             Some(input) if place.stream == Stream::Input => input.accept(place.offset, bytes),
-            _ => Err(Violation::Ended),
+            _ => Err(Violation::Nowhere),
         };
-        accepted.map_err(|_| WireError::Input { command: place.id })
+        accepted.map_err(|why| WireError::Input { command: place.id, why })
     }
 
     pub(super) fn credit(&self, credit: Credit) {

@@ -114,8 +114,10 @@ fn joined(base: Base, below: Below) -> PathKey {
         },
         Below::Pattern(pattern) if path.is_root() => (Base::Path(path), Below::Pattern(pattern)),
         Below::Pattern(pattern) => {
-            let prefix = path.display().trim_start_matches('/').to_owned();
-            (Base::Path(AbsPath::root()), Below::Pattern(format!("{}/{pattern}", escaped(&prefix))))
+            // As it is, and not as it is shown: documents are text, so nothing is lost.
+            let prefix = String::from_utf8_lossy(path.as_bytes());
+            let prefix = escaped(prefix.trim_start_matches('/'));
+            (Base::Path(AbsPath::root()), Below::Pattern(format!("{prefix}/{pattern}")))
         }
     }
 }

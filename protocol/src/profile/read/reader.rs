@@ -6,12 +6,12 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::path::is_invisible;
 use crate::policy::{Origin, Sourced};
 use crate::profile::diagnostic::{Report, Severity, nearest, offer};
 use crate::profile::schema::{self, Table};
 use crate::profile::source::{Entry, Node, Source, Value};
 use crate::profile::{MAX_PATTERNS, MAX_RULES, document};
+use crate::unseen::is_unseen;
 
 /// Longest name of a profile, in characters.
 const MAX_PROFILE_NAME: usize = 64;
@@ -313,5 +313,5 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 fn escape(c: char) -> Vec<char> {
-    if is_invisible(c) { c.escape_default().collect() } else { vec![c] }
+    if is_unseen(c) { c.escape_default().collect() } else { vec![c] }
 }
