@@ -88,8 +88,8 @@ pub(crate) async fn relay(
     let upwards = async {
         let first = opening.await?;
         send(server, &first.bytes).await?;
-        if let Some(name) = first.hello {
-            let second = beginning.second(client, name.as_deref(), &last).await?;
+        if let Some((name, behind)) = first.hello {
+            let second = beginning.second(client, name.as_deref(), behind, &last).await?;
             send(server, &second).await?;
         }
         pump(core, client, server, &last).await
