@@ -9,14 +9,21 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use weir_protocol::method::process::End;
 
 use super::Core;
+use super::decision::Grant;
+use super::failure::Failure;
+use super::relay::Broken;
 
 /// How long words that are under way have at most, after the sandbox has ended.
 const LAST: Duration = Duration::from_secs(10);
+
+/// How long is waited beyond that, so that every connection whose time is over can say so.
+const BEHIND: Duration = Duration::from_secs(1);
 
 /// How long nothing of a connection's may move meanwhile.
 const STILL: Duration = Duration::from_secs(2);
@@ -52,11 +59,11 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// The sandbox has ended; returns when no word is left, or the time is over.
-    pub(super) async fn finish(&self, parting: Parting) {
+    /// The sandbox has ended; returns when no word is left, or the time is over: whether none is.
+    pub(super) async fn finish(&self, parting: Parting) -> bool {
         self.begun.set(Some((Instant::now(), parting)));
         self.rung.notify_waiters();
-        let _ = timeout(LAST, self.until(|| self.words.get() == 0)).await;
+        timeout(LAST + BEHIND, self.until(|| self.words.get() == 0)).await.is_ok()
     }
 
     /// Carries on with a connection, of which something moved at `last`; nothing where its time is over before.
@@ -119,6 +126,42 @@ impl Word {
             let ending = &self.core.ending;
             ending.words.set(ending.words.get().saturating_sub(1));
             ending.rung.notify_waiters();
+        }
+    }
+}
+
+/// A connection to a server that is carried. A server must not take a part for the whole: where carrying fails, or is given up before the
+/// program's word has gone out, the server's side is reset, and what is lost at the end is told.
+pub(crate) struct Carried<'a> {
+    core: &'a Core,
+    grant: &'a Grant,
+    server: &'a TcpStream,
+    word: &'a Word,
+}
+
+impl<'a> Carried<'a> {
+    pub(crate) const fn new(core: &'a Core, grant: &'a Grant, server: &'a TcpStream, word: &'a Word) -> Self {
+        Self { core, grant, server, word }
+    }
+
+    /// It has been carried to its end, which its caller tells.
+    pub(crate) fn end(self, outcome: Result<(), Broken>) -> Result<(), Broken> {
+        if outcome.is_err() {
+            let _ = self.server.set_zero_linger();
+        }
+        self.word.is_said();
+        outcome
+    }
+}
+
+impl Drop for Carried<'_> {
+    fn drop(&mut self) {
+        if self.word.is_said.get() {
+            return;
+        }
+        let _ = self.server.set_zero_linger();
+        if self.core.ending.begun.get().is_some() {
+            self.core.record(self.grant, Failure::Cut.into());
         }
     }
 }
