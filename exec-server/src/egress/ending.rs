@@ -4,7 +4,12 @@
 //! without the gate the kernel would go on by itself. Every connection has a `Word` until all that the program says on it has gone out. At
 //! the end those that are left have as long as something moves. A command that was ended has no such time.
 
+#[cfg(target_os = "linux")]
+mod sys;
+
 use std::cell::Cell;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,6 +32,9 @@ const BEHIND: Duration = Duration::from_secs(1);
 
 /// How long nothing of a connection's may move meanwhile.
 const STILL: Duration = Duration::from_secs(2);
+
+/// How often it is looked at whether something moves. A socket is writable again only when a third of what it holds has gone out.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How the programs of a sandbox have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,33 +74,46 @@ impl Ending {
         timeout(LAST + BEHIND, self.until(|| self.words.get() == 0)).await.is_ok()
     }
 
-    /// Carries on with a connection, of which something moved at `last`; nothing where its time is over before.
+    /// Carries on with a connection to `server`, of which something moved at `last`; nothing where its time is over before.
     pub(crate) async fn within<T>(
         &self,
+        server: &TcpStream,
         last: &Cell<Instant>,
         carrying: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
         tokio::select! {
             biased;
             carried = carrying => Some(carried),
-            () = self.over(last) => None,
+            () = self.over(last, || unacknowledged(server)) => None,
         }
     }
 
     /// The same, where nothing is seen to move.
     pub(crate) async fn bounded<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        self.within(&Cell::new(Instant::now()), work).await
+        let begun = Cell::new(Instant::now());
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.over(&begun, || None) => None,
+        }
     }
 
-    async fn over(&self, last: &Cell<Instant>) {
+    async fn over(&self, last: &Cell<Instant>, waiting: impl Fn() -> Option<usize>) {
         self.until(|| self.begun.get().is_some()).await;
         let Some((begun, Parting::Willing)) = self.begun.get() else { return };
+        let mut seen = waiting();
         loop {
+            let now = Instant::now();
+            let waits = waiting();
+            if waits != seen {
+                seen = waits;
+                last.set(now);
+            }
             let end = (last.get().max(begun) + STILL).min(begun + LAST);
-            if end <= Instant::now() {
+            if end <= now {
                 return;
             }
-            sleep_until(end).await;
+            sleep_until(if seen.is_some() { end.min(now + LOOK) } else { end }).await;
         }
     }
 
@@ -105,6 +126,17 @@ impl Ending {
             rung.await;
         }
     }
+}
+
+/// Bytes that a socket has still to send, as far as the system tells.
+#[cfg(target_os = "linux")]
+fn unacknowledged(socket: &TcpStream) -> Option<usize> {
+    sys::unacknowledged(socket.as_fd()).ok().and_then(|bytes| usize::try_from(bytes).ok())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn unacknowledged(_: &TcpStream) -> Option<usize> {
+    None
 }
 
 /// What a program says on one connection, until it has gone out.

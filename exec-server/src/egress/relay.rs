@@ -95,7 +95,7 @@ pub(crate) async fn relay(
         pump(core, client, server, &last).await
     };
     let upwards = async {
-        core.ending.within(&last, pin!(upwards)).await.unwrap_or(Err(Failure::Cut.into()))?;
+        core.ending.within(server, &last, pin!(upwards)).await.unwrap_or(Err(Failure::Cut.into()))?;
         word.is_said();
         Ok(())
     };

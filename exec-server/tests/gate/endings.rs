@@ -77,6 +77,29 @@ fn what_nobody_takes_is_cut_and_told_and_waited_for_no_longer() {
     });
 }
 
+/// What a large buffer holds is read for seconds before the gate may write again.
+#[test]
+fn a_server_that_reads_steadily_and_slowly_is_not_cut() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let (client, mut server) = connected(&inside).await;
+        let said = say_much_and_go(client).await;
+        tokio::time::pause();
+        let reading = spawn_local(async move {
+            let (mut buffer, mut heard) = (vec![0; 16 << 10], Vec::new());
+            for _ in 0..70 {
+                let count = server.read(&mut buffer).await?;
+                heard.extend(buffer.iter().take(count));
+                sleep(Duration::from_millis(100)).await;
+            }
+            server.read_to_end(&mut heard).await.map(|_| heard.len())
+        });
+        inside.gate.settle(Parting::Willing).await;
+        assert_eq!(inside.unreached(), [""; 0]);
+        assert_eq!(reading.await.unwrap().unwrap(), said);
+    });
+}
+
 /// A server that reads on to the last moment, and too slowly, does not take what it has for the whole.
 #[test]
 fn what_is_still_on_its_way_when_the_time_is_over_is_cut_and_told() {

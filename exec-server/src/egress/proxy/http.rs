@@ -239,7 +239,7 @@ async fn forward(
         }
     };
     let upwards = async {
-        core.ending.within(&last, pin!(upwards)).await.unwrap_or_else(|| Err(Failure::Cut.into()))?;
+        core.ending.within(server, &last, pin!(upwards)).await.unwrap_or_else(|| Err(Failure::Cut.into()))?;
         word.is_said();
         Ok(())
     };
