@@ -112,6 +112,12 @@ pub struct Account {
 /// Turns that tasks get at the end: those that have accepted a connection have decided about it by then.
 const LAST_TURNS: usize = 8;
 
+async fn take_turns() {
+    for _ in 0..LAST_TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// The gate of one sandbox.
 #[derive(Debug)]
 pub struct Gate {
@@ -280,15 +286,20 @@ impl Gate {
         for (listener, meant) in self.listeners.borrow().iter() {
             arrival::accept_waiting(&self.core, listener, *meant, &mut self.tasks.borrow_mut());
         }
-        for _ in 0..LAST_TURNS {
-            tokio::task::yield_now().await;
-        }
+        take_turns().await;
+        let finishing = self.core.ending.finish(parting);
         #[cfg(target_os = "linux")]
-        if let Some(doors) = self.doors.take() {
-            tokio::join!(doors.finish(), self.core.ending.finish(parting));
-            return;
+        let is_said = match self.doors.take() {
+            Some(doors) => tokio::join!(finishing, doors.finish()).0,
+            None => finishing.await,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let is_said = finishing.await;
+        if !is_said {
+            // What is given up tells so before it is gone.
+            self.close();
+            take_turns().await;
         }
-        self.core.ending.finish(parting).await;
     }
 
     /// From now on this host may be reached as well, by a lease.

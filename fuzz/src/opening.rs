@@ -30,7 +30,9 @@ fn kind(data: &[u8], length: impl Fn(usize) -> usize) -> Result<Kind, Reason> {
         let kind = opening.feed(&data[at..end])?;
         at = end;
         if let Some(kind) = kind {
-            assert_eq!(opening.into_bytes(), data[..at]);
+            let (judged, behind) = opening.into_parts();
+            assert!(behind.is_empty() || matches!(kind, Kind::Tls(_)));
+            assert_eq!([judged, behind].concat(), data[..at]);
             return Ok(kind);
         }
     }

@@ -39,9 +39,9 @@ const O_CHANGES: u32 = 0o3 | 0o100 | 0o1000;
 /// `PROT_EXEC` (mmap(2)).
 const PROT_EXEC: u32 = 4;
 
-/// Requests of ioctl(2) on what a part holds: blocking, bytes that wait, and a terminal's attributes and size
+/// Requests of ioctl(2) on what a part holds: blocking, bytes that wait to be read and to be sent, and a terminal's attributes and size
 /// (`asm-generic/ioctls.h`).
-const REQUESTS: [u32; 5] = [0x5421, 0x541b, 0x5401, 0x5413, 0x5414];
+const REQUESTS: [u32; 6] = [0x5421, 0x541b, 0x5411, 0x5401, 0x5413, 0x5414];
 
 /// Memory, time, signals to itself, descriptors that are there already.
 const OF_EVERY_PART: [&str; 58] = [

@@ -9,13 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use weir_protocol::gate::PROXY;
 use weir_protocol::method::network::Asking;
-use weir_protocol::policy::NetworkMode;
+use weir_protocol::policy::{Host, NetworkMode};
 use weir_protocol::{ByteString, Policy};
 
 use super::asking::{Asked, Asks};
 use super::authority::{Authority, AuthorityError};
 use super::ending::Parting;
 use super::limits::Limits;
+use super::opening::http::authority;
 use super::upstream::Upstream;
 use super::{Account, Endpoints, Gate, Sockets, Surroundings};
 use crate::launch::Launch;
@@ -166,19 +167,30 @@ fn missing() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "a socket of the network gate did not come")
 }
 
-/// The host's proxy, as the command's environment names it, else the caller's, for HTTPS before HTTP. The variables go from the command's environment, for inside they lead
-/// nowhere; what names the gate's own endpoints stays.
+/// The host's proxy, as the command's environment names it, else the caller's, for HTTPS before HTTP. The variables go from the command's
+/// environment, for inside they lead nowhere; what names the gate's own endpoints stays, and is no proxy of the host's.
 fn take_proxy(env: &mut Vec<Variable>, caller: &[Variable]) -> Option<Upstream> {
-    let own = PROXY.to_string();
     let text = |value: &ByteString| String::from_utf8_lossy(&value.0).into_owned();
     let is = |name: &ByteString, word: &str| name.0.eq_ignore_ascii_case(word.as_bytes());
-    let found =
-        |word: &str| env.iter().chain(caller).find(|(name, _)| is(name, word)).map(|(_, value)| text(value));
-    let direct = found("no_proxy").unwrap_or_default();
-    let upstream =
-        PROXIES.iter().filter_map(|word| found(word)).find_map(|value| Upstream::read(&value, &direct));
-    env.retain(|(name, value)| !PROXIES.iter().any(|word| is(name, word)) || text(value).contains(&own));
+    let found = |word: &'static str| {
+        let named = env.iter().chain(caller).filter(move |(name, _)| is(name, word));
+        named.map(move |(_, value)| text(value))
+    };
+    let direct = found("no_proxy").next().unwrap_or_default();
+    let upstream = PROXIES
+        .into_iter()
+        .filter_map(|word| found(word).find(|value| !names_gate(value)))
+        .find_map(|value| Upstream::read(&value, &direct));
+    env.retain(|(name, value)| !PROXIES.iter().any(|word| is(name, word)) || names_gate(&text(value)));
     upstream
+}
+
+/// Whether the value of such a variable names an endpoint of a gate's.
+fn names_gate(value: &str) -> bool {
+    let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let place = rest.split('/').next().unwrap_or_default();
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    authority(place) == Some(Host::Address(PROXY.into()))
 }
 
 /// A gate with a thread of its own.
@@ -241,5 +253,25 @@ mod tests {
         let mut env: Vec<Variable> = vec![("PATH".into(), "/bin".into())];
         assert_eq!(take_proxy(&mut env, &caller), Upstream::read("http://first:2", "corp.example"));
         assert_eq!(env.len(), 1);
+    }
+    /// A profile may name them itself, and a gate may stand in another's sandbox: there is nothing at this address on the host.
+    #[test]
+    fn the_gates_own_endpoints_are_no_proxy_of_the_hosts() {
+        let pairs = |all: &[(&str, &str)]| -> Vec<Variable> {
+            all.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+        };
+        let own = [
+            ("https_proxy", "http://198.18.0.2:3128"),
+            ("HTTP_PROXY", "198.18.0.2:3128"),
+            ("all_proxy", "http://me:word@198.18.0.2:3128/"),
+        ];
+        let mut env = pairs(&own);
+        assert_eq!(take_proxy(&mut env, &pairs(&own)), None);
+        assert_eq!(env, pairs(&own));
+        let caller = pairs(&[("HTTPS_PROXY", "http://198.18.0.20:1"), ("no_proxy", "198.18.0.2")]);
+        let expect = Upstream::read("http://198.18.0.20:1", "198.18.0.2");
+        assert!(expect.is_some());
+        assert_eq!(take_proxy(&mut env, &caller), expect);
+        assert_eq!(take_proxy(&mut caller.clone(), &[]), expect);
     }
 }

@@ -16,7 +16,7 @@ use weir_protocol::policy::Host;
 
 use super::asking::Questions;
 use super::decision::{self, Grant, decide};
-use super::ending::{Ending, Word};
+use super::ending::{Carried, Ending, Word};
 use super::failure::{Failure, Failures, Unconnected};
 use super::inspect::Inspector;
 use super::limits::Limits;
@@ -127,7 +127,7 @@ impl Core {
                 server = &mut dialing => (server?, None),
             };
             let opening = async { if let Some(first) = first { Ok(first) } else { opening.await } };
-            self.carry(&stream, &server, &word, opening).await
+            self.carry(&stream, &server, (grant, &word), opening).await
         };
         self.end(&stream, grant, outcome.await);
     }
@@ -144,7 +144,7 @@ impl Core {
     pub(crate) async fn tunnel(&self, client: Client, server: TcpStream, grant: &Grant) {
         let Client { stream, read, word } = client;
         let opening = opening::hear(&stream, read, self, grant);
-        let outcome = self.carry(&stream, &server, &word, opening).await;
+        let outcome = self.carry(&stream, &server, (grant, &word), opening).await;
         self.end(&stream, grant, outcome);
     }
 
@@ -153,17 +153,14 @@ impl Core {
         &self,
         client: &TcpStream,
         server: &TcpStream,
-        word: &Word,
+        (grant, word): (&Grant, &Word),
         opening: impl Future<Output = Result<opening::Heard, Broken>>,
     ) -> Result<(), Broken> {
         // What is read goes on at once: waiting to fill a segment is the programs' own choice.
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);
-        let outcome = Box::pin(relay::relay(self, client, server, word, opening)).await;
-        if outcome.is_err() {
-            let _ = server.set_zero_linger();
-        }
-        outcome
+        let carried = Carried::new(self, grant, server, word);
+        carried.end(Box::pin(relay::relay(self, client, server, word, opening)).await)
     }
 
     /// Resets the program's connection where it broke, so that it knows at once, and records why; what breaks on the way is nobody's refusal.

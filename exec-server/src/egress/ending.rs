@@ -4,22 +4,37 @@
 //! without the gate the kernel would go on by itself. Every connection has a `Word` until all that the program says on it has gone out. At
 //! the end those that are left have as long as something moves. A command that was ended has no such time.
 
+#[cfg(target_os = "linux")]
+mod sys;
+
 use std::cell::Cell;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use weir_protocol::method::process::End;
 
 use super::Core;
+use super::decision::Grant;
+use super::failure::Failure;
+use super::relay::Broken;
 
 /// How long words that are under way have at most, after the sandbox has ended.
 const LAST: Duration = Duration::from_secs(10);
 
+/// How long is waited beyond that, so that every connection whose time is over can say so.
+const BEHIND: Duration = Duration::from_secs(1);
+
 /// How long nothing of a connection's may move meanwhile.
 const STILL: Duration = Duration::from_secs(2);
+
+/// How often it is looked at whether something moves. A socket is writable again only when a third of what it holds has gone out.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How the programs of a sandbox have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,40 +67,53 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// The sandbox has ended; returns when no word is left, or the time is over.
-    pub(super) async fn finish(&self, parting: Parting) {
+    /// The sandbox has ended; returns when no word is left, or the time is over: whether none is.
+    pub(super) async fn finish(&self, parting: Parting) -> bool {
         self.begun.set(Some((Instant::now(), parting)));
         self.rung.notify_waiters();
-        let _ = timeout(LAST, self.until(|| self.words.get() == 0)).await;
+        timeout(LAST + BEHIND, self.until(|| self.words.get() == 0)).await.is_ok()
     }
 
-    /// Carries on with a connection, of which something moved at `last`; nothing where its time is over before.
+    /// Carries on with a connection to `server`, of which something moved at `last`; nothing where its time is over before.
     pub(crate) async fn within<T>(
         &self,
+        server: &TcpStream,
         last: &Cell<Instant>,
         carrying: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
         tokio::select! {
             biased;
             carried = carrying => Some(carried),
-            () = self.over(last) => None,
+            () = self.over(last, || unacknowledged(server)) => None,
         }
     }
 
     /// The same, where nothing is seen to move.
     pub(crate) async fn bounded<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        self.within(&Cell::new(Instant::now()), work).await
+        let begun = Cell::new(Instant::now());
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.over(&begun, || None) => None,
+        }
     }
 
-    async fn over(&self, last: &Cell<Instant>) {
+    async fn over(&self, last: &Cell<Instant>, waiting: impl Fn() -> Option<usize>) {
         self.until(|| self.begun.get().is_some()).await;
         let Some((begun, Parting::Willing)) = self.begun.get() else { return };
+        let mut seen = waiting();
         loop {
+            let now = Instant::now();
+            let waits = waiting();
+            if waits != seen {
+                seen = waits;
+                last.set(now);
+            }
             let end = (last.get().max(begun) + STILL).min(begun + LAST);
-            if end <= Instant::now() {
+            if end <= now {
                 return;
             }
-            sleep_until(end).await;
+            sleep_until(if seen.is_some() { end.min(now + LOOK) } else { end }).await;
         }
     }
 
@@ -98,6 +126,17 @@ impl Ending {
             rung.await;
         }
     }
+}
+
+/// Bytes that a socket has still to send, as far as the system tells.
+#[cfg(target_os = "linux")]
+fn unacknowledged(socket: &TcpStream) -> Option<usize> {
+    sys::unacknowledged(socket.as_fd()).ok().and_then(|bytes| usize::try_from(bytes).ok())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn unacknowledged(_: &TcpStream) -> Option<usize> {
+    None
 }
 
 /// What a program says on one connection, until it has gone out.
@@ -119,6 +158,42 @@ impl Word {
             let ending = &self.core.ending;
             ending.words.set(ending.words.get().saturating_sub(1));
             ending.rung.notify_waiters();
+        }
+    }
+}
+
+/// A connection to a server that is carried. A server must not take a part for the whole: where carrying fails, or is given up before the
+/// program's word has gone out, the server's side is reset, and what is lost at the end is told.
+pub(crate) struct Carried<'a> {
+    core: &'a Core,
+    grant: &'a Grant,
+    server: &'a TcpStream,
+    word: &'a Word,
+}
+
+impl<'a> Carried<'a> {
+    pub(crate) const fn new(core: &'a Core, grant: &'a Grant, server: &'a TcpStream, word: &'a Word) -> Self {
+        Self { core, grant, server, word }
+    }
+
+    /// It has been carried to its end, which its caller tells.
+    pub(crate) fn end(self, outcome: Result<(), Broken>) -> Result<(), Broken> {
+        if outcome.is_err() {
+            let _ = self.server.set_zero_linger();
+        }
+        self.word.is_said();
+        outcome
+    }
+}
+
+impl Drop for Carried<'_> {
+    fn drop(&mut self) {
+        if self.word.is_said.get() {
+            return;
+        }
+        let _ = self.server.set_zero_linger();
+        if self.core.ending.begun.get().is_some() {
+            self.core.record(self.grant, Failure::Cut.into());
         }
     }
 }

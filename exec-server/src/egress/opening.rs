@@ -84,20 +84,25 @@ impl Opening {
         }
     }
 
-    /// All bytes so far.
+    /// All bytes so far: those of the kind that was told, and what stands behind a hello.
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub fn into_parts(mut self) -> (Vec<u8>, Vec<u8>) {
+        let end = match self.records.end() {
+            0 => self.bytes.len(),
+            end => end.min(self.bytes.len()),
+        };
+        let behind = self.bytes.split_off(end);
+        (self.bytes, behind)
     }
 }
 
 /// How a client begins, judged.
 #[derive(Debug)]
 pub(crate) struct Heard {
-    /// What was read of it.
+    /// What was judged of it.
     pub(crate) bytes: Vec<u8>,
-    /// The server name of TLS, if it is that and gives one.
-    pub(crate) hello: Option<Option<String>>,
+    /// Of TLS: the server name, if it gives one, and what was read behind the hello.
+    pub(crate) hello: Option<(Option<String>, Vec<u8>)>,
 }
 
 /// Reads from the client, behind what was read of it already, until its beginning is known and has been judged.
@@ -131,8 +136,9 @@ pub(crate) async fn hear(
     }
     let kind = kind.unwrap_or(Kind::Other);
     judge(&core.policy(), grant, &kind)?;
-    let hello = if let Kind::Tls(name) = kind { Some(name) } else { None };
-    Ok(Heard { bytes: opening.into_bytes(), hello })
+    let (bytes, behind) = opening.into_parts();
+    let hello = if let Kind::Tls(name) = kind { Some((name, behind)) } else { None };
+    Ok(Heard { bytes, hello })
 }
 
 /// Whether what a client begins with may be said to the granted host.

@@ -88,14 +88,14 @@ pub(crate) async fn relay(
     let upwards = async {
         let first = opening.await?;
         send(server, &first.bytes).await?;
-        if let Some(name) = first.hello {
-            let second = beginning.second(client, name.as_deref(), &last).await?;
+        if let Some((name, behind)) = first.hello {
+            let second = beginning.second(client, name.as_deref(), behind, &last).await?;
             send(server, &second).await?;
         }
         pump(core, client, server, &last).await
     };
     let upwards = async {
-        core.ending.within(&last, pin!(upwards)).await.unwrap_or(Err(Failure::Cut.into()))?;
+        core.ending.within(server, &last, pin!(upwards)).await.unwrap_or(Err(Failure::Cut.into()))?;
         word.is_said();
         Ok(())
     };

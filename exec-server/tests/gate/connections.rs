@@ -55,6 +55,12 @@ fn a_server_that_speaks_first_is_heard_while_the_client_waits() {
     });
 }
 
+/// What these records hold, in one.
+fn in_one_record(records: &[Vec<u8>]) -> Vec<u8> {
+    let message: Vec<u8> = records.iter().flat_map(|record| record[5..].to_vec()).collect();
+    [&[22, 3, 1, 0, u8::try_from(message.len()).unwrap()][..], &message].concat()
+}
+
 #[test]
 fn tls_and_http_must_name_the_host() {
     run(async {
@@ -107,6 +113,8 @@ fn tls_and_http_must_name_the_host() {
             b"GET / HTTP/1.1\r\nHost:\r\n evil.example\r\n\r\n".to_vec(),
             b"GET / HTTP/1.1\r\nHost: evil.example".to_vec(),
             absolute,
+            // Two in one record.
+            in_one_record(&[client_hello(&["a.example"], 600), client_hello(&["evil.example"], 600)]),
         ];
         for word in bad {
             let mut client = inside.connect_to("a.example", server.port()).await;
@@ -186,28 +194,39 @@ fn a_second_hello_must_name_the_host_as_well() {
             [&b"\x15\x03\x03\x00\x02\x01\x5a"[..], &hello("evil.example")].concat(),
             false,
         ),
+        // As servers do that make TLS 1.3 look like TLS 1.2 (RFC 8446, D.4).
+        ([&server_hello(&retry, 600), change].concat(), hello("evil.example"), false),
+        ([&server_hello(&retry, 7), change].concat(), [change, &hello("evil.example")].concat(), false),
+        ([&server_hello(&retry, 600), change].concat(), [change, &hello("a.example")].concat(), true),
+        ([&server_hello(&retry, 10)[..30], change].concat(), end.clone(), true),
     ];
     run(async {
         let inside = Inside::new(policy(RULES, LOOPBACK)).await;
         inside.dns.addresses("a.example", &["127.0.0.1"]);
-        for (answer, then, arrives) in cases {
+        let both = cases.into_iter().flat_map(|case| [false, true].map(|at_once| (at_once, case.clone())));
+        for (at_once, (answer, then, arrives)) in both {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = inside.connect_to("a.example", listener.local_addr().unwrap().port()).await;
             let (mut server, _) = listener.accept().await.unwrap();
             let mut first = hello("a.example");
-            client.write_all(&first).await.unwrap();
-            server.read_exact(&mut first).await.unwrap();
-            server.write_all(&answer).await.unwrap();
-            client.read_exact(&mut vec![0; answer.len()]).await.unwrap();
-            client.write_all(&then).await.unwrap();
-            client.shutdown().await.unwrap();
+            if at_once {
+                client.write_all(&[&first[..], &then].concat()).await.unwrap();
+                server.read_exact(&mut first).await.unwrap();
+                server.write_all(&answer).await.unwrap();
+            } else {
+                client.write_all(&first).await.unwrap();
+                server.read_exact(&mut first).await.unwrap();
+                server.write_all(&answer).await.unwrap();
+                client.read_exact(&mut vec![0; answer.len()]).await.unwrap();
+                client.write_all(&then).await.unwrap();
+            }
+            // What is refused may be refused already.
+            let _ = client.shutdown().await;
             let mut heard = Vec::new();
             let ended = server.read_to_end(&mut heard).await.map_err(|error| error.kind());
-            if arrives {
-                assert_eq!((ended, heard), (Ok(then.len()), then));
-            } else {
-                assert_eq!((ended, heard), (Err(ErrorKind::ConnectionReset), Vec::new()));
-            }
+            let expect = if arrives { Ok(then.len()) } else { Err(ErrorKind::ConnectionReset) };
+            let told = if arrives { then } else { Vec::new() };
+            assert_eq!((ended, heard), (expect, told), "{}, {at_once}", answer.escape_ascii());
         }
     });
 }

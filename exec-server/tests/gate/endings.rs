@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
+use tokio::time::sleep;
 use weir_exec_server::egress::ending::Parting;
 
 use super::world::{Inside, LOOPBACK, policy, run};
@@ -74,6 +75,90 @@ fn what_nobody_takes_is_cut_and_told_and_waited_for_no_longer() {
             assert_eq!(end.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
         }
     });
+}
+
+/// What a large buffer holds is read for seconds before the gate may write again.
+#[test]
+fn a_server_that_reads_steadily_and_slowly_is_not_cut() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let (client, mut server) = connected(&inside).await;
+        let said = say_much_and_go(client).await;
+        tokio::time::pause();
+        let reading = spawn_local(async move {
+            let (mut buffer, mut heard) = (vec![0; 16 << 10], Vec::new());
+            for _ in 0..70 {
+                let count = server.read(&mut buffer).await?;
+                heard.extend(buffer.iter().take(count));
+                sleep(Duration::from_millis(100)).await;
+            }
+            server.read_to_end(&mut heard).await.map(|_| heard.len())
+        });
+        inside.gate.settle(Parting::Willing).await;
+        assert_eq!(inside.unreached(), [""; 0]);
+        assert_eq!(reading.await.unwrap().unwrap(), said);
+    });
+}
+
+/// A server that reads on to the last moment, and too slowly, does not take what it has for the whole.
+#[test]
+fn what_is_still_on_its_way_when_the_time_is_over_is_cut_and_told() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let (client, mut server) = connected(&inside).await;
+        let port = server.local_addr().unwrap().port();
+        let said = say_much_and_go(client).await;
+        tokio::time::pause();
+        let started = tokio::time::Instant::now();
+        let reading = spawn_local(async move {
+            let (mut buffer, mut heard) = (vec![0; 64 << 10], 0);
+            loop {
+                match server.read(&mut buffer).await {
+                    Ok(0) => return (heard, Ok(())),
+                    Ok(count) => heard += count,
+                    Err(error) => return (heard, Err(error.kind())),
+                }
+                sleep(Duration::from_millis(250)).await;
+            }
+        });
+        inside.gate.settle(Parting::Willing).await;
+        let lost = "the command had ended before all that it sent had gone out, and the rest is lost";
+        assert_eq!(inside.unreached(), [format!("connect a.example:{port}: {lost}")]);
+        assert!(started.elapsed() > SOON, "it is read to the last: {:?}", started.elapsed());
+        let (heard, end) = reading.await.unwrap();
+        assert!(heard < said, "{heard} of {said}");
+        assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
+    });
+}
+
+/// The gate itself goes while a program speaks.
+#[test]
+fn what_is_given_up_is_reset() {
+    run(async {
+        let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        inside.dns.addresses("a.example", &["127.0.0.1"]);
+        let address = inside.resolve("a.example").await.unwrap();
+        let (mut client, arrived) = pair().await;
+        let place = (address, listener.local_addr().unwrap().port()).into();
+        let gate = std::rc::Rc::clone(&inside.gate);
+        let serving = spawn_local(async move { gate.serve(arrived, place).await });
+        let (mut server, _) = listener.accept().await.unwrap();
+        client.write_all(b"\x00a part").await.unwrap();
+        let mut heard = [0; 7];
+        server.read_exact(&mut heard).await.unwrap();
+        serving.abort();
+        let end = server.read(&mut heard).await;
+        assert_eq!(end.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+        assert_eq!(inside.unreached(), [""; 0]);
+    });
+}
+
+/// A connection of a program's, and where it arrives.
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (client, listener.accept().await.unwrap().0)
 }
 
 /// A server has all day to answer: that is not waited for.

@@ -95,6 +95,26 @@ fn no_part_may_start_reach_or_change_anything() {
     }
 }
 
+/// What is asked of what is held already: whether it blocks, how much waits in it, how a terminal is set. Nothing puts input into a terminal.
+#[test]
+fn only_harmless_requests_are_made_of_what_is_held() {
+    let cases = [
+        ("FIONBIO", 0x5421, true),
+        ("FIONREAD", 0x541b, true),
+        ("SIOCOUTQ", 0x5411, true),
+        ("TCGETS", 0x5401, true),
+        ("TIOCSTI", 0x5412, false),
+        ("TIOCLINUX", 0x541c, false),
+        ("SIOCSIFADDR", 0x8916, false),
+    ];
+    for (part, arch) in PARTS.into_iter().flat_map(|part| Arch::ALL.map(|arch| (part, arch))) {
+        for (name, request, may) in cases {
+            let found = verdict(part, arch, &data(arch, "ioctl", [0, request, 0, 0, 0, 0]));
+            assert_eq!(found == Action::Allow, may, "{part:?} {arch} {name}");
+        }
+    }
+}
+
 /// TCP and UDP of both versions are the server part's alone; no other family, no raw socket, no other protocol.
 #[test]
 fn only_the_server_part_makes_connections() {

@@ -52,7 +52,8 @@ impl Beginning {
         Ok(())
     }
 
-    /// What goes out behind a hello that named `first`: nothing, or the hello that follows a retry.
+    /// What goes out behind a hello that named `first`, of which `bytes` are read already: nothing more, or the hello that follows a retry,
+    /// with what a server skips before it.
     ///
     /// # Errors
     /// The second hello names another server, or cannot be read; or the client has failed.
@@ -60,9 +61,10 @@ impl Beginning {
         &self,
         client: &TcpStream,
         first: Option<&str>,
+        mut bytes: Vec<u8>,
         last: &Cell<Instant>,
     ) -> Result<Vec<u8>, Broken> {
-        let (mut records, mut bytes, mut buffer) = (Records::second(), Vec::new(), vec![0; READ_BYTES]);
+        let (mut records, mut buffer) = (Records::second(), vec![0; READ_BYTES]);
         let mut has_ended = false;
         loop {
             let retries = self.retries.get();

@@ -101,8 +101,13 @@ impl Records {
         Self { is_second: true, ..Self::default() }
     }
 
+    /// Where what has been read ends: behind the hello's last record, once that is whole.
+    pub(super) fn end(&self) -> usize {
+        self.at
+    }
+
     /// Reads on in `bytes`, which are all bytes from the beginning: the server name, `Some(None)` where there is none, `None` where
-    /// the message is not whole.
+    /// the message is not whole. Nothing may stand behind it in its record.
     ///
     /// # Errors
     /// [`Broken`].
@@ -137,33 +142,33 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Takes what the server says, nothing at its end: whether it wants another hello, as soon as that is certain.
+    /// Takes what the server says, nothing at its end: whether it wants another hello, as soon as that is certain. Only records up to the
+    /// random bytes count: behind them servers send at once what is no handshake.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<bool> {
         self.bytes.extend_from_slice(bytes);
-        let (mut rest, mut message) = (self.bytes.as_slice(), Vec::new());
-        while let Some((head, after)) = rest.split_first_chunk::<5>() {
-            let [kind, major, _, high, low] = *head;
+        let (mut rest, mut message, mut is_cut) = (self.bytes.as_slice(), Vec::new(), bytes.is_empty());
+        while message.len() < RANDOM_AT + RETRY.len() {
+            is_cut |= rest.first().is_some_and(|kind| *kind != HANDSHAKE);
+            let Some((head, after)) = rest.split_first_chunk::<5>() else { break };
+            let [_, major, _, high, low] = *head;
             let length = usize::from(u16::from_be_bytes([high, low]));
-            if kind != HANDSHAKE || major != MAJOR || length == 0 {
-                return Some(false);
+            is_cut |= major != MAJOR || length == 0;
+            if is_cut {
+                break;
             }
             let (fragment, after) = after.split_at(length.min(after.len()));
             message.extend_from_slice(fragment);
             rest = after;
         }
-        let random = message.get(RANDOM_AT..RANDOM_AT + RETRY.len());
-        let is_other = message.first().is_some_and(|kind| *kind != SERVER_HELLO)
-            || self.bytes.first().is_some_and(|kind| *kind != HANDSHAKE)
-            || bytes.is_empty();
-        match random {
-            _ if is_other => Some(false),
+        match message.get(RANDOM_AT..RANDOM_AT + RETRY.len()) {
+            _ if message.first().is_some_and(|kind| *kind != SERVER_HELLO) => Some(false),
             Some(random) => Some(random == RETRY),
-            None => None,
+            None => is_cut.then_some(false),
         }
     }
 }
 
-/// The body of the first message, where it is whole.
+/// The body of the only message, where it is whole.
 fn message(handshake: &[u8]) -> Result<Option<&[u8]>, Broken> {
     match handshake {
         [] | [CLIENT_HELLO] | [CLIENT_HELLO, _] | [CLIENT_HELLO, _, _] => Ok(None),
@@ -172,7 +177,10 @@ fn message(handshake: &[u8]) -> Result<Option<&[u8]>, Broken> {
             if length > super::MAX_TLS_BYTES {
                 return Err(Broken);
             }
-            Ok(body.get(..length))
+            if body.len() > length {
+                return Err(Broken);
+            }
+            Ok(Some(body).filter(|body| body.len() == length))
         }
         _ => Err(Broken),
     }

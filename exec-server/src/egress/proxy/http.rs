@@ -16,7 +16,7 @@ use weir_protocol::policy::Host;
 use super::body::Body;
 use super::{TIMEOUT, more, part, unreadable};
 use crate::egress::decision::Grant;
-use crate::egress::ending::Word;
+use crate::egress::ending::{Carried, Word};
 use crate::egress::failure::{Failure, Unconnected};
 use crate::egress::opening::MAX_HTTP_BYTES;
 use crate::egress::opening::http::{authority, end};
@@ -239,14 +239,12 @@ async fn forward(
         }
     };
     let upwards = async {
-        core.ending.within(&last, pin!(upwards)).await.unwrap_or_else(|| Err(Failure::Cut.into()))?;
+        core.ending.within(server, &last, pin!(upwards)).await.unwrap_or_else(|| Err(Failure::Cut.into()))?;
         word.is_said();
         Ok(())
     };
     let both = async { tokio::try_join!(upwards, pump(core, server, &stream, &last)).map(drop) };
-    let outcome = either_ends(core, both, &last).await;
-    if outcome.is_err() {
-        let _ = server.set_zero_linger();
-    }
+    let carried = Carried::new(core, grant, server, &word);
+    let outcome = carried.end(either_ends(core, both, &last).await);
     core.end(&stream, grant, outcome);
 }
