@@ -88,6 +88,10 @@ fn tls_and_http_must_name_the_host() {
             // Begins like a record, and goes on like a message of another protocol.
             b"\x16\x01\x00\x00\x2a\x00\x00\x00\x00\x00\x00\x00\xdd\x07\x00\x00".to_vec(),
             b"\x15\x00".to_vec(),
+            // A call in the record marking of RPC, and other first bytes that could be a length.
+            b"\x80\x00\x01\x00\x5a\x00\x00\x01\x00".to_vec(),
+            b"\xff\xfd\x03".to_vec(),
+            b"\x80\x2e".to_vec(),
         ];
         for word in good {
             let mut client = inside.connect_to("a.example", server.port()).await;
@@ -147,6 +151,9 @@ fn what_a_lenient_server_takes_for_tls_or_http_is_refused() {
             [&b"\x15\x02\x01\x00\x02\x01\x5a"[..], &client_hello(&["evil.example"], 600)].concat(),
             [&b"\x16\x02"[..], &client_hello(&["evil.example"], 600)[2..]].concat(),
             [&b"\x16\x07"[..], &client_hello(&["a.example"], 600)[2..]].concat(),
+            // Hellos in the format of SSL 2, for TLS 1.2 and for itself.
+            [&b"\x80\x1c\x01\x03\x03\x00\x03\x00\x00\x00\x10\x00\x00\x2f"[..], &[7; 16]].concat(),
+            [&b"\x80\x1c\x01\x00\x02\x00\x03\x00\x00\x00\x10\x01\x00\x80"[..], &[7; 16]].concat(),
             b"GET /s\r\nHost: evil.example\r\n\r\n".to_vec(),
             b"\x0cGET /s HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_vec(),
             b"\x0b\x1cGET /s HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec(),

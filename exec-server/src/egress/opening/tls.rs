@@ -24,6 +24,9 @@ const ALERT: u8 = 21;
 const APPLICATION: u8 = 23;
 const HEARTBEAT: u8 = 24;
 
+/// From here on a first byte is that of a length of SSL 2, without padding, which stands before every message.
+const LONG: u8 = 0x80;
+
 const CLIENT_HELLO: u8 = 1;
 
 const SERVER_HELLO: u8 = 2;
@@ -50,7 +53,8 @@ pub struct Broken;
 pub(super) enum Start {
     /// A record of the handshake, from which the server name is read.
     Hello,
-    /// A record that a lenient server may take, or skip, before or as a hello: of another version, or of another type.
+    /// What a lenient server may take, or skip, before or as a hello: a record of another version or type, or a hello in the format of SSL 2,
+    /// which names no server (RFC 5246, E.2).
     Strange,
     /// No TLS.
     Other,
@@ -79,7 +83,14 @@ pub(super) fn start(bytes: &[u8]) -> Option<Start> {
         _ => None,
     };
     match bytes {
-        [] => None,
+        []
+        | [LONG..=u8::MAX]
+        | [LONG..=u8::MAX, _]
+        | [LONG..=u8::MAX, _, CLIENT_HELLO]
+        | [LONG..=u8::MAX, _, CLIENT_HELLO, 0] => None,
+        [LONG..=u8::MAX, _, CLIENT_HELLO, MAJOR, ..] | [LONG..=u8::MAX, _, CLIENT_HELLO, 0, 2, ..] => {
+            Some(Start::Strange)
+        }
         [kind, ..] if !is_type(*kind) => Some(Start::Other),
         bytes => is_first(bytes),
     }
