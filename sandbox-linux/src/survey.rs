@@ -122,8 +122,10 @@ pub struct Survey {
     pub unreadable: Vec<(AbsPath, i32)>,
     /// Those among them in which a pattern could match, with the first such rule: to be denied as a whole.
     pub closed: Vec<Match>,
-    /// Further names, in places of which commands get a copy, of files that a rule closes.
+    /// Names, in places of which commands get a copy, of files that a rule or a pattern closes under another name.
     pub further: Vec<AbsPath>,
+    /// Directories in such places, not all of whose names could be told, where one may be such a name: to be closed as a whole.
+    pub untold: Vec<AbsPath>,
     /// The symbolic links that make places have another name, with what they hold: a tree of the sandbox's own shows them too.
     pub passages: BTreeMap<AbsPath, Vec<u8>>,
     /// Where files lie that a sandbox behind the network gate sees in place of the host's, as far as a link leads there.
@@ -275,9 +277,9 @@ fn walked(policy: &Policy, places: &Places, index: Option<&mut Index>) -> Result
 }
 
 fn listed(policy: &Policy, places: &Places, mut index: Option<&mut Index>) -> Result<Survey, SurveyError> {
-    let mut survey = walk::walk(policy, index.as_deref_mut())?;
-    let linked = closed::add(&mut survey, policy.filesystem(), places, index.as_deref_mut());
-    copied::add(&mut survey, policy.filesystem(), linked, index.as_deref_mut())?;
+    let (mut survey, mut linked) = walk::walk(policy, index.as_deref_mut())?;
+    closed::add(&mut survey, policy.filesystem(), places, &mut linked, index.as_deref_mut());
+    copied::add(&mut survey, policy.filesystem(), &linked, index.as_deref_mut())?;
     let (beside, listed) = beside::list(policy, index);
     survey.beside = beside;
     survey.listed += listed;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use weir_protocol::policy::{Access, Filesystem};
 
 use super::index::{self, Index};
-use super::links::Targets;
+use super::links::Linked;
 use super::place::Places;
 use super::{Kind, Survey};
 use crate::live;
@@ -21,15 +21,16 @@ const MAX_ENTRIES: u32 = 50_000;
 /// Bytes read from a directory at once.
 const BUFFER_BYTES: usize = 32 << 10;
 
-/// Takes in the files in places that rules close inside granted ones, and answers those with names elsewhere. Most of those places are not there,
-/// which the places tell.
+/// Takes in the files in places that rules close inside granted ones, those with several names among the `linked` ones. Most of those places are not
+/// there, which the places tell.
 pub(super) fn add(
     survey: &mut Survey,
     filesystem: &Filesystem,
     places: &Places,
+    linked: &mut Linked,
     mut index: Option<&mut Index>,
-) -> Targets {
-    let mut closed = Closed { survey, targets: Targets::default(), left: MAX_ENTRIES, waiting: Vec::new() };
+) {
+    let mut closed = Closed { survey, linked, left: MAX_ENTRIES, waiting: Vec::new() };
     let mut buffer = vec![0; BUFFER_BYTES];
     for rule in live::carved_out(filesystem, Access::None) {
         if places.known(&rule.path) == Some(Kind::Missing) {
@@ -49,7 +50,6 @@ pub(super) fn add(
             }
         }
     }
-    closed.targets
 }
 
 impl Survey {
@@ -68,7 +68,7 @@ impl Survey {
 struct Closed<'s> {
     survey: &'s mut Survey,
     /// Files with several names.
-    targets: Targets,
+    linked: &'s mut Linked,
     /// Entries that may still be looked at.
     left: u32,
     waiting: Vec<CString>,
@@ -101,7 +101,7 @@ impl Closed<'_> {
     }
 
     fn take_in(&mut self, status: Status) {
-        self.targets.denied(status, 0);
+        self.linked.closed(status);
         self.survey.take_in_closed(status);
     }
 }
