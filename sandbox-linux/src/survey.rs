@@ -178,6 +178,17 @@ pub enum SurveyError {
         /// The limit that was reached.
         limit: usize,
     },
+    /// What is closed holds too much.
+    #[error(
+        "{rule}: what it closes holds more than {limit} files, which cannot all be known by their other names; close a directory \
+         further down, or grant nothing around it"
+    )]
+    TooManyClosed {
+        /// The rule whose place was being looked at.
+        rule: Box<Origin>,
+        /// The limit that was reached.
+        limit: u64,
+    },
     /// The patterns cannot be compiled, so the verdict denies everything.
     #[error("{rule}: the patterns of the profile are too large together; write fewer or simpler ones")]
     PatternsTooLarge {
@@ -278,7 +289,7 @@ fn walked(policy: &Policy, places: &Places, index: Option<&mut Index>) -> Result
 
 fn listed(policy: &Policy, places: &Places, mut index: Option<&mut Index>) -> Result<Survey, SurveyError> {
     let (mut survey, mut linked) = walk::walk(policy, index.as_deref_mut())?;
-    closed::add(&mut survey, policy.filesystem(), places, &mut linked, index.as_deref_mut());
+    closed::add(&mut survey, policy.filesystem(), places, &mut linked, index.as_deref_mut())?;
     copied::add(&mut survey, policy.filesystem(), &linked, index.as_deref_mut())?;
     let (beside, listed) = beside::list(policy, index);
     survey.beside = beside;
