@@ -198,10 +198,11 @@ impl Copies {
             let matches = survey.matches.iter_mut().filter(|found| found.path.starts_with(state.root()));
             matches.for_each(|found| found.kind = state.kind(&found.path).unwrap_or(found.kind));
             survey.matches.retain(|found| found.kind != Kind::Missing);
-            let is_file = |path: &AbsPath| {
-                !path.starts_with(state.root()) || state.kind(path).is_none_or(|kind| kind == Kind::File)
+            let is = |path: &AbsPath, meant| {
+                !path.starts_with(state.root()) || state.kind(path).is_none_or(|kind| kind == meant)
             };
-            survey.further.retain(is_file);
+            survey.further.retain(|path| is(path, Kind::File));
+            survey.untold.retain(|path| is(path, Kind::Directory));
         }
     }
 

@@ -122,8 +122,10 @@ pub struct Survey {
     pub unreadable: Vec<(AbsPath, i32)>,
     /// Those among them in which a pattern could match, with the first such rule: to be denied as a whole.
     pub closed: Vec<Match>,
-    /// Further names, in places of which commands get a copy, of files that a rule closes.
+    /// Names, in places of which commands get a copy, of files that a rule or a pattern closes under another name.
     pub further: Vec<AbsPath>,
+    /// Directories in such places, not all of whose names could be told, where one may be such a name: to be closed as a whole.
+    pub untold: Vec<AbsPath>,
     /// The symbolic links that make places have another name, with what they hold: a tree of the sandbox's own shows them too.
     pub passages: BTreeMap<AbsPath, Vec<u8>>,
     /// Where files lie that a sandbox behind the network gate sees in place of the host's, as far as a link leads there.
@@ -175,6 +177,17 @@ pub enum SurveyError {
         rule: Box<Origin>,
         /// The limit that was reached.
         limit: usize,
+    },
+    /// What is closed holds too much.
+    #[error(
+        "{rule}: what it closes holds more than {limit} files, which cannot all be known by their other names; close a directory \
+         further down, or grant nothing around it"
+    )]
+    TooManyClosed {
+        /// The rule whose place was being looked at.
+        rule: Box<Origin>,
+        /// The limit that was reached.
+        limit: u64,
     },
     /// The patterns cannot be compiled, so the verdict denies everything.
     #[error("{rule}: the patterns of the profile are too large together; write fewer or simpler ones")]
@@ -275,9 +288,9 @@ fn walked(policy: &Policy, places: &Places, index: Option<&mut Index>) -> Result
 }
 
 fn listed(policy: &Policy, places: &Places, mut index: Option<&mut Index>) -> Result<Survey, SurveyError> {
-    let mut survey = walk::walk(policy, index.as_deref_mut())?;
-    let linked = closed::add(&mut survey, policy.filesystem(), places, index.as_deref_mut());
-    copied::add(&mut survey, policy.filesystem(), linked, index.as_deref_mut())?;
+    let (mut survey, mut linked) = walk::walk(policy, index.as_deref_mut())?;
+    closed::add(&mut survey, policy.filesystem(), places, &mut linked, index.as_deref_mut())?;
+    copied::add(&mut survey, policy.filesystem(), &linked, index.as_deref_mut())?;
     let (beside, listed) = beside::list(policy, index);
     survey.beside = beside;
     survey.listed += listed;

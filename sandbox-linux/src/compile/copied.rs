@@ -155,6 +155,8 @@ mod tests {
         survey.places.extend(RULES.map(|(path, _)| (at(path), below)));
         survey.places.insert(at("/p"), kind);
         survey.places.insert(at("/p/missing"), Kind::Missing);
+        survey.further = vec![at("/p/name"), at("/p/dark/name"), at("/p/out/name")];
+        survey.untold = vec![at("/p/dark"), at("/p/out/dark")];
         let copies = BTreeMap::from([(at("/p"), at("/home/u/.weir/copies/k"))]);
         let credentials = Credentials { uid: host.identity.uid, gid: host.identity.gid, groups: Vec::new() };
         let facts = Facts { copies: Some(&copies), ..Facts::new(host, &survey, &credentials) };
@@ -174,6 +176,8 @@ mod tests {
             "again write /p/.git/config/x",
             "mask dir /p/closed",
             "bind write /p/out",
+            "mask dir /p/dark",
+            "mask file /p/name",
             "guard /p/missing",
         ];
         for host in [full(), user()] {

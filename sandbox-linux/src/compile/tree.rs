@@ -371,7 +371,7 @@ impl Builder<'_, '_> {
     }
 
     /// What patterns deny, at start, the directories that could not be listed, in which they could match, and what in a copy is another
-    /// name of something closed.
+    /// name of something closed, or may hold one.
     fn matches(&mut self) {
         let survey = self.compiler.facts.survey;
         let matches = survey.matches.iter().map(|found| (found, found.kind == Kind::Directory));
@@ -383,9 +383,10 @@ impl Builder<'_, '_> {
                 self.mask(&found.path, is_directory);
             }
         }
-        for path in &survey.further {
+        let untold = survey.untold.iter().map(|path| (path, true));
+        for (path, is_directory) in untold.chain(survey.further.iter().map(|path| (path, false))) {
             if matches!(self.view(path), View::Copied(_)) {
-                self.mask(path, false);
+                self.mask(path, is_directory);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Further names of files that are denied: which inodes to look for, and whether a name leads to one. Called by `walk`.
+//! Further names of files that are denied: which inodes to look for, and whether a name leads to one. Called by `walk`, `closed` and `copied`.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::BorrowedFd;
@@ -62,6 +62,38 @@ impl Targets {
             self.files.remove(&key);
         }
         Some(rule)
+    }
+}
+
+/// Closed files with several names, whichever of these are seen: for places of which every name is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Linked {
+    files: HashSet<(u64, u64)>,
+    inodes: HashSet<u64>,
+}
+
+impl Linked {
+    /// Takes note of a file that is closed under one of its names.
+    pub(super) fn closed(&mut self, status: Status) {
+        if status.file_type == FileType::File && status.links > 1 {
+            self.files.insert(key(status));
+            self.inodes.insert(status.file.inode);
+        }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Whether the file of this entry may be one of them.
+    pub(super) fn may_be(&self, entry: &Entry<'_>, trust: Trust) -> bool {
+        trust == Trust::Nothing || self.inodes.contains(&entry.inode)
+    }
+
+    /// Whether this file is one of them.
+    pub(super) fn has(&self, status: Status) -> bool {
+        self.files.contains(&key(status))
     }
 }
 

@@ -345,3 +345,39 @@ fn other_names_of_closed_files_are_found_in_copies() {
     let rules = [(&tree.root, Access::Read), (&closed, Access::None), (&copied, Access::Write)];
     assert_eq!(Survey::take(&policy(&rules, &[])).unwrap().further, []);
 }
+
+/// One name is met twice: in what is closed inside the copy, and by rules that lie in each other. The other ones are found all the same.
+#[test]
+fn no_name_of_a_closed_file_in_a_copy_is_counted_for_another() {
+    let tree = Tree::new();
+    let [copied, outer] = ["copied", "outer"].map(|name| tree.directory(name));
+    let [inside, inner] = ["copied/closed", "outer/inner"].map(|name| tree.directory(name));
+    let names = ["a/1", "z/2", "z/m.env"];
+    for (index, key) in ["copied/closed/key", "outer/inner/key", "copied/x.env"].into_iter().enumerate() {
+        let key = tree.file(key);
+        for name in names {
+            let name = tree.at(format!("copied/{index}/{name}"));
+            fs::create_dir_all(name.as_path().parent().unwrap()).unwrap();
+            fs::hard_link(key.as_path(), name.as_path()).unwrap();
+        }
+    }
+    let rules = [
+        (&tree.root, Access::Read),
+        (&copied, Access::Copy),
+        (&inside, Access::None),
+        (&outer, Access::None),
+        (&inner, Access::None),
+    ];
+    let pattern = format!("{copied}/**/*.env");
+    for patterns in [&[][..], &[pattern.as_str()]] {
+        let survey = Survey::take(&policy(&rules, patterns)).unwrap();
+        let closed: Vec<_> = survey.matches.iter().map(|found| &found.path).chain(&survey.further).collect();
+        for index in 0..(2 + patterns.len()) {
+            for name in names {
+                let name = tree.at(format!("copied/{index}/{name}"));
+                assert!(closed.contains(&&name), "{name} {patterns:?}: {closed:?}");
+            }
+        }
+        assert!(survey.untold.is_empty());
+    }
+}

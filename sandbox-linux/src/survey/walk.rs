@@ -23,7 +23,7 @@ use weir_protocol::policy::{Access, Filesystem, Policy};
 
 use super::grants::{Grants, Standing};
 use super::index::Index;
-use super::links::Targets;
+use super::links::{Linked, Targets};
 use super::repository::OWN_NAMES;
 use super::{Kind, MAX_ENTRIES, MAX_WAITING, Match, Survey, SurveyError};
 use crate::pattern::{Patterns, State};
@@ -33,8 +33,8 @@ use way::{Trouble, Way};
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Walks for a policy; `places` stays empty. Directories that the index knows are not listed; those that it could know are
-/// added to it.
-pub(super) fn walk(policy: &Policy, index: Option<&mut Index>) -> Result<Survey, SurveyError> {
+/// added to it. With the survey come the denied files that have several names.
+pub(super) fn walk(policy: &Policy, index: Option<&mut Index>) -> Result<(Survey, Linked), SurveyError> {
     let filesystem = policy.filesystem();
     let mut walk = Walk::new(filesystem, index);
     walk.run()?;
@@ -54,7 +54,7 @@ pub(super) fn walk(policy: &Policy, index: Option<&mut Index>) -> Result<Survey,
     survey.closed.dedup_by(|a, b| a.path == b.path);
     survey.unreadable.sort();
     survey.unreadable.dedup_by(|a, b| a.0 == b.0);
-    Ok(survey)
+    Ok((survey, walk.linked))
 }
 
 /// What a walk is for.
@@ -91,6 +91,7 @@ struct Walk<'p> {
     grants: Grants,
     patterns: Patterns,
     targets: Targets,
+    linked: Linked,
     index: Option<&'p mut Index>,
     pass: Pass,
     way: Way,
@@ -109,6 +110,7 @@ impl<'p> Walk<'p> {
             grants: Grants::new(filesystem),
             patterns: Patterns::new(filesystem.globs()),
             targets: Targets::default(),
+            linked: Linked::default(),
             index,
             pass: Pass::Survey,
             way: Way::default(),

@@ -135,6 +135,42 @@ fn another_name_of_something_closed_is_closed_in_the_copy() {
     });
 }
 
+/// Nobody can tell whether a directory that may be searched and not listed holds such a name, so that it is closed as a whole.
+#[test]
+fn another_name_that_cannot_be_listed_is_closed_in_the_copy() {
+    Way::each_of(&WAYS, "copy::unlisted-links", |way| {
+        let world = with_secrets(way);
+        let link = "mkdir dark; ln ../around/secret/key dark/key; ln x.env dark/plain; chmod 311 dark; cat dark/key dark/plain";
+        assert_eq!(world.outside(["sh", "-c", link]).text(), "secretsecret");
+        for name in ["dark/key", "dark/plain"] {
+            for act in ["cat N", "touch -c -d 2020-02-02 N; cat N", "chmod 700 dark; touch -c N; cat N"] {
+                let run = world.run(["sh", "-c", &act.replace('N', name)]);
+                assert!(run.code != 0 && run.stdout.is_empty(), "{act} {name}: {run:?}");
+            }
+        }
+        shell(&world, "echo new > seen; ls d");
+    });
+}
+
+/// Of one file there are names in the closed place and in the copy around it, and more of them.
+#[test]
+fn every_name_of_what_is_closed_inside_a_copy_is_closed() {
+    Way::each_of(&WAYS, "copy::inside-links", |way| {
+        let world = World::new(way);
+        world.file("work/closed/key", "secret");
+        world.directory("work/d");
+        world.profile("\"{w}/work\" = \"copy\"\n\"{w}/work/closed\" = \"none\"", "");
+        let names = ["a", "d/b", "z"];
+        for name in names {
+            assert_eq!(world.outside(["ln", "closed/key", name]).code, 0);
+        }
+        for name in names {
+            let run = world.run(["sh", "-c", &format!("touch -c -d 2020-02-02 {name}; cat {name}")]);
+            assert!(run.code != 0 && run.stdout.is_empty(), "{name}: {run:?}");
+        }
+    });
+}
+
 /// The same of a name that the host makes while a command runs.
 #[test]
 fn another_name_that_comes_later_is_closed_in_the_copy() {

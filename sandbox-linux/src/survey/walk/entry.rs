@@ -137,6 +137,7 @@ impl Walk<'_> {
     fn denied(&mut self, status: Status, rule: usize) {
         self.targets.denied(status, rule);
         if self.pass == Pass::Survey && status.file_type == FileType::File {
+            self.linked.closed(status);
             self.survey.take_in_closed(status);
         }
     }
