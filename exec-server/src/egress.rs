@@ -32,6 +32,8 @@ mod publish;
 pub mod refusal;
 mod relay;
 pub mod resolver;
+#[cfg(target_os = "linux")]
+mod sys;
 pub mod upstream;
 
 use std::cell::{Cell, RefCell};

@@ -4,9 +4,6 @@
 //! without the gate the kernel would go on by itself. Every connection has a `Word` until all that the program says on it has gone out. At
 //! the end those that are left have as long as something moves. A command that was ended has no such time.
 
-#[cfg(target_os = "linux")]
-mod sys;
-
 use std::cell::Cell;
 #[cfg(target_os = "linux")]
 use std::os::fd::AsFd as _;
@@ -131,7 +128,7 @@ impl Ending {
 /// Bytes that a socket has still to send, as far as the system tells.
 #[cfg(target_os = "linux")]
 fn unacknowledged(socket: &TcpStream) -> Option<usize> {
-    sys::unacknowledged(socket.as_fd()).ok().and_then(|bytes| usize::try_from(bytes).ok())
+    super::sys::unacknowledged(socket.as_fd()).ok().and_then(|bytes| usize::try_from(bytes).ok())
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
-use tokio::time::sleep;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use weir_exec_server::egress::ending::Parting;
 
 use super::world::{Inside, LOOPBACK, policy, run};
@@ -14,6 +14,13 @@ const RULES: &[(&str, bool)] = &[("a.example", true)];
 
 /// More than the gate waits for where nothing moves, and less than it waits at all.
 const SOON: Duration = Duration::from_secs(8);
+
+/// Ticks that lie so far apart, however late one is.
+fn paced(apart: Duration) -> Interval {
+    let mut pace = interval(apart);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
+}
 
 /// A connection to `a.example`, and the server's end of it.
 async fn connected(inside: &Inside) -> (TcpStream, TcpStream) {
@@ -87,10 +94,11 @@ fn a_server_that_reads_steadily_and_slowly_is_not_cut() {
         tokio::time::pause();
         let reading = spawn_local(async move {
             let (mut buffer, mut heard) = (vec![0; 16 << 10], Vec::new());
+            let mut pace = paced(Duration::from_millis(100));
             for _ in 0..70 {
                 let count = server.read(&mut buffer).await?;
                 heard.extend(buffer.iter().take(count));
-                sleep(Duration::from_millis(100)).await;
+                pace.tick().await;
             }
             server.read_to_end(&mut heard).await.map(|_| heard.len())
         });
@@ -112,13 +120,14 @@ fn what_is_still_on_its_way_when_the_time_is_over_is_cut_and_told() {
         let started = tokio::time::Instant::now();
         let reading = spawn_local(async move {
             let (mut buffer, mut heard) = (vec![0; 64 << 10], 0);
+            let mut pace = paced(Duration::from_millis(250));
             loop {
                 match server.read(&mut buffer).await {
                     Ok(0) => return (heard, Ok(())),
                     Ok(count) => heard += count,
                     Err(error) => return (heard, Err(error.kind())),
                 }
-                sleep(Duration::from_millis(250)).await;
+                pace.tick().await;
             }
         });
         inside.gate.settle(Parting::Willing).await;

@@ -4,13 +4,14 @@ use super::tokens::{self, Scope, Token};
 use super::{Finding, Source};
 
 /// The `sys` modules: each stands for the file `….rs` and all below the directory of the same name.
-pub const UNSAFE_MODULES: [&str; 6] = [
+pub const UNSAFE_MODULES: [&str; 7] = [
     "sandbox-linux/src/sys",
     "exec-server/src/launch/sys",
     "exec-server/src/launch/macos/sys",
     "exec-server/src/peer/sys",
     "exec-server/src/daemon/sys",
     "exec-server/src/serve/sys",
+    "exec-server/src/egress/sys",
 ];
 
 /// Crates with a `sys` module; the roots of all others forbid `unsafe`.

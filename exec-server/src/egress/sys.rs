@@ -1,4 +1,4 @@
-//! What of a connection's end has no safe form: how much a socket has still to send.
+//! What the gate needs and has no safe form: how much a socket has still to send. Called by [`super::ending`].
 
 use std::ffi::c_int;
 use std::io;
