@@ -172,6 +172,35 @@ fn guarded_names_never_come_into_being() {
     });
 }
 
+/// Whichever of its three names comes last, by whatever call, and where it is moved to; not where one of them is replaced.
+#[test]
+fn repositories_of_their_own_are_told() {
+    let script = "
+import os
+for name in 'abc':
+    for below in 'objects', 'refs':
+        os.makedirs(name + '/' + below)
+    open(name + '/h', 'w').close()
+open('a/HEAD', 'w').close()
+os.rename('a/h', 'a/HEAD')
+os.rename('b/h', 'b/HEAD')
+os.symlink('h', 'c/HEAD')
+os.rename('c', 'd')
+os.mkdir('objects')
+os.rename('a/HEAD', 'HEAD')
+";
+    as_each_user("repositories_of_their_own_are_told", |dir| {
+        let served = run(python(script, dir), Some(Rules::names(Vec::new())));
+        assert!(served.status.success(), "{}", served.output);
+        let told = served.events.iter().filter_map(|event| match event {
+            Event::Repository { path } => Some(String::from_utf8_lossy(path).into_owned()),
+            _ => None,
+        });
+        let want = ["a", "b", "c", "d"].map(|name| dir.join(name).to_string_lossy().into_owned());
+        assert_eq!(told.collect::<Vec<_>>(), want);
+    });
+}
+
 /// What moving guarded directories answers, in order; without the broker all but the first of each pair works.
 const MOVED: [&str; 16] = [
     "rename parent EBUSY",

@@ -29,6 +29,7 @@ mod tracee;
 mod trail;
 mod watch;
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -239,27 +240,52 @@ impl Broker {
         libc::EACCES
     }
 
-    /// Looks after a name that has come into being.
+    /// Looks after a name that has come into being, or was moved to.
     fn made(&mut self, parent: BorrowedFd<'_>, name: &[u8]) {
         if name == b".git" {
             let path = call::path_of(parent, Some(name));
             self.queue.push(Event::Repository { path });
-        } else if matches!(name, b"objects" | b"refs") && is_git_directory(parent) {
-            let path = call::path_of(parent, None);
-            // One in a repository is a submodule's, and one that was told already.
-            if !path.split(|byte| *byte == b'/').any(|name| name == b".git") {
-                self.queue.push(Event::Repository { path });
-            }
         }
         if self.guarded.is_on_a_way(name) {
             self.guarded.look_again(self.world.root());
         }
     }
+
+    /// Tells of a directory that this name, which was not there before, has made a repository's own.
+    fn completed(&mut self, parent: BorrowedFd<'_>, name: &[u8]) {
+        if is_own_name(name) && is_git_directory(parent, b".") {
+            self.bare(call::path_of(parent, None));
+        }
+    }
+
+    /// Tells of a repository's own directory that was moved to this name.
+    fn brought(&mut self, parent: BorrowedFd<'_>, name: &[u8]) {
+        if is_git_directory(parent, name) {
+            self.bare(call::path_of(parent, Some(name)));
+        }
+    }
+
+    /// One in a repository is a submodule's, and one that was told already.
+    fn bare(&mut self, path: Vec<u8>) {
+        if !path.split(|byte| *byte == b'/').any(|name| name == b".git") {
+            self.queue.push(Event::Repository { path });
+        }
+    }
 }
 
-/// Whether a directory has become a repository's own, which git makes the names of in an order that changes.
-fn is_git_directory(directory: BorrowedFd<'_>) -> bool {
-    OWN_NAMES.into_iter().all(|name| call::stat_at(directory, name, 0).is_ok())
+/// Whether a repository's own directory has this name.
+fn is_own_name(name: &[u8]) -> bool {
+    OWN_NAMES.into_iter().any(|own| own.to_bytes() == name)
+}
+
+/// Whether a directory has become a repository's own, which git makes the names of in an order that changes. A link is none.
+fn is_git_directory(parent: BorrowedFd<'_>, name: &[u8]) -> bool {
+    let stat = |name: &[u8], flags| {
+        CString::new(name).ok().and_then(|name| call::stat_at(parent, &name, flags).ok())
+    };
+    let is_directory = |found: libc::stat| found.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    stat(name, libc::AT_SYMLINK_NOFOLLOW).is_some_and(is_directory)
+        && OWN_NAMES.into_iter().all(|own| stat(&[name, b"/", own.to_bytes()].concat(), 0).is_some())
 }
 
 impl AsFd for Broker {

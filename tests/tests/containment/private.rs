@@ -174,7 +174,9 @@ fn repositories_that_are_made_are_named() {
         let world = World::new(way);
         world.profile("\":root\" = \"read\"\n\":project_roots\" = \"write\"", "");
         let script = "git init -q one && git init -q --bare two.git && mkdir -p deep && git init -q --bare deep/three && \
-                      git -C two.git symbolic-ref HEAD refs/heads/other && mkdir objects refs";
+                      git -C two.git symbolic-ref HEAD refs/heads/other && mkdir objects refs && \
+                      mkdir -p last/objects last/refs && : > last/HEAD && \
+                      mkdir -p laid/objects laid/refs && : > laid/h && mv laid/h laid/HEAD && mv laid put";
         let report = world.at("report.json");
         let run = weir_tests::sandbox::finish(
             world.weir(["--report".as_ref(), report.as_os_str()]).args(["sh", "-c", script]),
@@ -187,8 +189,8 @@ fn repositories_that_are_made_are_named() {
             .iter()
             .map(|path| path.as_str().unwrap())
             .collect();
-        let made =
-            ["one/.git", "two.git", "deep/three"].map(|name| world.expand(&format!("{{w}}/work/{name}")));
+        let made = ["one/.git", "two.git", "deep/three", "last", "laid", "put"]
+            .map(|name| world.expand(&format!("{{w}}/work/{name}")));
         assert_eq!(named, made);
     });
 }

@@ -12,7 +12,7 @@ use super::directory::{Found, Place};
 use super::guarded::Arriving;
 use super::listener::Notification;
 use super::tracee::Tracee;
-use super::{Answer, Broker};
+use super::{Answer, Broker, is_own_name};
 use crate::broker::Named;
 
 const RENAME_NOREPLACE: u32 = libc::RENAME_NOREPLACE;
@@ -116,6 +116,15 @@ impl Broker {
     pub(super) fn arrived(&mut self, place: &Place<'_>) {
         if let Some(name) = place.name() {
             self.made(place.parent(), name);
+            self.completed(place.parent(), name);
+        }
+    }
+
+    /// Looks after what was moved to a name.
+    fn moved(&mut self, place: &Place<'_>) {
+        if let Some(name) = place.name() {
+            self.made(place.parent(), name);
+            self.brought(place.parent(), name);
         }
     }
 
@@ -193,10 +202,16 @@ impl Broker {
             self.check_rename(call, &to, &from)?;
             self.judge_move(call, &to, &from)?;
         }
+        // Git replaces the files of its repositories so, at each change of the branch.
+        let own = to.name().filter(|name| is_own_name(name));
+        let fresh = own.filter(|_| call::stat_at(to.parent(), &to.last, libc::AT_SYMLINK_NOFOLLOW).is_err());
         call::rename(from.parent(), &from.last, to.parent(), &to.last, flags)?;
-        self.arrived(&to);
+        self.moved(&to);
         if both {
-            self.arrived(&from);
+            self.moved(&from);
+        }
+        if let Some(name) = fresh {
+            self.completed(to.parent(), name);
         }
         Ok(Answer::Done)
     }

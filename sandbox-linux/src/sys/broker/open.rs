@@ -22,7 +22,7 @@ use super::directory::{Found, Place, kind};
 use super::listener::Notification;
 use super::resolve::{Followed, Last, Located, NO_LINKS};
 use super::tracee::Tracee;
-use super::{Answer, Broker, Noticed, Opened};
+use super::{Answer, Broker, Noticed, Opened, is_own_name};
 use crate::broker::{Named, Split};
 
 /// The flags that openat(2) knows (`VALID_OPEN_FLAGS`, `linux/fcntl.h`); it ignores all others, openat2(2) does not.
@@ -193,11 +193,16 @@ impl Broker {
     /// Makes the file in one step, when its name is of no interest and no link is on the way.
     fn open_new(&mut self, tracee: &Tracee, located: &Located<'_>, how: How) -> Kernel<New> {
         let split = Split::of(located.path.to_bytes()).ok_or(libc::ENOENT)?;
-        let interesting = |name| self.guarded.is_name(name) || self.guarded.is_on_a_way(name);
+        let interesting = |name: &[u8]| {
+            name == b".git"
+                || is_own_name(name)
+                || self.guarded.is_name(name)
+                || self.guarded.is_on_a_way(name)
+        };
         // Devices and processes are there or cannot be made.
         let virtual_place = split.relative.starts_with(b"dev/") || split.relative.starts_with(b"proc/");
         let judged = self.live.is_some();
-        if judged || virtual_place || split.name().is_none_or(|name| name == b".git" || interesting(name)) {
+        if judged || virtual_place || split.name().is_none_or(interesting) {
             return Ok(New::Unknown);
         }
         self.adopt_umask(tracee);
