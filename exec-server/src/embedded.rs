@@ -68,7 +68,10 @@ pub fn run() -> Result<ExitCode, EmbeddedError> {
     let nothing = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing).map_err(std::io::Error::from)?;
     leave_session()?;
-    ties::to_client(&socket)?;
+    if !ties::to_client(&socket)? {
+        // It has said why, or was killed.
+        return Ok(ExitCode::FAILURE);
+    }
     let (ours, launchers) = UnixStream::pair()?;
     match divide()? {
         Half::Parent(server) => {

@@ -23,16 +23,15 @@ mod linux {
     use weir_sandbox_linux::ending;
 
     /// This process, which becomes the launcher, ends with its parent, the client, at the other end of this socket: it waits for much, and
-    /// hears of nothing meanwhile.
-    pub(in super::super) fn to_client(socket: &OwnedFd) -> io::Result<()> {
+    /// hears of nothing meanwhile. False where the client is gone already.
+    pub(in super::super) fn to_client(socket: &OwnedFd) -> io::Result<bool> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         set_parent_process_death_signal(Some(Signal::KILL))?;
         // One that was gone before sends no signal.
         let mut watched = [PollFd::new(socket, PollFlags::empty())];
         poll(&mut watched, Some(&AT_ONCE))?;
         let [watched] = watched;
-        let is_gone = watched.revents().contains(PollFlags::HUP);
-        if is_gone { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+        Ok(!watched.revents().contains(PollFlags::HUP))
     }
 
     /// This process ends with the launcher, and lets nobody of the same user look into it.
@@ -85,8 +84,8 @@ mod macos {
     use super::{OwnedFd, Wire, io};
 
     /// Nothing.
-    pub(in super::super) fn to_client(_socket: &OwnedFd) -> io::Result<()> {
-        Ok(())
+    pub(in super::super) fn to_client(_socket: &OwnedFd) -> io::Result<bool> {
+        Ok(true)
     }
 
     /// Nothing.
