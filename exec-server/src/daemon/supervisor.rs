@@ -389,6 +389,7 @@ impl Supervisor {
     }
 
     fn reap(&mut self) {
+        let mut has_orphans = false;
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             match self.children.remove(&pid.as_raw_nonzero().get()) {
                 Some(Child::Part(peer)) => {
@@ -398,9 +399,8 @@ impl Supervisor {
                 }
                 Some(Child::Launcher(peer)) => {
                     if let Some(signal) = status.terminating_signal() {
-                        // Its end ends each first process, but for one that waits for a file system.
-                        let known: Vec<i32> = self.children.keys().chain(&self.inherited).copied().collect();
-                        ending::strike_below_orphans(&known);
+                        // Its end ends its first process, but for one that waits for a file system.
+                        has_orphans = true;
                         // It could not record the end of what it had started, which has gone with it.
                         let record = now((peer.uid, peer.gid), Action::End, By::Supervisor);
                         self.record_or_complain(
@@ -413,6 +413,10 @@ impl Supervisor {
                 }
                 Some(Child::Resolver) | None => {}
             }
+        }
+        if has_orphans {
+            let known: Vec<i32> = self.children.keys().chain(&self.inherited).copied().collect();
+            ending::strike_below_orphans(&known);
         }
         self.idle_since = Instant::now();
     }

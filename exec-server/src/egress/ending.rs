@@ -78,21 +78,13 @@ impl Ending {
         last: &Cell<Instant>,
         carrying: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
-        tokio::select! {
-            biased;
-            carried = carrying => Some(carried),
-            () = self.over(last, || unacknowledged(server)) => None,
-        }
+        before(self.over(last, || unacknowledged(server)), carrying).await
     }
 
     /// The same, where nothing is seen to move.
     pub(crate) async fn bounded<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         let begun = Cell::new(Instant::now());
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = self.over(&begun, || None) => None,
-        }
+        before(self.over(&begun, || None), work).await
     }
 
     async fn over(&self, last: &Cell<Instant>, waiting: impl Fn() -> Option<usize>) {
@@ -122,6 +114,15 @@ impl Ending {
             }
             rung.await;
         }
+    }
+}
+
+/// What comes of some work, where that is done before its time is over.
+async fn before<T>(over: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = over => None,
     }
 }
 

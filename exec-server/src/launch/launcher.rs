@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
-use rustix::process::Signal;
 use weir_protocol::audit::By;
 use weir_protocol::denial::Denial;
 use weir_protocol::method::code;
@@ -25,11 +24,10 @@ use crate::profile::ceiling::Caller;
 use crate::profile::standing::Standing;
 use crate::wire::{self, Read, Wire, WireError};
 
-/// Serves the server part until it is gone or its one command has ended; ends what runs then.
+/// Serves the server part until it is gone or its one command has ended; ends what runs then. The caller has tied this process to the client: where
+/// that goes without a word it must not wait for anything, and with it goes the rest.
 #[must_use]
 pub fn run(channel: Wire, server: i32) -> ExitCode {
-    // The client is the parent. Where it goes without a word this process must not wait for anything, and with it goes the rest.
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     // The memory of this process holds policies.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Where there is no PID namespace, orphans of a sandbox come here.

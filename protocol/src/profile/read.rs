@@ -54,6 +54,10 @@ pub const PROTECTED_NAMES: [&str; 28] = [
     ".config/fish",
 ];
 
+/// What git trusts in the directory that a repository keeps for one of its linked worktrees: where the repository is, where the worktree is,
+/// configuration, and the repositories of its submodules (gitrepository-layout(5)).
+pub const WORKTREE_NAMES: [&str; 4] = ["commondir", "gitdir", "config.worktree", "modules"];
+
 /// The older sandbox modes, each with the built-in profile that it means.
 pub const SANDBOX_MODES: [(&str, &str); 3] = [
     ("read-only", ":read-only"),

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Filesystem, Origin, PathRule, Policy};
-use weir_protocol::profile::read::PROTECTED_NAMES;
+use weir_protocol::profile::read::{PROTECTED_NAMES, WORKTREE_NAMES};
 
 use super::{Kind, Survey};
 
@@ -22,10 +22,6 @@ const MAX_GIT_FILE_BYTES: u64 = 8 + 4096;
 
 /// Most linked worktrees of one repository that are looked at.
 const MAX_WORKTREES: usize = 4096;
-
-/// What git trusts in the directory that a repository keeps for one of its linked worktrees: where the repository is, where
-/// the worktree is, configuration, and the repositories of its submodules.
-const WORKTREE_NAMES: [&str; 4] = ["commondir", "gitdir", "config.worktree", "modules"];
 
 /// The names that make a directory a repository's own, a bare one where it is not called `.git` (gitrepository-layout(5)).
 pub(crate) const OWN_NAMES: [&CStr; 3] = [c"HEAD", c"objects", c"refs"];

@@ -6,7 +6,7 @@
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Filesystem, Origin, PathRule, Sourced};
 use weir_protocol::profile::Profile;
-use weir_protocol::profile::read::{PROTECTED_NAMES, REPOSITORY_NAME};
+use weir_protocol::profile::read::{PROTECTED_NAMES, REPOSITORY_NAME, WORKTREE_NAMES};
 
 use super::worktree::Worktree;
 use super::{Resolver, Terrain, is_device, submodule, worktree};
@@ -170,7 +170,7 @@ impl<T: Terrain> Resolver<'_, T> {
         let granted = self.filesystem();
         self.protect_own(profile, &common, "a linked worktree's repository");
         let written = self.filesystem();
-        for name in worktree::TRUSTED {
+        for name in WORKTREE_NAMES {
             let reason = format!("git on the host trusts `{name}` of a linked worktree");
             self.protect_name(&written, name, &Protection { root: &own, switch: None, reason });
         }

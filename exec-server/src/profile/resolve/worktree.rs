@@ -9,10 +9,6 @@ use weir_protocol::AbsPath;
 
 use crate::profile::surroundings::{Terrain, Walker};
 
-/// What git trusts in the directory of a linked worktree: where the repository is, where the worktree is, configuration, repositories of
-/// submodules.
-pub(super) const TRUSTED: [&str; 4] = ["commondir", "gitdir", "config.worktree", "modules"];
-
 /// How the directory of a repository may be called. The file of a root may lead to nothing else, whatever is in it.
 const REPOSITORY_ENDINGS: [&[u8]; 2] = [b".git", b".bare"];
 
