@@ -25,6 +25,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use weir_protocol::method::{Call, Examined};
 
+use self::standpoint::StandpointError;
 use crate::confine::{self, Bounds, Confined};
 use crate::link::Link;
 
@@ -251,7 +252,12 @@ fn doctor(as_json: bool) -> Exit {
         Err(error) => return output::failure(&error, as_json),
         Ok(found) => found,
     };
-    let home = standpoint::weir_home().map(|home| home.as_path().to_owned()).unwrap_or_default();
+    let home = match standpoint::weir_home() {
+        Err(error @ StandpointError::RelativeWeirHome { .. }) => {
+            return output::message(&format!("error: {error}"), Exit::BadInput);
+        }
+        found => found.map(|home| home.as_path().to_owned()).unwrap_or_default(),
+    };
     let agent = confine::probe(&Bounds::new(&home, &[HTTPS_PORT]));
     let confines = server.confines;
     let written = if as_json {

@@ -65,6 +65,17 @@ pub enum Item {
     },
 }
 
+impl Item {
+    /// The id of the call that this is.
+    #[must_use]
+    pub const fn calls(&self) -> Option<&CallId> {
+        match self {
+            Self::ToolCall { call, .. } => Some(call),
+            _ => None,
+        }
+    }
+}
+
 /// What a provider wants back as it was: encrypted reasoning, signatures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Opaque {

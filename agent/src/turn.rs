@@ -10,7 +10,7 @@ mod machine;
 mod sample;
 mod seen;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
@@ -103,6 +103,8 @@ pub struct Asked<'a> {
 pub struct Conversation {
     thread: Thread,
     items: Vec<Item>,
+    /// Ids of calls, those of which a model is told no more since a summary included.
+    called: BTreeSet<CallId>,
 }
 
 impl Conversation {
@@ -112,7 +114,8 @@ impl Conversation {
     /// Where it cannot be read.
     pub fn new(thread: Thread) -> Result<Self, ThreadError> {
         let items = thread.items()?;
-        Ok(Self { thread, items })
+        let called = items.iter().filter_map(Item::calls).cloned().collect();
+        Ok(Self { thread, items, called })
     }
 
     /// The thread.
@@ -137,6 +140,7 @@ impl Conversation {
         if matches!(item, Item::Compaction { .. }) {
             self.items.clear();
         }
+        self.called.extend(item.calls().cloned());
         self.items.push(item);
         Ok(())
     }
@@ -244,7 +248,7 @@ impl Running<'_> {
             None => Ok(Happened::Interrupted { said: partial.take() }),
             Some(Err(error)) => Ok(Happened::Failed(error)),
             Some(Ok(mut answer)) => {
-                calls::tell_apart(&mut answer.items, &self.conversation.items);
+                calls::tell_apart(&mut answer.items, &self.conversation.called);
                 self.count(answer.usage)?;
                 Ok(Happened::Answered(answer))
             }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use weir_exec_server::profile::ceiling::{Caller, Refusal};
 use weir_exec_server::profile::load::load_with;
+use weir_exec_server::profile::standing::Standing;
 use weir_exec_server::profile::{LoadError, Loaded, Selection, Surroundings};
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, Background, Host, Operation, Policy, Request, Resource};
@@ -70,7 +71,7 @@ impl Machine {
 
     fn load_as(&self, selection: &Selection, user: &str, groups: &[&str]) -> Result<Loaded, LoadError> {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        let caller = Caller { user: user.to_owned(), groups };
+        let caller = Caller { user: user.to_owned(), groups, home: Some(self.abs("home")) };
         load_with(selection, &self.around(), || caller, &self.path("etc"), self.administrator)
     }
 
@@ -245,7 +246,8 @@ fn more_than_the_ceiling_is_refused_with_its_line() {
     let kept = "default_permissions = \"x\"\n[permissions.x]\nbackground = \"keep\"\n";
     let forbids = Machine::new("[ceiling]\nbackground = \"end\"\n", kept, "");
     check_refused(forbids.load(&Selection::default()), 2, "processes that go on after the command");
-    let silent = Machine::new("[ceiling]\nprofiles = [\"x\"]\n", kept, "");
+    let named_there = format!("{kept}[ceiling]\nprofiles = [\"x\"]\n");
+    let silent = Machine::new(&named_there, "", "");
     assert_eq!(silent.policy().background().value, Background::Keep);
     let full = machine.load(&named(":danger-full-access"));
     assert!(refused(full).iter().any(|refusal| refusal.to_string().contains("running without restriction")));
@@ -434,4 +436,94 @@ fn a_profile_that_goes_by_name_is_the_administrators_alone() {
     );
     let own = "default_permissions = \"team\"\n";
     assert!(Machine::new(named, own, "").load(&Selection::default()).is_ok(), "choosing it is allowed");
+}
+
+/// `HOME` is whatever the caller says.
+#[test]
+fn a_home_that_a_variable_names_lifts_no_denial_and_gets_no_grant() {
+    let ceiling = "[ceiling.filesystem]\n\":root\" = \"read\"\n\":home\" = \"write\"\n[ceiling.deny]\nread = [\"~/.aws\", \"~/**/*.key\", \":secrets\"]\n";
+    let user = "default_permissions = \"x\"\n[permissions.x.filesystem]\n\":root\" = \"read\"\n";
+    let machine = Machine::new(ceiling, user, "");
+    let from = |home: &str, selection: &Selection| {
+        let around = Surroundings { home: machine.abs(home), ..machine.around() };
+        let caller =
+            || Caller { user: "alice".to_owned(), groups: Vec::new(), home: Some(machine.abs("home")) };
+        load_with(selection, &around, caller, &machine.path("etc"), machine.administrator)
+    };
+    for home in ["home", "elsewhere"] {
+        let policy = from(home, &Selection::default()).unwrap().policy;
+        for closed in ["home/.aws", "home/a/b.key", "home/.ssh", "elsewhere/x"] {
+            let open = closed == "elsewhere/x";
+            assert_eq!(machine.access(&policy, closed) == Access::Read, open, "{home}: {closed}");
+        }
+    }
+    // The ceiling lets the home be written, and that is the caller's own.
+    let write =
+        |at: &str| Selection { write: vec![machine.path(at).display().to_string()], ..Selection::default() };
+    fs::create_dir_all(machine.path("elsewhere")).unwrap();
+    assert!(from("home", &write("home")).is_ok());
+    assert!(from("elsewhere", &write("home")).is_ok());
+    check_refused(from("elsewhere", &write("elsewhere")), 2, "write on");
+}
+
+/// A profile without rules for hosts is in the host's network, where nothing holds them.
+#[test]
+fn the_hosts_own_network_is_above_any_rule_for_hosts() {
+    let open = "default_permissions = \"open\"\n[permissions.open.network]\nenabled = true\n[permissions.gated.network]\nenabled = true\ndomains = { \"*\" = \"allow\" }\n";
+    let ceiling = "[ceiling.network]\nenabled = true\ndomains = { \"*\" = \"allow\" }\n";
+    let machine = Machine::new(ceiling, open, "");
+    check_refused(machine.load(&Selection::default()), 3, "the host's own network");
+    assert!(machine.load(&named("gated")).is_ok());
+    let limited = Machine::new("[ceiling.network]\nenabled = true\nmode = \"limited\"\n", open, "");
+    check_refused(limited.load(&Selection::default()), 3, "the host's own network");
+    // Where the administrator sets no maximum, denials put a gate before it; a policy of before is refused.
+    let free = Machine::new("", open, "").policy();
+    let denying = Machine::new("[ceiling.deny]\ndomains = [\"*.corp.example\"]\n", open, "");
+    assert!(denying.policy().network().is_gated());
+    let standing = Standing::read_from(&denying.path("etc"), denying.administrator);
+    let caller = Caller { user: "alice".to_owned(), ..Caller::default() };
+    let above = standing.check(&free, &caller, &denying.around()).unwrap_err().to_string();
+    assert!(above.contains("the host's own network"), "{above}");
+    assert!(standing.check(&denying.policy(), &caller, &denying.around()).is_ok());
+    // A project may only narrow.
+    let trusted =
+        "[projects.\"$PROJECT\"]\ntrust_level = \"trusted\"\n[permissions.open.network]\nenabled = true\n";
+    let gated = "default_permissions = \"gated\"\n[permissions.gated.network]\nenabled = true\ndomains = { \"*\" = \"allow\" }\n";
+    let machine = Machine::new("", &format!("{gated}{trusted}"), "default_permissions = \"open\"\n");
+    let found = machine.load(&Selection::default());
+    assert!(matches!(found, Err(LoadError::Widened(_) | LoadError::Changed { .. })), "{found:?}");
+}
+
+/// A profile of the caller's may not give up what would lift a denial of the administrator's; one of the administrator's may.
+#[test]
+fn what_a_profile_gives_up_lifts_no_denial() {
+    let deny = "[ceiling.deny]\nread = [\"/**/*.pem\"]\n";
+    let user = "default_permissions = \"x\"\n[permissions.x]\ndegrade = [\"WORD\"]\n[permissions.x.filesystem]\n\":root\" = \"read\"\n";
+    for word in ["snapshot-globs", "no-carve-out"] {
+        let machine = Machine::new(deny, &user.replace("WORD", word), "");
+        let message = LoadError::Refused(refused(machine.load(&Selection::default()))).to_string();
+        assert!(message.contains(&format!("giving up `{word}`")), "{message}");
+        assert!(Machine::new("", &user.replace("WORD", word), "").load(&Selection::default()).is_ok());
+        let administered = format!("{}{deny}", user.replace("WORD", word));
+        assert!(Machine::new(&administered, "", "").load(&Selection::default()).is_ok(), "{word}");
+    }
+    let machine = Machine::new(deny, &user.replace("WORD", "shared-processes"), "");
+    assert!(machine.load(&Selection::default()).is_ok());
+}
+
+/// What the command line adds is more than what stands behind the name.
+#[test]
+fn a_name_that_is_allowed_is_no_more_than_its_profile() {
+    let requirements = "default_permissions = \"team\"\n[permissions.team]\nextends = \":isolated\"\n[ceiling]\nprofiles = [\"team\", \"mine\"]\n";
+    let user = "[permissions.mine]\nextends = \":isolated\"\n";
+    let machine = Machine::new(requirements, user, "");
+    assert!(machine.load(&Selection::default()).is_ok());
+    let closed =
+        Selection { deny: vec![machine.path("project/x").display().to_string()], ..Selection::default() };
+    assert!(machine.load(&closed).is_ok());
+    let wider = Selection { write: vec![machine.path("home").display().to_string()], ..Selection::default() };
+    let message = LoadError::Refused(refused(machine.load(&wider))).to_string();
+    assert!(message.contains("write on"), "{message}");
+    let found = refused(machine.load(&named("mine")));
+    assert!(matches!(&found[..], [Refusal::Undefined { profile }] if profile == "mine"), "{found:?}");
 }

@@ -256,9 +256,20 @@ fn a_network_needs_its_gate() {
     assert_eq!(compile(&policy, EXACT, &Run { gate: zero, ..run() }), Err(CompileError::BadGate));
     let off = load(&Sketch::default().policy(), EXACT, &run());
     assert!(!off.connects(true, world::GATE.http, true));
-    let on = load(&policy, EXACT, &run());
+    let on = load(&by_hosts(policy.clone()), EXACT, &run());
     assert!(on.connects(true, world::GATE.http, true) && !on.connects(true, world::GATE.http, false));
     assert!(!on.connects(true, 22, true) && !on.connects(false, world::GATE.http, true));
+    // The host's own network has its loopback too; all else is the gate's here.
+    let hosts = load(&policy, EXACT, &run());
+    assert!(hosts.connects(true, 22, true) && !hosts.connects(false, world::GATE.http, true));
+}
+
+/// The same with rules for hosts, of which there are none.
+fn by_hosts(policy: Policy) -> Policy {
+    let mut parts = PolicyParts::from(policy);
+    let network = NetworkParts::from(parts.network);
+    parts.network = Network::new(NetworkParts { domains: Some(Vec::new()), ..network });
+    parts.into()
 }
 
 #[test]

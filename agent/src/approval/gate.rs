@@ -44,8 +44,8 @@ pub struct Gate {
     approvals: Approvals,
     approver: Rc<dyn Approver>,
     profile: String,
-    /// Commands that were allowed until the turn ends.
-    allowed: RefCell<HashSet<Vec<String>>>,
+    /// Commands that were allowed until the turn ends, each with its directory: elsewhere the same words do something else.
+    allowed: RefCell<HashSet<(Vec<String>, String)>>,
 }
 
 impl fmt::Debug for Gate {
@@ -80,15 +80,16 @@ impl Gate {
     /// # Errors
     /// [`Refusal`], where a rule, the policy or the person says no.
     pub async fn command(&self, argv: &[String], cwd: &str) -> Result<(), Refusal> {
+        let command = (argv.to_vec(), cwd.to_owned());
         let why = match self.approvals.command(argv) {
             Verdict::Go => return Ok(()),
             Verdict::Refuse(reason) => return Err(Refusal::Told(reason)),
-            Verdict::Ask(_) if self.allowed.borrow().contains(argv) => return Ok(()),
+            Verdict::Ask(_) if self.allowed.borrow().contains(&command) => return Ok(()),
             Verdict::Ask(why) => why,
         };
         let act = Act::Command { argv: argv.to_vec(), cwd: cwd.to_owned() };
         match self.ask(Question { act, why, profile: self.profile.clone() }).await? {
-            Answer::ForTurn => drop(self.allowed.borrow_mut().insert(argv.to_vec())),
+            Answer::ForTurn => drop(self.allowed.borrow_mut().insert(command)),
             Answer::Once | Answer::Deny { .. } | Answer::Cancel => {}
         }
         Ok(())

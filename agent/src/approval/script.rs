@@ -18,7 +18,7 @@ pub(super) enum Runs {
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "rbash"];
 
 /// Words at the beginning of a command that make the shell do something else than run it, or run what is behind them.
-const RESERVED: [&str; 33] = [
+const RESERVED: [&str; 57] = [
     "if",
     "then",
     "else",
@@ -52,7 +52,45 @@ const RESERVED: [&str; 33] = [
     "noglob",
     "nocorrect",
     "repeat",
+    // What the words behind them mean, or which program a name is, is another afterwards.
+    "alias",
+    "unalias",
+    "hash",
+    "export",
+    "declare",
+    "typeset",
+    "local",
+    "readonly",
+    "integer",
+    "float",
+    "let",
+    "read",
+    "vared",
+    "unset",
+    "shopt",
+    "setopt",
+    "unsetopt",
+    "emulate",
+    "autoload",
+    "functions",
+    "zmodload",
+    "getopts",
+    "sched",
+    "disable",
 ];
+
+/// Commands of a shell's own that may take a word for an expression, and carry out what stands in that: `a[$(…)]` (bash(1), "Arrays").
+const EVALUATING: [&str; 12] = [
+    "test", "printf", "print", "wait", "exit", "return", "shift", "break", "continue", "ulimit", "kill",
+    "limit",
+];
+
+/// What `set` may be told so that all other words mean the same afterwards.
+const SETTINGS: [&str; 13] =
+    ["-e", "-u", "-x", "-eu", "-ex", "-eux", "-euo", "-o", "pipefail", "errexit", "nounset", "+e", "+x"];
+
+/// Letters without which a word carries nothing out.
+const CARRYING: [char; 3] = ['$', '`', '['];
 
 /// The last part of a program's path.
 pub(super) fn base_name(program: &str) -> &str {
@@ -95,14 +133,17 @@ impl Script {
     fn end_command(&mut self) -> Option<()> {
         self.end_word();
         let words = std::mem::take(&mut self.words);
-        match words.first() {
-            None => Some(()),
-            Some(first) if first.contains('=') || RESERVED.contains(&first.as_str()) => None,
-            Some(_) => {
-                self.commands.push(words);
-                Some(())
-            }
+        let Some((first, others)) = words.split_first() else { return Some(()) };
+        let first = first.as_str();
+        let is_opaque = first.contains('=')
+            || RESERVED.contains(&first)
+            || (EVALUATING.contains(&first) && others.iter().any(|word| word.contains(CARRYING)))
+            || (first == "set" && !others.iter().all(|word| SETTINGS.contains(&word.as_str())));
+        if is_opaque {
+            return None;
         }
+        self.commands.push(words);
+        Some(())
     }
 }
 
@@ -148,13 +189,15 @@ mod tests {
 
     #[test]
     fn scripts_of_plain_words() {
-        let cases: [(&str, &[&str]); 7] = [
+        let cases: [(&str, &[&str]); 9] = [
             ("cargo test", &["cargo·test"]),
             ("cd a && git push; ls|wc -l", &["cd·a", "git·push", "ls", "wc·-l"]),
             ("git commit -m 'a $b; rm'", &["git·commit·-m·a $b; rm"]),
             ("g'i't \"pu\"sh", &["git·push"]),
             ("a ''", &["a·"]),
             ("make &\n\nwait", &["make", "wait"]),
+            ("set -euo pipefail; ls", &["set·-euo·pipefail", "ls"]),
+            ("echo '$x'; printf '%s' a", &["echo·$x", "printf·%s·a"]),
             ("", &[]),
         ];
         for (script, expect) in cases {
@@ -199,6 +242,13 @@ mod tests {
             "builtin eval touch f",
             "trap 'touch f' EXIT",
             "mapfile -C 'touch f'",
+            "test -v 'a[$(touch f)]'",
+            "printf -v 'a[`touch f`]' x",
+            "let 'a[$(touch f)]'",
+            "alias ls='touch f'\nls",
+            "hash -p /tmp/x ls; ls",
+            "export PATH=/tmp; ls",
+            "set -k; ls PATH=/tmp",
         ] {
             assert_eq!(told(script), None, "{script}");
         }

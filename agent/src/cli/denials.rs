@@ -14,7 +14,7 @@ use weir_protocol::method::denial::{Asked, Refused};
 
 use super::run::end_word;
 use super::since::{NoTime, since};
-use super::standpoint::weir_home;
+use super::standpoint::{StandpointError, weir_home};
 use super::{Exit, output};
 use crate::denial;
 use crate::link::{LinkError, Which, find};
@@ -50,6 +50,8 @@ enum DenialsError {
     #[error("{0}")]
     Since(#[from] NoTime),
     #[error("{0}")]
+    Standpoint(StandpointError),
+    #[error("{0}")]
     Link(#[from] LinkError),
     #[error("{0}")]
     Kept(#[from] KeptError),
@@ -62,7 +64,9 @@ pub(super) fn run(options: &DenialsOptions) -> Exit {
             output::message("nothing was refused, as far as is kept", Exit::Success)
         }
         Ok(refused) => output::text(&refused.runs.iter().map(text).collect::<Vec<_>>().join("\n")),
-        Err(error @ DenialsError::Since(_)) => output::message(&format!("error: {error}"), Exit::BadInput),
+        Err(error @ (DenialsError::Since(_) | DenialsError::Standpoint(_))) => {
+            output::message(&format!("error: {error}"), Exit::BadInput)
+        }
         Err(error) => output::message(&format!("weir: {error}"), Exit::Failed),
     }
 }
@@ -74,9 +78,12 @@ fn asked(options: &DenialsOptions) -> Result<Refused, DenialsError> {
         Some(mut link) => link.call::<Refused>(Call::DenialList(asked.clone()))?.runs,
         None => Vec::new(),
     };
-    if asked.context.is_none()
-        && let Ok(home) = weir_home()
-    {
+    let home = match weir_home() {
+        // Who has no home has kept nothing in it.
+        Err(StandpointError::NoHome) => None,
+        found => Some(found.map_err(DenialsError::Standpoint)?),
+    };
+    if let Some(home) = home.filter(|_| asked.context.is_none()) {
         let wanted = |run: &Run| asked.since.as_ref().is_none_or(|since| since.has_come(&run.time));
         runs.extend(kept::read(home.as_path())?.into_iter().filter(wanted));
     }

@@ -33,6 +33,12 @@ pub(super) enum StandpointError {
     /// No home directory.
     #[error("HOME must name an absolute path")]
     NoHome,
+    /// A directory of Weir's that would be another wherever Weir is started.
+    #[error("WEIR_HOME must name an absolute path, not {}", .named.display())]
+    RelativeWeirHome {
+        /// What it names.
+        named: PathBuf,
+    },
     /// A path that is not UTF-8.
     #[error("{} is not UTF-8", .path.display())]
     NotUtf8 {
@@ -86,10 +92,12 @@ fn home() -> Result<AbsPath, StandpointError> {
     absolute("HOME").ok_or(StandpointError::NoHome)
 }
 
-/// Weir's directory: `$WEIR_HOME`, or `.weir` in the home directory.
+/// Weir's directory: `$WEIR_HOME`, or `.weir` in the home directory. What is named and cannot be used is an error: the configuration of
+/// another directory may allow more.
 pub(super) fn weir_home() -> Result<AbsPath, StandpointError> {
-    if let Some(named) = absolute("WEIR_HOME") {
-        return Ok(named);
+    if let Some(named) = std::env::var_os("WEIR_HOME").filter(|named| !named.is_empty()) {
+        let relative = StandpointError::RelativeWeirHome { named: PathBuf::from(&named) };
+        return AbsPath::from_host(Path::new(&named)).ok_or(relative);
     }
     let home = home()?;
     Ok(home.join(".weir").unwrap_or(home))

@@ -13,7 +13,7 @@ pub(super) async fn complete(thread: &mut Thread, tools: &Tools) -> Result<Optio
     let items = page.turns.into_iter().filter(|last| last.turn == turn).flat_map(|last| last.items);
     let mut results = 0;
     for (call, (tool, arguments)) in open(items.map(|item| item.item)) {
-        let outcome = tools.left(&call, &tool, &arguments).await;
+        let outcome = tools.left(turn, &call, &tool, &arguments).await;
         results += 1;
         thread.append(Record::Item(Said {
             turn,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Stop;
 use super::replay::ReplayError;
 use super::secret::{SecretError, Secrets};
 
@@ -42,8 +43,11 @@ pub enum ModelError {
     #[error("the answer ended before it was complete")]
     CutShort,
     /// A conversation that is too long was to be summarized.
-    #[error("the conversation is too long, and the model wrote no summary of it")]
-    NoSummary,
+    #[error("the conversation is too long, and {}", unsummarized(*.stop))]
+    NoSummary {
+        /// How the answer ended that was to be the summary.
+        stop: Stop,
+    },
     /// The key was not taken.
     #[error("the provider did not take the key ({status}): {message}")]
     Key {
@@ -184,13 +188,22 @@ impl ModelError {
             | Self::Unknown { .. }
             | Self::Refused { .. }
             | Self::ContextOverflow { .. }
-            | Self::NoSummary
+            | Self::NoSummary { .. }
             | Self::NotAnApi { .. }
             | Self::Elsewhere { .. }
             | Self::Secret(_)
             | Self::Sign(_)
             | Self::Replay(_) => Again::No,
         }
+    }
+}
+
+/// What became of a summary, for people.
+const fn unsummarized(stop: Stop) -> &'static str {
+    match stop {
+        Stop::End => "the model wrote no summary of it",
+        Stop::Length => "the summary of it reached the model's limit of output, a shorter one too",
+        Stop::Refused => "the model, or its provider, would not summarize it",
     }
 }
 
@@ -218,7 +231,7 @@ impl ModelError {
             | Self::Disconnected { .. }
             | Self::Idle { .. }
             | Self::CutShort
-            | Self::NoSummary
+            | Self::NoSummary { .. }
             | Self::Frame(_)
             | Self::Elsewhere { .. }
             | Self::Secret(_)

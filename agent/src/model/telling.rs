@@ -131,16 +131,24 @@ pub(crate) fn blocks(
     provider: &str,
     block: fn(&Told<'_>) -> Option<Value>,
 ) -> Vec<Value> {
-    let message = |(who, pieces): (Who, &[Told<'_>])| {
+    let pieces = pieces(prompt.items, provider);
+    let told = pieces.iter().filter_map(|piece| Some((piece.who(), block(piece)?)));
+    let mut messages: Vec<(Who, Vec<Value>)> = Vec::new();
+    // A message without blocks would not be taken, nor two of the same side one after the other: what is told as no block is left out first.
+    for (who, block) in told {
+        match messages.last_mut() {
+            Some((last, blocks)) if *last == who => blocks.push(block),
+            _ => messages.push((who, vec![block])),
+        }
+    }
+    let message = |(who, blocks)| {
         let role = match who {
             Who::User => "user",
             Who::Assistant => "assistant",
         };
-        let mut message = json!({ "role": role });
-        message["content"] = pieces.iter().filter_map(block).collect();
-        message
+        json!({ "role": role, "content": Value::Array(blocks) })
     };
-    messages(&pieces(prompt.items, provider)).map(message).collect()
+    messages.into_iter().map(message).collect()
 }
 
 /// Arguments as an object, for providers that take nothing else. What is no object is told as text.

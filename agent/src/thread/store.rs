@@ -254,6 +254,10 @@ impl Store {
     /// # Errors
     /// [`ThreadError::NotFound`] or [`ThreadError::Ambiguous`].
     pub fn find(&self, what: &str) -> Result<ThreadId, ThreadError> {
+        // Every id begins with nothing.
+        if what.is_empty() {
+            return Err(ThreadError::NotFound { what: String::new() });
+        }
         self.with(|index| {
             index.discover()?;
             let found = index.meant(&what.to_lowercase(), what, NAMED)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use weir_protocol::method::process::ProcessId;
 
 use crate::item::CallId;
+use crate::thread::TurnId;
 
 /// What a command wrote since it was last looked at.
 #[derive(Debug)]
@@ -75,10 +76,22 @@ impl Write for Capture {
     }
 }
 
-/// What of a file's name is of the call. The provider chose the call's own name; that is no name of a file.
-fn of_call(call: &CallId) -> String {
-    let digest = blake3::hash(call.0.as_bytes()).to_hex();
-    format!("-{}", digest.get(..16).unwrap_or_default())
+/// A call among all of a thread. Its provider chose the id, which is no name of a file, and may give it again where it is not told of it any
+/// more: after a summary of the conversation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallOf<'a> {
+    /// The turn that it belongs to; none before the first.
+    pub(super) turn: Option<TurnId>,
+    pub(super) call: &'a CallId,
+}
+
+impl CallOf<'_> {
+    /// What of a file's name is of the call.
+    fn suffix(self) -> String {
+        let turn = self.turn.map(|turn| turn.to_string()).unwrap_or_default();
+        let digest = blake3::hash(format!("{turn}\0{}", self.call.0).as_bytes()).to_hex();
+        format!("-{}", digest.get(..16).unwrap_or_default())
+    }
 }
 
 /// All that one command writes, in a file that its owner alone can read.
@@ -90,8 +103,8 @@ pub(super) struct Kept {
 
 impl Kept {
     /// A new file in `directory`, for what a call has started.
-    pub(super) fn create(directory: &Path, process: ProcessId, call: &CallId) -> io::Result<Self> {
-        let path = directory.join(format!("{process}{}", of_call(call)));
+    pub(super) fn create(directory: &Path, process: ProcessId, call: CallOf<'_>) -> io::Result<Self> {
+        let path = directory.join(format!("{process}{}", call.suffix()));
         let file = File::options().create_new(true).append(true).mode(0o600).open(&path)?;
         Ok(Self { path, file })
     }
@@ -102,19 +115,18 @@ impl Kept {
         Ok(Self { path, file })
     }
 
-    /// The file of what a call has started, with the number of the process; none where nothing was. Of several the last one: before a summary
-    /// of the conversation another call may have had the id.
-    pub(super) fn find(directory: &Path, call: &CallId) -> io::Result<Option<(ProcessId, PathBuf)>> {
-        let mut last = None;
+    /// The file of what a call has started, with the number of the process; none where nothing was.
+    pub(super) fn find(directory: &Path, call: CallOf<'_>) -> io::Result<Option<(ProcessId, PathBuf)>> {
+        let suffix = call.suffix();
         for entry in directory.read_dir()? {
             let entry = entry?;
             let name = entry.file_name();
-            let process = name.to_str().and_then(|name| name.strip_suffix(&of_call(call))?.parse().ok());
+            let process = name.to_str().and_then(|name| name.strip_suffix(&suffix)?.parse().ok());
             if let Some(process) = process {
-                last = last.max(Some((entry.metadata()?.modified()?, process, entry.path())));
+                return Ok(Some((process, entry.path())));
             }
         }
-        Ok(last.map(|(_, process, path)| (process, path)))
+        Ok(None)
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) -> io::Result<()> {

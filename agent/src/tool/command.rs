@@ -10,7 +10,7 @@ use weir_protocol::ByteString;
 use weir_protocol::method::policy::{Choice, Standpoint};
 use weir_protocol::method::process::{ProcessId, Receivers, Start, Stdio};
 
-use super::capture::Kept;
+use super::capture::{CallOf, Kept};
 use super::job::Job;
 use super::{GIVEN_UP, Interruption, Observer, Progress, ToolSchema, Tools, arguments, told};
 use crate::approval::Refusal;
@@ -213,7 +213,7 @@ impl Tools {
 
     fn keep(&self, call: &CallId, process: ProcessId) -> Result<Option<Kept>, String> {
         let Some(directory) = &self.place.outputs else { return Ok(None) };
-        let kept = Kept::create(directory, process, call);
+        let kept = Kept::create(directory, process, CallOf { turn: *self.turn.borrow(), call });
         kept.map(Some).map_err(|error| format!("what it wrote is not kept: {error}"))
     }
 

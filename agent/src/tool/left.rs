@@ -12,10 +12,11 @@ use tokio::sync::Mutex;
 use weir_protocol::method::output::{Listed, WhenLeft};
 use weir_protocol::method::process::{End, ProcessId};
 
-use super::capture::{Capture, Kept};
+use super::capture::{CallOf, Capture, Kept};
 use super::job::{Job, TAIL_BYTES};
 use super::{Tools, command};
 use crate::item::{CallId, CommandStatus, Did, ToolOutcome};
+use crate::thread::TurnId;
 
 /// What is told of a call of which nothing is known.
 const UNKNOWN: &str =
@@ -29,13 +30,13 @@ struct Ran {
 
 impl Tools {
     /// What a call came to that has no result.
-    pub async fn left(&self, call: &CallId, tool: &str, arguments: &str) -> ToolOutcome {
+    pub async fn left(&self, turn: TurnId, call: &CallId, tool: &str, arguments: &str) -> ToolOutcome {
         let Ok(Ran { cmd }) = serde_json::from_str(arguments) else { return ToolOutcome::failed(UNKNOWN) };
         let Some(outputs) = self.place.outputs.as_deref().filter(|_| tool == command::RUN) else {
             return ToolOutcome::failed(UNKNOWN);
         };
         let argv = self.argv(&cmd);
-        match Kept::find(outputs, call) {
+        match Kept::find(outputs, CallOf { turn: Some(turn), call }) {
             Ok(None) => {
                 ToolOutcome::failed("The agent was ended before this was begun, or in that very moment.")
             }

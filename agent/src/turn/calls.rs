@@ -125,21 +125,17 @@ impl Running<'_> {
 
 /// Gives calls of an answer another id where theirs is empty, or is that of a call before: some servers number them anew in each answer,
 /// and a result belongs to one call.
-pub(super) fn tell_apart(answer: &mut [Item], before: &[Item]) {
-    let id = |item: &Item| match item {
-        Item::ToolCall { call, .. } => Some(call.clone()),
-        _ => None,
-    };
-    let mut taken: BTreeSet<CallId> = before.iter().filter_map(id).collect();
+pub(super) fn tell_apart(answer: &mut [Item], before: &BTreeSet<CallId>) {
+    let mut here = BTreeSet::new();
     for item in answer {
         let Item::ToolCall { call, .. } = item else { continue };
-        if call.0.is_empty() || taken.contains(call) {
+        let is_taken = |id: &CallId| before.contains(id) || here.contains(id);
+        if call.0.is_empty() || is_taken(call) {
             let stem = if call.0.is_empty() { NAMELESS } else { &call.0 };
-            let next =
-                (2_u64..).map(|number| CallId(format!("{stem}-{number}"))).find(|id| !taken.contains(id));
+            let next = (2_u64..).map(|number| CallId(format!("{stem}-{number}"))).find(|id| !is_taken(id));
             *call = next.unwrap_or_else(|| call.clone());
         }
-        taken.insert(call.clone());
+        here.insert(call.clone());
     }
 }
 

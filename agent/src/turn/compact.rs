@@ -4,7 +4,7 @@ use super::Watch;
 use super::machine::Answer;
 use super::sample::{Partial, sample};
 use crate::item::{Item, Usage};
-use crate::model::{ModelError, Prompt, Provider};
+use crate::model::{ModelError, Prompt, Provider, Stop};
 
 /// What the model is asked. The tools stay offered, since providers refuse a conversation with calls that has none.
 const REQUEST: &str = "\
@@ -12,6 +12,10 @@ The conversation has grown longer than you can read. Call no tool now. Write a s
 nothing else of what was before. State: what the person wants, in their words where they matter; what was decided and why; what has \
 been done, with the names of files, commands and their results; what failed and what was refused; what is under way, with the numbers \
 of processes that still run; and what is to be done next.";
+
+/// What is added where a summary reached the provider's limit of output: one that is cut off is none.
+const SHORTER: &str = "\
+\n\nA summary that you began before was cut off, since it was too long. Write one of 400 words at most.";
 
 /// How much of the person's last message is kept word for word, in characters.
 const LAST_CHARS_MAX: usize = 16_000;
@@ -32,22 +36,30 @@ pub(super) async fn summary(
     watch: &dyn Watch,
 ) -> Result<Summary, ModelError> {
     let mut told = prompt.items;
+    let mut request = REQUEST.to_owned();
+    let mut spent = Usage::default();
     for halving in 0..=HALVINGS_MAX {
         let mut items = told.to_vec();
-        items.push(Item::UserMessage { text: REQUEST.to_owned() });
+        items.push(Item::UserMessage { text: request.clone() });
         let asked = Prompt { items: &items, output_schema: None, ..*prompt };
         match sample(provider, &asked, &Unseen(watch), &Partial::default()).await {
             Err(ModelError::ContextOverflow { .. }) if halving < HALVINGS_MAX && told.len() > 1 => {
                 told = told.get(told.len() / 2..).unwrap_or_default();
             }
             Err(error) => return Err(error),
-            Ok(Answer { items, usage, .. }) => {
-                let text = text(&items, prompt.items).ok_or(ModelError::NoSummary)?;
-                return Ok(Summary { text, usage });
+            Ok(Answer { usage, stop: Stop::Length, .. }) if request == REQUEST => {
+                spent += usage;
+                request.push_str(SHORTER);
             }
+            Ok(Answer { items, usage, stop: Stop::End }) => {
+                let text = text(&items, prompt.items).ok_or(ModelError::NoSummary { stop: Stop::End })?;
+                return Ok(Summary { text, usage: spent + usage });
+            }
+            // What a model says in place of a summary must not become all that is known of the conversation.
+            Ok(Answer { stop, .. }) => return Err(ModelError::NoSummary { stop }),
         }
     }
-    Err(ModelError::NoSummary)
+    Err(ModelError::NoSummary { stop: Stop::End })
 }
 
 /// The summary with the person's last message; none where the model wrote nothing.

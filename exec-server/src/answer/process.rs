@@ -45,6 +45,7 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
     if let Some(home) = user.as_ref().and_then(|user| AbsPath::from_host(&user.dir)) {
         choice.standpoint.home = home;
     }
+    let bound = decided.clone().filter(|_| start.record.is_some());
     let (policy, remarks) = match decided {
         Some(policy) => (policy, Vec::new()),
         None if start.under.is_some() => return Err(question("this server keeps no contexts".to_owned())),
@@ -54,6 +55,14 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
         Some(recording) => widened(policy, start, recording),
         None => policy,
     };
+    if let Some(bound) = bound {
+        let excess = policy.excess_over(&bound);
+        if let Some(first) = excess.first() {
+            let message =
+                format!("recording would widen what binds the context: {first}; record without a context");
+            return Err(Error { code: code::WIDENED, message });
+        }
+    }
     let mut env = environment(&policy, start);
     if let Some(user) = &user {
         set(&mut env, "HOME", user.dir.as_os_str().as_encoded_bytes());

@@ -43,7 +43,7 @@ pub(super) fn check(descriptor: &OwnedFd, policy: &Policy) -> Result<(), Unfit> 
         return Ok(());
     }
     let network = policy.network();
-    let is_hosts = network.enabled.value && !network.is_gated();
+    let is_hosts = network.is_hosts();
     let internet = if is_hosts { Internet::Hosts } else { Internet::Apart };
     if is_settled(descriptor, internet).map_err(io::Error::from)? { Ok(()) } else { Err(Unfit::Socket) }
 }

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use weir_protocol::AbsPath;
 use weir_protocol::policy::{
-    Access, DomainRule, Excess, Layer, Network, NetworkParts, Origin, PathRule, Policy, PolicyParts, Sourced,
+    Access, Degradation, DomainPattern, DomainRule, Excess, Layer, Network, NetworkParts, Origin, PathRule,
+    Policy, PolicyParts, Sourced,
 };
 use weir_protocol::profile::Profile;
-use weir_protocol::profile::document::{Ceiling, Who};
+use weir_protocol::profile::document::{Base, Ceiling, Document, Token, Who};
 
 use super::resolve::{ResolveError, resolve};
 use super::surroundings::{Surroundings, Terrain};
+use super::{builtin, merge};
 
 /// Who asks, as the kernel and the user database say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Caller {
     pub user: String,
     /// Names of the user's groups.
     pub groups: Vec<String>,
+    /// The user's home, whatever `HOME` says; absent where there is none.
+    pub home: Option<AbsPath>,
 }
 
 impl Caller {
@@ -34,8 +39,39 @@ impl Caller {
             let groups = groups.into_iter().map(|gid| nix::unistd::Gid::from_raw(gid.as_raw()));
             let group = |gid| nix::unistd::Group::from_gid(gid).ok().flatten().map(|group| group.name);
             let all = groups.chain([nix::unistd::getgid()]);
-            Self { user: name, groups: all.filter_map(group).collect() }
+            let home = user.as_ref().and_then(|user| AbsPath::from_host(&user.dir));
+            Self { user: name, groups: all.filter_map(group).collect(), home }
         })
+    }
+
+    /// The same place with the caller's secrets closed, also where `HOME` names another home.
+    #[must_use]
+    pub fn stands(&self, around: &Surroundings) -> Surroundings {
+        let mut out = around.clone();
+        let other =
+            self.home.iter().filter(|home| **home != around.home && !around.other_homes.contains(home));
+        out.other_homes.extend(other.cloned());
+        out
+    }
+
+    /// The ceiling for this caller: what it denies in the home it denies in the one that `HOME` names and in the caller's own. A variable
+    /// lifts nothing.
+    #[must_use]
+    pub fn bounded(&self, ceiling: &Ceiling, around: &Surroundings) -> Ceiling {
+        let mut out = ceiling.clone();
+        if let Some(home) = self.home.as_ref().filter(|home| **home != around.home) {
+            let at_home = ceiling.deny_read.iter().filter(|((base, _), _)| *base == Base::Token(Token::Home));
+            out.deny_read.extend(
+                at_home.map(|((_, below), entry)| ((Base::Path(home.clone()), below.clone()), entry.clone())),
+            );
+        }
+        out
+    }
+
+    /// Where the ceiling's grants are: what it grants in the home it grants in the caller's own alone.
+    fn granted(&self, around: &Surroundings) -> Surroundings {
+        let home = self.home.clone().unwrap_or_else(|| around.home.clone());
+        Surroundings { home, ..around.clone() }
     }
 }
 
@@ -49,6 +85,14 @@ pub enum Refusal {
         profile: String,
         /// The ceiling's rule.
         rule: Origin,
+    },
+    /// The administrator allows profiles by name, and has none of this name.
+    #[error(
+        "profile `{profile}` is allowed by name, and the requirements define none of that name; define it there"
+    )]
+    Undefined {
+        /// The profile.
+        profile: String,
     },
     /// The user may not use the profile.
     #[error("user `{user}` may not use profile `{profile}` ({})", .rule.whence())]
@@ -77,7 +121,7 @@ impl Refusal {
     /// Whether it is about who may choose which profile, whatever that grants.
     #[must_use]
     pub const fn is_name(&self) -> bool {
-        matches!(self, Self::Profile { .. } | Self::User { .. })
+        matches!(self, Self::Profile { .. } | Self::Undefined { .. } | Self::User { .. })
     }
 
     /// The ceiling's rule; nothing where it has none that grants as much.
@@ -85,6 +129,7 @@ impl Refusal {
     pub fn rule(&self) -> Option<&Origin> {
         match self {
             Self::Profile { rule, .. } | Self::User { rule, .. } => Some(rule),
+            Self::Undefined { .. } => None,
             Self::Excess(excess) => excess.limit.as_ref(),
             Self::Lifted { rule, .. } => Some(rule),
         }
@@ -106,7 +151,7 @@ pub fn impose(profile: &Profile, ceiling: &Ceiling) -> Profile {
     if !ceiling.deny_domains.is_empty() {
         let all = || {
             let origin = Origin::implied("every host, where `domains` is absent");
-            BTreeMap::from([(weir_protocol::policy::DomainPattern::ANY, Sourced { value: true, origin })])
+            BTreeMap::from([(DomainPattern::ANY, Sourced { value: true, origin })])
         };
         let domains = out.network.domains.get_or_insert_with(all);
         domains.extend(ceiling.deny_domains.iter().map(|(pattern, rule)| (pattern.clone(), rule.clone())));
@@ -151,10 +196,35 @@ pub fn refusals(
 ) -> Result<Vec<Refusal>, ResolveError> {
     let mut out = names(chosen, ceiling, caller);
     out.extend(lifted(policy, ceiling, around, terrain)?);
-    let limit = limit_policy(policy, ceiling, around, terrain)?;
+    let limit = limit_policy(policy, ceiling, &caller.granted(around), terrain)?;
     let excess = policy.intersect(&limit).refused;
     out.extend(excess.into_iter().map(|excess| Refusal::Excess(Box::new(excess))));
     Ok(out)
+}
+
+/// What a policy allows beyond the administrator's profile of its name, where the ceiling goes by names: whoever may choose a name gets what
+/// stands behind it.
+///
+/// # Errors
+/// [`ResolveError`] when the administrator's profile cannot be resolved here.
+pub fn beyond_its_name(
+    policy: &Policy,
+    requirements: &Document,
+    ceiling: &Ceiling,
+    around: &Surroundings,
+    terrain: &impl Terrain,
+) -> Result<Vec<Refusal>, ResolveError> {
+    if ceiling.profiles.is_none() && ceiling.who.is_empty() {
+        return Ok(Vec::new());
+    }
+    let name = policy.profile();
+    let profiles = merge::profiles([builtin::document(), requirements]);
+    let Ok(profile) = merge::extended(&profiles, name, None) else {
+        return Ok(vec![Refusal::Undefined { profile: name.to_owned() }]);
+    };
+    let limit = resolve(name, &impose(&profile, ceiling), around, terrain)?.policy;
+    let excess = policy.excess_over(&limit).into_iter();
+    Ok(excess.map(|excess| Refusal::Excess(Box::new(excess))).collect())
 }
 
 fn names(chosen: &str, ceiling: &Ceiling, caller: &Caller) -> Vec<Refusal> {
@@ -236,16 +306,27 @@ fn limit_policy(
     if ceiling.limits.background.is_some() {
         parts.background = stated.background().clone();
     }
+    let is_lifting = |name: &Degradation| match name {
+        Degradation::SnapshotGlobs | Degradation::NoCarveOut => !ceiling.deny_read.is_empty(),
+        Degradation::ProxyOnlyNetwork => !ceiling.deny_domains.is_empty(),
+        _ => false,
+    };
+    // What the administrator's own profile gives up is the administrator's to give.
+    let is_administered = |origin: &Origin| matches!(origin.layer, Layer::Requirements | Layer::BuiltIn);
+    parts.degradations.retain(|name, origin| is_administered(origin) || !is_lifting(name));
     Ok(parts.into())
 }
 
 fn with_denials(network: &Network, ceiling: &Ceiling) -> Network {
     let mut parts: NetworkParts = network.clone().into();
-    if let Some(domains) = &mut parts.domains {
-        domains.extend(ceiling.deny_domains.iter().map(|(pattern, rule)| DomainRule {
-            pattern: pattern.clone(),
-            allow: false,
-            origin: rule.origin.clone(),
+    if !ceiling.deny_domains.is_empty() {
+        // The host's own network has no rules for hosts, and is past every denial.
+        let all = || {
+            let origin = network.enabled.origin.clone();
+            vec![DomainRule { pattern: DomainPattern::ANY, allow: true, origin }]
+        };
+        parts.domains.get_or_insert_with(all).extend(ceiling.deny_domains.iter().map(|(pattern, rule)| {
+            DomainRule { pattern: pattern.clone(), allow: false, origin: rule.origin.clone() }
         }));
     }
     Network::new(parts)

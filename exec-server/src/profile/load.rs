@@ -205,20 +205,21 @@ fn put_together(
         (name, profile)
     };
     profile = merge::over(profile, &over);
-    let mut overridden = Vec::new();
-    if let Some(ceiling) = &requirements.ceiling {
-        overridden = ceiling::overridden(&profile, ceiling);
-        profile = ceiling::impose(&profile, ceiling);
-    }
+    let Some(ceiling) = &requirements.ceiling else {
+        let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host::default())?;
+        return Ok(Loaded { policy, report, remarks });
+    };
+    let caller = caller();
+    let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
+    let overridden = ceiling::overridden(&profile, ceiling);
+    profile = ceiling::impose(&profile, ceiling);
     let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host::default())?;
-    if let Some(ceiling) = &requirements.ceiling {
-        let mut refused = ceiling::refusals(&chosen, &policy, ceiling, &caller(), around, &Host::default())?;
-        refused.extend(overridden);
-        if !refused.is_empty() {
-            return Err(LoadError::Refused(refused));
-        }
+    let mut refused = ceiling::refusals(&chosen, &policy, ceiling, &caller, around, &Host::default())?;
+    refused.extend(overridden);
+    if refused.is_empty() {
+        refused = ceiling::beyond_its_name(&policy, &requirements, ceiling, around, &Host::default())?;
     }
-    Ok(Loaded { policy, report, remarks })
+    if refused.is_empty() { Ok(Loaded { policy, report, remarks }) } else { Err(LoadError::Refused(refused)) }
 }
 
 /// Where the ceiling goes by names, what stands behind a name must be the administrator's alone.

@@ -41,9 +41,6 @@ pub enum Above<'standing> {
     /// A denial that holds for everyone is missing.
     #[error("the policy lacks a denial that holds for everyone: {0}")]
     Lacks(String),
-    /// Profiles are allowed by name, and the policy allows more than the administrator's profile of its name.
-    #[error("the policy allows more than the administrator's profile `{0}`")]
-    NotTheProfile(String),
 }
 
 /// A profile of nothing but one grant.
@@ -92,6 +89,7 @@ impl Standing {
     pub fn check(&self, policy: &Policy, caller: &Caller, around: &Surroundings) -> Result<(), Above<'_>> {
         let requirements = self.0.as_ref().map_err(Above::Unusable)?;
         let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
+        let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
         let refused = ceiling::refusals(policy.profile(), policy, ceiling, caller, around, &Host::default())?;
         if !refused.is_empty() {
             return Err(Above::Refused(refused));
@@ -116,10 +114,8 @@ impl Standing {
                 return Err(Above::Lacks(pattern.origin.to_string()));
             }
         }
-        if ceiling.profiles.is_some() || !ceiling.who.is_empty() {
-            self.check_name(requirements, policy, around)?;
-        }
-        Ok(())
+        let beyond = ceiling::beyond_its_name(policy, requirements, ceiling, around, &Host::default())?;
+        if beyond.is_empty() { Ok(()) } else { Err(Above::Refused(beyond)) }
     }
 
     /// Whether `caller` may be given a profile that writes to `root`: what a command changed in a copy must not come there either way
@@ -135,6 +131,7 @@ impl Standing {
     ) -> Result<(), Above<'_>> {
         let requirements = self.0.as_ref().map_err(Above::Unusable)?;
         let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
+        let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
         let asked = granting(root, Access::Write, "applying changes writes there");
         let asked = resolve(APPLYING, &asked, around, &Host::default())?.policy;
         let refused = ceiling::refusals(APPLYING, &asked, ceiling, caller, around, &Host::default())?;
@@ -176,6 +173,7 @@ impl Standing {
         around: &Surroundings,
     ) -> Option<Refusal> {
         let ceiling = self.0.as_ref().ok()?.ceiling.as_ref()?;
+        let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
         let asked = granting(path, access, "it is asked for");
         let overridden = ceiling::overridden(&asked, ceiling);
         let asked = resolve(ASKED, &ceiling::impose(&asked, ceiling), around, &Host::default()).ok()?.policy;
@@ -195,25 +193,9 @@ impl Standing {
         let profiles = merge::profiles([builtin::document(), requirements]);
         let Ok(profile) = merge::extended(&profiles, name, None) else { return false };
         let Some(ceiling) = &requirements.ceiling else { return true };
+        let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
         let resolved = resolve(name, &ceiling::impose(&profile, ceiling), around, &Host::default());
         let Ok(policy) = resolved.map(|resolved| resolved.policy) else { return false };
         policy.access(root) == Access::Write && self.check(&policy, caller, around).is_ok()
-    }
-
-    fn check_name(
-        &self,
-        requirements: &Document,
-        policy: &Policy,
-        around: &Surroundings,
-    ) -> Result<(), Above<'_>> {
-        let name = policy.profile();
-        let not_it = || Above::NotTheProfile(name.to_owned());
-        let profiles = merge::profiles([builtin::document(), requirements]);
-        let mut profile = merge::extended(&profiles, name, None).map_err(|_| not_it())?;
-        if let Some(ceiling) = &requirements.ceiling {
-            profile = ceiling::impose(&profile, ceiling);
-        }
-        let limit = resolve(name, &profile, around, &Host::default())?.policy;
-        if policy.excess_over(&limit).is_empty() { Ok(()) } else { Err(not_it()) }
     }
 }

@@ -83,20 +83,20 @@ pub struct Surroundings {
     pub other_homes: Vec<AbsPath>,
 }
 
-/// Home directories of other users, for root alone: everyone else is held back by the files' own modes.
+/// Home directories other than `home` that the caller's rights reach: for root those of all users; for everyone else, whom the files' own modes
+/// hold back from those, the user's own, where `HOME` names another.
 #[must_use]
 pub fn other_homes(home: &AbsPath) -> Vec<AbsPath> {
-    if !nix::unistd::geteuid().is_root() {
-        return Vec::new();
-    }
+    let uid = nix::unistd::geteuid();
     let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let mut homes: Vec<_> = text
-        .lines()
-        .filter_map(|line| AbsPath::parse(line.split(':').nth(5)?).ok())
-        .filter(|other| {
-            other != home && (other.as_bytes().starts_with(b"/home/") || other.as_bytes() == b"/root")
-        })
-        .collect();
+    let of = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        let owner = fields.next()?.parse::<u32>().ok()?;
+        let at = AbsPath::parse(fields.nth(2)?).ok()?;
+        let is_home = at.as_bytes().starts_with(b"/home/") || at.as_bytes() == b"/root";
+        (if uid.is_root() { is_home } else { owner == uid.as_raw() }).then_some(at)
+    };
+    let mut homes: Vec<_> = text.lines().filter_map(of).filter(|other| other != home).collect();
     homes.sort();
     homes.dedup();
     homes

@@ -44,6 +44,8 @@ pub enum Subject {
     },
     /// Any network at all.
     Network,
+    /// The host's own network, past the network gate: its loopback, private addresses, datagrams and abstract sockets too.
+    HostNetwork,
     /// Methods other than GET, HEAD and OPTIONS.
     Mode,
     /// Hosts.
@@ -110,6 +112,7 @@ impl fmt::Display for Subject {
             Self::Path { path, access, limit } => write!(out, "{access} on {path} (limit: {limit})"),
             Self::Glob { pattern } => write!(out, "files matching {pattern}"),
             Self::Network => out.write_str("network access"),
+            Self::HostNetwork => out.write_str("the host's own network, where no rule for hosts holds"),
             Self::Mode => out.write_str("network methods other than GET, HEAD and OPTIONS"),
             Self::Domain { pattern } => write!(out, "host {pattern}"),
             Self::DeniedDomain { pattern } => write!(out, "hosts matching the denied {pattern}"),
@@ -241,6 +244,10 @@ impl Comparison<'_> {
         let (wide, limit) = (self.wide.network(), self.limit.network());
         if !wide.enabled.value || !limit.enabled.value {
             return;
+        }
+        if wide.is_hosts() && limit.is_gated() {
+            let bound = closest_domain(limit).unwrap_or(&limit.mode.origin);
+            self.push(Subject::HostNetwork, &wide.enabled.origin, Some(bound));
         }
         for (pattern, origin) in grants(wide) {
             if !is_granted(limit, &pattern) {

@@ -166,6 +166,12 @@ impl Network {
         self.enabled.value && (self.domains.is_some() || self.mode.value == NetworkMode::Limited)
     }
 
+    /// Whether the command is in the host's own network, where no rule for hosts holds: its loopback and private addresses are reached as well.
+    #[must_use]
+    pub fn is_hosts(&self) -> bool {
+        self.enabled.value && !self.is_gated()
+    }
+
     /// The socket rule with most components that covers `path`.
     #[must_use]
     pub fn socket_rule(&self, path: &AbsPath) -> Option<&SocketRule> {

@@ -240,13 +240,16 @@ impl Policy {
 }
 
 fn connect_verdict<'p>(network: &'p Network, host: &Host, port: u16) -> Verdict<'p> {
+    let enabled = RuleRef::Switch("network.enabled", &network.enabled.origin);
+    if network.is_hosts() {
+        return Verdict::new(true, enabled);
+    }
     if host.is_loopback() {
         return Verdict::new(
             network.loopback.value,
             RuleRef::Switch("network.loopback", &network.loopback.origin),
         );
     }
-    let enabled = RuleRef::Switch("network.enabled", &network.enabled.origin);
     if !network.enabled.value {
         return Verdict::new(false, enabled);
     }

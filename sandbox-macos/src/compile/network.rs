@@ -22,6 +22,8 @@ pub(super) fn sections(
     let mut rules = Vec::new();
     if policy.network().loopback.value {
         rules.extend(loopback());
+    } else if policy.network().is_hosts() {
+        rules.push(to_loopback("the host's own network, with its loopback"));
     }
     if policy.network().enabled.value {
         rules.extend(gate(run, output)?);
@@ -43,12 +45,12 @@ fn loopback() -> Vec<Rule> {
     vec![
         allow(Operation::NetworkBind, local(), "a server inside may listen"),
         allow(Operation::NetworkInbound, local(), "a server inside may be reached"),
-        allow(
-            Operation::NetworkOutbound,
-            vec![Filter::RemoteIp(Address::Localhost, Port::Any)],
-            "the loopback is the host's own: macOS has no network namespaces",
-        ),
+        to_loopback("the loopback is the host's own: macOS has no network namespaces"),
     ]
+}
+
+fn to_loopback(reason: &'static str) -> Rule {
+    allow(Operation::NetworkOutbound, vec![Filter::RemoteIp(Address::Localhost, Port::Any)], reason)
 }
 
 /// The ports of the gate, by TCP, and nothing else.

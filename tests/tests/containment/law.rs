@@ -67,7 +67,7 @@ fn policy(world: &World) -> Policy {
         weir_home: path("weir"),
         other_homes: other_homes(&path("home")),
     };
-    let caller = Caller { user: "test".to_owned(), groups: Vec::new() };
+    let caller = Caller { user: "test".to_owned(), groups: Vec::new(), home: None };
     load(&Selection::default(), &around, || caller).unwrap().policy
 }
 

@@ -80,17 +80,20 @@ impl MessagesReader {
     }
 
     fn complete(&mut self, place: u64) -> Option<Event> {
-        let reasoning = |text: String, value: Value| Item::Reasoning {
+        let reasoning = |text: String, value: Option<Value>| Item::Reasoning {
             text,
-            opaque: Some(Opaque { provider: self.provider.clone(), value }),
+            opaque: value.map(|value| Opaque { provider: self.provider.clone(), value }),
         };
         Some(Event::Item(match self.blocks.remove(&place)? {
             Block::Text(text) => Item::AgentMessage { text },
             Block::Thinking { text, signature } => {
-                let value = json!({ "type": "thinking", "thinking": text, "signature": signature });
+                // Without its signature it is not taken back.
+                let signed = !signature.is_empty();
+                let value =
+                    signed.then(|| json!({ "type": "thinking", "thinking": text, "signature": signature }));
                 reasoning(text, value)
             }
-            Block::Redacted(value) => reasoning(String::new(), value),
+            Block::Redacted(value) => reasoning(String::new(), Some(value)),
             Block::Call { id, name, arguments } => {
                 let arguments = if arguments.is_empty() { "{}".to_owned() } else { arguments };
                 Item::ToolCall { call: CallId(id), tool: name, arguments }
