@@ -198,3 +198,23 @@ fn the_server_must_lie_beside_the_client() {
     assert!(text(&output.stderr).contains("belongs beside `weir`"), "{}", text(&output.stderr));
     assert!(Path::new(&alone).exists());
 }
+
+/// The configuration of another directory may allow more.
+#[test]
+fn a_directory_of_weirs_that_is_relative_is_refused() {
+    let place = Place::with_config(EXAMPLE);
+    for arguments in [
+        &["run", "--", "touch", "made"][..],
+        &["policy", "show"],
+        &["denials"],
+        &["doctor"],
+        &["threads", "list"],
+    ] {
+        let mut command = place.command(weir().to_str().unwrap());
+        let output = command.args(arguments).env("WEIR_HOME", "relative").output().unwrap();
+        let said = text(&output.stderr);
+        assert!(matches!(output.status.code(), Some(2 | 125)), "{arguments:?}: {said}");
+        assert!(said.contains("WEIR_HOME must name an absolute path, not relative"), "{arguments:?}: {said}");
+    }
+    assert!(!std::path::Path::new(&place.path("project/made")).exists());
+}

@@ -34,6 +34,8 @@ enum Does {
     HangsBehind(&'static str, &'static str),
     /// Does not answer.
     Fails(ModelError),
+    /// Says this, and stops for another reason than that all is said.
+    Stops(Stop, Vec<Item>),
 }
 
 #[derive(Default)]
@@ -50,11 +52,12 @@ impl Scripted {
 
     fn next(&self, prompt: &Prompt<'_>) -> Result<Events, ModelError> {
         self.told.borrow_mut().push(prompt.items.to_vec());
-        let whole = |input: u64, items: Vec<Item>| -> Events {
+        let stopped = |stop: Stop, input: u64, items: Vec<Item>| -> Events {
             let usage = Usage { input, output: 2, reasoning_output: 1, ..Usage::default() };
-            let end = [Event::Usage(usage), Event::Done { stop: Stop::End }];
+            let end = [Event::Usage(usage), Event::Done { stop }];
             Box::pin(stream::iter(items.into_iter().map(Event::Item).chain(end).map(Ok)))
         };
+        let whole = |input: u64, items: Vec<Item>| stopped(Stop::End, input, items);
         let does = self.script.borrow_mut().pop_front();
         match does.unwrap_or_else(|| panic!("asked once more")) {
             Does::Says(items) => Ok(whole(10, items)),
@@ -73,6 +76,7 @@ impl Scripted {
                 Ok(Box::pin(stream::iter(said.map(Ok)).chain(stream::pending())))
             }
             Does::Fails(error) => Err(error),
+            Does::Stops(stop, items) => Ok(stopped(stop, 10, items)),
         }
     }
 }
@@ -519,4 +523,40 @@ fn a_provider_that_says_so_is_believed_even_about_the_summary() {
     let outcome = Run::new(nothing).go();
     assert!(failed(&outcome.ended).contains("wrote no summary"), "{:?}", outcome.ended);
     assert_eq!(outcome.items, [user("go")], "nothing is lost for it");
+}
+
+/// What stands in a summary's place is all that the model would know from then on.
+#[test]
+fn a_summary_that_was_refused_or_cut_off_is_none() {
+    let cut = |text: &str| Does::Stops(Stop::Length, vec![says(text)]);
+    let refused = [overflow(), Does::Stops(Stop::Refused, vec![says("I cannot help with that.")])];
+    let outcome = Run::new(refused).go();
+    assert!(failed(&outcome.ended).contains("would not summarize"), "{:?}", outcome.ended);
+    assert_eq!(outcome.items, [user("go")]);
+    let again =
+        [overflow(), cut("first we d"), Does::Says(vec![says("we did a")]), Does::Says(vec![says("done")])];
+    let outcome = Run::new(again).go();
+    assert_eq!(outcome.ended.status, TurnStatus::Completed);
+    let [Item::Compaction { summary }, _] = &outcome.items[..] else { panic!("{:?}", outcome.items) };
+    assert!(summary.starts_with("we did a"), "{summary}");
+    assert_eq!(outcome.ended.usage.input, 30, "what was cut off is counted");
+    let outcome = Run::new([overflow(), cut("first we d"), cut("first w")]).go();
+    assert!(failed(&outcome.ended).contains("limit of output"), "{:?}", outcome.ended);
+}
+
+/// Who numbers calls anew in each answer does so after a summary too.
+#[test]
+fn a_call_of_before_a_summary_keeps_its_id_for_itself() {
+    let script = [
+        Does::SaysMuch(1_001, vec![calls("a", "echo", "{}")]),
+        Does::Says(vec![says("we did a")]),
+        Does::Says(vec![calls("a", "echo", "{}")]),
+        Does::Says(vec![says("done")]),
+    ];
+    let mut run = Run::new(script);
+    run.compact_above = Some(1_000);
+    let outcome = run.go();
+    assert_eq!(outcome.ended.status, TurnStatus::Completed);
+    let ids: Vec<_> = outcome.items.iter().filter_map(Item::calls).map(|id| id.0.as_str()).collect();
+    assert_eq!(ids, ["a-2"]);
 }

@@ -175,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn a_yes_is_to_one_directory() {
+        let (gate, approver) = gate(Approval::Untrusted, Answer::ForTurn);
+        for (at, asked) in [("/a", 1), ("/b", 2), ("/a", 2)] {
+            now(gate.command(&argv("rm"), at)).unwrap();
+            assert_eq!(approver.1.get(), asked, "{at}");
+        }
+    }
+
+    #[test]
     fn a_no_goes_back_to_the_model_with_its_reason() {
         let reason = Answer::Deny { reason: Some("not today".to_owned()) };
         let (told, _) = gate(Approval::Untrusted, reason);

@@ -154,4 +154,22 @@ mod tests {
             assert_eq!(capture.bytes(), pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
         }
     }
+
+    /// The same number at another server and the same id after a summary are another command.
+    #[test]
+    fn each_call_of_a_thread_has_a_file_of_its_own() {
+        let ground = tempfile::tempdir().unwrap();
+        let (call, process) = (CallId("call_1_0".to_owned()), 1);
+        let turns = [TurnId::new(), TurnId::new(), TurnId::new()];
+        let of = |turn: TurnId| CallOf { turn: Some(turn), call: &call };
+        for (turn, wrote) in [(turns[0], "one"), (turns[1], "two")] {
+            Kept::create(ground.path(), process, of(turn)).unwrap().add(wrote.as_bytes()).unwrap();
+        }
+        let found = |turn| Kept::find(ground.path(), of(turn)).unwrap();
+        let text = |turn| found(turn).map(|(_, path)| std::fs::read_to_string(path).unwrap());
+        assert_eq!(text(turns[0]).as_deref(), Some("one"));
+        assert_eq!(text(turns[1]).as_deref(), Some("two"));
+        assert_eq!(text(turns[2]), None);
+        assert!(Kept::create(ground.path(), process, of(turns[0])).is_err(), "nothing is written over");
+    }
 }

@@ -116,4 +116,31 @@ mod tests {
             ])
         );
     }
+
+    /// An answer of nothing, or of thinking that was cut off, is no message: it would not be taken, and nothing behind it.
+    #[test]
+    fn a_message_without_blocks_is_left_out() {
+        let items = [
+            Item::UserMessage { text: "hi".to_owned() },
+            Item::AgentMessage { text: String::new() },
+            Item::Reasoning { text: "h".to_owned(), opaque: None },
+            Item::UserMessage { text: "more".to_owned() },
+        ];
+        let prompt = Prompt {
+            model: "m",
+            instructions: "be",
+            items: &items,
+            tools: &[],
+            output_schema: None,
+            effort: None,
+            cache_key: "t",
+        };
+        let body = body(&prompt, "anthropic", 100);
+        let text = |place: &str| body.pointer(&format!("/messages/{place}")).cloned();
+        assert_eq!(body["messages"].as_array().map(Vec::len), Some(1), "{body}");
+        assert_eq!(
+            (text("0/content/0/text"), text("0/content/1/text")),
+            (Some("hi".into()), Some("more".into()))
+        );
+    }
 }
