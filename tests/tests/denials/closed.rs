@@ -4,7 +4,7 @@ use weir_tests::sandbox::{Way, World};
 
 use super::case::{Case, check};
 
-const BROKER: &str = "broker";
+const LIVE: &str = "live";
 
 const PROFILE: &str = r#"
 "{w}/work" = "write"
@@ -89,7 +89,7 @@ const NONE: [Case; 7] = [
 fn what_a_pattern_closes() {
     Way::each("denials::pattern", |way| {
         let world = World::new(way);
-        PATTERN.iter().for_each(|case| check(&world, PROFILE, case, BROKER));
+        PATTERN.iter().for_each(|case| check(&world, PROFILE, case, LIVE));
     });
 }
 
@@ -97,6 +97,6 @@ fn what_a_pattern_closes() {
 fn what_a_rule_closes_inside_another() {
     Way::each("denials::closed", |way| {
         let world = World::new(way);
-        NONE.iter().for_each(|case| check(&world, PROFILE, case, BROKER));
+        NONE.iter().for_each(|case| check(&world, PROFILE, case, LIVE));
     });
 }
