@@ -26,6 +26,13 @@ pub(super) fn render(found: &Explained) -> String {
         let _ = writeln!(out, "  leads to {path}");
     }
     reasons(&mut out, "  ", explanation, found.held.as_ref());
+    if let Some(Held::By { way, .. }) = &found.held {
+        let _ = writeln!(out, "  way      {way}");
+    }
+    for lost in &explanation.lost {
+        let _ = writeln!(out, "  lost     {}  [{}]: {}", lost.rule, place(&lost.origin), lost.because);
+    }
+    edit(&mut out, "  ", explanation);
     found.needed.iter().for_each(|needed| need(&mut out, needed));
     let _ = writeln!(out, "  profile  {} ({})", found.profile, found.digest);
     out
@@ -45,7 +52,10 @@ fn need(out: &mut String, needed: &Needed) {
     let named = named.as_ref().map(|name| format!(" (as {name})")).unwrap_or_default();
     let word = answer(explanation, held.as_ref());
     let _ = writeln!(out, "  needs    {}: {word}: {}{named}", need.words(), explanation.question);
-    reasons(out, "           ", explanation, held.as_ref());
+    // Why nothing runs is said once.
+    let held = held.as_ref().filter(|held| !matches!(held, Held::Unenforceable { .. }));
+    reasons(out, "           ", explanation, held);
+    edit(out, "           ", explanation);
 }
 
 fn reasons(out: &mut String, margin: &str, explanation: &Explanation, held: Option<&Held>) {
@@ -59,9 +69,9 @@ fn reasons(out: &mut String, margin: &str, explanation: &Explanation, held: Opti
     for condition in &explanation.conditions {
         let _ = writeln!(out, "{margin}note     {condition}");
     }
-    for lost in &explanation.lost {
-        let _ = writeln!(out, "{margin}lost     {}  [{}]: {}", lost.rule, place(&lost.origin), lost.because);
-    }
+}
+
+fn edit(out: &mut String, margin: &str, explanation: &Explanation) {
     if let Some(edit) = &explanation.edit {
         let turned = if explanation.allowed { "to deny" } else { "to allow" };
         let _ = writeln!(out, "{margin}{turned:<8} {edit}");
@@ -70,8 +80,8 @@ fn reasons(out: &mut String, margin: &str, explanation: &Explanation, held: Opti
 
 /// The mechanisms, each with what it does.
 fn hold(out: &mut String, margin: &str, held: &Held) {
-    let (way, mechanisms) = match held {
-        Held::By { way, mechanisms } => (way, mechanisms),
+    let mechanisms = match held {
+        Held::By { mechanisms, .. } => mechanisms,
         Held::Nothing { because } => {
             let _ = writeln!(out, "{margin}held by  nothing: {because}");
             return;
@@ -96,7 +106,6 @@ fn hold(out: &mut String, margin: &str, held: &Held) {
         let _ = writeln!(out, "{margin}{shown:<8} {}: {}", holding.mechanism, holding.how);
         before = word;
     }
-    let _ = writeln!(out, "{margin}way      {way}");
 }
 
 fn place(origin: &Origin) -> String {

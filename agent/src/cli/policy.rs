@@ -113,7 +113,7 @@ struct Asked {
     /// Whether a command can be started here: its program, interpreters and loaders. What follows CMD belongs to CMD
     #[arg(
         long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true,
-        value_hint = clap::ValueHint::CommandWithArguments
+        value_hint = clap::ValueHint::CommandName
     )]
     command: Option<Vec<OsString>>,
 }
