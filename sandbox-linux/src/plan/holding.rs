@@ -53,7 +53,7 @@ impl Plan {
             Shown::Host(..) | Shown::Copied(..) | Shown::Proc(_) | Shown::Terminals => {
                 Some("it can be entered all the same")
             }
-            Shown::Private(_, There::No) | Shown::Absent | Shown::Covered | Shown::Content => None,
+            Shown::Private(_, There::No) | Shown::Absent | Shown::Covered(_) | Shown::Content => None,
         }
     }
 

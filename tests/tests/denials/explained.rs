@@ -29,10 +29,16 @@ const LIVE: (Mechanism, Option<Mechanism>) = (Mechanism::Live, Some(Mechanism::L
 const GUARD: (Mechanism, Option<Mechanism>) = (Mechanism::Broker, Some(Mechanism::Broker));
 
 /// A secret, a pattern, what nothing grants, what may only be read, names that must not come into being, no network.
-const ACTS: [Asked; 9] = [
+const ACTS: [Asked; 10] = [
     Asked {
         act: &["read", "{w}/work/closed/file"],
         question: &["--path", "{w}/work/closed/file"],
+        mounted: (Mechanism::Mounts, Some(Mechanism::Broker)),
+        alone: LIVE,
+    },
+    Asked {
+        act: &["list", "{w}/work/closed"],
+        question: &["--path", "{w}/work/closed"],
         mounted: LIVE,
         alone: LIVE,
     },

@@ -23,10 +23,17 @@ pub(super) fn holdings(
     if operation == Operation::Write || !allowed {
         by_guards(held, path, &mut found);
     }
-    let judged = by_live_rules(held, path, operation, &mut found);
     let shown = (!plan.mounts.is_empty()).then(|| shown(&plan.mounts, path));
+    let is_found = shown.is_none_or(|shown| is_found(plan, shown, path, operation));
+    let judged = judged(held, path, operation);
+    if is_found {
+        by_live_rules(held, operation, judged, &mut found);
+    }
     if let Some(shown) = shown {
         by_mounts(shown, operation, &mut found);
+    }
+    if !is_found {
+        by_live_rules(held, operation, judged, &mut found);
     }
     if let Some(ruleset) = &held.landlock {
         by_landlock(ruleset, path, operation, "", &mut found);
@@ -36,6 +43,18 @@ pub(super) fn holdings(
     }
     told(held, shown, operation, judged, &mut found);
     found
+}
+
+/// Whether init finds what is named, which comes before it judges that: what lies below something covered it does not, nor what is missing,
+/// unless a name is to be made right there.
+fn is_found(plan: &Plan, seen: Shown<'_>, path: &AbsPath, operation: Operation) -> bool {
+    let parent = || path.parent().filter(|_| operation == Operation::Write);
+    match seen {
+        Shown::Covered(at) => path == at || parent().is_some_and(|parent| parent == *at),
+        Shown::Absent => parent()
+            .is_some_and(|parent| !matches!(shown(&plan.mounts, &parent), Shown::Absent | Shown::Covered(_))),
+        _ => true,
+    }
 }
 
 /// Whether a directory is one in which the second ruleset grants names one by one: those init lists.
@@ -57,15 +76,12 @@ fn live_rules(held: &Confinement, operation: Operation) -> Option<&LiveRules> {
 }
 
 /// How init judges the path, where it does.
-fn by_live_rules(
-    held: &Confinement,
-    path: &AbsPath,
-    operation: Operation,
-    found: &mut Found,
-) -> Option<Refused> {
-    let live = live_rules(held, operation);
-    let judged = live.and_then(|rules| Judge::new(rules).judge(path.as_bytes(), operation));
-    match (live, judged) {
+fn judged(held: &Confinement, path: &AbsPath, operation: Operation) -> Option<Refused> {
+    live_rules(held, operation).and_then(|rules| Judge::new(rules).judge(path.as_bytes(), operation))
+}
+
+fn by_live_rules(held: &Confinement, operation: Operation, judged: Option<Refused>, found: &mut Found) {
+    match (live_rules(held, operation), judged) {
         (None, _) => {}
         (_, Some(Refused::Closed)) => found.refuses(
             Mechanism::Live,
@@ -80,7 +96,6 @@ fn by_live_rules(
             "init performs the call by seccomp notification, after it has judged the path",
         ),
     }
-    judged
 }
 
 /// Names that must not come into being.
@@ -109,7 +124,7 @@ fn by_mounts(shown: Shown<'_>, operation: Operation, found: &mut Found) {
     let mounts = Mechanism::Mounts;
     match shown {
         Shown::Absent => found.refuses(mounts, "nothing is mounted there: inside there is no such path"),
-        Shown::Covered => found.refuses(mounts, "something empty that cannot be read is mounted over it"),
+        Shown::Covered(_) => found.refuses(mounts, "something empty that cannot be read is mounted over it"),
         Shown::Passage(Listed::Yes) if !writes => {
             found.admits(mounts, "inside it is the sandbox's own, and holds what is granted");
         }
@@ -188,6 +203,8 @@ fn told(
     let makes = "init performs the calls that make, move or remove names, sees one fail and tells of it";
     let is_missing = matches!(shown, Some(Shown::Absent));
     match operation {
+        // What is there is the sandbox's own, and works.
+        _ if matches!(shown, Some(Shown::Private(..))) => {}
         Operation::Read if live_rules(held, operation).is_some() && !is_missing => {
             found.tells(Mechanism::Broker, performs)
         }

@@ -89,7 +89,7 @@ pub(super) fn unix_socket(plan: &Plan, held: &Confinement, path: &AbsPath) -> Fo
     let shown = (!plan.mounts.is_empty()).then(|| shown(&plan.mounts, path));
     match shown {
         Some(Shown::Absent | Shown::Passage(_)) => found.refuses(Mechanism::Mounts, "nothing is mounted there: inside there is no such path"),
-        Some(Shown::Covered) => found.refuses(Mechanism::Mounts, "something empty that cannot be read is mounted over it"),
+        Some(Shown::Covered(_)) => found.refuses(Mechanism::Mounts, "something empty that cannot be read is mounted over it"),
         Some(Shown::Private(at, _)) => found.refuses(
             Mechanism::Mounts,
             format!("a private directory of the sandbox's own is mounted at {at}, and what the host has there is not"),

@@ -17,8 +17,8 @@ pub(super) enum Shown<'p> {
     Passage(Listed),
     /// Nothing.
     Absent,
-    /// Something that cannot be read, over what the host has.
-    Covered,
+    /// Something that cannot be read, over what the host has at this place, the path itself or above it.
+    Covered(&'p AbsPath),
     /// The sandbox's own processes.
     Proc(Writable),
     /// The sandbox's own terminals.
@@ -90,7 +90,7 @@ pub(super) fn shown<'p>(steps: &'p [MountStep], path: &AbsPath) -> Shown<'p> {
                 (_, Some(_)) => continue,
             },
             MountStep::MaskFile { at } | MountStep::MaskDirectory { at } if path.starts_with(at) => {
-                Shown::Covered
+                Shown::Covered(at)
             }
             MountStep::Proc { writable } if is_below(path, "/proc") => Shown::Proc(*writable),
             MountStep::ProcReadOnly { at } if path.starts_with(at) => Shown::Proc(Writable::No),

@@ -60,6 +60,7 @@ fn literal() -> (Policy, Survey) {
         ("/usr", Access::Read, Kind::Directory),
         ("/srv/w", Access::Write, Kind::Directory),
         ("/srv/w/secret", Access::None, Kind::File),
+        ("/srv/w/shut", Access::None, Kind::Directory),
         ("/srv/w/.git/config", Access::Read, Kind::File),
         ("/srv/w/.git/hooks", Access::Read, Kind::Missing),
     ];
@@ -106,7 +107,10 @@ fn files_are_held_as_the_plan_says() {
         (Read, "/other/x", "mounts refuses, landlock backs", "landlock refuses, broker tells"),
         (Write, "/other/x", "mounts refuses, landlock backs, broker tells", "landlock refuses, broker tells"),
         (Execute, "/other/x", "mounts refuses, landlock backs", "landlock refuses"),
-        (Read, "/home/me/x", "mounts refuses, broker tells", "landlock refuses, broker tells"),
+        (Read, "/home/me/x", "mounts refuses", "landlock refuses, broker tells"),
+        (Read, "/srv/w/shut/x", "mounts refuses, live backs, broker tells", "live refuses"),
+        (Write, "/srv/w/shut/x", "live refuses, mounts backs", "live refuses"),
+        (Read, "/srv/w/shut", "live refuses, mounts backs", "live refuses"),
         (Write, "/srv/w/f", "live admits, mounts admits, landlock admits", "live admits, landlock admits"),
         (Execute, "/usr/bin/x", "mounts admits, landlock admits", "landlock admits"),
     ];
