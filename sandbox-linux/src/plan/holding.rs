@@ -23,17 +23,17 @@ impl Plan {
         let Some(held) = &self.confinement else {
             return Held::Nothing { because: "the profile confines nothing".to_owned() };
         };
-        let allowed = policy.verdict(request).allowed;
+        let word = Word::of(policy, request);
         let found = match request {
-            Request::Path { path, operation } => files::holdings(self, held, (path, *operation), allowed),
-            Request::Connect { host, .. } => network::connection(self, held, host, allowed),
+            Request::Path { path, operation } => files::holdings(self, held, (path, *operation), word),
+            Request::Connect { host, .. } => network::connection(self, held, host, word),
             Request::UnixSocket { path } => network::unix_socket(self, held, path),
-            Request::Environment { name } => environment(self, policy, name, allowed),
+            Request::Environment { name } => environment(self, policy, name, word),
         };
-        if found.0.is_empty() || !allowed && found.first().is_none() {
-            return Held::Nothing { because: self.unheld(request, allowed) };
+        if found.0.is_empty() || word == Word::Denied && found.first().is_none() {
+            return Held::Nothing { because: self.unheld(request, word) };
         }
-        let mechanisms = found.into_list(allowed);
+        let mechanisms = found.into_list(word);
         Held::By { way: self.way.name().to_owned(), mechanisms }
     }
 
@@ -65,12 +65,12 @@ impl Plan {
     }
 
     /// Why nothing holds an answer.
-    fn unheld(&self, request: &Request<'_>, allowed: bool) -> String {
+    fn unheld(&self, request: &Request<'_>, word: Word) -> String {
         match request {
             Request::Connect { .. } => {
                 return "the command shares the host's network, where nothing is held".to_owned();
             }
-            _ if allowed => return "nothing stands between the command and this".to_owned(),
+            _ if word == Word::Allowed => return "nothing stands between the command and this".to_owned(),
             _ => {}
         }
         let given_up: Vec<String> = self
@@ -82,6 +82,19 @@ impl Plan {
             [] => "no mechanism of this plan refuses it".to_owned(),
             given_up => format!("the profile gives that up: {}", given_up.join("; ")),
         }
+    }
+}
+
+/// The policy's word about an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Allowed,
+    Denied,
+}
+
+impl Word {
+    fn of(policy: &Policy, request: &Request<'_>) -> Self {
+        if policy.verdict(request).allowed { Self::Allowed } else { Self::Denied }
     }
 }
 
@@ -114,20 +127,20 @@ impl Found {
 
     /// What matters: who lets something through is of no interest where another refuses it. What refuses an act that the policy allows
     /// stays in the list, and whoever asks says so.
-    fn into_list(self, allowed: bool) -> Vec<Holding> {
+    fn into_list(self, word: Word) -> Vec<Holding> {
         let is_refused = self.first().is_some();
         let matters = |holding: &Holding| !is_refused || holding.does != Does::Admits;
-        let told = |holding: &Holding| is_refused && !allowed || holding.does != Does::Tells;
+        let told = |holding: &Holding| is_refused && word == Word::Denied || holding.does != Does::Tells;
         self.0.into_iter().filter(|holding| matters(holding) && told(holding)).collect()
     }
 }
 
-fn environment(plan: &Plan, policy: &Policy, name: &str, allowed: bool) -> Found {
+fn environment(plan: &Plan, policy: &Policy, name: &str, word: Word) -> Found {
     let mut found = Found::default();
     let is_proxy =
         crate::gate::variables::names_proxy(name.as_bytes()) && !policy.environment().set.contains_key(name);
     let is_gated = plan.gate.is_some() || plan.proxies.is_some();
-    if !allowed {
+    if word == Word::Denied {
         found.refuses(Mechanism::Environment, "the server leaves it out of what the command is started with");
     } else if is_gated && is_proxy {
         let how = "no proxy of the caller's is reached from behind the network gate, so that the variable is left out";

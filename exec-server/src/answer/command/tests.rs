@@ -1,6 +1,6 @@
 //! What is found for a command, on files of the test's own.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use weir_protocol::policy::Layer;
 use weir_protocol::profile::Format;

@@ -25,11 +25,11 @@ pub fn held_here(inquiry: &Inquiry) -> Vec<Answered> {
     }
     inquiry.answered(&launch.policy, |asked, explanation| {
         let does = if explanation.allowed { Does::Admits } else { Does::Refuses };
-        Held::By { way: way.clone(), mechanisms: holdings(asked, does, launch.is_gated()) }
+        Held::By { way: way.clone(), mechanisms: holdings(asked, does, &launch) }
     })
 }
 
-fn holdings(asked: &Asked, does: Does, is_gated: bool) -> Vec<Holding> {
+fn holdings(asked: &Asked, does: Does, launch: &Launch) -> Vec<Holding> {
     let holding = |mechanism, how: &str| Holding { mechanism, does, how: how.to_owned() };
     let behind = |mut holding: Holding| {
         holding.does = if does == Does::Refuses { Does::Backs } else { does };
@@ -37,7 +37,7 @@ fn holdings(asked: &Asked, does: Does, is_gated: bool) -> Vec<Holding> {
     };
     let by_profile = "the profile that sandbox-exec applies to the command";
     match asked {
-        Asked::Connect { .. } if is_gated => vec![
+        Asked::Connect { .. } if launch.is_gated() => vec![
             holding(
                 Mechanism::NetworkGate,
                 "the gate's proxies on loopback are all that can be connected to",

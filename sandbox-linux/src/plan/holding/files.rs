@@ -4,8 +4,8 @@ use weir_protocol::AbsPath;
 use weir_protocol::denial::Mechanism;
 use weir_protocol::policy::Operation;
 
-use super::Found;
 use super::shown::{Listed, Shown, shown};
+use super::{Found, Word};
 use crate::broker::{Folding, Guard};
 use crate::compile::landlock::{EXECUTE, READ_DIR, READ_FILE, WRITE_FILE, words};
 use crate::live::{Judge, LiveRules, Refused};
@@ -16,11 +16,11 @@ pub(super) fn holdings(
     plan: &Plan,
     held: &Confinement,
     (path, operation): (&AbsPath, Operation),
-    allowed: bool,
+    word: Word,
 ) -> Found {
     let mut found = Found::default();
     // What may be read is not refused because it is missing.
-    if operation == Operation::Write || !allowed {
+    if operation == Operation::Write || word == Word::Denied {
         by_guards(held, path, &mut found);
     }
     let shown = (!plan.mounts.is_empty()).then(|| shown(&plan.mounts, path));

@@ -5,7 +5,7 @@ use weir_protocol::denial::Mechanism;
 use weir_protocol::policy::Host;
 
 use super::shown::{Shown, shown};
-use super::{Found, makes_socket};
+use super::{Found, Word, makes_socket};
 use crate::plan::{Confinement, Loopback, Namespace, Plan};
 use crate::seccomp::Grant;
 
@@ -15,7 +15,7 @@ const TCP: [u64; 2] = [2, 1];
 const UNIX: [u64; 2] = [1, 1];
 
 /// What a connection to a host comes to.
-pub(super) fn connection(plan: &Plan, held: &Confinement, host: &Host, allowed: bool) -> Found {
+pub(super) fn connection(plan: &Plan, held: &Confinement, host: &Host, word: Word) -> Found {
     let mut found = Found::default();
     if !makes_socket(held, TCP) {
         found.refuses(Mechanism::Seccomp, "the system call filter lets no socket of the Internet be made");
@@ -24,12 +24,12 @@ pub(super) fn connection(plan: &Plan, held: &Confinement, host: &Host, allowed: 
     let is_gated = plan.gate.is_some() || plan.proxies.is_some();
     let own_loopback =
         plan.loopback == Loopback::Up || plan.gate.as_ref().is_some_and(|gate| gate.loopback == Loopback::Up);
-    match (is_gated && !(is_loopback && own_loopback), allowed) {
-        (true, true) => found.admits(
+    match (is_gated && !(is_loopback && own_loopback), word) {
+        (true, Word::Allowed) => found.admits(
             Mechanism::NetworkGate,
             gate(plan, "makes the connection, once it has checked name and address"),
         ),
-        (true, false) => found.refuses(Mechanism::NetworkGate, gate(plan, "refuses it")),
+        (true, Word::Denied) => found.refuses(Mechanism::NetworkGate, gate(plan, "refuses it")),
         (false, _) => {}
     }
     if plan.namespaces.contains(&Namespace::Network) {
@@ -38,7 +38,7 @@ pub(super) fn connection(plan: &Plan, held: &Confinement, host: &Host, allowed: 
                 Mechanism::NetworkNamespace,
                 "the sandbox has a loopback of its own, and nobody else's",
             );
-        } else if is_gated && allowed {
+        } else if is_gated && word == Word::Allowed {
             found.admits(Mechanism::NetworkNamespace, "every connection inside leads to the gate");
         } else if is_gated {
             found.refuses(
@@ -52,7 +52,7 @@ pub(super) fn connection(plan: &Plan, held: &Confinement, host: &Host, allowed: 
             );
         }
     }
-    ports(plan, held, allowed, &mut found);
+    ports(plan, held, word, &mut found);
     found
 }
 
@@ -65,15 +65,15 @@ fn gate(plan: &Plan, does: &str) -> String {
 }
 
 /// Landlock's ports of TCP.
-fn ports(plan: &Plan, held: &Confinement, allowed: bool, found: &mut Found) {
+fn ports(plan: &Plan, held: &Confinement, word: Word, found: &mut Found) {
     if held.landlock.as_ref().is_none_or(|ruleset| ruleset.handled_net == 0) {
         return;
     }
-    match (plan.proxies.is_some(), allowed) {
-        (true, true) => {
+    match (plan.proxies.is_some(), word) {
+        (true, Word::Allowed) => {
             found.admits(Mechanism::Landlock, "TCP connects to the ports of the gate's proxies alone")
         }
-        (true, false) => {
+        (true, Word::Denied) => {
             found.refuses(Mechanism::Landlock, "TCP connects to the ports of the gate's proxies alone")
         }
         (false, _) => found.refuses(Mechanism::Landlock, "no port of TCP may be connected to"),
