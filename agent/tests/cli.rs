@@ -200,17 +200,17 @@ fn what_no_host_can_hold_is_said_with_the_answer() {
 #[test]
 fn a_command_is_explained_down_to_what_loads_it() {
     let place = Place::with_config(EXAMPLE);
-    place.write("project/script", "#!/bin/sh\n");
+    place.write("project/own-script", "#!/bin/sh\n");
     place.write("extra/tool", "#!/bin/sh\n");
     let tool = place.path("extra/tool");
-    for file in [&place.path("project/script"), &tool] {
+    for file in [&place.path("project/own-script"), &tool] {
         std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
     let cases: [(&[&str], i32); 7] = [
         (&["sh", "-c", "exit 0"], 0),
         (&["--", "sh", "--json", "--exit-code"], 0),
-        (&["./script"], 0),
-        (&["script"], 1),
+        (&["./own-script"], 0),
+        (&["own-script"], 1),
         (&["no-such-program"], 1),
         (&[&tool], 1),
         (&["/etc"], 1),
@@ -225,12 +225,12 @@ fn a_command_is_explained_down_to_what_loads_it() {
             text(&output.stderr)
         );
     }
-    let found = place.explain(&["--command", "./script", "--json"]);
+    let found = place.explain(&["--command", "./own-script", "--json"]);
     let needs = found["needed"].as_array().unwrap().iter().map(|one| one["need"].as_str().unwrap());
     let needs: Vec<&str> = needs.collect();
     assert_eq!(
         (&found["explanation"]["question"], &needs[..3]),
-        (&"start ./script --json".into(), &["working-directory", "program", "interpreter"][..])
+        (&"start ./own-script --json".into(), &["working-directory", "program", "interpreter"][..])
     );
     let told = text(&place.run(&["policy", "explain", "--command", &tool]).stdout);
     let lines = [
