@@ -138,6 +138,114 @@ fn options_of_one_command_change_the_profile_and_are_named() {
     assert_eq!(found["explanation"]["allowed"], true, "{found}");
 }
 
+/// What holds an answer is printed as the server names it, whatever this machine gives.
+#[test]
+fn what_holds_an_answer_is_printed() {
+    let place = Place::with_config(EXAMPLE);
+    place.write("project/x.env", "");
+    let printed = |arguments: &[&str]| {
+        let output = place.run(&[&["policy", "explain"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let questions: [&[&str]; 5] = [
+        &["--path", "x.env"],
+        &["--path", "src/main.rs", "--access", "write"],
+        &["--host", "registry.example.org"],
+        &["--unix-socket", "/run/docker.sock"],
+        &["--env", "GITHUB_TOKEN"],
+    ];
+    for question in questions {
+        let held = &place.explain(question)["held"];
+        let told = printed(question);
+        match held["mechanisms"].as_array() {
+            Some(mechanisms) => {
+                for one in mechanisms {
+                    let line =
+                        format!("{}: {}\n", one["mechanism"].as_str().unwrap(), one["how"].as_str().unwrap());
+                    assert!(told.contains(&line), "{line}: {told}");
+                }
+                assert!(told.contains("\n  held by  ") && told.contains("\n  way      "), "{told}");
+            }
+            None => assert!(told.contains("\n  held by  nothing, for no command runs"), "{held} {told}"),
+        }
+    }
+    let told = printed(&["--profile", ":danger-full-access", "--path", "x.env"]);
+    assert!(told.contains("\n  held by  nothing: the profile confines nothing\n"), "{told}");
+}
+
+/// A profile that no host can hold is explained all the same, with the reason why nothing runs under it.
+#[test]
+fn what_no_host_can_hold_is_said_with_the_answer() {
+    let config = "default_permissions = \"x\"\n[permissions.x]\nextends = \":workspace\"\n\
+                  [permissions.x.network]\nloopback = true\npublish = [\"*\"]\n";
+    let place = Place::with_config(config);
+    let found = place.explain(&["--path", "x", "--access", "write"]);
+    assert_eq!(
+        (&found["explanation"]["allowed"], &found["held"]["state"]),
+        (&true.into(), &"unenforceable".into())
+    );
+    let output = place.run(&["policy", "explain", "--path", "x", "--exit-code"]);
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains(
+            "no command runs under this profile here: profile `x` cannot be enforced on this host:\n"
+        ),
+        "{told}"
+    );
+    assert!(told.contains("`*` publishes nothing by itself"), "{told}");
+}
+
+#[test]
+fn a_command_is_explained_down_to_what_loads_it() {
+    let place = Place::with_config(EXAMPLE);
+    place.write("project/own-script", "#!/bin/sh\n");
+    place.write("extra/tool", "#!/bin/sh\n");
+    let tool = place.path("extra/tool");
+    for file in [&place.path("project/own-script"), &tool] {
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let cases: [(&[&str], i32); 7] = [
+        (&["sh", "-c", "exit 0"], 0),
+        (&["--", "sh", "--json", "--exit-code"], 0),
+        (&["./own-script"], 0),
+        (&["own-script"], 1),
+        (&["no-such-program"], 1),
+        (&[&tool], 1),
+        (&["/etc"], 1),
+    ];
+    for (words, code) in cases {
+        let output = place.run(&[&["policy", "explain", "--exit-code", "--command"], words].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{words:?}: {} {}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+    }
+    let found = place.explain(&["--command", "./own-script", "--json"]);
+    let needs = found["needed"].as_array().unwrap().iter().map(|one| one["need"].as_str().unwrap());
+    let needs: Vec<&str> = needs.collect();
+    assert_eq!(
+        (&found["explanation"]["question"], &needs[..3]),
+        (&"start ./own-script --json".into(), &["working-directory", "program", "interpreter"][..])
+    );
+    let told = text(&place.run(&["policy", "explain", "--command", &tool]).stdout);
+    let lines = [
+        format!("denied: start {tool}\n"),
+        "  rule     no rule covers this\n".to_owned(),
+        format!("  note     it needs the program {tool}\n"),
+        format!("  needs    program: denied: exec {tool}\n"),
+        "  needs    interpreter: allowed: exec /".to_owned(),
+        format!("add under [permissions.team-standard.filesystem]: \"{tool}\" = \"read\"\n"),
+    ];
+    for line in lines {
+        assert!(told.contains(&line), "{line}: {told}");
+    }
+}
+
 #[test]
 fn a_working_directory_that_is_gone_is_named_or_left() {
     let place = Place::new();

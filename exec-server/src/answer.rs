@@ -1,5 +1,9 @@
 //! Answers calls: the one place where a method meets what carries it out.
 
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod command;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub(crate) mod explain;
 pub(crate) mod policy;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub mod process;
@@ -39,7 +43,13 @@ pub(crate) fn call(call: Call) -> Result<Value, Error> {
     let result = match call {
         Call::PolicyCheck(params) => serde_json::to_value(policy::check(&params)?),
         Call::PolicyShow(params) => serde_json::to_value(policy::show(&params)?),
-        Call::PolicyExplain(params) => serde_json::to_value(policy::explain(&params)?),
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
+        Call::PolicyExplain(params) => serde_json::to_value(explain::explained(&params)?),
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+        Call::PolicyExplain(_) => {
+            let message = "nothing is enforced on this system, so that there is no answer".to_owned();
+            return Err(Error { code: code::STATE, message });
+        }
         Call::PolicyDiff(params) => serde_json::to_value(policy::diff(&params)?),
         Call::Hello(_)
         | Call::DenialList(_)

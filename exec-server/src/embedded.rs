@@ -370,8 +370,8 @@ impl Session {
                 let asked = self.signals.pop_front().flatten();
                 self.signalled(asked)
             }
-            // Nothing is recorded where one user has both parts.
-            Told::Recorded => Ok(()),
+            // Nothing is recorded where one user has both parts, which answers such questions itself.
+            Told::Recorded | Told::Held(_) => Ok(()),
             Told::Stopped { signal } => self.event(Event::Stopped { id: ONLY, signal }),
             Told::Background { end } => self.event(Event::Background { id: ONLY, end }),
             Told::Ended(ended) => {

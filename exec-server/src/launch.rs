@@ -18,13 +18,16 @@ mod begin;
 mod copying;
 mod endpoints;
 mod granting;
+#[cfg(target_os = "linux")]
+mod holding;
 mod hostfile;
+pub mod inquiry;
 #[cfg(target_os = "linux")]
 pub(crate) mod lent;
 #[cfg(target_os = "linux")]
 mod machine;
 pub mod passed;
-mod program;
+pub(crate) mod program;
 #[cfg(target_os = "linux")]
 pub(crate) mod published;
 #[cfg(target_os = "linux")]
@@ -46,8 +49,10 @@ mod trust;
 mod unseen;
 pub(crate) mod user;
 
+#[cfg(target_os = "linux")]
+pub use holding::held_here;
 #[cfg(target_os = "macos")]
-pub use macos::launcher;
+pub use macos::{held_here, launcher};
 
 use std::os::fd::OwnedFd;
 
@@ -69,6 +74,7 @@ use crate::answer::doctor;
 use crate::audit::Audit;
 #[cfg(target_os = "linux")]
 use crate::profile::standing::Standing;
+use inquiry::{Answered, Inquiry};
 use passed::Passed;
 
 /// Where one of the command's standard descriptors comes from.
@@ -173,6 +179,8 @@ pub enum Order {
     Launch(Box<Launch>),
     /// Compiles a plan and makes nothing.
     Plan(Box<Launch>),
+    /// Says what of a plan holds the answers to questions, and makes nothing.
+    Hold(Box<Inquiry>),
     /// Tries what this host can enforce for this launcher's user.
     Examine,
     /// Sends a signal.
@@ -260,6 +268,8 @@ pub enum Told {
         /// Every step.
         listing: String,
     },
+    /// The answers to [`Order::Hold`], in order.
+    Held(Vec<Answered>),
     /// What [`Order::Copies`] asks for.
     Copies(Value),
     /// What was found by trying.

@@ -221,7 +221,7 @@ words! {
         Landlock = "landlock",
         /// Init, which performs the calls that bring names into being.
         Broker = "broker",
-        /// The rule for files that appear later.
+        /// The rules that hold while files change, by which init judges what it opens and names.
         Live = "live",
         /// Mounts: what is closed is covered, what nothing grants is absent.
         Mounts = "mounts",
@@ -233,6 +233,10 @@ words! {
         Resource = "resource",
         /// Seatbelt, on macOS.
         Seatbelt = "seatbelt",
+        /// A network namespace from which nothing leads out. The kernel tells nothing of what fails there.
+        NetworkNamespace = "network-namespace",
+        /// What the server leaves out of a command's environment. Nobody asks for that, so nothing of it is told.
+        Environment = "environment",
     }
 }
 

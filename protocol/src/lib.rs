@@ -9,6 +9,7 @@ pub mod bytes;
 pub mod denial;
 pub mod frame;
 pub mod gate;
+pub mod held;
 mod members;
 pub mod method;
 pub mod path;

@@ -46,11 +46,12 @@ pub use crate::sys::broker::{Broker, Handover, HandoverFailure, HandoverStep, Wa
 pub use event::{Event, Events, Failure, MAX_EVENTS};
 pub use filter::{Traps, filter, verdict};
 pub use guard::{Folding, Guard};
+pub use image::{HEAD_BYTES, interpreter};
 pub use socket::{SocketGrant, SocketRules};
 
 pub(crate) use event::Queue;
 pub(crate) use guard::{NameIndex, on_the_way};
-pub(crate) use image::{HEAD_BYTES, MAX_INTERPRETERS, interpreter};
+pub(crate) use image::MAX_INTERPRETERS;
 pub(crate) use path::{MAX_PATH, Split};
 pub(crate) use recorder::Recorder;
 pub(crate) use request::{AT_FDCWD, AT_REMOVEDIR, Forms, Named, Request};

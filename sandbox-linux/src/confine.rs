@@ -131,7 +131,7 @@ const OF_THE_SERVER: [&str; 20] = [
 ];
 
 /// Looking at files.
-const OF_THE_RESOLVER: [&str; 16] = [
+const OF_THE_RESOLVER: [&str; 17] = [
     "access",
     "faccessat",
     "faccessat2",
@@ -139,6 +139,7 @@ const OF_THE_RESOLVER: [&str; 16] = [
     "getcwd",
     "getdents64",
     "getgroups",
+    "getxattr",
     "lstat",
     "newfstatat",
     "prlimit64",

@@ -4,6 +4,7 @@
 //! by `prepare` and carried out by `enter`. It holds no descriptor, no secret and nothing that must be looked up again.
 
 mod group;
+mod holding;
 mod listing;
 
 use std::sync::Arc;

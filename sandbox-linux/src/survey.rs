@@ -39,7 +39,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::AbsPath;
-use weir_protocol::policy::{Filesystem, Operation, Origin, Policy, Request, RuleRef};
+use weir_protocol::policy::{Filesystem, Operation, Origin, Policy, PolicyParts, Request, RuleRef};
 
 use crate::broker::Folding;
 use crate::gate::files::{BUNDLES, KEY_STORES, NAME_FILES};
@@ -261,6 +261,16 @@ impl Survey {
 }
 
 impl Survey {
+    /// The policy as it holds in this tree: with the rules for what was found in it. Its digest is another one.
+    #[must_use]
+    pub fn effective(&self, policy: &Policy, way: Way) -> Policy {
+        if policy.is_unrestricted() {
+            return policy.clone();
+        }
+        let filesystem = self.filesystem(policy, way).into_owned();
+        PolicyParts { filesystem, ..policy.clone().into() }.into()
+    }
+
     /// The policy's rules, with those for what was found: repositories, and mounts of the kernel's own; without mounts, for `/dev`.
     pub(crate) fn filesystem<'p>(&self, policy: &'p Policy, way: Way) -> Cow<'p, Filesystem> {
         let own = policy.filesystem();

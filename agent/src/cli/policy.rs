@@ -1,9 +1,12 @@
 //! `weir policy`: check, show, explain, compare profiles, and print their schema.
 
+use std::ffi::OsString;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt as _;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::de::DeserializeOwned;
+use weir_protocol::ByteString;
 use weir_protocol::method::Call;
 use weir_protocol::method::policy::{Check, Checked, Diff, Differences, Explain, Explained, Question, Shown};
 use weir_protocol::policy::explain::{inherit_word, mode_word};
@@ -12,7 +15,7 @@ use weir_protocol::profile::schema;
 
 use super::standpoint::StandpointError;
 use super::{Common, Exit, Overrides, explain, output};
-use crate::link::{Link, LinkError};
+use crate::link::{Link, LinkError, Which, find};
 
 /// What to do with profiles.
 #[derive(Debug, Subcommand)]
@@ -44,9 +47,9 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         common: Common,
     },
-    /// Say whether something is allowed, by which rule, and what would change the answer
+    /// Say whether something is allowed, by which rule, what holds that here, and what would change the answer
     #[command(
-        after_help = "Examples:\n  weir policy explain --path src/main.rs --access write\n  weir policy explain --host registry.example.org\n  weir policy explain --unix-socket /run/docker.sock\n  weir policy explain --env GITHUB_TOKEN --exit-code"
+        after_help = "Examples:\n  weir policy explain --path src/main.rs --access write\n  weir policy explain --host registry.example.org\n  weir policy explain --unix-socket /run/docker.sock\n  weir policy explain --env GITHUB_TOKEN --exit-code\n  weir policy explain --profile :isolated --command git push\n\nThe answer names what holds it on this machine, at the running exec-server where there is one, as for `weir run`. Where a mechanism\nrefuses what the policy allows, that is said.\n\nExit codes: 0 answered, 1 with --exit-code where it is refused, 2 bad input, 125 Weir itself failed."
     )]
     Explain(Box<ExplainOptions>),
     /// Say what one profile allows and the other does not
@@ -83,6 +86,9 @@ pub(super) struct ExplainOptions {
     /// Exit with 1 where the answer is no
     #[arg(long)]
     exit_code: bool,
+    /// Ask the exec-server that listens at PATH, or none but one for this question alone
+    #[arg(long, value_name = "PATH|none", value_hint = clap::ValueHint::FilePath)]
+    server: Option<Which>,
     #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
@@ -104,6 +110,12 @@ struct Asked {
     /// An environment variable
     #[arg(long, value_name = "NAME")]
     env: Option<String>,
+    /// Whether a command can be started here: its program, interpreters and loaders. What follows CMD belongs to CMD
+    #[arg(
+        long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true,
+        value_hint = clap::ValueHint::CommandName
+    )]
+    command: Option<Vec<OsString>>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -198,7 +210,7 @@ fn check(files: Vec<String>, requirements: bool, common: &Common) -> Result<Exit
 }
 
 fn explain_one(options: ExplainOptions) -> Result<Exit, Failure> {
-    let ExplainOptions { profile, question, access, exit_code, overrides, common } = options;
+    let ExplainOptions { profile, question, access, exit_code, server, overrides, common } = options;
     let access = match access {
         AccessWord::Read => Operation::Read,
         AccessWord::Write => Operation::Write,
@@ -208,13 +220,28 @@ fn explain_one(options: ExplainOptions) -> Result<Exit, Failure> {
         Asked { path: Some(path), .. } => Question::Path { path, access },
         Asked { host: Some(host), .. } => Question::Host { host },
         Asked { unix_socket: Some(path), .. } => Question::UnixSocket { path },
+        Asked { command: Some(words), .. } => command(&words),
         Asked { env, .. } => Question::Environment { name: env.unwrap_or_default() },
     };
     let choice = common.place.choice(profile.as_deref(), &overrides)?;
-    let found: Explained = call(Call::PolicyExplain(Box::new(Explain { choice, question })))?;
+    // Whoever would run the command says what would hold it.
+    let mut link = find(server.as_ref().unwrap_or(&Which::Found))?.map_or_else(Link::start, Ok)?;
+    let found: Explained = link.call(Call::PolicyExplain(Box::new(Explain { choice, question })))?;
     let exit = if common.json { output::json(&found) } else { output::text(&explain::render(&found)) };
-    let denied = exit_code && !found.explanation.allowed;
+    let denied = exit_code && explain::answer(&found.explanation, found.held.as_ref()) != explain::ALLOWED;
     Ok(if denied && exit == Exit::Success { Exit::No } else { exit })
+}
+
+/// What a command starts with is looked for on this process's `PATH`, as far as the profile lets that pass.
+fn command(words: &[OsString]) -> Question {
+    let bytes = |word: &OsString| ByteString(word.as_bytes().to_vec());
+    // A `--` before the command ends the options, as in `weir run`.
+    let words = match words {
+        [first, rest @ ..] if first == "--" => rest,
+        words => words,
+    };
+    let path = std::env::var_os("PATH").as_ref().map(bytes);
+    Question::Command { argv: words.iter().map(bytes).collect(), path }
 }
 
 fn diff(a: &str, b: &str, found: &Differences, as_json: bool) -> Exit {

@@ -1,22 +1,15 @@
 //! The methods about profiles and policies.
 
-use std::os::unix::ffi::OsStrExt;
-
 use weir_protocol::AbsPath;
-use weir_protocol::method::policy::{
-    Check, Checked, Choice, Diff, Differences, Explain, Explained, Question, Shown, Standpoint,
-};
+use weir_protocol::method::policy::{Check, Checked, Choice, Diff, Differences, Shown, Standpoint};
 use weir_protocol::method::{Error, code};
-use weir_protocol::policy::{Host, Layer, Request};
+use weir_protocol::policy::Layer;
 use weir_protocol::profile::{Document, Severity, Source, read};
 
 use crate::profile::ceiling::Caller;
 use crate::profile::resolve::{Resolved, resolve, without_effect};
-use crate::profile::surroundings::{self, Surroundings, Walker, other_homes};
+use crate::profile::surroundings::{self, Surroundings, other_homes};
 use crate::profile::{LoadError, Loaded, Selection, builtin, load, merge};
-
-/// Port assumed where a question names none.
-const DEFAULT_PORT: u16 = 443;
 
 /// Most files checked by one request.
 const MAX_FILES: usize = 1000;
@@ -71,62 +64,8 @@ pub(super) fn diff(params: &Diff) -> Result<Differences, Error> {
     })
 }
 
-pub(super) fn explain(params: &Explain) -> Result<Explained, Error> {
-    let policy = policy_of(&params.choice)?.policy;
-    let standpoint = &params.choice.standpoint;
-    let mut leads_to = None;
-    let explanation = match &params.question {
-        Question::Path { path, access } => {
-            let (path, link) = final_path(path, standpoint)?;
-            leads_to = link;
-            policy.explain(&Request::Path { path: &path, operation: *access })
-        }
-        Question::UnixSocket { path } => {
-            let (path, link) = final_path(path, standpoint)?;
-            leads_to = link;
-            policy.explain(&Request::UnixSocket { path: &path })
-        }
-        Question::Host { host } => {
-            let (host, port) = host_and_port(host)?;
-            policy.explain(&Request::Connect { host: &host, port })
-        }
-        Question::Environment { name } => policy.explain(&Request::Environment { name }),
-    };
-    Ok(Explained { profile: policy.profile().to_owned(), digest: policy.digest(), leads_to, explanation })
-}
-
 fn question(message: String) -> Error {
     Error { code: code::QUESTION, message }
-}
-
-/// The path as the kernel sees it, and the same once more where symbolic links changed it.
-fn final_path(text: &str, standpoint: &Standpoint) -> Result<(AbsPath, Option<AbsPath>), Error> {
-    let full = match text.strip_prefix("~/") {
-        Some(rest) => standpoint.home.as_path().join(rest),
-        None if text == "~" => standpoint.home.as_path().to_owned(),
-        None => standpoint.cwd.as_path().join(text),
-    };
-    let no_path = || question(format!("`{text}` is not a path"));
-    let named = AbsPath::from_host(&full).ok_or_else(no_path)?;
-    // `..` behind a symbolic link is above where that leads.
-    let full = full.as_os_str().as_bytes();
-    let followed = Walker::new(&surroundings::Host::default()).follow_from(&AbsPath::root(), full);
-    let real = followed.ok_or_else(no_path)?.real;
-    let link = (real != named).then(|| real.clone());
-    Ok((real, link))
-}
-
-fn host_and_port(text: &str) -> Result<(Host, u16), Error> {
-    let wrong = |error: &dyn std::fmt::Display| question(format!("`{text}`: {error}"));
-    if let Ok(host) = Host::parse(text) {
-        return Ok((host, DEFAULT_PORT));
-    }
-    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-    let host = Host::parse(host).map_err(|error| wrong(&error))?;
-    match port.parse() {
-        Ok(port) if port > 0 => Ok((host, port)),
-        _ => Err(wrong(&"a port is a number from 1 to 65535")),
-    }
 }
 
 pub(super) fn check(params: &Check) -> Result<Vec<Checked>, Error> {

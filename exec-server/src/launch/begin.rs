@@ -180,6 +180,11 @@ impl Ground {
         Ok(())
     }
 
+    /// The policy with the rules for what lies in the file tree.
+    pub(super) fn effective(&self, policy: &Policy, way: Way) -> Policy {
+        self.survey.effective(policy, way)
+    }
+
     pub(super) fn compiled(&mut self, launch: &Launch, host: &Host) -> Result<Compiled, BeginError> {
         let host = host.clone();
         let host = if self.copies.is_empty() { host } else { host.for_overlays() };

@@ -14,10 +14,13 @@ use weir_protocol::policy::DomainPattern;
 use weir_sandbox_linux::start::NetworkAhead;
 
 use super::begin::{BeginError, Compiled, Ground, begin, enforcement, leave};
+use super::inquiry::Inquiry;
 use super::machine::Machine;
 use super::records::Records;
 use super::running::{Heard, Running};
-use super::{Bound, Ended, Launch, LeaseNote, Order, Stage, Told, advice, copying, granting, hostfile, sys};
+use super::{
+    Bound, Ended, Launch, LeaseNote, Order, Stage, Told, advice, copying, granting, holding, hostfile, sys,
+};
 use crate::answer::policy::around;
 use crate::copies::Copies;
 use crate::profile::ceiling::Caller;
@@ -211,9 +214,12 @@ impl Launcher {
     }
 
     fn carry_out(&mut self, order: Order) -> Result<(), WireError> {
-        if let Order::Plan(launch) | Order::Launch(launch) = &order
-            && let Some(refused) = self.refusal(launch)
-        {
+        let launch = match &order {
+            Order::Plan(launch) | Order::Launch(launch) => Some(&**launch),
+            Order::Hold(inquiry) => Some(&inquiry.launch),
+            _ => None,
+        };
+        if let Some(refused) = launch.and_then(|launch| self.refusal(launch)) {
             return self.channel.say(&refused, &[]);
         }
         match order {
@@ -225,6 +231,10 @@ impl Launcher {
                     },
                     Err(error) => error.told(),
                 };
+                self.channel.say(&told, &[])
+            }
+            Order::Hold(inquiry) => {
+                let told = self.held(&inquiry);
                 self.channel.say(&told, &[])
             }
             Order::Examine => self.channel.say(&Told::examined(), &[]),
@@ -273,6 +283,14 @@ impl Launcher {
         let copies = Copies::planned(&launch.policy, &launch.standpoint);
         let index = self.bound.as_ref().and_then(|bound| bound.index.as_ref());
         Ground::of(launch, &copies, index)?.compiled(launch, self.machine.probed())
+    }
+
+    fn held(&mut self, inquiry: &Inquiry) -> Told {
+        if let Err(error) = leave(self.network.take()) {
+            return error.told();
+        }
+        let index = self.bound.as_ref().and_then(|bound| bound.index.as_ref());
+        Told::Held(holding::held(inquiry, &mut self.machine, index))
     }
 
     fn launch(&mut self, launch: Rc<Launch>) -> Result<(), WireError> {
@@ -375,6 +393,7 @@ impl Launcher {
                     Order::End => {}
                     Order::Launch(_)
                     | Order::Plan(_)
+                    | Order::Hold(_)
                     | Order::Examine
                     | Order::Copies(_)
                     | Order::Lease(_) => return Ok(()),

@@ -14,9 +14,12 @@ pub mod launcher;
 mod begin;
 mod child;
 mod denials;
+mod holding;
 mod reaper;
 mod running;
 mod sys;
+
+pub use holding::held_here;
 
 /// Ends whatever a launcher that is gone has left in this process's session, but this process.
 pub(crate) fn end_session() {

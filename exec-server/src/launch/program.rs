@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use weir_protocol::AbsPath;
 
-/// Where programs are looked for without a `PATH` (`_PATH_DEFPATH` of macOS).
-const DEFAULT_PATH: &[u8] = b"/usr/bin:/bin";
+/// Where programs are looked for without a `PATH`: `_CS_PATH` of confstr(3), and `_PATH_DEFPATH` of macOS.
+const DEFAULT_PATH: &[u8] = if cfg!(target_os = "macos") { b"/usr/bin:/bin" } else { b"/bin:/usr/bin" };
+
+/// Most places in which a command is looked for.
+const MAX_PLACES: usize = 256;
 
 /// Why there is no program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,20 +30,8 @@ pub(super) enum ProgramError {
 /// The program that `name` means to a command with this `PATH` in this directory.
 pub(super) fn find(name: &[u8], path: Option<&[u8]>, directory: &AbsPath) -> Result<AbsPath, ProgramError> {
     let said = || name.escape_ascii().to_string();
-    let from = |place: &[u8]| directory.as_path().join(OsStr::from_bytes(place));
-    let named = OsStr::from_bytes(name);
-    let candidates: Vec<PathBuf> = match name {
-        [] => Vec::new(),
-        _ if name.contains(&b'/') => vec![from(name)],
-        // An empty place is the working directory.
-        _ => path
-            .unwrap_or(DEFAULT_PATH)
-            .split(|byte| *byte == b':')
-            .map(|place| from(place).join(named))
-            .collect(),
-    };
     let mut error = ProgramError::NotFound(said());
-    for candidate in candidates {
+    for candidate in candidates(name, path, directory) {
         match look(&candidate) {
             Look::Executable => {
                 return AbsPath::from_host(&candidate).ok_or_else(|| ProgramError::NotFound(said()));
@@ -52,13 +43,33 @@ pub(super) fn find(name: &[u8], path: Option<&[u8]>, directory: &AbsPath) -> Res
     Err(error)
 }
 
-enum Look {
+/// Where the program may be, in order (execvp(3)): the name itself where it holds a slash, else below each place of `PATH`.
+pub(crate) fn candidates(name: &[u8], path: Option<&[u8]>, directory: &AbsPath) -> Vec<PathBuf> {
+    let from = |place: &[u8]| directory.as_path().join(OsStr::from_bytes(place));
+    let named = OsStr::from_bytes(name);
+    match name {
+        [] => Vec::new(),
+        _ if name.contains(&b'/') => vec![from(name)],
+        // An empty place is the working directory.
+        _ => {
+            let places = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
+            places.take(MAX_PLACES).map(|place| from(place).join(named)).collect()
+        }
+    }
+}
+
+/// What is at a place where a program may be.
+pub(crate) enum Look {
+    /// Something that this process's user may execute, as far as its mode says.
     Executable,
+    /// Something else.
     NotExecutable,
+    /// Nothing.
     Nothing,
 }
 
-fn look(path: &Path) -> Look {
+/// Looks whether a program is there.
+pub(crate) fn look(path: &Path) -> Look {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Look::NotExecutable,
         Err(_) => Look::Nothing,

@@ -77,7 +77,8 @@ impl Refusals {
             return;
         }
         let reason = (how == Failure::Absent).then(|| "what leads there is not there inside".to_owned());
-        let observed = Observed { reason, ..self.observed(operation, pid, path) };
+        let mechanism = if how == Failure::Closed { Mechanism::Live } else { Mechanism::Broker };
+        let observed = Observed { reason, mechanism, ..self.observed(operation, pid, path) };
         let rules = self.spelled.as_ref().filter(|_| how != Failure::Absent);
         let other = || spelled::denial(rules?, &observed, policy);
         let denial = observed.clone().joined(policy).or_else(other);
@@ -172,6 +173,12 @@ fn sight(plan: &Plan) -> Sight {
     } else {
         Source::missing(Mechanism::Broker, made, Missing::NoBroker)
     }];
+    if held.brokered.as_ref().is_some_and(|brokered| brokered.live.is_some()) {
+        sources.push(Source::present(
+            Mechanism::Live,
+            "what a pattern or `none` closes inside something granted",
+        ));
+    }
     if plan.degradations.iter().any(|given_up| given_up.name == Degradation::UntoldReadings) {
         sources.push(Source::missing(Mechanism::Live, "reading", Missing::GivenUp));
     }

@@ -7,13 +7,11 @@ use std::io::Read as _;
 
 use weir_protocol::denial::{Act, Mechanism, Observed};
 use weir_protocol::{AbsPath, ByteString};
+use weir_sandbox_linux::broker::{self, HEAD_BYTES};
 
 use super::program::find;
 use super::{Launch, advice};
 use crate::profile::standing::Standing;
-
-/// How much of a program's first line the kernel reads (`BINPRM_BUF_SIZE`, execve(2)).
-const FIRST_LINE: u64 = 256;
 
 /// What is to be said of a command that could not be executed, where the policy is the reason, or its interpreter is missing.
 pub(super) fn why(launch: &Launch) -> Option<String> {
@@ -51,13 +49,11 @@ fn refused(launch: &Launch, program: &AbsPath) -> Option<String> {
     Some(format!("{by} {program}{}", rest.unwrap_or_default()))
 }
 
-/// The program that a script's first line names.
-fn interpreter(script: &AbsPath) -> Option<AbsPath> {
-    let mut start = Vec::new();
-    File::open(script.as_path()).ok()?.take(FIRST_LINE).read_to_end(&mut start).ok()?;
-    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    let name = line.trim_ascii_start().split(u8::is_ascii_whitespace).next()?;
-    AbsPath::parse(name).ok()
+/// The program that the kernel opens with this one: a script's interpreter, or a loader.
+fn interpreter(program: &AbsPath) -> Option<AbsPath> {
+    let mut head = Vec::new();
+    File::open(program.as_path()).ok()?.take(HEAD_BYTES as u64).read_to_end(&mut head).ok()?;
+    broker::interpreter(&head).and_then(|name| AbsPath::parse(name).ok())
 }
 
 #[cfg(test)]

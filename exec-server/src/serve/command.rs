@@ -124,6 +124,7 @@ impl Command {
                 }
                 Told::Launched { .. }
                 | Told::Planned { .. }
+                | Told::Held(_)
                 | Told::Examined(_)
                 | Told::Copies(_)
                 | Told::Refused { .. }

@@ -20,6 +20,7 @@ use weir_protocol::method::context;
 use weir_protocol::method::file::{Ask, Within};
 use weir_protocol::method::network::Answer;
 use weir_protocol::method::output::{Attach, List, Of, Overflow, Role};
+use weir_protocol::method::policy::Explain;
 use weir_protocol::method::process::{Signal, Start, Started, Stdio};
 use weir_protocol::method::server::{Hello, Limits, VERSION, Welcome};
 use weir_protocol::method::{Call, Error, Request, code};
@@ -222,6 +223,7 @@ impl Connection {
                 Err(error) => Err(error),
             },
             Call::ProcessPlan(start) => self.plan(*start).await,
+            Call::PolicyExplain(explain) => self.explain(*explain).await,
             Call::ContextOpen(open) => self.open(*open).await,
             Call::ContextNarrow(narrow) => self.narrow(*narrow).await,
             Call::ContextLease(lease) => leases::escalate(&self.server, *lease).await.and_then(value),
@@ -334,6 +336,17 @@ impl Connection {
     async fn plan(&self, start: Start) -> Outcome {
         let startable = self.startable(&start).await?;
         launcher::plan(self.launcher_for(&start).await?, startable.launch).await
+    }
+
+    /// The resolver can try nothing out, so a launcher says what holds the answer. Where none can be had, no command runs.
+    async fn explain(&self, explain: Explain) -> Outcome {
+        let explaining = self.server.resolver.explaining(&self.server.post, explain).await?;
+        let answers = match self.server.launcher().await {
+            Ok(launcher) => launcher::hold(launcher, explaining.inquiry.clone()).await,
+            Err(error) => Err(error),
+        };
+        let answers = answers.unwrap_or_else(|error| explaining.inquiry.unenforceable(&error.message));
+        value(explaining.completed(answers))
     }
 
     /// A launcher; where a lease is used up by this start, that is on record.

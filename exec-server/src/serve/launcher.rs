@@ -9,6 +9,7 @@ use weir_protocol::method::process::Planned;
 use weir_protocol::method::{Error, code};
 
 use super::wire::{Incoming, Wire};
+use crate::launch::inquiry::{Answered, Inquiry};
 use crate::launch::{Launch, Order, Told};
 use crate::wire::WireError;
 
@@ -54,6 +55,14 @@ pub(super) async fn plan(launcher: Wire, launch: Launch) -> Result<Value, Error>
         Told::Planned { enforcement, listing } => {
             serde_json::to_value(Planned { enforcement, listing }).map_err(failed)
         }
+        _ => Err(unexpected()),
+    }
+}
+
+/// Asks what of a plan holds the answers to questions.
+pub(super) async fn hold(launcher: Wire, inquiry: Inquiry) -> Result<Vec<Answered>, Error> {
+    match order(&launcher, &mut Incoming::default(), &Order::Hold(Box::new(inquiry)), &[]).await? {
+        Told::Held(answers) => Ok(answers),
         _ => Err(unexpected()),
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use weir_protocol::Policy;
 use weir_protocol::frame::Frame;
-use weir_protocol::method::policy::Choice;
+use weir_protocol::method::policy::{Choice, Explain};
 use weir_protocol::method::process::Start;
 use weir_protocol::method::{Call, Error, code};
 use weir_sandbox_linux::confine::Part;
@@ -21,6 +21,7 @@ use super::confine;
 use super::post::Post;
 use super::wire::{Incoming, Wire};
 use crate::answer;
+use crate::answer::explain::Explaining;
 use crate::answer::process::{Startable, startable};
 use crate::profile::ceiling::Caller;
 use crate::wire::{self, Read, WireError};
@@ -35,6 +36,8 @@ enum Question {
     Start(Box<Start>, Option<Box<Policy>>),
     /// The policy of a profile.
     Policy(Box<Choice>),
+    /// What is to be asked of a plan to answer a question.
+    Explain(Box<Explain>),
 }
 
 /// Answers until the server part is gone.
@@ -51,6 +54,7 @@ pub(crate) fn run(socket: UnixStream) -> io::Result<ExitCode> {
                     wire.say(&startable(&start, decided.map(|policy| *policy)), &[])
                 }
                 Question::Policy(choice) => wire.say(&decided(&choice), &[]),
+                Question::Explain(explain) => wire.say(&Explaining::of(&explain), &[]),
             };
             answered.map_err(io::Error::other)?;
         }
@@ -91,6 +95,10 @@ impl Resolver {
 
     pub(super) async fn policy(&self, post: &Post, choice: Choice) -> Result<Decided, Error> {
         self.ask(post, &Question::Policy(Box::new(choice))).await?
+    }
+
+    pub(super) async fn explaining(&self, post: &Post, explain: Explain) -> Result<Explaining, Error> {
+        self.ask(post, &Question::Explain(Box::new(explain))).await?
     }
 
     async fn ask<T: for<'de> Deserialize<'de>>(&self, post: &Post, question: &Question) -> Result<T, Error> {

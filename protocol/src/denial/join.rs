@@ -84,7 +84,8 @@ impl Observed {
             RuleRef::Path(rule) => rule.path == *path,
             _ => false,
         };
-        let by_directory = self.mechanism == Mechanism::Broker && self.operation.needs_directory();
+        let by_init = matches!(self.mechanism, Mechanism::Broker | Mechanism::Live);
+        let by_directory = by_init && self.operation.needs_directory();
         if verdict.allowed || is_own || !by_directory {
             return None;
         }

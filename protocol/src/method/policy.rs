@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::ByteString;
+use crate::held::Held;
 use crate::path::AbsPath;
 use crate::policy::explain::Explanation;
 use crate::policy::{Digest, Excess, Operation, Policy};
@@ -131,6 +133,14 @@ pub enum Question {
         /// The variable.
         name: String,
     },
+    /// The start of a command in the working directory: everything that has to be executed for it.
+    Command {
+        /// Its program and arguments, of which the program alone is looked for.
+        argv: Vec<ByteString>,
+        /// The caller's `PATH`, where there is one; the command has it as far as the profile lets it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<ByteString>,
+    },
 }
 
 /// Result of `policy/explain`.
@@ -145,6 +155,57 @@ pub struct Explained {
     pub leads_to: Option<AbsPath>,
     /// The answer.
     pub explanation: Explanation,
+    /// What holds it on this host; absent where the server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    /// What a command cannot start without, in the order in which it is needed; empty for other questions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed: Vec<Needed>,
+}
+
+/// Something that a command cannot start without. Only where all of it is allowed does the command start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needed {
+    /// What it is to the command.
+    pub need: Need,
+    /// By which name it is asked for, where symbolic links change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<AbsPath>,
+    /// The answer.
+    pub explanation: Explanation,
+    /// What holds it on this host; absent where the server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// What something is to a command that needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// The directory in which it starts.
+    WorkingDirectory,
+    /// A symbolic link on the way to a program, which has to be seen.
+    Link,
+    /// A program: its own, or the one that `env` executes for it.
+    Program,
+    /// What the first line of a script names.
+    Interpreter,
+    /// What loads a program and its libraries (`PT_INTERP`, elf(5)).
+    Loader,
+}
+
+impl Need {
+    /// For people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::WorkingDirectory => "working directory",
+            Self::Link => "link",
+            Self::Program => "program",
+            Self::Interpreter => "interpreter",
+            Self::Loader => "loader",
+        }
+    }
 }
 
 /// Parameters of `policy/diff`.

@@ -3,7 +3,7 @@
 //! Pure: read from the file's first bytes, as far as they tell (execve(2), elf(5)).
 
 /// Bytes of a file that are looked at: headers and the loader's name lie in the first page of nearly every program.
-pub(crate) const HEAD_BYTES: usize = 4_096;
+pub const HEAD_BYTES: usize = 4_096;
 /// Interpreters of interpreters that the kernel follows (`exec_binprm`).
 pub(crate) const MAX_INTERPRETERS: usize = 5;
 /// Bytes of a script's first line that the kernel reads (`BINPRM_BUF_SIZE`).
@@ -20,8 +20,9 @@ const INTERPRETER: u32 = 3;
 const OFFSET_AT: usize = 8;
 const LENGTH_AT: usize = 32;
 
-/// The program that the kernel opens with this one, by the path that stands in it.
-pub(crate) fn interpreter(head: &[u8]) -> Option<&[u8]> {
+/// The program that the kernel opens with this one, by the path that stands in it; `head` is the file's first bytes.
+#[must_use]
+pub fn interpreter(head: &[u8]) -> Option<&[u8]> {
     if head.starts_with(b"#!") { of_script(head) } else { of_elf(head) }
 }
 

@@ -35,10 +35,7 @@ pub fn adapt(
     proxies: Option<Proxies>,
 ) {
     let is_set = |name: &[u8]| profile.set.keys().any(|set| set.as_bytes() == name);
-    env.retain(|(name, _)| {
-        let lower = name.to_ascii_lowercase();
-        !PROXIES.iter().any(|proxy| proxy.as_bytes() == lower) || is_set(name)
-    });
+    env.retain(|(name, _)| !names_proxy(name) || is_set(name));
     for (name, value) in proxies.into_iter().flat_map(named).filter(|(name, _)| !is_set(name.as_bytes())) {
         env.push((name.into_bytes(), value.into_bytes()));
     }
@@ -47,6 +44,12 @@ pub fn adapt(
         env.retain(|(other, _)| other != name);
         env.push((name.to_vec(), bundle.as_bytes().to_vec()));
     }
+}
+
+/// Whether a variable names a proxy of the caller's network.
+pub(crate) fn names_proxy(name: &[u8]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    PROXIES.iter().any(|proxy| proxy.as_bytes() == lower)
 }
 
 /// The variables by which programs find these proxies, in small letters and in capitals: which of them is read differs (curl(1)).

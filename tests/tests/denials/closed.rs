@@ -4,7 +4,18 @@ use weir_tests::sandbox::{Way, World};
 
 use super::case::{Case, check};
 
+/// Init, by a live rule.
+const LIVE: &str = "live";
+/// Init, which sees that it does not come to what lies below something covered.
 const BROKER: &str = "broker";
+
+/// In whose name a case is told.
+fn teller(way: Way, case: &Case) -> &'static str {
+    let (operation, target) = case.told;
+    let is_below = target.contains("/whole.env/") || target.contains("/closed/");
+    let is_opened = matches!(operation, "read" | "write");
+    if way != Way::Bare && is_below && is_opened { BROKER } else { LIVE }
+}
 
 const PROFILE: &str = r#"
 "{w}/work" = "write"
@@ -89,7 +100,7 @@ const NONE: [Case; 7] = [
 fn what_a_pattern_closes() {
     Way::each("denials::pattern", |way| {
         let world = World::new(way);
-        PATTERN.iter().for_each(|case| check(&world, PROFILE, case, BROKER));
+        PATTERN.iter().for_each(|case| check(&world, PROFILE, case, teller(way, case)));
     });
 }
 
@@ -97,6 +108,6 @@ fn what_a_pattern_closes() {
 fn what_a_rule_closes_inside_another() {
     Way::each("denials::closed", |way| {
         let world = World::new(way);
-        NONE.iter().for_each(|case| check(&world, PROFILE, case, BROKER));
+        NONE.iter().for_each(|case| check(&world, PROFILE, case, teller(way, case)));
     });
 }

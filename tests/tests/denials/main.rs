@@ -5,6 +5,7 @@
 
 mod case;
 mod closed;
+mod explained;
 mod hosts;
 mod kept;
 mod limits;

@@ -7,7 +7,7 @@ use std::path::Path;
 use syn::{Attribute, Expr, Fields, Item as SynItem, Lit, Meta, Type};
 
 /// Sources of what travels.
-const METHODS: [&str; 16] = [
+const METHODS: [&str; 17] = [
     "protocol/src/method.rs",
     "protocol/src/method/server.rs",
     "protocol/src/method/context.rs",
@@ -22,6 +22,7 @@ const METHODS: [&str; 16] = [
     "protocol/src/denial/run.rs",
     "protocol/src/denial/sight.rs",
     "protocol/src/unreached.rs",
+    "protocol/src/held.rs",
     "protocol/src/policy/explain.rs",
     "protocol/src/policy/lease.rs",
 ];

@@ -32,6 +32,34 @@ fn the_parts_that_read_clients_are_confined_and_serve() {
     assert_eq!(shown["digest"].as_str().unwrap().len(), 64);
 }
 
+/// The resolver reads and looks, a launcher has the plan, and neither starts anything.
+#[test]
+fn what_holds_an_answer_is_told_for_who_asks() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut client = server.client(ALICE);
+    let choice = json!({"standpoint": standpoint(&place.world(ALICE))});
+    let mut ask =
+        |question| client.ask("policy/explain", &json!({"choice": choice, "question": question})).unwrap();
+    let denied = ask(json!({"kind": "path", "path": "/etc/shadow", "access": "read"}));
+    assert_eq!(denied["explanation"]["allowed"], false);
+    let held = &denied["held"];
+    assert_eq!((&held["state"], &held["way"]), (&json!("by"), &json!("direct")), "{held}");
+    assert_eq!(
+        (&held["mechanisms"][0]["mechanism"], &held["mechanisms"][0]["does"]),
+        (&json!("live"), &json!("refuses"))
+    );
+    let command = json!({"kind": "command", "argv": ["sh", "-c", "exit"], "path": "/usr/bin:/bin"});
+    let started = ask(command);
+    assert_eq!(started["explanation"]["allowed"], true, "{started}");
+    let needs: Vec<_> = started["needed"].as_array().unwrap().iter().map(|one| &one["need"]).collect();
+    assert_eq!(needs[..2], [&json!("working-directory"), &json!("program")], "{started}");
+    assert!(
+        started["needed"].as_array().unwrap().iter().all(|one| one["held"]["state"] != "unenforceable"),
+        "{started}"
+    );
+}
+
 /// More than memory holds, for a reader that takes nothing yet: it goes into a file without a name.
 #[test]
 fn output_still_goes_to_disk() {

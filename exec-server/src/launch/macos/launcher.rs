@@ -7,6 +7,7 @@ use std::rc::Rc;
 use weir_protocol::method::code;
 
 use super::begin::{begin, planned};
+use super::holding::held_here;
 use super::running::{Course, Running};
 use super::sys::{self, Queue, Seen};
 use crate::launch::{Launch, Order, Told, advice, granting};
@@ -89,6 +90,7 @@ impl Launcher {
                 };
                 self.channel.say(&told, &[])
             }
+            Order::Hold(inquiry) => self.channel.say(&Told::Held(held_here(&inquiry)), &[]),
             Order::Examine => self.channel.say(&Told::examined(), &[]),
             Order::Copies(_) => {
                 let message = "there are no copies on macOS".to_owned();
