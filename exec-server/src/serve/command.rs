@@ -35,9 +35,9 @@ use super::questions::Questions;
 use super::spill::Spill;
 use super::sys::watch;
 use super::wire::{Incoming, Wire};
-use crate::egress::Gate;
 use crate::egress::asking::Asked;
-use crate::egress::ending::Parting;
+use crate::egress::ending::{Parting, asks_for_end};
+use crate::egress::{Account, Gate};
 use crate::ended::exited;
 use crate::launch::{Ended, Order, Stage, Told};
 use start::Ends;
@@ -57,7 +57,7 @@ pub(super) struct Command {
     started_ms: u64,
     launcher: Wire,
     /// Signals under way, in order, and who waits for the word.
-    asked: RefCell<VecDeque<oneshot::Sender<()>>>,
+    asked: RefCell<VecDeque<(i32, oneshot::Sender<()>)>>,
     streams: [Option<Rc<Carried>>; 2],
     input: Option<Rc<Input>>,
     terminal: RefCell<Option<OwnedFd>>,
@@ -76,6 +76,8 @@ pub(super) struct Command {
     pub(super) context: Option<ContextId>,
     /// For what the server ends it.
     ended_for: Cell<Option<End>>,
+    /// It has ended, and its gate sends what is on its way.
+    is_settling: Cell<bool>,
     /// How the command itself ended, where what it has started goes on.
     background: Cell<Option<End>>,
     exited: watch::Sender<Option<Exited>>,
@@ -116,6 +118,12 @@ impl Command {
                     // What comes while it settles has not ended it.
                     let end = self.ended_for.get();
                     if let Some(gate) = &self.gate {
+                        self.is_settling.set(true);
+                        // No first process hears of signals that are under way.
+                        if self.asked.borrow().iter().any(|(signal, _)| asks_for_end(*signal)) {
+                            self.give_up();
+                        }
+                        self.all_signalled();
                         gate.settle(Parting::of(end.unwrap_or(ended.end))).await;
                         let (refused, _) = gate.denials().into_parts();
                         self.have_recorded(refused, &mut incoming).await;
@@ -187,9 +195,20 @@ impl Command {
     }
 
     fn signalled(&self) {
-        if let Some(asker) = self.asked.borrow_mut().pop_front() {
+        if let Some((_, asker)) = self.asked.borrow_mut().pop_front() {
             let _ = asker.send(());
         }
+    }
+
+    fn all_signalled(&self) {
+        while !self.asked.borrow().is_empty() {
+            self.signalled();
+        }
+    }
+
+    /// Nobody waits for what its gate sends, or will send, once it has ended.
+    fn give_up(&self) {
+        self.gate.iter().for_each(|gate| gate.give_up());
     }
 
     fn tell(&self, event: &Event) {
@@ -236,9 +255,10 @@ impl Command {
         self.kill(GRACE).await;
     }
 
-    /// Asks everything in the sandbox to end, and ends it when it has not after `grace`.
+    /// Asks everything in the sandbox to end, and ends it when it has not after `grace`. Of a command that has ended, what its gate still sends
+    /// is cut.
     pub(super) async fn kill(&self, grace: Duration) {
-        if !grace.is_zero() {
+        if !grace.is_zero() && !self.is_settling.get() {
             let asked_to_end = async {
                 self.signal(Signal::TERM.as_raw(), Receivers::All).await;
                 self.ended().await
@@ -247,14 +267,24 @@ impl Command {
                 return;
             }
         }
-        let _ = self.launcher.say(&Order::End, &[]).await;
+        self.give_up();
+        if !self.is_settling.get() {
+            let _ = self.launcher.say(&Order::End, &[]).await;
+        }
         self.ended().await;
     }
 
     /// Sends a signal, and returns when that was done, in order with what is told of the command.
     pub(super) async fn signal(&self, signal: i32, to: Receivers) {
+        if self.is_settling.get() {
+            // Nobody is left to get it: it can only mean what is still on its way.
+            if asks_for_end(signal) {
+                self.give_up();
+            }
+            return;
+        }
         let (asker, done) = oneshot::channel();
-        self.asked.borrow_mut().push_back(asker);
+        self.asked.borrow_mut().push_back((signal, asker));
         let sent = self.launcher.say(&Order::Signal { signal, to }, &[]).await;
         if sent.is_err() || self.exited.borrow().is_some() {
             self.signalled();
