@@ -109,10 +109,19 @@ impl Ending {
         before(self.over(last, || unacknowledged(server)), carrying).await
     }
 
+    /// The same, where `last` alone tells that something moves.
+    pub(crate) async fn moving<T>(
+        &self,
+        last: &Cell<Instant>,
+        work: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        before(self.over(last, || None), work).await
+    }
+
     /// The same, where nothing is seen to move.
     pub(crate) async fn bounded<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         let begun = Cell::new(Instant::now());
-        before(self.over(&begun, || None), work).await
+        self.moving(&begun, work).await
     }
 
     async fn over(&self, last: &Cell<Instant>, waiting: impl Fn() -> Option<usize>) {
