@@ -194,7 +194,7 @@ impl Gate {
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
         let Surroundings { resolv_conf, hosts, roots, upstream, asks, limits } = surroundings;
-        let denied: Vec<_> = policy.network().denials().map(|rule| rule.pattern.clone()).collect();
+        let denied: Vec<_> = policy.network().denials().cloned().collect();
         let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
         let inspector = authority.map(|authority| {
             Inspector::new(Law::of(&policy), authority, roots.as_deref().unwrap_or_default())
