@@ -12,13 +12,16 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use serde_json::Value;
+use weir_protocol::Policy;
 use weir_protocol::method::changes::Ask;
 use weir_protocol::method::network::Answer;
+use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{
     Event, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
@@ -122,6 +125,8 @@ struct Session {
     deadline: Option<Deadline>,
     /// The network gate of the command that is asked for or runs.
     gate: Option<Apart>,
+    /// By what its advice is held against the ceiling.
+    advised: Option<(Arc<Policy>, Standpoint)>,
     /// Its questions, where the client answers them.
     questions: Option<Questions>,
     /// What runs.
@@ -171,6 +176,7 @@ impl Session {
             signals: VecDeque::new(),
             deadline: None,
             gate: None,
+            advised: None,
             questions: None,
             watch: Watch::at_first(),
             limits: Resources::default(),
@@ -294,6 +300,7 @@ impl Session {
         if let (Some(intent), Some(bounds)) = (&mut intent, start.asking) {
             self.questions = Some(Questions::of(intent, bounds).map_err(failed)?);
         }
+        self.advised = intent.as_ref().map(|intent| (intent.policy(), startable.launch.standpoint.clone()));
         let ordered = self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)?;
         // While the launcher makes the sandbox.
         self.gate = intent.map(Intent::apart);
@@ -387,7 +394,7 @@ impl Session {
                 self.signalled(asked)
             }
             // Nothing is recorded where one user has both parts.
-            Told::Recorded => Ok(()),
+            Told::Recorded | Told::Refusals(_) => Ok(()),
             Told::Stopped { signal } => self.event(Event::Stopped { id: ONLY, signal }),
             Told::Background { end } => self.event(Event::Background { id: ONLY, end }),
             Told::Ended(ended) => {

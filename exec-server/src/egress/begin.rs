@@ -72,6 +72,12 @@ impl Intent {
         }))
     }
 
+    /// The policy by which it decides.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
     /// With questions within these bounds, and where they come out.
     pub fn ask(&mut self, bounds: Asking) -> mpsc::Receiver<Asked> {
         let (asks, asked) = Asks::within(bounds);

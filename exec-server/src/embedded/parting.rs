@@ -10,7 +10,8 @@ use crate::egress::Account;
 use crate::egress::begin::Settling;
 use crate::egress::ending::{Parting, asks_for_end};
 use crate::ended::exited;
-use crate::launch::Ended;
+use crate::launch::{Ended, advice};
+use crate::profile::standing::Standing;
 use crate::wire::{self, Wire, WireError};
 
 /// A command that has ended, whose gate has not.
@@ -68,7 +69,14 @@ impl Session {
     /// So has its gate.
     pub(super) fn over(&mut self) -> Result<(), WireError> {
         let Some(Parted { ended, end, gate }) = self.parted.take() else { return Ok(()) };
-        self.tell_end(ended, end, gate.account())
+        let mut account = gate.account();
+        if let (Some(account), Some((policy, standpoint))) = (&mut account, &self.advised) {
+            let denials = account.denials.list_mut();
+            if denials.iter().any(advice::is_given) {
+                advice::below(&Standing::read(), policy, standpoint, denials);
+            }
+        }
+        self.tell_end(ended, end, account)
     }
 
     fn tell_end(

@@ -117,6 +117,7 @@ impl Command {
                 Told::Ended(ended) => {
                     // What comes while it settles has not ended it.
                     let end = self.ended_for.get();
+                    let mut account = None;
                     if let Some(gate) = &self.gate {
                         self.is_settling.set(true);
                         // No first process hears of signals that are under way.
@@ -125,16 +126,19 @@ impl Command {
                         }
                         self.all_signalled();
                         gate.settle(Parting::of(end.unwrap_or(ended.end))).await;
-                        let (refused, _) = gate.denials().into_parts();
-                        self.have_recorded(refused, &mut incoming).await;
+                        account = gate.account();
+                        if let Some(account) = &mut account {
+                            self.have_recorded(account.denials.list_mut(), &mut incoming).await;
+                        }
                     }
-                    return self.finish(*ended, end);
+                    return self.finish(*ended, end, account);
                 }
                 Told::Launched { .. }
                 | Told::Planned { .. }
                 | Told::Examined(_)
                 | Told::Copies(_)
                 | Told::Refused { .. }
+                | Told::Refusals(_)
                 | Told::Recorded => break,
             }
         }
@@ -148,18 +152,22 @@ impl Command {
             recorded: None,
             stuck: Vec::new(),
         };
-        self.finish(ended, self.ended_for.get());
+        let account = self.gate.as_ref().and_then(|gate| gate.account());
+        self.finish(ended, self.ended_for.get(), account);
     }
 
-    /// The launcher records what the gate refused, and goes.
-    async fn have_recorded(&self, refused: Vec<Denial>, incoming: &mut Incoming) {
-        if self.launcher.say(&Order::Refused(refused), &[]).await.is_err() {
+    /// The launcher takes back what the ceiling would refuse of what is advised, records what the gate refused, and goes.
+    async fn have_recorded(&self, refused: &mut [Denial], incoming: &mut Incoming) {
+        if self.launcher.say(&Order::Refused(refused.to_vec()), &[]).await.is_err() {
             return;
         }
         loop {
             match hear(&self.launcher, incoming).await {
                 Ok(Some(Told::Signalled)) => self.signalled(),
                 Ok(Some(Told::Weighed { above })) => self.has_weighed(above),
+                Ok(Some(Told::Refusals(advised))) if advised.len() == refused.len() => {
+                    return refused.clone_from_slice(&advised);
+                }
                 _ => return,
             }
         }
@@ -171,15 +179,12 @@ impl Command {
         }
     }
 
-    /// `end`: for what the server ended it.
-    fn finish(&self, ended: Ended, end: Option<End>) {
-        while !self.asked.borrow().is_empty() {
-            self.signalled();
-        }
+    /// `end`: for what the server ended it; `account`: the gate's.
+    fn finish(&self, ended: Ended, end: Option<End>, account: Option<Account>) {
+        self.all_signalled();
         // Nobody answers any more.
         self.weighed.borrow_mut().clear();
         self.questions.leave();
-        let account = self.gate.as_ref().and_then(|gate| gate.account());
         self.gate.iter().for_each(|gate| gate.close());
         self.terminal.borrow_mut().take();
         if !ended.stuck.is_empty() {

@@ -208,7 +208,11 @@ impl Policy {
         }
         let table = |name: &str| table_name(self.profile(), name);
         match request {
-            Request::Path { .. } if is_ceilings(verdict) => None,
+            Request::Path { .. } | Request::Connect { .. } | Request::UnixSocket { .. }
+                if is_ceilings(verdict) =>
+            {
+                None
+            }
             Request::Path { path, operation } => {
                 self.path_edit(path, *operation, verdict, table("filesystem"))
             }
