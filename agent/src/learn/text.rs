@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use weir_protocol::denial::{Act, Denial};
 use weir_protocol::policy::Access;
 use weir_protocol::profile::read::key_of;
+use weir_protocol::unseen::{self, is_unseen};
 use weir_protocol::{AbsPath, Policy};
 
 use super::{Entry, HostUse, Needed, Proposal, Sockets, Why, Withheld};
@@ -382,7 +383,7 @@ fn short(path: &str, home: &AbsPath) -> String {
 
 /// A basic string of TOML.
 fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
+    if text.contains(is_unseen) { unseen::toml(text) } else { toml_edit::Value::from(text).to_string() }
 }
 
 fn table_name(name: &str) -> String {

@@ -15,6 +15,7 @@ use super::verdict::{Request, RuleRef, Verdict};
 use super::{Inherit, Policy};
 use crate::path::{AbsPath, ancestor_slices};
 use crate::profile::read::key_of;
+use crate::unseen;
 
 /// Under which name the rules of the requirements' ceiling stand.
 pub(crate) const CEILING: &str = "ceiling";
@@ -60,19 +61,21 @@ pub enum Edit {
 /// In words, for people.
 impl fmt::Display for Edit {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        let text = match self {
             Self::Add { table, line, .. } => match table.split_once(", ") {
-                Some((table, where_in)) => write!(out, "add under [{table}], {where_in}: {line}"),
-                None => write!(out, "add under [{table}]: {line}"),
+                Some((table, where_in)) => format!("add under [{table}], {where_in}: {line}"),
+                None => format!("add under [{table}]: {line}"),
             },
             Self::Change { origin, to: Some(to) } => {
-                write!(out, "change {} to {to} at {}", origin.rule, origin.whence())
+                format!("change {} to {to} at {}", origin.rule, origin.whence())
             }
             Self::Change { origin, to: None } if origin.layer == Layer::CommandLine => {
-                write!(out, "leave out {}", origin.rule)
+                format!("leave out {}", origin.rule)
             }
-            Self::Change { origin, to: None } => write!(out, "remove {} at {}", origin.rule, origin.whence()),
-        }
+            Self::Change { origin, to: None } => format!("remove {} at {}", origin.rule, origin.whence()),
+        };
+        // Lines that were made here name what is not seen; an edit may have come from elsewhere.
+        out.write_str(&unseen::named(&text))
     }
 }
 
@@ -365,9 +368,8 @@ fn table_key(name: &str) -> String {
     if bare { name.to_owned() } else { quoted(name) }
 }
 
-/// A TOML basic string.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    unseen::toml(text)
 }
 
 fn question(request: &Request<'_>) -> String {
