@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Operation};
 use super::filesystem::StandIn;
+use super::glob::has_wildcard;
 use super::host::{Host, HostPattern};
 use super::network::{DomainRule, NetworkMode};
 use super::origin::{Layer, Origin};
@@ -227,7 +228,9 @@ impl Policy {
                     _ => {
                         let key = std::str::from_utf8(path.as_bytes()).ok()?;
                         let line = format!("{} = \"{word}\"", quoted(key));
-                        (!key.contains(char::is_control)).then(|| add(table("network.unix_sockets"), line))
+                        // A rule for a socket is no pattern, and has no escapes.
+                        let can_stand = !key.contains(char::is_control) && !has_wildcard(key);
+                        can_stand.then(|| add(table("network.unix_sockets"), line))
                     }
                 }
             }
