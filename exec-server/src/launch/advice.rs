@@ -3,7 +3,9 @@
 use weir_protocol::denial::{Act, Denial, address};
 use weir_protocol::method::policy::Standpoint;
 use weir_protocol::policy::host::HostPattern;
-use weir_protocol::policy::{Access, DomainPattern, DomainRule, NetworkParts, Origin, SocketRule, Sourced};
+use weir_protocol::policy::{
+    Access, DomainPattern, DomainRule, NetworkParts, Origin, SocketRule, Sourced, Subject,
+};
 use weir_protocol::profile::read::key_of;
 use weir_protocol::{AbsPath, ByteString, Policy};
 
@@ -51,7 +53,10 @@ pub(crate) fn below(ceiling: &Standing, policy: &Policy, standpoint: &Standpoint
 
 /// The ceiling's rule, in words.
 fn told(refusal: &Refusal, file: Option<&str>) -> String {
-    match (refusal.rule(), file) {
+    // Of a host that no rule grants some rule of the list is named, which says nothing of it.
+    let is_of_list =
+        matches!(refusal, Refusal::Excess(excess) if matches!(excess.subject, Subject::Domain { .. }));
+    match (refusal.rule().filter(|_| !is_of_list), file) {
         (Some(rule), _) if rule.place.is_some() => format!(" ({})", rule.whence()),
         (_, Some(file)) => format!(": no rule of {file} does"),
         _ => String::new(),

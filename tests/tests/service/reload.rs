@@ -122,10 +122,11 @@ fn a_call_that_is_under_way_goes_on_to_its_end() {
     };
     let before = below(server.pid());
     client.ask("file/write", &write("before")).unwrap();
-    let new: Vec<i32> = below(server.pid()).into_iter().filter(|pid| !before.contains(pid)).collect();
-    let [.., first, worker] = new.as_slice() else { panic!("{new:?}") };
+    let launcher = below(server.pid()).into_iter().find(|pid| !before.contains(pid)).unwrap();
+    let first = below(launcher)[0];
+    let worker = below(first)[0];
     for pid in [first, worker] {
-        send(*pid, libc::SIGSTOP);
+        send(pid, libc::SIGSTOP);
     }
     let under_way = client.send("file/write", &write("after"));
     place.requirements(STRICT);
@@ -133,7 +134,7 @@ fn a_call_that_is_under_way_goes_on_to_its_end() {
     // What comes behind the news of it to the server part.
     drop(server.client(ALICE));
     for pid in [worker, first] {
-        send(*pid, libc::SIGCONT);
+        send(pid, libc::SIGCONT);
     }
     client.answer(under_way).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "after");
