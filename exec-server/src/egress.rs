@@ -194,7 +194,7 @@ impl Gate {
         authority: Option<Authority>,
     ) -> io::Result<Rc<Self>> {
         let Surroundings { resolv_conf, hosts, roots, upstream, asks, limits } = surroundings;
-        let denied: Vec<_> = policy.network().denials().map(|rule| rule.pattern.clone()).collect();
+        let denied: Vec<_> = policy.network().denials().cloned().collect();
         let policy_uses_upstream = policy.network().allow_upstream_proxy.value;
         let inspector = authority.map(|authority| {
             Inspector::new(Law::of(&policy), authority, roots.as_deref().unwrap_or_default())
@@ -289,10 +289,19 @@ impl Gate {
             arrival::accept_waiting(&self.core, listener, *meant, &mut self.tasks.borrow_mut());
         }
         take_turns().await;
-        let finishing = self.core.ending.finish(parting);
+        let ending = &self.core.ending;
+        let finishing = ending.finish(parting);
         #[cfg(target_os = "linux")]
         let is_said = match self.doors.take() {
-            Some(doors) => tokio::join!(finishing, doors.finish()).0,
+            Some(doors) => {
+                let answering = async {
+                    tokio::select! {
+                        () = doors.finish() => {}
+                        () = ending.given_up() => {}
+                    }
+                };
+                tokio::join!(finishing, answering).0
+            }
             None => finishing.await,
         };
         #[cfg(not(target_os = "linux"))]
@@ -302,6 +311,11 @@ impl Gate {
             self.close();
             take_turns().await;
         }
+    }
+
+    /// Nobody waits for what a sandbox that has ended still sends: it is cut, which [`Gate::account`] tells, and [`Gate::settle`] returns.
+    pub fn give_up(&self) {
+        self.core.ending.give_up();
     }
 
     /// From now on this host may be reached as well, by a lease.

@@ -4,6 +4,7 @@
 //! server part reads what the client sends and decides; only the launcher makes anything. Either's end is the end of the
 //! sandbox: the launcher ends it when the server part is gone, the server part goes when its client does.
 
+mod parting;
 mod questions;
 mod ties;
 
@@ -11,15 +12,18 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 use serde_json::Value;
+use weir_protocol::Policy;
 use weir_protocol::method::changes::Ask;
 use weir_protocol::method::network::Answer;
+use weir_protocol::method::policy::Standpoint;
 use weir_protocol::method::process::{
-    End, Event, Exited, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
+    Event, Notification, Planned, ProcessId, Receivers, Start, Started, Stdio,
 };
 use weir_protocol::method::{Call, Error, JSON_RPC, Request, code};
 use weir_protocol::policy::Resources;
@@ -27,12 +31,11 @@ use weir_protocol::policy::Resources;
 use crate::answer::process::startable;
 use crate::answer::{self, read, response};
 use crate::egress::begin::{Apart, Intent};
-use crate::egress::ending::Parting;
-use crate::ended::exited;
 use crate::launch::passed::{Descriptors, Passed};
 use crate::launch::sys::{Half, begin_elsewhere, close_inherited, divide, reserve_memory};
-use crate::launch::{Ended, Order, Source, Told, launcher};
+use crate::launch::{Order, Source, Told, launcher};
 use crate::wire::{self, Read, Wire, WireError};
+use parting::Parted;
 use questions::{Questions, no_question};
 use ties::Watch;
 
@@ -117,17 +120,21 @@ struct Session {
     launcher: Wire,
     /// The request that waits for the launcher's word.
     asked: Option<u64>,
-    /// Signals under way: the client's requests, and none for the server's own.
-    signals: VecDeque<Option<u64>>,
+    /// Signals under way, each with the client's request, and none for the server's own.
+    signals: VecDeque<(i32, Option<u64>)>,
     deadline: Option<Deadline>,
     /// The network gate of the command that is asked for or runs.
     gate: Option<Apart>,
+    /// By what its advice is held against the ceiling.
+    advised: Option<(Arc<Policy>, Standpoint)>,
     /// Its questions, where the client answers them.
     questions: Option<Questions>,
     /// What runs.
     watch: Option<Watch>,
     /// What its profile limits.
     limits: Resources,
+    /// It has ended, and its gate has not.
+    parted: Option<Parted>,
     stage: Stage,
 }
 
@@ -156,6 +163,8 @@ enum Ready {
     Launcher,
     Time,
     Question,
+    /// The gate of a command that has ended.
+    Gate,
 }
 
 impl Session {
@@ -167,9 +176,11 @@ impl Session {
             signals: VecDeque::new(),
             deadline: None,
             gate: None,
+            advised: None,
             questions: None,
             watch: Watch::at_first(),
             limits: Resources::default(),
+            parted: None,
             stage: Stage::Open,
         }
     }
@@ -203,6 +214,10 @@ impl Session {
                     self.asked()?;
                     Read::Bytes
                 }
+                Ready::Gate => {
+                    self.over()?;
+                    Read::Bytes
+                }
             };
             if read == Read::End {
                 return Ok(());
@@ -211,6 +226,9 @@ impl Session {
     }
 
     fn wait(&self) -> Result<Ready, WireError> {
+        if let Some(parted) = &self.parted {
+            return parted.wait(&self.client);
+        }
         let watch = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
         let mut watched = vec![watch(self.launcher.as_fd()), watch(self.client.as_fd())];
         watched.extend(self.questions.as_ref().map(|questions| watch(questions.as_fd())));
@@ -243,10 +261,14 @@ impl Session {
         let outcome = match call {
             Call::ProcessStart(start) => self.start(id, &start),
             Call::ProcessPlan(start) => self.plan(id, &start),
+            Call::ProcessSignal(signal) if self.parted.is_some() => {
+                self.parted.iter().for_each(|parted| parted.hear(signal.signal));
+                Ok(Some(Value::Object(serde_json::Map::new())))
+            }
             Call::ProcessSignal(signal) => {
                 let order = Order::Signal { signal: signal.signal, to: signal.to };
                 self.tell(&order)?;
-                self.signals.push_back(Some(id));
+                self.signals.push_back((signal.signal, Some(id)));
                 Ok(None)
             }
             Call::NetworkAnswer(answer) => self.answer_question(&answer).map(Some),
@@ -278,6 +300,7 @@ impl Session {
         if let (Some(intent), Some(bounds)) = (&mut intent, start.asking) {
             self.questions = Some(Questions::of(intent, bounds).map_err(failed)?);
         }
+        self.advised = intent.as_ref().map(|intent| (intent.policy(), startable.launch.standpoint.clone()));
         let ordered = self.order(id, &Order::Launch(Box::new(startable.launch)), &passed)?;
         // While the launcher makes the sandbox.
         self.gate = intent.map(Intent::apart);
@@ -319,9 +342,9 @@ impl Session {
     }
 
     fn check_idle(&self) -> Result<(), Error> {
-        match self.asked {
+        match self.asked.map(drop).or(self.parted.as_ref().map(|_| ())) {
             None => Ok(()),
-            Some(_) => Err(Error { code: code::STATE, message: "a request is under way".to_owned() }),
+            Some(()) => Err(Error { code: code::STATE, message: "a request is under way".to_owned() }),
         }
     }
 
@@ -367,24 +390,22 @@ impl Session {
                 question.map_or(Ok(()), |question| self.event(Event::Question(Box::new(question))))
             }
             Told::Signalled => {
-                let asked = self.signals.pop_front().flatten();
+                let asked = self.signals.pop_front().and_then(|(_, asked)| asked);
                 self.signalled(asked)
             }
             // Nothing is recorded where one user has both parts, which answers such questions itself.
-            Told::Recorded | Told::Held(_) => Ok(()),
+            Told::Recorded | Told::Refusals(_) | Told::Held(_) => Ok(()),
             Told::Stopped { signal } => self.event(Event::Stopped { id: ONLY, signal }),
             Told::Background { end } => self.event(Event::Background { id: ONLY, end }),
             Told::Ended(ended) => {
                 // What the gate still sends is nobody's once the client is gone, and the launcher with it.
                 self.watch.take().map_or(Ok(()), Watch::over_nothing).map_err(WireError::Stream)?;
                 // A first process that was ending took no more orders.
-                while let Some(asked) = self.signals.pop_front() {
-                    self.signalled(asked)?;
+                let unheard = std::mem::take(&mut self.signals);
+                for (_, asked) in &unheard {
+                    self.signalled(*asked)?;
                 }
-                let event = Event::Exited(Box::new(self.exited(*ended)));
-                self.deadline = None;
-                self.stage = Stage::Over;
-                self.event(event)
+                self.part(*ended, unheard.iter().map(|(signal, _)| *signal))
             }
         }
     }
@@ -392,14 +413,6 @@ impl Session {
     fn signalled(&self, asked: Option<u64>) -> Result<(), WireError> {
         let Some(id) = asked else { return Ok(()) };
         self.client.say(&response(Some(id), Ok(Value::Object(serde_json::Map::new()))), &[])
-    }
-
-    fn exited(&mut self, ended: Ended) -> Exited {
-        let deadline = self.deadline.filter(|deadline| deadline.told);
-        let end = deadline.map(|deadline| End::TimedOut { limit_ms: deadline.limit_ms });
-        let parting = Parting::of(end.unwrap_or(ended.end));
-        let account = self.gate.take().and_then(|gate| gate.end(parting));
-        exited(ONLY, ended, end, account, &self.limits)
     }
 
     fn event(&self, event: Event) -> Result<(), WireError> {
@@ -415,7 +428,7 @@ impl Session {
             Order::End
         } else {
             deadline.told = true;
-            self.signals.push_back(None);
+            self.signals.push_back((Signal::TERM.as_raw(), None));
             deadline.at = Instant::now() + Duration::from_millis(GRACE_MS);
             Order::Signal { signal: Signal::TERM.as_raw(), to: Receivers::All }
         };

@@ -9,7 +9,7 @@ pub mod launcher;
 #[cfg(target_os = "macos")]
 pub mod macos;
 
-mod advice;
+pub(crate) mod advice;
 #[cfg(target_os = "linux")]
 mod attempt;
 #[cfg(target_os = "linux")]
@@ -300,8 +300,10 @@ pub enum Told {
     },
     /// The sandbox has ended, whole.
     Ended(Box<Ended>),
-    /// What the gate refused is on record, as far as that was possible; or what becomes of a lease is.
+    /// What becomes of a lease is on record.
     Recorded,
+    /// What the gate refused is on record, as far as that was possible; and what is advised about it is below the ceiling.
+    Refusals(Vec<Denial>),
 }
 
 impl Told {

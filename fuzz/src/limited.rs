@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
 use weir_exec_server::egress::authority::Authority;
-use weir_exec_server::egress::inspect::{Dial, Inspector, Law, Target, Wire};
+use weir_exec_server::egress::inspect::{Dial, Inspector, Law, Progress, Target, Wire};
 use weir_protocol::policy::Host;
 
 const PIPE_BYTES: usize = 64 * 1024;
@@ -65,7 +65,7 @@ pub(crate) fn run(data: &[u8]) {
             let _ = client.shutdown().await;
             let _ = client.read_to_end(&mut Vec::new()).await;
         });
-        inspector.serve(ours, target, server, |_| {}).await;
+        inspector.serve(ours, target, server, |_| {}, Progress::new()).await;
     });
     check(&heard.borrow());
 }

@@ -18,7 +18,7 @@ use crate::bytes::ByteString;
 use crate::policy::explain::Edit;
 use crate::policy::{Operation, Origin};
 
-pub use join::Observed;
+pub use join::{Observed, address};
 pub use ledger::{Ledger, MAX_DENIAL_BYTES, MAX_DENIALS, MAX_TARGET_BYTES};
 pub use run::{MAX_RUN_BYTES, MAX_WORDS_BYTES, Run};
 pub use sight::{Missing, Sight, Source};
@@ -45,7 +45,7 @@ pub struct Denial {
     /// Who tried it first, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
-    /// The smallest change to a file that would allow it; absent where the requirements would refuse that on a path, which the reason says.
+    /// The smallest change to a file that would allow it; absent where the requirements would refuse that, which the reason says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<Edit>,
     /// The option of `weir run` that would allow it for one run; absent where the requirements would refuse it, which the reason says.

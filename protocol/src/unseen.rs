@@ -3,6 +3,8 @@
 //! The one table of them for everything that is shown to people: paths, documents, commands, what a model says. What file systems pass over when
 //! they compare names is another question, and has a table of its own (`sandbox-linux`, `live::spelling`).
 
+use std::fmt::Write as _;
+
 /// First and last of characters that are not seen, or change where others are seen: those of format (Cf), those that programs may ignore, and
 /// separators of lines (Unicode 16, DerivedCoreProperties.txt and DerivedGeneralCategory.txt).
 const UNSEEN: [(char, char); 32] = [
@@ -71,6 +73,41 @@ pub fn is_moving(one: char) -> bool {
     is_in(&UNSEEN, one) && !is_in(&OF_TEXT, one)
 }
 
+/// A text in which what is not seen is named, as TOML names it.
+#[must_use]
+pub fn named(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    text.chars().for_each(|one| push(&mut out, one));
+    out
+}
+
+/// A basic string of TOML that means this text. What is not seen in it is named, so that it can be read, and copied.
+#[must_use]
+pub fn toml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for one in text.chars() {
+        if matches!(one, '"' | '\\') {
+            out.push('\\');
+        }
+        push(&mut out, one);
+    }
+    out.push('"');
+    out
+}
+
+fn push(out: &mut String, one: char) {
+    let code = u32::from(one);
+    match one {
+        _ if !is_unseen(one) => out.push(one),
+        '\n' => out.push_str("\\n"),
+        '\t' => out.push_str("\\t"),
+        _ => {
+            let _ = if code > 0xffff { write!(out, "\\U{code:08x}") } else { write!(out, "\\u{code:04x}") };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +127,18 @@ mod tests {
                 assert_eq!((is_unseen(one), is_moving(one)), (unseen, moving), "{one:?}");
             }
         }
+    }
+
+    /// What is read again is what was written.
+    #[test]
+    fn a_string_of_toml_means_its_text_and_all_of_it_is_seen() {
+        let text = "/a \"b\" \\c\u{202e}\u{a0}\u{e0041}\u{7f}\n\té";
+        let written = toml(text);
+        assert_eq!(written, r#""/a \"b\" \\c\u202e\u00a0\U000e0041\u007f\n\té""#);
+        assert!(!written.contains(is_unseen));
+        let read: ::toml::Table = format!("a = {written}").parse().unwrap();
+        assert_eq!(read["a"].as_str(), Some(text));
+        assert_eq!(named("a\u{202e}\\"), "a\\u202e\\");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::denial::Act;
 use weir_protocol::policy::Request;
+use weir_protocol::policy::glob::has_wildcard;
+use weir_protocol::profile::read::key_of;
 use weir_protocol::recorded::{DATAGRAMS, Recorded, Use};
 use weir_protocol::{AbsPath, Policy};
 
@@ -17,6 +19,8 @@ use super::{Ground, Needed};
 pub struct Sockets {
     /// Sockets of the host, by path.
     pub unix: BTreeMap<AbsPath, Needed>,
+    /// Sockets of the host that no rule can name, by path.
+    pub nameless: BTreeMap<AbsPath, Needed>,
     /// What needed loopback.
     pub loopback: Option<Needed>,
     /// Ports on which servers of TCP were to be found, the kernel's choice aside.
@@ -63,7 +67,12 @@ impl Used {
             if self.bound.contains(&path) || private.iter().any(|private| path.starts_with(&private.path)) {
                 self.sockets.loopback.get_or_insert_default().merge(needed);
             } else if !ground.base.is_some_and(is_granted) {
-                self.sockets.unix.insert(path, needed);
+                let all = if rule_for(&path).is_some() {
+                    &mut self.sockets.unix
+                } else {
+                    &mut self.sockets.nameless
+                };
+                all.insert(path, needed);
             }
         }
         for (address, needed) in self.near {
@@ -79,6 +88,11 @@ impl Used {
         }
         self.sockets
     }
+}
+
+/// A socket, or a directory of sockets, as a rule names it. A rule for sockets is no pattern, so what would need an escape in one has none.
+pub(super) fn rule_for(path: &AbsPath) -> Option<String> {
+    key_of(path).filter(|key| !has_wildcard(key))
 }
 
 /// The port that somebody chose for a stream.

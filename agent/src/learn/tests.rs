@@ -8,6 +8,9 @@ use weir_protocol::policy::{
     Sourced, StandIn,
 };
 
+use weir_protocol::profile::read::read;
+use weir_protocol::profile::{Format, Source};
+
 use super::*;
 
 const HOME: &str = "/home/u";
@@ -240,6 +243,39 @@ fn sockets_of_the_host_are_named_and_what_listens_inside_takes_loopback() {
     assert_eq!((alone.loopback, alone.elsewhere), (None, BTreeSet::from(["127.0.0.1:5432".to_owned()])));
 }
 
+/// It is a configuration without a fault.
+fn assert_reads(text: &str) {
+    let source = Source::new("f", text.as_bytes().to_vec(), Format::Toml, Layer::User).unwrap();
+    assert_eq!(read(&source).report.to_string(), "", "{text}");
+}
+
+/// A rule for sockets is no pattern, and has no escapes.
+#[test]
+fn sockets_that_no_rule_can_name_are_told_with_their_directory() {
+    let proposal = proposed(&[
+        (Act::Connect, "/srv/data/a[1].sock"),
+        (Act::Connect, "/srv/d*ta/x/sock"),
+        (Act::Connect, "/b?d"),
+        (Act::Connect, "/srv/data/sock"),
+    ]);
+    let names = |all: &BTreeMap<AbsPath, Needed>| all.keys().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(&proposal.sockets.unix), ["/srv/data/sock"]);
+    assert_eq!(names(&proposal.sockets.nameless), ["/b?d", "/srv/d*ta/x/sock", "/srv/data/a[1].sock"]);
+    let (wide, _) = policies();
+    let told = Told { hosts: &[], denials: &[], home: &at(HOME), wide: &wide };
+    let text = render(&Heading { name: "p", extends: None, command: "c", end: "exit 0" }, &proposal, &told);
+    assert!(text.contains("unix_sockets = [\n  # connected to\n  \"/srv/data/sock\",\n]"), "{text}");
+    for line in [
+        "# NOT GRANTED: connect /srv/data/a[1].sock: no rule for a socket can name it",
+        "# unix_sockets = [\"/srv/data\"] would open every socket below",
+        "# unix_sockets = [\"/srv\"] would open every socket below",
+        "# It cannot be opened by a rule: give it another name.",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert_reads(&text);
+}
+
 #[test]
 fn the_project_is_written_where_all_is_written() {
     let write = |uses: &[(Act, &str)]| proposed(uses).project.and_then(|project| project.write);
@@ -275,6 +311,7 @@ fn a_base_is_asked_first_and_what_it_closes_stays_closed() {
 fn the_text_is_a_configuration_and_says_why() {
     let mut uses =
         vec![(Act::Read, "/srv/data/a\"b"), (Act::Read, "/home/u/.ssh/id"), (Act::Read, "/home/u/n")];
+    uses.push((Act::Read, "/srv/data/\u{202e}gpj"));
     uses.extend([(Act::Create, "/home/u/wood/p/src/a"), (Act::Read, "/opt/x"), (Act::List, "/home/u")]);
     let proposal = proposed(&uses);
     let host = |pattern: &str, unreached| HostUse { pattern: pattern.to_owned(), count: 2, unreached };
@@ -286,7 +323,11 @@ fn the_text_is_a_configuration_and_says_why() {
     let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
     let profile = &table["permissions"]["my profile"];
     let keys: BTreeSet<&str> = profile["filesystem"].as_table().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, BTreeSet::from([":project_roots", ":toolchains", "/srv/data/a\"b", "~/n"]));
+    assert_eq!(
+        keys,
+        BTreeSet::from([":project_roots", ":toolchains", "/srv/data/a\"b", "/srv/data/\u{202e}gpj", "~/n"])
+    );
+    assert!(text.contains(r#""/srv/data/\u202egpj" = "read""#) && !text.contains('\u{202e}'), "{text}");
     assert_eq!(profile["network"]["domains"].as_array().unwrap().len(), 1);
     assert_eq!(table["default_permissions"].as_str(), Some("my profile"));
     assert!(text.contains("# NOT GRANTED: ~/.ssh/id: read by sh: closed by"), "{text}");

@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use weir_protocol::denial::{Act, Denial};
 use weir_protocol::policy::Access;
 use weir_protocol::profile::read::key_of;
+use weir_protocol::unseen::{self, is_unseen};
 use weir_protocol::{AbsPath, Policy};
 
+use super::sockets::rule_for;
 use super::{Entry, HostUse, Needed, Proposal, Sockets, Why, Withheld};
 use crate::denial;
 
@@ -203,7 +205,7 @@ fn granted_sockets(out: &mut String, sockets: &Sockets) {
     if !sockets.unix.is_empty() {
         out.push_str("unix_sockets = [\n");
         for (path, needed) in &sockets.unix {
-            let Some(key) = key_of(path) else { continue };
+            let Some(key) = rule_for(path) else { continue };
             out.push_str("  ");
             why(out, needed);
             let _ = writeln!(out, "  {},", quoted(&key));
@@ -221,10 +223,16 @@ fn withheld_sockets(out: &mut String, sockets: &Sockets, told: &Told<'_>) {
         if let Some(origin) = &denial.origin {
             comment(&mut text, &format!("WARNING: {}. Think twice before you open it.", origin.rule));
         }
-        comment(
-            &mut text,
-            &format!("unix_sockets = [{}]", quoted(&String::from_utf8_lossy(&denial.target.0))),
-        );
+        if let Ok(path) = AbsPath::parse(&denial.target.0) {
+            could_be(&mut text, &path);
+        }
+        text
+    });
+    let nameless = sockets.nameless.iter().map(|(path, needed)| {
+        let mut text = String::new();
+        comment(&mut text, &format!("NOT GRANTED: connect {path}: no rule for a socket can name it"));
+        why(&mut text, needed);
+        could_be(&mut text, path);
         text
     });
     let elsewhere = sockets.elsewhere.iter().map(|address| {
@@ -235,7 +243,7 @@ fn withheld_sockets(out: &mut String, sockets: &Sockets, told: &Told<'_>) {
         );
         text
     });
-    let all: Vec<String> = refused.chain(elsewhere).collect();
+    let all: Vec<String> = refused.chain(nameless).chain(elsewhere).collect();
     if told.denials.iter().any(is_socket) {
         comment(out, "");
         comment(
@@ -244,6 +252,19 @@ fn withheld_sockets(out: &mut String, sockets: &Sockets, told: &Told<'_>) {
         );
     }
     limited(out, &all);
+}
+
+/// The rule that would open a socket: its own, or else its directory's.
+fn could_be(out: &mut String, path: &AbsPath) {
+    let line = |key: &str| format!("unix_sockets = [{}]", quoted(key));
+    if let Some(key) = rule_for(path) {
+        return comment(out, &line(&key));
+    }
+    let above = std::iter::successors(path.parent(), AbsPath::parent).find_map(|above| rule_for(&above));
+    match above.filter(|above| above != "/") {
+        Some(key) => comment(out, &format!("{} would open every socket below", line(&key))),
+        None => comment(out, "It cannot be opened by a rule: give it another name."),
+    }
 }
 
 /// Whatever was refused and is neither a path nor a host nor a socket: no rule is proposed for it.
@@ -382,7 +403,7 @@ fn short(path: &str, home: &AbsPath) -> String {
 
 /// A basic string of TOML.
 fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
+    if text.contains(is_unseen) { unseen::toml(text) } else { toml_edit::Value::from(text).to_string() }
 }
 
 fn table_name(name: &str) -> String {

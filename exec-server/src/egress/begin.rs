@@ -1,11 +1,13 @@
 //! From what a launch passes to an open gate.
 
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use weir_protocol::gate::PROXY;
 use weir_protocol::method::network::Asking;
@@ -70,6 +72,12 @@ impl Intent {
         }))
     }
 
+    /// The policy by which it decides.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
     /// With questions within these bounds, and where they come out.
     pub fn ask(&mut self, bounds: Asking) -> mpsc::Receiver<Asked> {
         let (asks, asked) = Asks::within(bounds);
@@ -129,7 +137,7 @@ impl Intent {
         let (pass, passed) = sync_channel(1);
         let (tell, opened) = sync_channel(1);
         let (settle, account) = sync_channel(1);
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = mpsc::channel(MOST_WORDS);
         let failed = tell.clone();
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
             if let Err(error) = self.serve_apart(&passed, &tell, stopped, &settle) {
@@ -146,7 +154,7 @@ impl Intent {
         self,
         passed: &Receiver<Descriptors>,
         tell: &SyncSender<io::Result<()>>,
-        stopped: oneshot::Receiver<Parting>,
+        mut told: mpsc::Receiver<Word>,
         settle: &SyncSender<Option<Account>>,
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -156,8 +164,21 @@ impl Intent {
             let gate = self.open(passed)?;
             let _ = tell.send(Ok(()));
             // Nobody has said how where nobody waits for it.
-            gate.settle(stopped.await.unwrap_or(Parting::Forced)).await;
+            let (parting, over) = match told.recv().await {
+                Some(Word::Settle(parting, over)) => (parting, over),
+                Some(Word::GiveUp) | None => (Parting::Forced, None),
+            };
+            let mut settling = pin!(gate.settle(parting));
+            tokio::select! {
+                biased;
+                () = &mut settling => {}
+                _ = told.recv() => {
+                    gate.give_up();
+                    settling.await;
+                }
+            }
             let _ = settle.send(gate.account());
+            drop(over);
             Ok(())
         }))
     }
@@ -198,7 +219,7 @@ fn names_gate(value: &str) -> bool {
 pub struct Apart {
     pass: SyncSender<Descriptors>,
     opened: Receiver<io::Result<()>>,
-    stop: oneshot::Sender<Parting>,
+    stop: mpsc::Sender<Word>,
     account: Receiver<Option<Account>>,
 }
 
@@ -214,10 +235,51 @@ impl Apart {
         self.opened.recv().unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Ends it; what it has to tell. Taking down what it was made of is not waited for: nothing is in the sandbox any more.
+    /// Lets it send what is on its way.
     #[must_use]
-    pub fn end(self, parting: Parting) -> Option<Account> {
-        let _ = self.stop.send(parting);
+    pub fn settle(self, parting: Parting) -> Settling {
+        let (over, told) = std::io::pipe().map_or((None, None), |(over, told)| (Some(over), Some(told)));
+        let _ = self.stop.try_send(Word::Settle(parting, told));
+        Settling { stop: self.stop, account: self.account, over }
+    }
+}
+
+/// What a gate's thread is told at the end.
+#[derive(Debug)]
+enum Word {
+    /// The sandbox has ended in this way. The pipe is closed when the account has been told.
+    Settle(Parting, Option<PipeWriter>),
+    /// Nobody waits any more.
+    GiveUp,
+}
+
+/// Words that wait to be heard: each is said once.
+const MOST_WORDS: usize = 2;
+
+/// A gate that sends what is on its way, and will then tell its account.
+#[derive(Debug)]
+pub struct Settling {
+    stop: mpsc::Sender<Word>,
+    account: Receiver<Option<Account>>,
+    over: Option<PipeReader>,
+}
+
+impl Settling {
+    /// Has a hang-up when the account is there. None where there is no such descriptor, and [`Settling::account`] waits.
+    #[must_use]
+    pub fn over(&self) -> Option<BorrowedFd<'_>> {
+        self.over.as_ref().map(PipeReader::as_fd)
+    }
+
+    /// Nobody waits for what is on its way: it is cut, and the account tells it.
+    pub fn give_up(&self) {
+        // Where it was said before there may be no room.
+        let _ = self.stop.try_send(Word::GiveUp);
+    }
+
+    /// What it has to tell. Taking down what it was made of is not waited for: nothing is in the sandbox any more.
+    #[must_use]
+    pub fn account(self) -> Option<Account> {
         self.account.recv().ok().flatten()
     }
 }

@@ -47,7 +47,7 @@ impl Grant {
     #[must_use]
     pub fn refuse(&self, attempt: Attempt, reason: Reason) -> Refusal {
         let origin = match &reason {
-            Reason::LeadsToDenied { rule, .. } => Some(rule.clone()),
+            Reason::LeadsToDenied { rule, .. } | Reason::DeniedAlias { rule, .. } => Some(rule.clone()),
             _ => self.origin.clone(),
         };
         Refusal { attempt, target: self.target(), reason, origin }

@@ -59,7 +59,9 @@ async fn through(
     let of_proxy = |failure| Failure::Proxy { proxy: proxy(), failure: Box::new(failure) };
     let addresses = match &upstream.host {
         Host::Address(address) => vec![*address],
-        Host::Name(name) => resolve(core, name).await.map_err(of_proxy)?,
+        Host::Name(name) => {
+            resolve(core, name).await.map_err(Failure::from).and_then(some).map_err(of_proxy)?
+        }
     };
     let places = addresses.into_iter().map(|address| SocketAddr::new(address, upstream.port));
     let stream = race(places.take(MAX_CANDIDATES).collect(), tried).await.map_err(of_proxy)?;
@@ -70,7 +72,7 @@ async fn through(
 async fn directly(core: &Core, grant: &Grant, tried: &Tried) -> Result<TcpStream, Unconnected> {
     let addresses = match &grant.host {
         Host::Address(address) => vec![*address],
-        Host::Name(name) => resolve(core, name).await?,
+        Host::Name(name) => some(resolve(core, name).await?)?,
     };
     let mut candidates = Vec::new();
     let mut refused = None;
@@ -122,8 +124,8 @@ fn failed(address: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-/// All addresses of a name, the families taking turns, IPv6 first (RFC 8305, section 4).
-async fn resolve(core: &Core, name: &str) -> Result<Vec<IpAddr>, Failure> {
+/// All addresses of a name, perhaps none, the families taking turns, IPv6 first (RFC 8305, section 4).
+async fn resolve(core: &Core, name: &str) -> Result<Vec<IpAddr>, LookupError> {
     let (mut v4, mut v6) =
         (pin!(core.lookup.addresses(name, Family::V4)), pin!(core.lookup.addresses(name, Family::V6)));
     let some = |answer: &Result<super::lookup::Found, LookupError>| {
@@ -139,12 +141,19 @@ async fn resolve(core: &Core, name: &str) -> Result<Vec<IpAddr>, Failure> {
             (second, Some(first))
         }
     };
-    let error = [&v4, &v6].into_iter().flatten().find_map(|answer| answer.as_ref().err().copied());
+    let error = [&v4, &v6].into_iter().flatten().find_map(|answer| answer.as_ref().err().cloned());
     let of = |answer: Option<Result<super::lookup::Found, LookupError>>| {
         answer.and_then(Result::ok).map(|found| found.addresses.to_vec()).unwrap_or_default()
     };
     let all = interleave(of(v6), of(v4));
-    if all.is_empty() { Err(error.map_or(Failure::NoAddress, Failure::from)) } else { Ok(all) }
+    match error {
+        Some(error) if all.is_empty() => Err(error),
+        _ => Ok(all),
+    }
+}
+
+fn some(addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Failure> {
+    if addresses.is_empty() { Err(Failure::NoAddress) } else { Ok(addresses) }
 }
 
 fn interleave(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {

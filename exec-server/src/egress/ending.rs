@@ -2,7 +2,8 @@
 //!
 //! A program may say something, close its connection and end before the gate has connected to the server, or while the server reads slowly;
 //! without the gate the kernel would go on by itself. Every connection has a `Word` until all that the program says on it has gone out. At
-//! the end those that are left have as long as something moves. A command that was ended has no such time.
+//! the end those that are left have as long as something moves. A command that was ended has no such time, nor has one of which somebody
+//! says by a signal meanwhile that they wait no more.
 
 use std::cell::Cell;
 #[cfg(target_os = "linux")]
@@ -11,9 +12,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use weir_protocol::method::process::End;
 
 use super::Core;
@@ -32,6 +34,15 @@ const STILL: Duration = Duration::from_secs(2);
 
 /// How often it is looked at whether something moves. A socket is writable again only when a third of what it holds has gone out.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Signals that ask for the end (signal(7)).
+const ENDING: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::KILL];
+
+/// Whether a signal asks for the end. Where its command has ended, it means what is still under way.
+#[must_use]
+pub fn asks_for_end(signal: i32) -> bool {
+    ENDING.iter().any(|ending| ending.as_raw() == signal)
+}
 
 /// How the programs of a sandbox have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,16 +70,33 @@ pub(crate) struct Ending {
     words: Cell<usize>,
     /// When the sandbox ended, and how.
     begun: Cell<Option<(Instant, Parting)>>,
-    /// Rung when it has, and when a word has gone out.
+    /// Nobody waits for it any more.
+    is_given_up: Cell<bool>,
+    /// Rung when the sandbox has ended, when a word has gone out, and when nobody waits for more.
     rung: Notify,
 }
 
 impl Ending {
     /// The sandbox has ended; returns when no word is left, or the time is over: whether none is.
     pub(super) async fn finish(&self, parting: Parting) -> bool {
+        let parting = if self.is_given_up.get() { Parting::Forced } else { parting };
         self.begun.set(Some((Instant::now(), parting)));
         self.rung.notify_waiters();
         timeout(LAST + BEHIND, self.until(|| self.words.get() == 0)).await.is_ok()
+    }
+
+    /// Nobody waits any more for what is still under way, which is told as lost.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.set(true);
+        if let Some((begun, _)) = self.begun.get() {
+            self.begun.set(Some((begun, Parting::Forced)));
+        }
+        self.rung.notify_waiters();
+    }
+
+    /// Comes when [`Ending::give_up`] has been called.
+    pub(super) async fn given_up(&self) {
+        self.until(|| self.is_given_up.get()).await;
     }
 
     /// Carries on with a connection to `server`, of which something moved at `last`; nothing where its time is over before.
@@ -81,17 +109,27 @@ impl Ending {
         before(self.over(last, || unacknowledged(server)), carrying).await
     }
 
+    /// The same, where `last` alone tells that something moves.
+    pub(crate) async fn moving<T>(
+        &self,
+        last: &Cell<Instant>,
+        work: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        before(self.over(last, || None), work).await
+    }
+
     /// The same, where nothing is seen to move.
     pub(crate) async fn bounded<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         let begun = Cell::new(Instant::now());
-        before(self.over(&begun, || None), work).await
+        self.moving(&begun, work).await
     }
 
     async fn over(&self, last: &Cell<Instant>, waiting: impl Fn() -> Option<usize>) {
         self.until(|| self.begun.get().is_some()).await;
-        let Some((begun, Parting::Willing)) = self.begun.get() else { return };
         let mut seen = waiting();
         loop {
+            let rung = self.rung.notified();
+            let Some((begun, Parting::Willing)) = self.begun.get() else { return };
             let now = Instant::now();
             let waits = waiting();
             if waits != seen {
@@ -102,7 +140,8 @@ impl Ending {
             if end <= now {
                 return;
             }
-            sleep_until(if seen.is_some() { end.min(now + LOOK) } else { end }).await;
+            let look = if seen.is_some() { end.min(now + LOOK) } else { end };
+            let _ = timeout_at(look, rung).await;
         }
     }
 

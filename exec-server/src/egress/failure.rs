@@ -92,9 +92,13 @@ pub enum Unconnected {
     Failed(#[from] Failure),
 }
 
+/// That a rule denies where an alias leads is a decision.
 impl From<LookupError> for Unconnected {
     fn from(error: LookupError) -> Self {
-        Self::Failed(error.into())
+        match error {
+            LookupError::DeniedAlias { alias, rule } => Self::Refused(Reason::DeniedAlias { alias, rule }),
+            error => Self::Failed(error.into()),
+        }
     }
 }
 

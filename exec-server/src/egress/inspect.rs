@@ -27,7 +27,7 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::authority::Authority;
 use exchange::Exchange;
-use tasks::{Progress, Tasks, Watched};
+use tasks::{Tasks, Watched};
 use tls::{Tls, Version, Wanted};
 use upstream::Upstream;
 
@@ -40,6 +40,7 @@ mod upstream;
 
 pub use answer::Law;
 pub use judge::{Target, Why, Wire};
+pub use tasks::Progress;
 pub use tls::RootsError;
 pub use upstream::Dial;
 
@@ -112,13 +113,19 @@ impl Inspector {
 
     /// Serves one connection until either side ends it. Must run within a `LocalSet`; whatever it starts ends with the future.
     ///
-    /// `dial` connects to the target, and may be asked again. `record` hears of each refusal.
-    pub async fn serve<S, D>(&self, client: S, target: Target, dial: D, record: impl Fn(Refused) + 'static)
-    where
+    /// `dial` connects to the target, and may be asked again. `record` hears of each refusal; `progress` tells of all that moves.
+    pub async fn serve<S, D>(
+        &self,
+        client: S,
+        target: Target,
+        dial: D,
+        record: impl Fn(Refused) + 'static,
+        progress: Progress,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
         D: Dial,
     {
-        let (tasks, progress) = (Tasks::default(), Progress::new());
+        let tasks = Tasks::default();
         let _ended = tasks.guard();
         let client = Watched::new(client, progress.clone());
         let record: Rc<dyn Fn(Refused)> = Rc::new(record);

@@ -1,6 +1,7 @@
 //! The gate's connections in limited mode: plain or TLS is told by the first byte, and the rest is [`Inspector`]'s.
 
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt as _, join};
@@ -9,7 +10,7 @@ use tokio::time::timeout;
 
 use super::decision::Grant;
 use super::failure::{Failure, Unconnected};
-use super::inspect::{Dial, MAX_CONNECTIONS, Refused, Target, Why, Wire};
+use super::inspect::{Dial, MAX_CONNECTIONS, Progress, Refused, Target, Why, Wire};
 use super::refusal::{Attempt, Reason, Refusal};
 use super::{Client, Core};
 
@@ -66,12 +67,9 @@ impl Core {
         let (reader, writer) = stream.into_split();
         // What was read already comes first.
         let client = join(std::io::Cursor::new(read).chain(reader), writer);
-        if self
-            .ending
-            .bounded(Box::pin(inspector.serve(client, target, dial, record)).as_mut())
-            .await
-            .is_none()
-        {
+        let progress = Progress::new();
+        let serving = Box::pin(inspector.serve(client, target, dial, record, progress.clone()));
+        if self.ending.moving(progress.last(), pin!(serving)).await.is_none() {
             self.record(&grant, Failure::Unanswered.into());
         }
     }

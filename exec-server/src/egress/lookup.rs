@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
-use weir_protocol::policy::DomainPattern;
+use weir_protocol::policy::{DomainRule, Origin};
 
 use config::Servers;
 
@@ -45,7 +45,7 @@ pub enum Family {
 }
 
 /// Why there is no address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// The servers say so.
     #[error("the name does not exist")]
@@ -53,9 +53,17 @@ pub enum LookupError {
     /// The host has none.
     #[error("the host names no name server")]
     NoServer,
-    /// It is another name's, which a rule denies.
-    #[error("the name is an alias of one that a rule denies")]
-    DeniedAlias,
+    /// It is another name's, which a rule denies: that one is not asked for.
+    #[error("the name is an alias of {alias}, which a rule denies")]
+    DeniedAlias {
+        /// The other name.
+        alias: String,
+        /// The rule.
+        rule: Box<Origin>,
+    },
+    /// It is another name's, which no rule could name.
+    #[error("the name is an alias of one that is no host name")]
+    BadAlias,
     /// In time.
     #[error("no name server answered in time")]
     Timeout,
@@ -82,7 +90,7 @@ pub struct Lookup {
     hosts: HashMap<String, Vec<IpAddr>>,
     kept: RefCell<HashMap<(Rc<str>, Family), Kept>>,
     /// Names that nobody is asked for, also where an allowed name leads there.
-    denied: Vec<DomainPattern>,
+    denied: Vec<DomainRule>,
     turns: Semaphore,
     swept: Cell<Option<Instant>>,
 }
@@ -114,7 +122,7 @@ impl Lookup {
 
     /// Asks for no name that one of these denies.
     #[must_use]
-    pub fn denying(self, denied: impl Iterator<Item = DomainPattern>) -> Self {
+    pub fn denying(self, denied: impl Iterator<Item = DomainRule>) -> Self {
         Self { denied: denied.collect(), ..self }
     }
 

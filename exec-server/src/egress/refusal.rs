@@ -84,6 +84,14 @@ pub enum Reason {
         /// The rule.
         rule: Box<Origin>,
     },
+    /// The name is another one's, which a rule denies.
+    #[error("it is an alias of {alias}, which a rule denies")]
+    DeniedAlias {
+        /// The other name.
+        alias: String,
+        /// The rule.
+        rule: Box<Origin>,
+    },
     /// The name leads to this machine.
     #[error("it leads to {0}, an address of this machine that `allow_private` does not open")]
     OwnAddress(IpAddr),

@@ -236,6 +236,11 @@ async fn addresses(core: &Core, host: &Host, family: Family) -> Outcome {
                 (None, _) => refuse(name, Reason::TooManyNames(MAX_NAMES)),
             }
         }
+        Err(LookupError::DeniedAlias { alias, rule }) => {
+            let (reason, origin) = (Reason::DeniedAlias { alias, rule: rule.clone() }, Some(rule));
+            let refusal = Refusal { attempt: Attempt::Resolve, target: name, reason, origin };
+            Outcome::Refused(ResponseCode::NXDomain, refusal)
+        }
         Err(error) => {
             let code = match error {
                 LookupError::NoSuchName => ResponseCode::NXDomain,

@@ -371,8 +371,8 @@ impl Launcher {
             return;
         }
         match &self.bound {
-            Some(bound) => advice::below(&bound.ceiling, &launch.standpoint, denials),
-            None => advice::below(&Standing::read(), &launch.standpoint, denials),
+            Some(bound) => advice::below(&bound.ceiling, &launch.policy, &launch.standpoint, denials),
+            None => advice::below(&Standing::read(), &launch.policy, &launch.standpoint, denials),
         }
     }
 
@@ -381,9 +381,10 @@ impl Launcher {
         loop {
             while let Some(order) = self.channel.take()? {
                 match serde_json::from_slice(&order)? {
-                    Order::Refused(denials) => {
+                    Order::Refused(mut denials) => {
+                        self.advise(&mut denials);
                         let _ = self.record_refused(&denials, By::ServerPart);
-                        return self.channel.say(&Told::Recorded, &[]);
+                        return self.channel.say(&Told::Refusals(denials), &[]);
                     }
                     Order::Weigh { pattern, stage } => {
                         self.channel.say(&Told::Weighed { above: self.weigh(&pattern, stage) }, &[])?;

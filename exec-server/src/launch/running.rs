@@ -27,6 +27,7 @@ use super::records::{Records, Watch};
 use super::refused::Refusals;
 use super::{Ended, Launch, sys};
 use crate::copies::Copies;
+use crate::egress::ending::asks_for_end;
 
 /// Most repositories kept for the report.
 const MAX_REPOSITORIES: usize = 1000;
@@ -41,9 +42,6 @@ const UNENDED: Duration = Duration::from_secs(3);
 /// Time in which the first process passes on a signal that asks for the end. It takes longer where a file system does not answer it, and then
 /// nobody knows whether it ever will.
 const HEARS: Duration = Duration::from_secs(3);
-
-/// Signals that ask for the end.
-const ENDING: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::KILL];
 
 /// Most processes told of that have not ended.
 const MAX_STUCK: usize = 64;
@@ -76,23 +74,40 @@ pub(super) struct Running {
 /// Orders that the first process has not carried out yet.
 #[derive(Debug, Default)]
 struct Unheard {
-    orders: u32,
-    /// The first of them that asks for the end, and when.
-    asked: Option<(Instant, i32)>,
+    /// How many orders were given, and how many of these were carried out: in their order.
+    given: u64,
+    carried_out: u64,
+    /// The first that asks for the end.
+    asked: Option<Asked>,
+    /// The last one behind it.
+    next: Option<Asked>,
+}
+
+/// An order that asks for the end.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    number: u64,
+    since: Instant,
+    signal: i32,
 }
 
 impl Unheard {
     fn add(&mut self, signal: i32) {
-        self.orders += 1;
-        if ENDING.map(Signal::as_raw).contains(&signal) && self.asked.is_none() {
-            self.asked = Some((Instant::now(), signal));
+        self.given = self.given.saturating_add(1);
+        if asks_for_end(signal) {
+            let asked = Asked { number: self.given, since: Instant::now(), signal };
+            let place = if self.asked.is_none() { &mut self.asked } else { &mut self.next };
+            *place = Some(asked);
         }
     }
 
+    /// However many come behind it, one that was carried out is not waited for.
     fn done(&mut self) {
-        self.orders = self.orders.saturating_sub(1);
-        if self.orders == 0 {
-            self.asked = None;
+        self.carried_out = self.carried_out.saturating_add(1).min(self.given);
+        let is_waited_for = |asked: &Asked| asked.number > self.carried_out;
+        if !self.asked.as_ref().is_some_and(is_waited_for) {
+            self.asked = self.next.filter(is_waited_for);
+            self.next = None;
         }
     }
 }
@@ -346,13 +361,13 @@ impl Running {
 
     /// How long the first process may still take to pass on a signal that asks for the end.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let (since, _) = self.unheard.asked?;
+        let Asked { since, .. } = self.unheard.asked?;
         Some((since + HEARS).saturating_duration_since(Instant::now()))
     }
 
     /// The first process does not pass such a signal on: then it is the end of everything.
     pub(super) fn give_up(&mut self) {
-        if let Some((_, signal)) = self.unheard.asked {
+        if let Some(Asked { signal, .. }) = self.unheard.asked {
             self.end = self.end.or(Some(End::Signalled { signal }));
         }
         self.end();
@@ -430,5 +445,41 @@ impl Running {
             recorded: self.recorded,
             stuck,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waited_for(unheard: &Unheard) -> Option<i32> {
+        unheard.asked.map(|asked| asked.signal)
+    }
+
+    /// A first process that carries out what it is told is not given up because it is told more and more.
+    #[test]
+    fn an_order_that_was_carried_out_is_not_waited_for_however_many_follow() {
+        let (term, int, winch) = (Signal::TERM.as_raw(), Signal::INT.as_raw(), Signal::WINCH.as_raw());
+        let mut unheard = Unheard::default();
+        unheard.add(winch);
+        unheard.add(term);
+        unheard.add(winch);
+        assert_eq!(waited_for(&unheard), Some(term));
+        unheard.done();
+        assert_eq!(waited_for(&unheard), Some(term));
+        unheard.add(winch);
+        unheard.done();
+        assert_eq!(waited_for(&unheard), None);
+        unheard.add(int);
+        unheard.add(term);
+        unheard.add(term);
+        let first = unheard.asked.unwrap();
+        assert_eq!((first.signal, first.number), (int, 5));
+        (0..2).for_each(|_| unheard.done());
+        assert_eq!(waited_for(&unheard), Some(int));
+        unheard.done();
+        assert_eq!(unheard.asked.map(|asked| asked.number), Some(7));
+        (0..9).for_each(|_| unheard.done());
+        assert_eq!((waited_for(&unheard), unheard.carried_out), (None, 7));
     }
 }

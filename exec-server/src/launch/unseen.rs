@@ -38,7 +38,12 @@ fn refused(launch: &Launch, program: &AbsPath) -> Option<String> {
     let mut denial = observed.joined(policy)?;
     if advice::is_given(&denial) {
         // What they say by now: nothing is decided here.
-        advice::below(&Standing::read(), &launch.standpoint, std::slice::from_mut(&mut denial));
+        advice::below(
+            &Standing::read(),
+            &launch.policy,
+            &launch.standpoint,
+            std::slice::from_mut(&mut denial),
+        );
     }
     let by = match &denial.origin {
         Some(origin) => format!("{origin} closes"),

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use weir_protocol::policy::{Access, Layer, Origin};
+use weir_protocol::policy::{Access, Layer, Network, NetworkParts, Origin, PolicyParts};
 use weir_protocol::profile::document::{Base, Below, PathEntry};
 use weir_protocol::profile::{Document, Profile};
 use weir_protocol::{AbsPath, Policy};
@@ -179,6 +179,31 @@ impl Standing {
         let asked = resolve(ASKED, &ceiling::impose(&asked, ceiling), around, &Host::default()).ok()?.policy;
         let refused = ceiling::refusals(ASKED, &asked, ceiling, caller, around, &Host::default()).ok()?;
         overridden.into_iter().chain(refused).find(|refusal| !refusal.is_name())
+    }
+
+    /// Why no policy of `caller`'s, such as this one, may have this network; nothing also where that cannot be told here.
+    #[must_use]
+    pub fn forbids_network(
+        &self,
+        policy: &Policy,
+        network: NetworkParts,
+        caller: &Caller,
+        around: &Surroundings,
+    ) -> Option<Refusal> {
+        let ceiling = self.0.as_ref().ok()?.ceiling.as_ref()?;
+        let parts = PolicyParts { network: Network::new(network), ..policy.parts().clone() };
+        let asked = Policy::from(parts);
+        let refused = ceiling::refusals(ASKED, &asked, ceiling, caller, around, &Host::default()).ok()?;
+        refused.into_iter().find(|refusal| !refusal.is_name())
+    }
+
+    /// The file in which the ceiling's rules for the network stand.
+    pub(crate) fn network_file(&self) -> Option<&str> {
+        let network = &self.0.as_ref().ok()?.ceiling.as_ref()?.limits.network;
+        let hosts = network.domains.iter().flatten().map(|(_, rule)| &rule.origin);
+        let sockets = network.unix_sockets.values().map(|rule| &rule.origin);
+        let mut origins = hosts.chain(sockets).chain(network.enabled.iter().map(|rule| &rule.origin));
+        origins.find_map(|origin| origin.place.as_ref().map(|place| place.file.as_str()))
     }
 
     /// Whether `caller` may have the administrator's profile of this name, and it writes to `root`.

@@ -9,12 +9,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use weir_protocol::frame::{Credit, MAX_DATA_BYTES, Place, Stream};
 use weir_protocol::method::JSON_RPC;
 use weir_protocol::method::output::{Account, Gap, Output};
@@ -37,6 +39,19 @@ const INPUT_BYTES: u64 = 256 << 10;
 
 /// Bytes of standard input after which its sender hears how far it may go.
 const INPUT_STEP_BYTES: u64 = INPUT_BYTES / 4;
+
+/// How often it is tried whether a disk that was full takes something again.
+const FULL_DISK: Duration = Duration::from_secs(1);
+
+/// Whether a stream takes more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Some,
+    /// Until somebody reads.
+    None,
+    /// Until somebody reads, or the disk has room again.
+    OfDisk,
+}
 
 /// One stream of output.
 #[derive(Debug)]
@@ -99,12 +114,22 @@ impl Carried {
         loop {
             changed.borrow_and_update();
             // Held for no longer than it takes: what waits here must not keep what nobody else has.
-            let Some(has_room) = this.upgrade().map(|this| this.journal.borrow().has_room()) else { return };
-            if !has_room {
-                if changed.changed().await.is_err() {
-                    return;
-                }
-                continue;
+            let Some(has_room) = this.upgrade().map(|this| this.has_room()) else { return };
+            match has_room {
+                Room::Some => {}
+                Room::None if changed.changed().await.is_err() => return,
+                Room::None => continue,
+                Room::OfDisk => match timeout(FULL_DISK, changed.changed()).await {
+                    Ok(Err(_)) => return,
+                    Ok(Ok(())) => continue,
+                    Err(_) => {
+                        let tried = this.upgrade().map(|this| this.try_disk(&spill));
+                        if tried.is_none() {
+                            return;
+                        }
+                        continue;
+                    }
+                },
             }
             buffer.clear();
             buffer.reserve(READ_BYTES);
@@ -126,6 +151,19 @@ impl Carried {
                 }
             }
         }
+    }
+
+    fn has_room(&self) -> Room {
+        let journal = self.journal.borrow();
+        match journal.has_room() {
+            true => Room::Some,
+            false if journal.waits_for_disk() => Room::OfDisk,
+            false => Room::None,
+        }
+    }
+
+    fn try_disk(&self, spill: &Spill) {
+        self.journal.borrow_mut().try_disk(|| spill.file());
     }
 
     fn end(&self) {

@@ -35,9 +35,9 @@ use super::questions::Questions;
 use super::spill::Spill;
 use super::sys::watch;
 use super::wire::{Incoming, Wire};
-use crate::egress::Gate;
 use crate::egress::asking::Asked;
-use crate::egress::ending::Parting;
+use crate::egress::ending::{Parting, asks_for_end};
+use crate::egress::{Account, Gate};
 use crate::ended::exited;
 use crate::launch::{Ended, Order, Stage, Told};
 use start::Ends;
@@ -57,7 +57,7 @@ pub(super) struct Command {
     started_ms: u64,
     launcher: Wire,
     /// Signals under way, in order, and who waits for the word.
-    asked: RefCell<VecDeque<oneshot::Sender<()>>>,
+    asked: RefCell<VecDeque<(i32, oneshot::Sender<()>)>>,
     streams: [Option<Rc<Carried>>; 2],
     input: Option<Rc<Input>>,
     terminal: RefCell<Option<OwnedFd>>,
@@ -76,6 +76,8 @@ pub(super) struct Command {
     pub(super) context: Option<ContextId>,
     /// For what the server ends it.
     ended_for: Cell<Option<End>>,
+    /// It has ended, and its gate sends what is on its way.
+    is_settling: Cell<bool>,
     /// How the command itself ended, where what it has started goes on.
     background: Cell<Option<End>>,
     exited: watch::Sender<Option<Exited>>,
@@ -115,12 +117,21 @@ impl Command {
                 Told::Ended(ended) => {
                     // What comes while it settles has not ended it.
                     let end = self.ended_for.get();
+                    let mut account = None;
                     if let Some(gate) = &self.gate {
+                        self.is_settling.set(true);
+                        // No first process hears of signals that are under way.
+                        if self.asked.borrow().iter().any(|(signal, _)| asks_for_end(*signal)) {
+                            self.give_up();
+                        }
+                        self.all_signalled();
                         gate.settle(Parting::of(end.unwrap_or(ended.end))).await;
-                        let (refused, _) = gate.denials().into_parts();
-                        self.have_recorded(refused, &mut incoming).await;
+                        account = gate.account();
+                        if let Some(account) = &mut account {
+                            self.have_recorded(account.denials.list_mut(), &mut incoming).await;
+                        }
                     }
-                    return self.finish(*ended, end);
+                    return self.finish(*ended, end, account);
                 }
                 Told::Launched { .. }
                 | Told::Planned { .. }
@@ -128,6 +139,7 @@ impl Command {
                 | Told::Examined(_)
                 | Told::Copies(_)
                 | Told::Refused { .. }
+                | Told::Refusals(_)
                 | Told::Recorded => break,
             }
         }
@@ -141,18 +153,22 @@ impl Command {
             recorded: None,
             stuck: Vec::new(),
         };
-        self.finish(ended, self.ended_for.get());
+        let account = self.gate.as_ref().and_then(|gate| gate.account());
+        self.finish(ended, self.ended_for.get(), account);
     }
 
-    /// The launcher records what the gate refused, and goes.
-    async fn have_recorded(&self, refused: Vec<Denial>, incoming: &mut Incoming) {
-        if self.launcher.say(&Order::Refused(refused), &[]).await.is_err() {
+    /// The launcher takes back what the ceiling would refuse of what is advised, records what the gate refused, and goes.
+    async fn have_recorded(&self, refused: &mut [Denial], incoming: &mut Incoming) {
+        if self.launcher.say(&Order::Refused(refused.to_vec()), &[]).await.is_err() {
             return;
         }
         loop {
             match hear(&self.launcher, incoming).await {
                 Ok(Some(Told::Signalled)) => self.signalled(),
                 Ok(Some(Told::Weighed { above })) => self.has_weighed(above),
+                Ok(Some(Told::Refusals(advised))) if advised.len() == refused.len() => {
+                    return refused.clone_from_slice(&advised);
+                }
                 _ => return,
             }
         }
@@ -164,15 +180,12 @@ impl Command {
         }
     }
 
-    /// `end`: for what the server ended it.
-    fn finish(&self, ended: Ended, end: Option<End>) {
-        while !self.asked.borrow().is_empty() {
-            self.signalled();
-        }
+    /// `end`: for what the server ended it; `account`: the gate's.
+    fn finish(&self, ended: Ended, end: Option<End>, account: Option<Account>) {
+        self.all_signalled();
         // Nobody answers any more.
         self.weighed.borrow_mut().clear();
         self.questions.leave();
-        let account = self.gate.as_ref().and_then(|gate| gate.account());
         self.gate.iter().for_each(|gate| gate.close());
         self.terminal.borrow_mut().take();
         if !ended.stuck.is_empty() {
@@ -188,9 +201,20 @@ impl Command {
     }
 
     fn signalled(&self) {
-        if let Some(asker) = self.asked.borrow_mut().pop_front() {
+        if let Some((_, asker)) = self.asked.borrow_mut().pop_front() {
             let _ = asker.send(());
         }
+    }
+
+    fn all_signalled(&self) {
+        while !self.asked.borrow().is_empty() {
+            self.signalled();
+        }
+    }
+
+    /// Nobody waits for what its gate sends, or will send, once it has ended.
+    fn give_up(&self) {
+        self.gate.iter().for_each(|gate| gate.give_up());
     }
 
     fn tell(&self, event: &Event) {
@@ -237,9 +261,10 @@ impl Command {
         self.kill(GRACE).await;
     }
 
-    /// Asks everything in the sandbox to end, and ends it when it has not after `grace`.
+    /// Asks everything in the sandbox to end, and ends it when it has not after `grace`. Of a command that has ended, what its gate still sends
+    /// is cut.
     pub(super) async fn kill(&self, grace: Duration) {
-        if !grace.is_zero() {
+        if !grace.is_zero() && !self.is_settling.get() {
             let asked_to_end = async {
                 self.signal(Signal::TERM.as_raw(), Receivers::All).await;
                 self.ended().await
@@ -248,14 +273,24 @@ impl Command {
                 return;
             }
         }
-        let _ = self.launcher.say(&Order::End, &[]).await;
+        self.give_up();
+        if !self.is_settling.get() {
+            let _ = self.launcher.say(&Order::End, &[]).await;
+        }
         self.ended().await;
     }
 
     /// Sends a signal, and returns when that was done, in order with what is told of the command.
     pub(super) async fn signal(&self, signal: i32, to: Receivers) {
+        if self.is_settling.get() {
+            // Nobody is left to get it: it can only mean what is still on its way.
+            if asks_for_end(signal) {
+                self.give_up();
+            }
+            return;
+        }
         let (asker, done) = oneshot::channel();
-        self.asked.borrow_mut().push_back(asker);
+        self.asked.borrow_mut().push_back((signal, asker));
         let sent = self.launcher.say(&Order::Signal { signal, to }, &[]).await;
         if sent.is_err() || self.exited.borrow().is_some() {
             self.signalled();

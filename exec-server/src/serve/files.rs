@@ -2,7 +2,7 @@
 //!
 //! A worker belongs to one policy of one context, so that a narrowed context, a closed one and a lease that is over never
 //! reach it. It ends when it has had nothing to do for a while, when its context goes, when the requirements are read again, and when
-//! somebody else needs its place.
+//! somebody else needs its place. Where it is for the requirements, a call under way goes on to its end first, as a command does.
 //! What it says is not believed: it is bounded here, and goes to the client that asked for it alone.
 
 mod link;
@@ -64,13 +64,22 @@ struct Job {
     reply: oneshot::Sender<Result<Reply, Lost>>,
 }
 
+/// What a worker is wanted for, as long as anybody holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Calls.
+    Calls,
+    /// The call that is under way, and then no more, also when nobody holds it.
+    LastCall,
+}
+
 /// The way to a worker, which ends with this.
 #[derive(Debug)]
 struct Worker {
     number: u64,
     jobs: mpsc::Sender<Job>,
     /// Gone when this is.
-    _held: watch::Sender<()>,
+    wanted: watch::Sender<Wanted>,
     /// Shared with every call under way.
     in_use: Rc<()>,
     used: Cell<u64>,
@@ -98,9 +107,13 @@ impl Workers {
         self.all.borrow_mut().retain(|(of, digest), _| *of != context || Some(*digest) == policy);
     }
 
-    /// Ends every one: the ceiling that it was made under may be another by now.
+    /// Ends every one: the ceiling that it was made under may be another by now. A call under way has its time ([`LONGEST_CALL`]): a file
+    /// is not left half written.
     pub(super) fn end_all(&self) {
-        self.all.borrow_mut().clear();
+        let all = std::mem::take(&mut *self.all.borrow_mut());
+        for worker in all.into_values() {
+            worker.wanted.send_replace(Wanted::LastCall);
+        }
     }
 
     fn tick(&self) -> u64 {
@@ -166,11 +179,11 @@ fn worker(server: &Rc<Server>, question: &Question<'_>) -> Result<(mpsc::Sender<
     server.check_open()?;
     server.workers.make_room()?;
     let (jobs, waiting) = mpsc::channel(WAITING_CALLS);
-    let (held, holding) = watch::channel(());
+    let (wanted, holding) = watch::channel(Wanted::Calls);
     let (number, in_use) = (server.workers.tick(), Rc::new(()));
     let used = Cell::new(number);
     let found = (jobs.clone(), Rc::clone(&in_use));
-    server.workers.all.borrow_mut().insert(key, Worker { number, jobs, _held: held, in_use, used });
+    server.workers.all.borrow_mut().insert(key, Worker { number, jobs, wanted, in_use, used });
     let (policy, standpoint) = (question.held.policy.clone(), question.standpoint.clone());
     let server = Rc::clone(server);
     tokio::task::spawn_local(async move {
@@ -248,7 +261,7 @@ impl Sandbox {
 /// What a worker is asked, in order.
 struct Queue {
     waiting: mpsc::Receiver<Job>,
-    holding: watch::Receiver<()>,
+    holding: watch::Receiver<Wanted>,
     calls: Calls,
 }
 
@@ -265,9 +278,11 @@ impl Queue {
     async fn serve(&mut self, mut sandbox: Sandbox) {
         loop {
             let job = tokio::select! {
+                // Calls that wait are another's where this one ends.
+                biased;
+                () = ends(&mut self.holding) => None,
                 job = tokio::time::timeout(WORKER_IDLE, self.waiting.recv()) => job.ok().flatten(),
                 _ = hear(&sandbox.launcher, &mut sandbox.incoming) => None,
-                _ = self.holding.changed() => None,
             };
             let Some(Job { ask, mut reply }) = job else { return };
             if reply.is_closed() {
@@ -276,7 +291,7 @@ impl Queue {
             let answer = tokio::select! {
                 answer = tokio::time::timeout(LONGEST_CALL, sandbox.link.exchange(&ask, &mut reply)) => answer,
                 _ = hear(&sandbox.launcher, &mut sandbox.incoming) => return lost(reply),
-                _ = self.holding.changed() => return lost(reply),
+                () = is_let_go(&mut self.holding) => return lost(reply),
             };
             match answer {
                 Ok(Ok(answer)) if self.calls == Calls::One => {
@@ -289,6 +304,21 @@ impl Queue {
                 Ok(Err(_)) | Err(_) => return lost(reply),
             }
         }
+    }
+}
+
+/// Comes when a worker takes no more calls.
+async fn ends(holding: &mut watch::Receiver<Wanted>) {
+    if *holding.borrow() == Wanted::Calls {
+        let _ = holding.changed().await;
+    }
+}
+
+/// Comes when nobody waits for the call that is under way.
+async fn is_let_go(holding: &mut watch::Receiver<Wanted>) {
+    ends(holding).await;
+    if *holding.borrow() == Wanted::LastCall {
+        std::future::pending::<()>().await;
     }
 }
 

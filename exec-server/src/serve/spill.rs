@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
 
@@ -23,8 +24,48 @@ impl Spill {
     }
 }
 
-/// Gives these bytes of a file back to the disk: whoever reads them gets zeros (fallocate(2), `FALLOC_FL_PUNCH_HOLE`).
-pub(super) fn punch(file: &File, bytes: Range<u64>) -> io::Result<()> {
-    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    Ok(fallocate(file, flags, bytes.start, bytes.end.saturating_sub(bytes.start))?)
+/// A file as a journal has need of it.
+pub trait Disk {
+    /// pwrite(2), all of it.
+    ///
+    /// # Errors
+    /// The system's; a part may have been written.
+    fn write_all_at(&self, bytes: &[u8], place: u64) -> io::Result<()>;
+
+    /// pread(2), all of it.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read_exact_at(&self, bytes: &mut [u8], place: u64) -> io::Result<()>;
+
+    /// ftruncate(2).
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+
+    /// Gives these bytes back: whoever reads them gets zeros (fallocate(2), `FALLOC_FL_PUNCH_HOLE`).
+    ///
+    /// # Errors
+    /// The system's; not every file system can do so.
+    fn punch(&self, bytes: Range<u64>) -> io::Result<()>;
+}
+
+impl Disk for File {
+    fn write_all_at(&self, bytes: &[u8], place: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, place)
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], place: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, bytes, place)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        Self::set_len(self, bytes)
+    }
+
+    fn punch(&self, bytes: Range<u64>) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(fallocate(self, flags, bytes.start, bytes.end.saturating_sub(bytes.start))?)
+    }
 }

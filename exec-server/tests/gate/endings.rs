@@ -140,6 +140,42 @@ fn what_is_still_on_its_way_when_the_time_is_over_is_cut_and_told() {
     });
 }
 
+/// Somebody says meanwhile that they wait no more.
+#[test]
+fn what_nobody_waits_for_any_more_is_cut_at_once_and_told() {
+    run(async {
+        for before in [true, false] {
+            let inside = Inside::new(policy(RULES, LOOPBACK)).await;
+            let (client, mut server) = connected(&inside).await;
+            let port = server.local_addr().unwrap().port();
+            say_much_and_go(client).await;
+            let reading = spawn_local(async move {
+                let (mut buffer, mut pace) = (vec![0; 16 << 10], paced(Duration::from_millis(100)));
+                loop {
+                    match server.read(&mut buffer).await {
+                        Ok(0) => return Ok(()),
+                        Ok(_) => pace.tick().await,
+                        Err(error) => return Err(error.kind()),
+                    };
+                }
+            });
+            let started = Instant::now();
+            let gate = std::rc::Rc::clone(&inside.gate);
+            if before {
+                gate.give_up();
+            }
+            let settling = spawn_local(async move { gate.settle(Parting::Willing).await });
+            paced(Duration::from_millis(300)).tick().await;
+            inside.gate.give_up();
+            settling.await.unwrap();
+            assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+            let lost = "the command had ended before all that it sent had gone out, and the rest is lost";
+            assert_eq!(inside.unreached(), [format!("connect a.example:{port}: {lost}")]);
+            assert_eq!(reading.await.unwrap(), Err(std::io::ErrorKind::ConnectionReset));
+        }
+    });
+}
+
 /// The gate itself goes while a program speaks.
 #[test]
 fn what_is_given_up_is_reset() {

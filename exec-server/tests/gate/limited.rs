@@ -3,9 +3,13 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+use tokio::time::interval;
 use weir_exec_server::egress::Surroundings;
 use weir_exec_server::egress::authority::Authority;
+use weir_exec_server::egress::ending::Parting;
 use weir_protocol::gate::{HTTP_PORT, PROXY, SOCKS_PORT};
 use weir_protocol::policy::NetworkMode;
 
@@ -79,6 +83,62 @@ fn who_says_nothing_is_let_go_with_a_record() {
         assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
         let refused = inside.refused();
         assert!(refused[0].2.contains("in which the client speaks first"), "{refused:?}");
+    });
+}
+
+/// A request that is under way when the sandbox ends, and the server's end of its connection, which has heard it.
+async fn under_way(inside: &Inside) -> (TcpStream, TcpStream, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut client = inside.connect_to("a.example", port).await;
+    client.write_all(request("GET", port).as_bytes()).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        heard.push(server.read_u8().await.unwrap());
+    }
+    (client, server, port)
+}
+
+/// What still comes when a sandbox has ended is carried as long as any connection's is.
+#[test]
+fn a_request_of_which_something_moves_is_not_cut_at_the_end() {
+    run(async {
+        let inside = limited(|_| ()).await;
+        let (mut client, mut server, _) = under_way(&inside).await;
+        tokio::time::pause();
+        let answering = spawn_local(async move {
+            server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await?;
+            let mut pace = interval(Duration::from_secs(1));
+            for _ in 0..5 {
+                pace.tick().await;
+                server.write_all(b"x").await?;
+            }
+            std::io::Result::Ok(())
+        });
+        let hearing = spawn_local(async move {
+            let mut heard = String::new();
+            client.read_to_string(&mut heard).await.map(|_| heard)
+        });
+        inside.gate.settle(Parting::Willing).await;
+        assert_eq!(inside.unreached(), [""; 0]);
+        answering.await.unwrap().unwrap();
+        let heard = hearing.await.unwrap().unwrap();
+        assert!(heard.ends_with("\r\n\r\nxxxxx"), "{heard}");
+    });
+}
+
+#[test]
+fn a_request_of_which_nothing_moves_is_cut_at_the_end_and_told() {
+    run(async {
+        let inside = limited(|_| ()).await;
+        let (_client, _server, port) = under_way(&inside).await;
+        tokio::time::pause();
+        let started = tokio::time::Instant::now();
+        inside.gate.settle(Parting::Willing).await;
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        let why = "the command had ended before its request was answered";
+        assert_eq!(inside.unreached(), [format!("connect a.example:{port}: {why}")]);
     });
 }
 

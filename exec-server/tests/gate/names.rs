@@ -1,5 +1,8 @@
 //! What the resolver inside tells, and what leaves the machine for it.
 
+use std::io::ErrorKind;
+use std::time::Duration;
+
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};
@@ -94,7 +97,28 @@ fn an_alias_that_a_rule_denies_is_not_asked_for() {
         inside.dns.set("a.example", Says::Alias("secret.evil.example."));
         assert!(inside.resolve("a.example").await.is_none());
         assert!(inside.dns.names().iter().all(|name| name == "a.example"), "{:?}", inside.dns.names());
-        assert_eq!(inside.unreached(), ["resolve a.example: the name is an alias of one that a rule denies"]);
+        let reason = "it is an alias of secret.evil.example, which a rule denies";
+        let (denied, unreached) = (inside.gate.denials().into_parts().0, inside.gate.unreached());
+        let [told] = denied.as_slice() else { panic!("{denied:?}") };
+        assert_eq!(
+            (told.operation.to_string().as_str(), told.target.to_string().as_str()),
+            ("resolve", "a.example")
+        );
+        assert_eq!(told.reason.as_deref(), Some(reason));
+        assert!(told.origin.as_ref().unwrap().rule.contains("evil"), "{told:?}");
+        // Another rule for the host itself would not help.
+        assert_eq!((&told.edit, unreached.hosts.len()), (&None, 0), "{unreached:?}");
+        // One that knew an address before is refused as well.
+        inside.dns.addresses("b.example", &["127.0.0.1"]);
+        let address = inside.resolve("b.example").await.unwrap();
+        inside.dns.set("b.example", Says::Alias("secret.evil.example."));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(301)).await;
+        tokio::time::resume();
+        let end = inside.connect((address, 443)).await.read(&mut [0]).await;
+        assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
+        let told = inside.refused().pop().unwrap();
+        assert_eq!(told, ("connect".into(), "b.example:443".into(), reason.into()));
     });
 }
 

@@ -95,13 +95,18 @@ impl Observed {
     }
 
     fn of_address(&self, policy: &Policy) -> Word {
-        let Ok(text) = std::str::from_utf8(&self.target.0) else { return Word::Silent };
-        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-        let Ok(host) = Host::parse(host.trim_matches(['[', ']'])) else { return Word::Silent };
-        // A name is asked for before any port is known; the usual one stands for it.
-        let port = port.parse().unwrap_or(HTTPS);
+        let Some((host, port)) = address(&self.target) else { return Word::Silent };
         of_request(policy, &Request::Connect { host: &host, port })
     }
+}
+
+/// The host and port that the target of a denial names. A name is asked for before any port is known; the usual one stands for it.
+#[must_use]
+pub fn address(target: &ByteString) -> Option<(Host, u16)> {
+    let text = std::str::from_utf8(&target.0).ok()?;
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let host = Host::parse(host.trim_matches(['[', ']'])).ok()?;
+    Some((host, port.parse().unwrap_or(HTTPS)))
 }
 
 /// The port that an edit names where only a name was asked for.

@@ -47,6 +47,11 @@ impl Ledger {
         &self.kept
     }
 
+    /// The same, for changing what is advised.
+    pub fn list_mut(&mut self) -> &mut [Denial] {
+        &mut self.kept
+    }
+
     /// The denials, and how many were left out.
     #[must_use]
     pub fn into_parts(self) -> (Vec<Denial>, u64) {

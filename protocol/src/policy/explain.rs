@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Operation};
 use super::filesystem::StandIn;
+use super::glob::has_wildcard;
 use super::host::{Host, HostPattern};
 use super::network::{DomainRule, NetworkMode};
 use super::origin::{Layer, Origin};
@@ -15,6 +16,7 @@ use super::verdict::{Request, RuleRef, Verdict};
 use super::{Inherit, Policy};
 use crate::path::{AbsPath, ancestor_slices};
 use crate::profile::read::key_of;
+use crate::unseen;
 
 /// Under which name the rules of the requirements' ceiling stand.
 pub(crate) const CEILING: &str = "ceiling";
@@ -60,19 +62,21 @@ pub enum Edit {
 /// In words, for people.
 impl fmt::Display for Edit {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        let text = match self {
             Self::Add { table, line, .. } => match table.split_once(", ") {
-                Some((table, where_in)) => write!(out, "add under [{table}], {where_in}: {line}"),
-                None => write!(out, "add under [{table}]: {line}"),
+                Some((table, where_in)) => format!("add under [{table}], {where_in}: {line}"),
+                None => format!("add under [{table}]: {line}"),
             },
             Self::Change { origin, to: Some(to) } => {
-                write!(out, "change {} to {to} at {}", origin.rule, origin.whence())
+                format!("change {} to {to} at {}", origin.rule, origin.whence())
             }
             Self::Change { origin, to: None } if origin.layer == Layer::CommandLine => {
-                write!(out, "leave out {}", origin.rule)
+                format!("leave out {}", origin.rule)
             }
-            Self::Change { origin, to: None } => write!(out, "remove {} at {}", origin.rule, origin.whence()),
-        }
+            Self::Change { origin, to: None } => format!("remove {} at {}", origin.rule, origin.whence()),
+        };
+        // Lines that were made here name what is not seen; an edit may have come from elsewhere.
+        out.write_str(&unseen::named(&text))
     }
 }
 
@@ -208,7 +212,11 @@ impl Policy {
         }
         let table = |name: &str| table_name(self.profile(), name);
         match request {
-            Request::Path { .. } if is_ceilings(verdict) => None,
+            Request::Path { .. } | Request::Connect { .. } | Request::UnixSocket { .. }
+                if is_ceilings(verdict) =>
+            {
+                None
+            }
             Request::Path { path, operation } => {
                 self.path_edit(path, *operation, verdict, table("filesystem"))
             }
@@ -220,7 +228,9 @@ impl Policy {
                     _ => {
                         let key = std::str::from_utf8(path.as_bytes()).ok()?;
                         let line = format!("{} = \"{word}\"", quoted(key));
-                        (!key.contains(char::is_control)).then(|| add(table("network.unix_sockets"), line))
+                        // A rule for a socket is no pattern, and has no escapes.
+                        let can_stand = !key.contains(char::is_control) && !has_wildcard(key);
+                        can_stand.then(|| add(table("network.unix_sockets"), line))
                     }
                 }
             }
@@ -361,9 +371,8 @@ fn table_key(name: &str) -> String {
     if bare { name.to_owned() } else { quoted(name) }
 }
 
-/// A TOML basic string.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    unseen::toml(text)
 }
 
 fn question(request: &Request<'_>) -> String {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::source::LEFT_OUT;
 use crate::policy::Place;
 use crate::unseen::is_unseen;
 
@@ -35,7 +36,8 @@ pub struct Diagnostic {
     pub place: Place,
     /// Characters from the column on that the problem is about, at least 1.
     pub width: u32,
-    /// The source line, control characters made visible; empty where there is none, or where it may have a secret in it.
+    /// The source line, control characters made visible. Where something in it may be secret it ends before that with `…`; it is empty
+    /// where there is none, or nothing else in it.
     pub line_text: String,
     /// What is wrong.
     pub reason: String,
@@ -55,7 +57,7 @@ impl fmt::Display for Diagnostic {
         let gutter = " ".repeat(line.to_string().len());
         writeln!(out, "{gutter}--> {file}:{line}:{column}")?;
         if !self.line_text.is_empty() {
-            let (text, column) = window(&self.line_text, *column as usize);
+            let (text, column) = window(&self.line_text, self.shown_column(*column as usize));
             let room = text.chars().count().saturating_sub(column - 1).max(1);
             let carets = "^".repeat((self.width as usize).clamp(1, room));
             writeln!(out, "{gutter} |")?;
@@ -66,6 +68,14 @@ impl fmt::Display for Diagnostic {
             Some(help) => writeln!(out, "{gutter} = help: {help}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Diagnostic {
+    /// Where the mark stands below the line: what is left out takes one column.
+    fn shown_column(&self, column: usize) -> usize {
+        let length = self.line_text.chars().count();
+        if self.line_text.ends_with(LEFT_OUT) { column.min(length) } else { column }
     }
 }
 

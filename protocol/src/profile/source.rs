@@ -4,6 +4,7 @@ mod syntax;
 mod withheld;
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -12,6 +13,8 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, Severity, visible};
 use super::{MAX_DEPTH, MAX_DIAGNOSTICS, MAX_DOCUMENT_BYTES};
 use crate::policy::{Layer, Place};
+use withheld::Withheld;
+pub(super) use withheld::{LEFT_OUT, is_word, without_more};
 
 /// Beyond this length of a line columns count bytes, so that finding a place stays cheap.
 const MAX_CHARACTER_COLUMNS: usize = 64 << 10;
@@ -36,6 +39,8 @@ pub struct Source {
     format: Format,
     layer: Layer,
     lines: Vec<usize>,
+    /// What no message repeats of it, once somebody has asked.
+    withheld: OnceLock<Withheld>,
 }
 
 impl Source {
@@ -57,7 +62,7 @@ impl Source {
         let with = |text: String| {
             let text = text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text);
             let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-            Self { name: name.to_owned(), text, format, layer, lines }
+            Self { name: name.to_owned(), text, format, layer, lines, withheld: OnceLock::new() }
         };
         String::from_utf8(bytes).map(with).map_err(|error| {
             let mark = if error.as_bytes().starts_with("\u{feff}".as_bytes()) {
@@ -105,23 +110,64 @@ impl Source {
         Place { file: self.name.clone(), line: number(line), column: number(column + 1) }
     }
 
-    /// A problem at a byte range. A line in which a key of a provider may stand is not repeated.
+    /// A problem at a byte range. Of its line what may hold a secret is not repeated, nor what stands behind that.
     #[must_use]
     pub fn diagnostic(&self, severity: Severity, span: &Range<usize>, reason: String) -> Diagnostic {
         let place = self.place(span.start);
-        let line = place.line as usize - 1;
-        let end = self.lines.get(line + 1).map_or(self.text.len(), |next| next - 1);
-        let raw = self.text[self.lines[line]..end].trim_end_matches('\r');
-        let last = self.floor(span.end.min(end));
+        let line = self.line(place.line);
+        let shown = line.start + self.shown(&line);
+        let raw = self.text.get(line.start..shown).unwrap_or_default();
+        let is_whole = shown >= line.end;
+        let last = self.floor(span.end.min(if is_whole { line.end } else { shown }));
         let width = self.text.get(self.floor(span.start)..last).map_or(1, |part| part.chars().count().max(1));
-        let is_withheld = withheld::is_withheld(&self.text, self.lines[line]);
+        let mut line_text: String = raw.chars().map(visible).collect();
+        if !is_whole && line_text.trim().is_empty() {
+            line_text.clear();
+        } else if !is_whole {
+            line_text.push(LEFT_OUT);
+        }
         Diagnostic {
             severity,
             place,
             width: u32::try_from(width).unwrap_or(1),
-            line_text: if is_withheld { String::new() } else { raw.chars().map(visible).collect() },
+            line_text,
             reason,
             help: None,
+        }
+    }
+
+    /// Where a line stands, without its end.
+    fn line(&self, number: u32) -> Range<usize> {
+        let index = (number as usize).clamp(1, self.lines.len()) - 1;
+        let start = self.lines[index];
+        let end = self.lines.get(index + 1).map_or(self.text.len(), |next| next - 1);
+        start..start + self.text[start..end].trim_end_matches('\r').len()
+    }
+
+    /// How many bytes of a line may be repeated.
+    fn shown(&self, line: &Range<usize>) -> usize {
+        let withheld = self.withheld.get_or_init(|| Withheld::of(self.well_formed().as_ref()));
+        withheld.shown(&self.text, line, self.format)
+    }
+
+    /// A part of the text, for a message; `None` where it may hold a secret.
+    fn repeatable(&self, span: &Range<usize>) -> Option<&str> {
+        let line = self.line(self.place(span.start).line);
+        self.text.get(span.clone()).filter(|_| span.end <= line.start + self.shown(&line))
+    }
+
+    /// The tree of a text whose notation is right.
+    fn well_formed(&self) -> Option<Node> {
+        match self.format {
+            Format::Toml if syntax::toml_depth(&self.text).is_none() => {
+                let table = DeTable::parse(&self.text).ok()?;
+                Some(Node { span: table.span(), value: toml_table(table.get_ref()) })
+            }
+            Format::Toml => None,
+            Format::Json => {
+                let raw: &RawValue = serde_json::from_str(&self.text).ok()?;
+                self.json_node(raw, 0).ok()
+            }
         }
     }
 
@@ -184,7 +230,9 @@ impl Source {
         let follows = syntax::follows_from_header(&self.text, &duplicates);
         let told = problems.iter().filter(|(span, _)| !follows.contains(&span.start)).take(MAX_DIAGNOSTICS);
         Err(told
-            .map(|(span, message)| self.fault(span, syntax::toml_fault(message, &self.text, span)))
+            .map(|(span, message)| {
+                self.fault(span, syntax::toml_fault(message, self.repeatable(span), &self.text, span))
+            })
             .collect())
     }
 

@@ -14,6 +14,7 @@ mod dns;
 mod inside;
 mod learnt;
 mod limited;
+mod parting;
 mod peers;
 mod programs;
 mod proxied;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -19,10 +20,11 @@ use hyper_util::rt::TokioIo;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
 use weir_exec_server::egress::authority::Authority;
 use weir_protocol::policy::Host;
@@ -51,6 +53,9 @@ pub(crate) const SILENT: &str = "silent.example";
 
 /// A port on which somebody speaks who is no HTTP server, and speaks first.
 pub(crate) const GREETING_PORT: u16 = 2525;
+
+/// A port on which somebody reads, steadily and slowly, and says nothing.
+pub(crate) const SLOW_PORT: u16 = 2526;
 
 /// What the peers heard, one line a request: `HTTP/2.0 GET https allowed.example /path`.
 type Heard = Arc<Mutex<Vec<String>>>;
@@ -140,6 +145,7 @@ impl Servers {
             spawn_local(self.clone().tls(listener, acceptor.clone()));
         }
         spawn_local(greet(TcpListener::bind((v4, GREETING_PORT)).await.unwrap()));
+        spawn_local(read_slowly(TcpListener::bind((v4, SLOW_PORT)).await.unwrap()));
         authority.certificate_pem().to_owned()
     }
 
@@ -221,6 +227,17 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
 async fn greet(listener: TcpListener) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let _ = stream.write_all(b"220 greetings\r\n").await;
+    }
+}
+
+async fn read_slowly(listener: TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        spawn_local(async move {
+            let (mut buffer, mut pace) = (vec![0; 16 << 10], interval(Duration::from_millis(100)));
+            while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+                pace.tick().await;
+            }
+        });
     }
 }
 

@@ -62,3 +62,39 @@ fn what_the_requirements_would_refuse_is_not_advised() {
     let error = error.to_string();
     assert!(error.contains("requirements.toml:6") && !error.contains("--read"), "{error}");
 }
+
+/// The reason of a denial of the gate's, and whether an edit is offered.
+fn of_host(exited: &Value, target: &str) -> (String, bool) {
+    let (_, reason, is_edited) = told(exited, Path::new(target));
+    (reason, is_edited)
+}
+
+#[test]
+fn hosts_that_the_requirements_would_refuse_are_not_advised() {
+    if !is_root() {
+        return skip("service::advice", "only root's server has requirements");
+    }
+    let place = Place::new();
+    let world = place.world(ALICE);
+    place.profile(
+        ALICE,
+        "[permissions.test.network]\nenabled = true\ndomains = { \"a.example\" = \"allow\" }",
+    );
+    place.requirements(
+        "[ceiling.network]\nenabled = true\ndomains = { \"*.example\" = \"allow\" }\n[ceiling.deny]\ndomains = [\"evil.example\"]\n",
+    );
+    let server = place.serve(&[]);
+    let mut client = server.client(ALICE);
+    let line = "for one in b.example other.invalid evil.example 203.0.113.5 127.0.0.1; do exec 3<>/dev/tcp/$one/443; done; :";
+    let found = client.run(&start(&world, &["bash", "-c", line]));
+    let none = "the requirements do not allow it: no rule of /etc/weir/requirements.toml does";
+    let no_rule = "no rule allows it";
+    assert_eq!(of_host(&found.exited, "b.example"), (no_rule.to_owned(), true), "{found:?}");
+    for target in ["other.invalid", "203.0.113.5:443"] {
+        assert_eq!(of_host(&found.exited, target), (format!("{no_rule}; {none}"), false), "{found:?}");
+    }
+    assert_eq!(of_host(&found.exited, "evil.example"), ("a rule denies it".to_owned(), false), "{found:?}");
+    // What is recorded and what is kept advises no more.
+    let kept = client.ask("denial/list", &serde_json::json!({})).unwrap();
+    assert_eq!(of_host(&kept["runs"][0], "203.0.113.5:443"), (format!("{no_rule}; {none}"), false), "{kept}");
+}

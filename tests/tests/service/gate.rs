@@ -1,7 +1,9 @@
 //! The network gate in the part that reads clients: confined, it makes the connections that a profile allows, and no other.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weir_tests::skip;
@@ -115,4 +117,73 @@ fn limited_mode_holds_there_as_well() {
     let found = run(&place, &server, &ask(to, "DELETE"));
     assert!(!String::from_utf8_lossy(&found.output).contains("heard"), "{found:?}");
     assert!(refused(&found).iter().any(|one| one.contains("request") && one.contains("DELETE")), "{found:?}");
+}
+
+/// Hears connections, and reads what they say steadily and slowly, as long as this is there.
+struct Slow {
+    at: SocketAddr,
+    _stop: mpsc::Sender<()>,
+}
+
+impl Slow {
+    fn new(at: IpAddr) -> Self {
+        let listener = TcpListener::bind((at, 0)).unwrap();
+        let (at, (stop, stopped)) = (listener.local_addr().unwrap(), mpsc::channel());
+        std::thread::spawn(move || {
+            let (mut buffer, mut streams) = ([0; 16 << 10], Vec::new());
+            listener.set_nonblocking(true).unwrap();
+            while stopped.recv_timeout(PACE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                streams.extend(listener.accept().map(|(stream, _)| stream));
+                streams.retain_mut(|stream| stream.read(&mut buffer).is_ok_and(|count| count > 0));
+            }
+        });
+        Self { at, _stop: stop }
+    }
+}
+
+const PACE: Duration = Duration::from_millis(100);
+
+/// Less than the gate would go on for, and more than anything else takes.
+const SOON: Duration = Duration::from_secs(7);
+
+/// A command has ended, and what it said last is still on its way.
+#[test]
+fn a_signal_and_a_kill_cut_what_is_still_sent() {
+    let Some(own) = own_address() else {
+        return skip("service::gate_cut", "this machine has no address but loopback");
+    };
+    let (place, slow) = (Place::new(), Slow::new(own));
+    let at = slow.at;
+    let allowed = format!("domains = {{ \"{at}\" = \"allow\" }}\nallow_private = [\"{own}/32\"]");
+    place.profile(ALICE, &format!("[permissions.test.network]\nenabled = true\n{allowed}"));
+    let server = place.serve(&[]);
+    // It heeds no signal itself, so that one which comes early changes nothing.
+    let line = format!(
+        "trap '' INT TERM; exec 3<>/dev/tcp/{}/{}; head -c 4000000 /dev/zero >&3; echo sent",
+        at.ip(),
+        at.port()
+    );
+    for method in ["process/signal", "process/kill"] {
+        let mut client = server.client(ALICE);
+        let started =
+            client.ask("process/start", &start(&place.world(ALICE), &["bash", "-c", &line])).unwrap();
+        let (id, pid) = (started["id"].as_u64().unwrap(), started["pid"].as_i64().unwrap());
+        while std::fs::exists(format!("/proc/{pid}")).unwrap() {
+            std::thread::yield_now();
+        }
+        let now = Instant::now();
+        let params = match method {
+            "process/kill" => serde_json::json!({ "id": id, "grace_ms": 0 }),
+            _ => serde_json::json!({ "id": id, "signal": libc::SIGINT, "to": "group" }),
+        };
+        client.ask(method, &params).unwrap();
+        let found = client.outcome(id);
+        assert!(now.elapsed() < SOON, "{method}: {:?}", now.elapsed());
+        assert_eq!(
+            (found.exited["end"]["code"].as_i64(), found.output.as_slice()),
+            (Some(0), &b"sent\n"[..])
+        );
+        let told = found.exited["unreached"].to_string();
+        assert!(told.contains("before all that it sent had gone out"), "{method}: {told} {}", place.log());
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use weir_tests::sandbox::way::is_root;
 
 use super::client::{Client, start};
-use super::place::{ALICE, Place, Server};
+use super::place::{ALICE, Place, Server, below, send};
 
 /// Below it nothing may be written.
 const STRICT: &str = "[ceiling.filesystem]\n\":root\" = \"read\"\n";
@@ -97,4 +97,48 @@ fn a_changed_ceiling_holds_for_workers_that_are_there() {
     place.requirements(LOOSE);
     reload(&place, &server);
     write(&mut client, "after").unwrap();
+}
+
+/// The worker is held up while its call is under way, and so is who would tell that.
+#[test]
+fn a_call_that_is_under_way_goes_on_to_its_end() {
+    if !is_root() {
+        return weir_tests::skip(
+            "service::requirements",
+            "only root's servers have requirements of their own",
+        );
+    }
+    let place = Place::new();
+    place.requirements(LOOSE);
+    let server = place.serve(&[]);
+    let mut client = server.client(ALICE);
+    assert_eq!(place.told(), "READY=1");
+    let path = place.world(ALICE).join("work/file");
+    let choice = start(&place.world(ALICE), &["true"])["choice"].clone();
+    let context = client.ask("context/open", &json!({ "choice": choice })).unwrap()["id"].clone();
+    let write = |content: &str| {
+        let file = json!({ "path": path, "content": content, "writing": "replace" });
+        json!({ "under": { "context": context }, "standpoint": choice["standpoint"], "file": file })
+    };
+    let before = below(server.pid());
+    client.ask("file/write", &write("before")).unwrap();
+    let launcher = below(server.pid()).into_iter().find(|pid| !before.contains(pid)).unwrap();
+    let first = below(launcher)[0];
+    let worker = below(first)[0];
+    for pid in [first, worker] {
+        send(pid, libc::SIGSTOP);
+    }
+    let under_way = client.send("file/write", &write("after"));
+    place.requirements(STRICT);
+    reload(&place, &server);
+    // What comes behind the news of it to the server part.
+    drop(server.client(ALICE));
+    for pid in [worker, first] {
+        send(pid, libc::SIGCONT);
+    }
+    client.answer(under_way).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "after");
+    // The next one is carried out by another worker, under what holds now.
+    assert_eq!(client.ask("file/write", &write("later")).unwrap_err().0, CEILING);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "after");
 }

@@ -164,7 +164,13 @@ mod tests {
         };
         let option = RunOption { name: "--write".to_owned(), value: "/b c".into() };
         let edit = Edit::Change { origin: origin(4), to: None };
+        let unseen = Edit::Add {
+            table: "t".to_owned(),
+            line: "\"/\u{202e}\u{9b}2J\" = \"read\"".to_owned(),
+            file: None,
+        };
         let denials = [
+            Denial { edit: Some(unseen), ..denial("/c", None, 1) },
             Denial { edit: Some(edit), ..denial("/a", Some(origin(4)), 3) },
             Denial { option: Some(option), ..denial("/b\n", None, 1) },
             denial("/a", Some(origin(5)), 1),
@@ -186,6 +192,7 @@ mod tests {
         };
         let expect = "\
 weir: not enforced: processes of the host can be seen (config.toml:9)
+weir: denied: create /c (landlock; no rule covers this); to allow: add under [t]: \"/\\u202e\\u009b2J\" = \"read\"
 weir: denied: create /a, 3 times (landlock; config.toml:4); to allow: remove r at config.toml:4
 weir: denied: create /b\\n (landlock; no rule covers this); to allow: --write '/b c'
 weir: denied: create /a (landlock; config.toml:5)

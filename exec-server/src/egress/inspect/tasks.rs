@@ -50,12 +50,20 @@ impl Drop for Guard {
 }
 
 /// When bytes last went in or out, on either side of one connection.
-#[derive(Clone)]
-pub(super) struct Progress(Rc<Cell<Instant>>);
+#[derive(Debug, Clone)]
+pub struct Progress(Rc<Cell<Instant>>);
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    /// Of one that begins now.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Rc::new(Cell::new(Instant::now())))
+    }
+
+    /// When something moved last.
+    #[must_use]
+    pub fn last(&self) -> &Cell<Instant> {
+        &self.0
     }
 
     /// Comes when nothing has moved for `idle`.
@@ -64,6 +72,12 @@ impl Progress {
             let until = self.0.get() + idle;
             let _ = tokio::time::timeout_at(until, std::future::pending::<()>()).await;
         }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use weir_protocol::policy::Host;
 
 use super::judge::{Target, Why, Wire};
-use super::{Dial, Inspector, Law, Refused, tasks};
+use super::{Dial, Inspector, Law, Progress, Refused, tasks};
 use crate::egress::authority::Authority;
 
 mod mutation;
@@ -70,7 +70,7 @@ impl World {
         let (inspector, refused) = (Rc::clone(&self.inspector), Rc::clone(&self.refused));
         spawn_local(async move {
             let record = move |refusal| refused.borrow_mut().push(refusal);
-            inspector.serve(ours, target, dial, record).await;
+            inspector.serve(ours, target, dial, record, Progress::new()).await;
         });
         client
     }

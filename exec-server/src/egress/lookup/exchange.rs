@@ -12,7 +12,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
-use weir_protocol::policy::{DomainPattern, Host};
+use weir_protocol::policy::{DomainRule, Host};
 
 use super::config::Servers;
 use super::{Family, Found, LookupError, MAX_ADDRESSES};
@@ -50,14 +50,16 @@ pub(super) async fn ask(
     servers: &Servers,
     name: &str,
     family: Family,
-    denied: &[DomainPattern],
+    denied: &[DomainRule],
 ) -> Result<Found, LookupError> {
     let mut name = wire(name).ok_or(LookupError::NoSuchName)?;
     for _ in 0..MAX_ALIASES {
         match ask_all(servers, &name, family).await? {
             Said::Found(found) => return Ok(found),
-            Said::Alias(target) if is_denied(&target, denied) => return Err(LookupError::DeniedAlias),
-            Said::Alias(target) => name = target,
+            Said::Alias(target) => {
+                check(&target, denied)?;
+                name = target;
+            }
             Said::NoSuchName => return Err(LookupError::NoSuchName),
             Said::Cut | Said::Failed => return Err(LookupError::Failed),
         }
@@ -65,10 +67,16 @@ pub(super) async fn ask(
     Err(LookupError::Failed)
 }
 
-/// Whether one of these rules denies the name, whatever the port.
-fn is_denied(name: &Name, denied: &[DomainPattern]) -> bool {
-    let Ok(host) = Host::parse(&name.to_ascii()) else { return true };
-    denied.iter().any(|rule| rule.port.is_none() && rule.matches(&host, NO_PORT))
+/// Whether nobody may be asked for an alias: one of these rules denies it, whatever the port, or none could.
+fn check(alias: &Name, denied: &[DomainRule]) -> Result<(), LookupError> {
+    let host = Host::parse(&alias.to_ascii()).map_err(|_| LookupError::BadAlias)?;
+    let denies = |rule: &&DomainRule| rule.pattern.port.is_none() && rule.pattern.matches(&host, NO_PORT);
+    match denied.iter().find(denies) {
+        Some(rule) => {
+            Err(LookupError::DeniedAlias { alias: host.to_string(), rule: Box::new(rule.origin.clone()) })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Asks one server after the other.

@@ -144,7 +144,7 @@ impl Launcher {
         let Some(running) = self.running.take() else { return Ok(()) };
         let mut ended = running.end(&self.queue);
         if let Some(launch) = self.asked.as_ref().filter(|_| ended.denials.iter().any(advice::is_given)) {
-            advice::below(&Standing::read(), &launch.standpoint, &mut ended.denials);
+            advice::below(&Standing::read(), &launch.policy, &launch.standpoint, &mut ended.denials);
         }
         self.channel.say(&Told::Ended(Box::new(ended)), &[])
     }

@@ -127,6 +127,7 @@ pub(in crate::serve) async fn start(
         contexts,
         context: start.under.as_ref().map(|under| under.context),
         ended_for: Cell::new(None),
+        is_settling: Cell::new(false),
         background: Cell::new(None),
         exited: watch::Sender::new(None),
         hearers: RefCell::new(Vec::new()),

@@ -38,7 +38,8 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> EnvironmentRules {
                     if value.contains('\0') {
                         reader.error(&entry.node.span, "a NUL byte cannot be part of a value".to_owned(), "");
                     }
-                    let origin = reader.entry_origin(entry);
+                    // The name alone: a value may be a secret.
+                    let origin = reader.origin(&entry.key_span, &entry.key_span);
                     out.set.insert(entry.key.clone(), Sourced { value: value.to_owned(), origin });
                 }
             }

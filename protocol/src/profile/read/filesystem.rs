@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::reader::{Reader, printable};
+use super::reader::{Reader, printable, printable_word};
 use crate::path::{AbsPath, PathError};
 use crate::policy::glob::{Component, Glob, GlobError, has_wildcard};
 use crate::policy::{Access, Sourced};
@@ -149,7 +149,7 @@ fn read_access(reader: &mut Reader<'_>, node: &Node) -> Option<Access> {
         other => {
             reader.error(
                 &node.span,
-                format!("unknown access `{}`", printable(other)),
+                format!("unknown access `{}`", printable_word(other)),
                 &offer(other, &ACCESS_WORDS),
             );
             None

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, btree_map};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::filesystem;
-use super::reader::{Reader, printable};
+use super::reader::{Reader, printable, printable_word};
 use crate::policy::glob::has_wildcard;
 use crate::policy::{Access, DomainPattern, Origin, Sourced};
 use crate::profile::diagnostic::offer;
@@ -209,7 +209,7 @@ fn read_permission(reader: &mut Reader<'_>, node: &Node) -> Option<bool> {
         "allow" => Some(true),
         "deny" | "none" => Some(false),
         other => {
-            let reason = format!("unknown permission `{}`", printable(other));
+            let reason = format!("unknown permission `{}`", printable_word(other));
             reader.error(&node.span, reason, &offer(other, &PERMISSION_WORDS));
             None
         }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::policy::{Origin, Sourced};
 use crate::profile::diagnostic::{Report, Severity, nearest, offer};
 use crate::profile::schema::{self, Table};
-use crate::profile::source::{Entry, Node, Source, Value};
+use crate::profile::source::{Entry, LEFT_OUT, Node, Source, Value, is_word, without_more};
 use crate::profile::{MAX_PATTERNS, MAX_RULES, document};
 use crate::unseen::is_unseen;
 
@@ -183,7 +183,7 @@ impl<'s> Reader<'s> {
         }
         let known = words::<T>();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        self.error(&node.span, format!("unknown {what} `{}`", printable(text)), &offer(text, &known));
+        self.error(&node.span, format!("unknown {what} `{}`", printable_word(text)), &offer(text, &known));
         None
     }
 
@@ -302,14 +302,20 @@ fn words<T: JsonSchema>() -> Vec<String> {
     out
 }
 
-/// A text of the document inside a message: control characters made visible, and not endless.
+/// A text of the document inside a message: control characters made visible, not endless, and nothing secret of an address.
 pub(super) fn printable(text: &str) -> String {
     const MAX_SHOWN: usize = 80;
+    let text = &without_more(text);
     let mut out: String = text.chars().take(MAX_SHOWN).flat_map(escape).collect();
     if text.chars().nth(MAX_SHOWN).is_some() {
         out.push('…');
     }
     out
+}
+
+/// The same of what stands in place of one of the format's words: what is no word may be a secret whose table has lost its header.
+pub(super) fn printable_word(text: &str) -> String {
+    if is_word(text) { printable(text) } else { LEFT_OUT.to_string() }
 }
 
 fn escape(c: char) -> Vec<char> {

@@ -19,14 +19,16 @@ pub(super) struct Fault {
     pub(super) help: &'static str,
 }
 
-/// A problem that the TOML parser found at `span` of `text`.
-pub(super) fn toml_fault(message: &str, text: &str, span: &Range<usize>) -> Fault {
+/// A problem that the TOML parser found at `span` of `text`; `named` is what stands there, where it may be repeated.
+pub(super) fn toml_fault(message: &str, named: Option<&str>, text: &str, span: &Range<usize>) -> Fault {
     let word: String =
         text.get(span.clone()).unwrap_or_default().chars().take(MAX_WORD).map(visible).collect();
     let fault = |reason: &str, help| Fault { reason: format!("not valid TOML: {reason}"), help };
     if message.starts_with("duplicate key") {
-        let key = word.trim_matches(['"', '\'']);
-        return Fault { reason: format!("the key `{key}` stands twice"), help: "remove one" };
+        let key = named.map(|_| word.trim_matches(['"', '\'']));
+        let reason = key
+            .map_or_else(|| "a key stands twice".to_owned(), |key| format!("the key `{key}` stands twice"));
+        return Fault { reason, help: "remove one" };
     }
     if message.contains("recursion limit") {
         return Fault { reason: format!("nested more than {MAX_DEPTH} levels deep"), help: "" };

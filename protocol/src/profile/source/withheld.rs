@@ -1,71 +1,79 @@
-//! Which lines of a document no message may repeat: those in which a key of a provider or a password may stand.
+//! What of a document no message may repeat: values in which a key, a password or a token may stand.
 //!
-//! Judged by what is written around it, for a document with a fault in its notation has no tree.
+//! A configuration is one file for several programs, and most of it is not about permissions: keys of providers, variables of servers. So
+//! nothing is looked for that might be a secret; a value is repeated where it is known to be none. In a document whose notation is right
+//! the tree says which values those are ([`tree`]). Where it is wrong nothing says for certain what is a key, a value or a table, and only
+//! words of the format's own are repeated ([`written`]). Called by [`super::Source`]; it must never decide whether a text is valid.
 
-/// Words in the names of keys whose values are nobody's to see.
-const SECRET: [&str; 7] =
-    ["token", "secret", "password", "passwd", "authorization", "credential", "model_providers"];
+mod tree;
+mod written;
 
-/// The table that has keys of providers, addresses with passwords and headers.
-const PROVIDERS: &str = "model_providers";
+use std::ops::Range;
 
-/// Whether the line that begins at `start` is not to be repeated.
-pub(super) fn is_withheld(text: &str, start: usize) -> bool {
-    let line = text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
-    let before = text.get(..start).unwrap_or_default().lines().rev();
-    // A text over several lines belongs to the key above it.
-    let own = [line].into_iter().chain(before.clone()).find(|line| line.contains('='));
-    own.is_some_and(|line| keys(line).any(is_secret)) || is_of_providers([line].into_iter().chain(before))
+use super::{Format, Node};
+
+/// What stands where something is not repeated.
+pub(in crate::profile) const LEFT_OUT: char = '…';
+
+/// What may be repeated of one document.
+#[derive(Debug, Clone)]
+pub(super) enum Withheld {
+    /// All but these places, the notation being right.
+    Places(Vec<Range<usize>>),
+    /// What each line shows by itself.
+    Unread,
 }
 
-/// What stands before each `=` of a line.
-fn keys(line: &str) -> impl Iterator<Item = &str> {
-    line.match_indices('=').map(|(at, _)| {
-        let before = line[..at].trim_end().trim_end_matches(['"', '\'']);
-        let from = before.rfind(['{', ',', '"', '\'', ' ', '\t']).map_or(0, |at| at + 1);
-        before.get(from..).unwrap_or_default()
-    })
+impl Withheld {
+    /// Of a document with this tree, if it has one.
+    pub(super) fn of(tree: Option<&Node>) -> Self {
+        tree.map_or(Self::Unread, |tree| Self::Places(tree::places(tree)))
+    }
+
+    /// How many bytes of a line may be repeated, from its start.
+    pub(super) fn shown(&self, text: &str, line: &Range<usize>, format: Format) -> usize {
+        let end = match self {
+            Self::Places(places) => {
+                let first = places.iter().filter(|place| place.start < line.end && place.end > line.start);
+                let first = first.map(|place| place.start.max(line.start)).min().unwrap_or(line.end);
+                first.min(line.start + written::comment(text.get(line.clone()).unwrap_or_default(), format))
+            }
+            Self::Unread => line.start + written::shown(text, line, format),
+        };
+        end.saturating_sub(line.start)
+    }
 }
 
-fn is_secret(key: &str) -> bool {
-    let key = key.to_lowercase();
-    // A path is no name.
-    !key.contains(['/', '~', '*']) && (key.ends_with("key") || SECRET.iter().any(|word| key.contains(word)))
+/// Whether an address has a user or a query in it.
+pub(in crate::profile) fn is_address_with_more(text: &str) -> bool {
+    authority(text).is_some_and(|at| text.get(at..).unwrap_or_default().contains(['@', '?']))
+        || text.find('@').is_some_and(|at| {
+            !text.starts_with(['/', '~']) && text.get(..at).unwrap_or_default().contains(':')
+        })
 }
 
-/// Whether the nearest header above, or the line itself, is one of providers.
-fn is_of_providers<'a>(mut upwards: impl Iterator<Item = &'a str>) -> bool {
-    let header = upwards.find(|line| line.trim_start().starts_with('[') && !line.contains('='));
-    header.is_some_and(|header| header.contains(PROVIDERS))
+/// A text without what may be secret in an address.
+pub(in crate::profile) fn without_more(text: &str) -> String {
+    if !is_address_with_more(text) {
+        return text.to_owned();
+    }
+    let scheme = text.get(..authority(text).unwrap_or_default()).unwrap_or_default();
+    format!("{scheme}{LEFT_OUT}")
+}
+
+/// Longest word that may stand where one of the format's is expected, in letters.
+const MAX_WORD: usize = 16;
+
+/// Whether something is a word, as people misspell them, and no more.
+pub(in crate::profile) fn is_word(text: &str) -> bool {
+    text.len() <= MAX_WORD && text.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | '_'))
+}
+
+/// Where what follows a scheme begins.
+fn authority(text: &str) -> Option<usize> {
+    const BEHIND_SCHEME: &str = "://";
+    text.find(BEHIND_SCHEME).map(|at| at + BEHIND_SCHEME.len())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_with_keys_of_providers_are_withheld() {
-        let cases = [
-            ("[model_providers.x]\nname = \"n\nbase_url = \"https://u:p@h", "base_url"),
-            ("[ \"model_providers\".x]\nhttp_headers = { a = \"b", "http"),
-            ("experimental_bearer_token = \"sk-1", "exp"),
-            ("\"API_KEY\" = sk-1", "\"API"),
-            ("set = { A = \"b\", GITHUB_TOKEN = \"g", "set"),
-            ("token = \"\"\"\nsk-1", "sk-1"),
-            ("model_providers.x = { name = \"", "model"),
-            ("[model_providers.x", "[model"),
-        ];
-        for (text, line) in cases {
-            assert!(is_withheld(text, text.rfind(line).unwrap()), "{text}");
-        }
-        let cases = [
-            ("[permissions.x.filesystem]\n\"~/secrets\" = \"none", "\"~"),
-            ("[model_providers.x]\nname = \"n\"\n[permissions.x]\nextends = \"a", "extends"),
-            ("model = \"gpt", "model"),
-            ("", ""),
-        ];
-        for (text, line) in cases {
-            assert!(!is_withheld(text, text.rfind(line).unwrap()), "{text}");
-        }
-    }
-}
+mod tests;
