@@ -4,6 +4,7 @@
 //! gives more than the profile becomes a lease on exactly what was asked, which leaves the profile as it is and ends. What may be
 //! run is never taken from what a model or a tool wrote, but from the rules, the person and the policy.
 
+mod fitted;
 mod gate;
 mod question;
 mod rules;

@@ -66,6 +66,15 @@ impl Exit {
             Self::Command(code) => code,
         }
     }
+
+    /// This, or where it is success what came of the next thing.
+    #[must_use]
+    const fn and(self, next: Self) -> Self {
+        match self {
+            Self::Success => next,
+            _ => self,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

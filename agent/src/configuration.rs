@@ -50,12 +50,15 @@ pub enum ConfigurationError {
     /// The file is no TOML.
     #[error("{}", .0.to_string().trim_end())]
     Toml(Box<Diagnostic>),
-    /// An option is no key with a value.
-    #[error("`--config {text}` must be KEY=VALUE, with a dotted key")]
+    /// An option is no key with a value. The value can be a provider's key, and is not repeated.
+    #[error("`--config {key}=…` must be KEY=VALUE, with a dotted key")]
     Override {
-        /// What was said.
-        text: String,
+        /// What was said before `=`.
+        key: String,
     },
+    /// An option without `=`, of which nothing is repeated.
+    #[error("`--config` must be KEY=VALUE, and what was said has no `=`")]
+    NoValue,
     /// An option that would change what is allowed.
     #[error("`--config {key}` cannot be said on the command line: profiles are read from files")]
     FilesAlone {

@@ -10,7 +10,11 @@ pub mod human;
 mod instructions;
 mod interrupts;
 mod left;
+mod outlet;
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::ready;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -33,6 +37,8 @@ use interrupts::Interrupts;
 
 pub use answering::Answering;
 pub use begin::{Begun, Continued, Kept};
+pub(crate) use outlet::write_now;
+pub use outlet::{Outlet, Quiet};
 
 /// Why there was no turn.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +160,9 @@ pub struct Done {
 
 /// Who sees a run: a turn, and what is before it.
 pub trait Show: Watch {
+    /// Where it is shown. The run waits for room there, and questions for quiet.
+    fn outlet(&self) -> &Outlet;
+
     /// The thread is open.
     fn thread(&self, begun: &Begun, provider: &str);
 }
@@ -166,7 +175,7 @@ impl Exec<'_> {
     pub async fn run(self, show: &dyn Show) -> Result<Done, ExecError> {
         let mut interrupts = Interrupts::new().map_err(ExecError::Signals)?;
         let (say, mut words) = mpsc::channel(WORDS);
-        let approver = self.answering.approver(say.clone());
+        let approver = self.answering.approver(say.clone(), show.outlet());
         let begun = tokio::select! {
             biased;
             signal = interrupts.next() => {
@@ -217,7 +226,7 @@ impl Exec<'_> {
         let mut signal = None;
         let ended = loop {
             tokio::select! {
-                ended = &mut running => break ended?,
+                ended = paced(running.as_mut(), show.outlet(), signal) => break ended?,
                 number = interrupts.next() => {
                     let number = number.map_err(ExecError::Signals)?;
                     // The first ends the turn; whoever says it again does not wait.
@@ -227,9 +236,24 @@ impl Exec<'_> {
                 }
             }
         };
+        // What is left is to write what waits, and nobody who gives up waits for that.
+        if let Some(signal) = interrupts.end() {
+            return Err(ExecError::GivenUp { signal });
+        }
         let signal = signal.filter(|_| ended.status == TurnStatus::Interrupted);
         Ok(Done { thread, ended, signal })
     }
+}
+
+/// Carries a run on while there is room for what it says; one that a signal ends, however much waits to be read.
+async fn paced<T>(mut run: Pin<&mut impl Future<Output = T>>, outlet: &Outlet, signal: Option<i32>) -> T {
+    poll_fn(|context| {
+        if signal.is_none() {
+            ready!(outlet.poll_room(context));
+        }
+        run.as_mut().poll(context)
+    })
+    .await
 }
 
 /// Remembers the last message of what is shown.
@@ -244,6 +268,11 @@ impl<S> Last<S> {
         Self { show, message: std::cell::RefCell::default() }
     }
 
+    /// What shows it.
+    pub fn shown(&self) -> &S {
+        &self.show
+    }
+
     /// The last message.
     pub fn message(&self) -> Option<String> {
         self.message.borrow().clone()
@@ -251,6 +280,10 @@ impl<S> Last<S> {
 }
 
 impl<S: Show> Show for Last<S> {
+    fn outlet(&self) -> &Outlet {
+        self.show.outlet()
+    }
+
     fn thread(&self, begun: &Begun, provider: &str) {
         self.show.thread(begun, provider);
     }

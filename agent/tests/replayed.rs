@@ -25,3 +25,5 @@ mod place;
 mod screen;
 #[path = "replayed/session.rs"]
 mod session;
+#[path = "replayed/unread.rs"]
+mod unread;

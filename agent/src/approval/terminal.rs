@@ -4,13 +4,15 @@
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
-use tokio::net::unix::pipe::Receiver;
+use rustix::termios::{QueueSelector, tcflush, tcgetwinsize};
+use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::Mutex;
 
+use super::fitted::{self, Size};
 use super::gate::{Approver, Asking};
 use super::question::{Answer, Question};
 
@@ -26,6 +28,8 @@ pub struct Terminal {
     file: File,
     /// The same: a receiver waits for any descriptor that can be waited for.
     input: Receiver,
+    /// The same again.
+    output: Sender,
     /// One question at a time: calls may want something at once.
     turn: Mutex<()>,
     /// What was typed and not yet taken.
@@ -42,13 +46,31 @@ impl Terminal {
         let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(TERMINAL)?;
         let input = Receiver::from_file_unchecked(file.try_clone()?)?;
-        Ok(Self { file, input, turn: Mutex::new(()), typed: RefCell::default() })
+        let output = Sender::from_file_unchecked(file.try_clone()?)?;
+        Ok(Self { file, input, output, turn: Mutex::new(()), typed: RefCell::default() })
     }
 
-    fn say(&self, text: &str) -> io::Result<()> {
-        let mut out = &self.file;
-        out.write_all(text.as_bytes())?;
-        out.flush()
+    /// Writes all of it, however long the terminal takes.
+    async fn say(&self, text: &str) -> io::Result<()> {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            self.output.writable().await?;
+            match self.output.try_write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> Size {
+        match tcgetwinsize(&self.file) {
+            Ok(size) if size.ws_row > 0 && size.ws_col > 0 => {
+                Size { rows: size.ws_row.into(), columns: size.ws_col.into() }
+            }
+            _ => Size::USUAL,
+        }
     }
 
     /// The next line that is typed, without its end; none where nobody will type any more.
@@ -76,22 +98,37 @@ impl Terminal {
     }
 
     async fn answer(&self, question: &Question) -> io::Result<Answer> {
-        // What was typed before the question was seen is no answer to it.
-        self.typed.borrow_mut().clear();
-        rustix::termios::tcflush(&self.file, rustix::termios::QueueSelector::IFlush)?;
+        let fitted = fitted::fit(&question.text(), self.size());
         let turn = if question.offers_turn() { "  [t] yes, until this turn ends" } else { "" };
+        let all = if fitted.short.is_some() { "  [a] show all of it" } else { "" };
         let offer = format!(
-            "[y] yes{turn}  [n] no  [n WHY] no, and the model is told why  [q] no, and the turn ends\n> "
+            "[y] yes{turn}{all}  [n] no  [n WHY] no, and the model is told why  [q] no, and the turn ends\n> "
         );
-        self.say(&format!("\n{}{offer}", question.text()))?;
+        self.put(fitted.shown(), &offer).await?;
         loop {
             let Some(line) = self.line().await? else { return Ok(Answer::Cancel) };
-            match read(&line, question.offers_turn()) {
-                Some(answer) => return Ok(answer),
-                None => self.say(&offer)?,
+            match (read(&line, question.offers_turn()), &fitted.short) {
+                (Some(answer), _) => return Ok(answer),
+                // What is answered is in sight again at the end.
+                (None, Some(short)) if wants_all(&line) => {
+                    self.put(&format!("{}\n{short}", fitted.whole), &offer).await?;
+                }
+                (None, _) => self.say(&offer).await?,
             }
         }
     }
+
+    /// Puts a question. What was typed before it was seen is no answer to it.
+    async fn put(&self, text: &str, offer: &str) -> io::Result<()> {
+        self.say(&format!("\n{text}")).await?;
+        self.typed.borrow_mut().clear();
+        tcflush(&self.file, QueueSelector::IFlush)?;
+        self.say(offer).await
+    }
+}
+
+fn wants_all(line: &str) -> bool {
+    matches!(line.to_lowercase().as_str(), "a" | "all")
 }
 
 fn read(line: &str, offers_turn: bool) -> Option<Answer> {

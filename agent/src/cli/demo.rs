@@ -6,6 +6,7 @@ use super::{Exit, output};
 use crate::demo::{Demo, DemoError};
 use crate::exec::events::Events;
 use crate::exec::human::Human;
+use crate::exec::{Outlet, Show};
 use crate::model::Prices;
 
 const EXAMPLES: &str = "\
@@ -31,31 +32,36 @@ pub(super) struct DemoOptions {
 
 pub(super) fn run(options: &DemoOptions) -> Exit {
     match play(options) {
-        Ok(text) if text.is_empty() => Exit::Success,
-        Ok(text) => output::message(&text, Exit::Success),
+        Ok((text, told)) if text.is_empty() => told,
+        Ok((text, told)) => output::message(&text, told),
         Err(error) => output::message(&format!("weir: {error}"), Exit::Failed),
     }
 }
 
-fn play(options: &DemoOptions) -> Result<String, DemoError> {
+/// What is left to say, and whether all that was shown could be written.
+fn play(options: &DemoOptions) -> Result<(String, Exit), DemoError> {
     let demo = Demo::new()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if options.json {
-        runtime.block_on(demo.play(&Events::new(std::io::stdout())))?;
+    let outlet = Outlet::to(&std::io::stdout());
+    let show: &dyn Show = if options.json {
+        &Events::new(outlet.clone())
     } else {
         output::text(&format!(
             "The profile, in config.toml:\n\n{}\nThe person asks: {}\n\n",
             indented(&demo),
             demo.prompt()
         ));
-        runtime.block_on(demo.play(&Human::new(std::io::stdout(), Prices::new())))?;
-    }
+        &Human::new(outlet.clone(), Prices::new())
+    };
+    let played = runtime.block_on(demo.play(show));
+    let told = output::written(outlet.finish());
+    played?;
     let mut text = String::new();
     text.extend(demo.ground().remark().map(|remark| format!("{remark}\n")));
     if options.keep {
         text += &format!("the project and the thread are in {}\n", demo.keep().display());
     }
-    Ok(text)
+    Ok((text, told))
 }
 
 fn indented(demo: &Demo) -> String {

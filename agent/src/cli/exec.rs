@@ -16,7 +16,7 @@ use crate::approval::Approval;
 use crate::configuration::{Configuration, ConfigurationError, mode_profile};
 use crate::exec::events::Events;
 use crate::exec::human::Human;
-use crate::exec::{Answering, Continued, Done, Exec, ExecError, Kept, Last, Show};
+use crate::exec::{Answering, Continued, Done, Exec, ExecError, Kept, Last, Outlet, Show};
 use crate::link::Which;
 use crate::model::Prices;
 use crate::model::config::Surroundings;
@@ -243,13 +243,19 @@ pub(super) fn run(options: ExecOptions) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             let message = failure.to_string();
+            // Whoever gave up waits for no reader either.
+            if let Failure::Exec(ExecError::GivenUp { .. }) = failure {
+                return output::message_now(&format!("weir: {message}"), failure.exit());
+            }
             // A turn that had begun is told to have failed, to people in these words.
             let is_told = matches!(failure, Failure::Exec(ExecError::Turn(_)));
             if is_told && !as_json {
                 return failure.exit();
             }
             if as_json && !is_told {
-                Events::new(std::io::stdout()).error(&message);
+                let events = Events::new(Outlet::to(&std::io::stdout()));
+                events.error(&message);
+                output::written(events.outlet().finish());
             }
             output::message(&format!("weir: {message}"), failure.exit())
         }
@@ -353,24 +359,36 @@ fn schema(path: &Path) -> Result<Value, Failure> {
 
 fn show(exec: Exec<'_>, how: &How, file: Option<LastMessage>, prices: Prices) -> Result<Exit, Failure> {
     if how.json {
-        let events = Last::new(Events::new(std::io::stdout()));
-        return finish(run_on(exec, &events)?, events.message(), file, how);
+        let events = Last::new(Events::new(Outlet::to(&std::io::stdout())));
+        let ran = run_on(exec, &events).inspect_err(|failure| {
+            if let Failure::Exec(error @ ExecError::GivenUp { .. }) = failure {
+                events.shown().error_now(&error.to_string());
+            }
+        });
+        let (done, told) = ran?;
+        return Ok(finish(done, events.message(), file, how)?.and(told));
     }
-    let human = Last::new(Human::new(std::io::stderr(), prices));
-    let done = run_on(exec, &human)?;
+    let human = Last::new(Human::new(Outlet::to(&std::io::stderr()), prices));
+    let (done, told) = run_on(exec, &human)?;
     let message = human.message();
     // A terminal that shows both has shown it already.
-    if !(std::io::stdout().is_terminal() && std::io::stderr().is_terminal())
-        && let Some(message) = &message
-    {
-        output::text(&format!("{}\n", message.trim_end()));
-    }
-    finish(done, message, file, how)
+    let is_shown = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+    let said = match &message {
+        Some(message) if !is_shown => output::text(&format!("{}\n", message.trim_end())),
+        _ => Exit::Success,
+    };
+    Ok(finish(done, message, file, how)?.and(said).and(told))
 }
 
-fn run_on(exec: Exec<'_>, show: &dyn Show) -> Result<Done, Failure> {
+/// The turn, and whether all that was shown of it could be written. Who gives up waits for neither.
+fn run_on(exec: Exec<'_>, show: &dyn Show) -> Result<(Done, Exit), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.map_err(Failure::Runtime)?.block_on(exec.run(show))?)
+    let ran = runtime.map_err(Failure::Runtime)?.block_on(exec.run(show));
+    if let Err(error @ ExecError::GivenUp { .. }) = ran {
+        return Err(error.into());
+    }
+    let told = output::written(show.outlet().finish());
+    Ok((ran?, told))
 }
 
 fn finish(

@@ -7,13 +7,19 @@ use serde::Serialize;
 use weir_protocol::method::code;
 
 use super::Exit;
+use crate::exec::write_now;
 use crate::link::LinkError;
 use crate::shown::{self, harmless};
 
-/// Writes bytes to standard output. A reader that went away is no failure of ours to report.
+/// Writes bytes to standard output.
 pub(super) fn bytes(bytes: &[u8]) -> Exit {
     let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    written(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// What came of writing the result. A reader that went away is no failure of ours to report.
+pub(super) fn written(result: std::io::Result<()>) -> Exit {
+    match result {
         Ok(()) => Exit::Success,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
         Err(error) => message(&format!("cannot write the result: {error}"), Exit::Failed),
@@ -42,6 +48,13 @@ pub(super) fn json(value: &impl Serialize) -> Exit {
 pub(super) fn message(text: &str, exit: Exit) -> Exit {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "{}", fit_for(&out, text.trim_end()));
+    exit
+}
+
+/// The same, where it can be written without waiting for whoever reads.
+pub(super) fn message_now(text: &str, exit: Exit) -> Exit {
+    let out = std::io::stderr();
+    write_now(&out, format!("{}\n", fit_for(&out, text.trim_end())).as_bytes());
     exit
 }
 

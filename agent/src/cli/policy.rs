@@ -189,9 +189,9 @@ fn check(files: Vec<String>, requirements: bool, common: &Common) -> Result<Exit
     let found: Vec<Checked> = call(Call::PolicyCheck(params))?;
     let exit = if found.iter().all(|file| file.ok) { Exit::Success } else { Exit::BadInput };
     if common.json {
-        output::json(&found);
-        return Ok(exit);
+        return Ok(exit.and(output::json(&found)));
     }
+    let mut told = Exit::Success;
     for file in &found {
         if !file.report.diagnostics.is_empty() {
             output::message(&format!("{}\n", file.report), exit);
@@ -204,9 +204,9 @@ fn check(files: Vec<String>, requirements: bool, common: &Common) -> Result<Exit
             names => names.join(", "),
         };
         let word = if file.ok { "ok" } else { "cannot be used" };
-        output::text(&format!("{}: {word} ({profiles})\n", file.file));
+        told = told.and(output::text(&format!("{}: {word} ({profiles})\n", file.file)));
     }
-    Ok(exit)
+    Ok(exit.and(told))
 }
 
 fn explain_one(options: ExplainOptions) -> Result<Exit, Failure> {

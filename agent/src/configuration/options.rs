@@ -71,8 +71,8 @@ pub(super) fn check_workspace_write(
 
 /// `KEY=VALUE` as a table. A value that is no TOML is text.
 fn read_override(text: &str) -> Result<Table, ConfigurationError> {
-    let wrong = || ConfigurationError::Override { text: text.to_owned() };
-    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+    let (key, value) = text.split_once('=').ok_or(ConfigurationError::NoValue)?;
+    let wrong = || ConfigurationError::Override { key: key.to_owned() };
     if key.contains(['\n', '\r']) {
         return Err(wrong());
     }
@@ -131,6 +131,15 @@ mod tests {
         }
         for text in ["a", "=1", "a b=1", "a\nb=1"] {
             assert!(read_override(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fault_repeats_no_value() {
+        let key = "sk-KEY-0123456789";
+        for text in ["model_providers.my x.experimental_bearer_token=", "a\nb=", "=", "a b = x=", "a.b:"] {
+            let told = with(&format!("{text}{key}")).unwrap_err().to_string();
+            assert!(!told.contains(key) && told.contains("KEY=VALUE"), "{text}: {told}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
+use super::Outlet;
 use crate::approval::{Answer, Approver, Asking, NoOne, Question, Terminal};
 use crate::turn::Word;
 
@@ -18,13 +19,13 @@ pub enum Answering {
 
 impl Answering {
     /// The approver of one run. Within a runtime.
-    pub(super) fn approver(self, say: mpsc::Sender<Word>) -> Rc<dyn Approver> {
+    pub(super) fn approver(self, say: mpsc::Sender<Word>, outlet: &Outlet) -> Rc<dyn Approver> {
         let terminal = match self {
             Self::Nobody => None,
             Self::Terminal => Terminal::open().ok(),
         };
         match terminal {
-            Some(terminal) => Rc::new(Ending { terminal, say }),
+            Some(terminal) => Rc::new(Ending { terminal, say, outlet: outlet.clone() }),
             None => Rc::new(NoOne),
         }
     }
@@ -34,11 +35,15 @@ impl Answering {
 struct Ending {
     terminal: Terminal,
     say: mpsc::Sender<Word>,
+    /// What shows the run, on the same terminal for all that is known.
+    outlet: Outlet,
 }
 
 impl Approver for Ending {
     fn ask<'a>(&'a self, question: &'a Question) -> Asking<'a> {
         Box::pin(async move {
+            // What the run says meanwhile could be taken for the question.
+            let _quiet = self.outlet.quiet().await;
             let answer = self.terminal.ask(question).await;
             if answer == Answer::Cancel {
                 // Where the channel is full, somebody has said it already.

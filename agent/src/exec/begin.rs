@@ -62,17 +62,17 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
     confine(exec)?;
     let executor = Executor::begin(session)?;
     let mut choice = exec.choice.clone();
-    let mut continued = continued(exec, &store)?;
+    let continued = continued(exec, &store)?;
     if let (Some(thread), None) = (&continued, &choice.profile) {
         choice.profile = Some(thread.bound().profile.clone());
     }
+    let model = model(exec, continued.as_ref()).ok_or(ExecError::NoModel)?;
     let shown: Shown = executor.ask(choice.clone()).await?;
     let bound =
         Bound { profile: shown.policy.profile().to_owned(), digest: shown.digest, policy: shown.policy };
-    if let Some(thread) = &mut continued {
-        rebind(thread, &bound, &choice.standpoint.cwd)?;
+    if let Some(thread) = &continued {
+        is_bound(thread, &bound, &choice.standpoint.cwd)?;
     }
-    let model = model(exec, continued.as_ref()).ok_or(ExecError::NoModel)?;
     let mut thread = match continued {
         Some(thread) => thread,
         None => store.create(NewThread {
@@ -88,6 +88,10 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
     let tools = tools(exec, (executor, approver), choice.clone(), &thread).await?;
     if tools.workplace().opened().digest != bound.digest {
         return Err(ExecError::Changed);
+    }
+    // Only now can nothing but the turn itself fail: what is refused before leaves the thread as it was.
+    if thread.bound().digest != bound.digest {
+        thread.append(Record::Bound(Box::new(bound)))?;
     }
     remarks.extend(tools.workplace().opened().remarks.iter().cloned());
     remarks.extend(left::complete(&mut thread, &tools).await?);
@@ -150,8 +154,8 @@ fn damage(exec: &Exec<'_>, thread: &Thread) -> Vec<String> {
     thread.damage().iter().map(|damage| format!("{of}{damage}")).collect()
 }
 
-/// Puts a narrower policy on record; a wider one is refused, with the difference.
-fn rebind(thread: &mut Thread, asked: &Bound, here: &AbsPath) -> Result<(), ExecError> {
+/// Refuses a policy that is wider than the one that binds a thread, with the difference.
+fn is_bound(thread: &Thread, asked: &Bound, here: &AbsPath) -> Result<(), ExecError> {
     let binds: &Policy = &thread.bound().policy;
     let excess = asked.policy.excess_over(binds);
     if !excess.is_empty() {
@@ -162,9 +166,6 @@ fn rebind(thread: &mut Thread, asked: &Bound, here: &AbsPath) -> Result<(), Exec
         }
         let [home, here] = [home, here].map(|path| path.display().into_owned());
         return Err(ExecError::Elsewhere { wider, home, here });
-    }
-    if thread.bound().digest != asked.digest {
-        thread.append(Record::Bound(Box::new(asked.clone())))?;
     }
     Ok(())
 }

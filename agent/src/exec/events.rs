@@ -8,12 +8,11 @@ mod item;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Begun, Show};
+use super::{Begun, Outlet, Show};
 use crate::item::{Did, Item, Usage};
 use crate::shown;
 use crate::thread::{ItemId, ThreadId, TurnStatus};
@@ -27,12 +26,13 @@ pub(super) use item::command_line;
 const AGGREGATED_BYTES_MAX: usize = 1 << 20;
 
 /// Writes events as they happen.
-pub struct Events<W> {
-    state: RefCell<State<W>>,
+pub struct Events {
+    out: Outlet,
+    state: RefCell<State>,
 }
 
-struct State<W> {
-    out: W,
+struct State {
+    out: Outlet,
     /// The thread's id.
     thread: String,
     /// The helper that is spoken of; none: the thread itself.
@@ -111,12 +111,12 @@ impl From<Usage> for Tokens {
     }
 }
 
-impl<W: Write> Events<W> {
+impl Events {
     /// Events on `out`, a line each.
-    pub fn new(out: W) -> Self {
+    pub fn new(out: Outlet) -> Self {
         Self {
             state: RefCell::new(State {
-                out,
+                out: out.clone(),
                 thread: String::new(),
                 helper: None,
                 begun: BTreeMap::new(),
@@ -124,6 +124,7 @@ impl<W: Write> Events<W> {
                 plans: BTreeMap::new(),
                 words: BTreeMap::new(),
             }),
+            out,
         }
     }
 
@@ -132,13 +133,17 @@ impl<W: Write> Events<W> {
         self.state.borrow_mut().write(&Event::Error { message });
     }
 
-    /// What was written to.
-    pub fn into_inner(self) -> W {
-        self.state.into_inner().out
+    /// The same, where whoever reads has room for it; nobody waits for that.
+    pub fn error_now(&self, message: &str) {
+        self.out.put_now(line(&Event::Error { message }).as_bytes());
     }
 }
 
-impl<W: Write> Show for Events<W> {
+impl Show for Events {
+    fn outlet(&self) -> &Outlet {
+        &self.out
+    }
+
     fn thread(&self, begun: &Begun, _provider: &str) {
         let mut state = self.state.borrow_mut();
         let thread_id = begun.conversation.thread().id().to_string();
@@ -150,7 +155,7 @@ impl<W: Write> Show for Events<W> {
     }
 }
 
-impl<W: Write> Watch for Events<W> {
+impl Watch for Events {
     fn see(&self, seen: Seen<'_>) {
         let mut state = self.state.borrow_mut();
         match seen {
@@ -175,13 +180,10 @@ impl<W: Write> Watch for Events<W> {
     }
 }
 
-impl<W: Write> State<W> {
+impl State {
     /// Whoever read may have gone; the turn goes on, for its thread is kept.
     fn write(&mut self, event: &Event<'_>) {
-        if let Ok(line) = serde_json::to_string(event) {
-            let line = shown::json(line) + "\n";
-            let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
-        }
+        self.out.put(line(event).as_bytes());
     }
 
     /// What is an item in a thread and in its helpers.
@@ -342,6 +344,11 @@ impl<W: Write> State<W> {
             }
         }
     }
+}
+
+/// An event in its line.
+fn line(event: &Event<'_>) -> String {
+    serde_json::to_string(event).map(|line| shown::json(line) + "\n").unwrap_or_default()
 }
 
 /// An item with its id in front.

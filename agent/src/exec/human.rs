@@ -4,10 +4,9 @@
 //! characters: neither may move the cursor of the person's terminal.
 
 use std::cell::RefCell;
-use std::io::Write;
 
 use super::events::command_line;
-use super::{Begun, Clock, Show};
+use super::{Begun, Clock, Outlet, Show};
 use crate::denial;
 use crate::item::{ChangeKind, CommandStatus, Did, FileChange, Item, Step, StepStatus, ToolOutcome, Usage};
 use crate::model::{Price, Prices};
@@ -19,16 +18,23 @@ use crate::turn::{Awaited, Call, Ended, Seen, Watch};
 /// Lines of a command's output that are shown; the end of it.
 const OUTPUT_LINES_MAX: usize = 12;
 
+/// How far everything of one line but its beginning is moved to the right: what begins a row is Weir's own.
+const INDENT: &str = "    ";
+
+/// Letters of a plan's step that are shown. It is a line, whatever a model makes of it.
+const STEP_LETTERS_MAX: usize = 300;
+
 /// Letters of a helper's name.
 const TAG_LETTERS: usize = 6;
 
 /// Shows a run.
-pub struct Human<W> {
-    state: RefCell<State<W>>,
+pub struct Human {
+    out: Outlet,
+    state: RefCell<State>,
 }
 
-struct State<W> {
-    out: W,
+struct State {
+    out: Outlet,
     clock: Clock,
     /// Whether the last thing written is text without an end of line.
     is_open: bool,
@@ -41,11 +47,11 @@ struct State<W> {
     price: Option<Price>,
 }
 
-impl<W: Write> Human<W> {
+impl Human {
     /// Shows a run on `out`, with what it cost where that is known.
-    pub fn new(out: W, prices: Prices) -> Self {
+    pub fn new(out: Outlet, prices: Prices) -> Self {
         let state = State {
-            out,
+            out: out.clone(),
             clock: Clock::start(),
             is_open: false,
             streamed: String::new(),
@@ -53,11 +59,15 @@ impl<W: Write> Human<W> {
             prices,
             price: None,
         };
-        Self { state: RefCell::new(state) }
+        Self { out, state: RefCell::new(state) }
     }
 }
 
-impl<W: Write> Show for Human<W> {
+impl Show for Human {
+    fn outlet(&self) -> &Outlet {
+        &self.out
+    }
+
     fn thread(&self, begun: &Begun, provider: &str) {
         let mut state = self.state.borrow_mut();
         state.price = state.prices.get(&begun.model).cloned();
@@ -73,7 +83,7 @@ impl<W: Write> Show for Human<W> {
     }
 }
 
-impl<W: Write> Watch for Human<W> {
+impl Watch for Human {
     fn see(&self, seen: Seen<'_>) {
         let mut state = self.state.borrow_mut();
         match seen {
@@ -116,9 +126,9 @@ impl<W: Write> Watch for Human<W> {
     }
 }
 
-impl<W: Write> State<W> {
+impl State {
     fn write(&mut self, text: &str) {
-        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        self.out.put(text.as_bytes());
     }
 
     /// What looks the same in a thread and in its helpers.
@@ -144,12 +154,12 @@ impl<W: Write> State<W> {
         }
     }
 
-    /// Lines of their own; those of a helper begin with its name.
+    /// A line of its own. What follows in it is moved to the right; lines of a helper begin with its name.
     fn line(&mut self, text: &str) {
         let start = if std::mem::replace(&mut self.is_open, false) { "\n" } else { "" };
         let text = harmless(text);
         let text = match self.helper.map(tag) {
-            None => format!("{text}\n"),
+            None => format!("{}\n", text.replace('\n', &format!("\n{INDENT}"))),
             Some(tag) => text.lines().map(|line| format!("[{tag}] {line}\n")).collect(),
         };
         self.write(&format!("{start}{text}"));
@@ -279,5 +289,7 @@ fn planned(step: &Step) -> String {
         StepStatus::InProgress => '>',
         StepStatus::Completed => 'x',
     };
-    format!("[{mark}] {}", step.text)
+    let words: String = step.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let more = if words.chars().nth(STEP_LETTERS_MAX).is_some() { " …" } else { "" };
+    format!("[{mark}] {}{more}", words.chars().take(STEP_LETTERS_MAX).collect::<String>())
 }

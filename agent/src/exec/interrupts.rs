@@ -4,8 +4,11 @@
 //! exec-server's filter forbids what that driver makes.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 use tokio::net::UnixStream;
 
@@ -14,16 +17,30 @@ use crate::run::signals::is_ignored;
 /// Ctrl-C, a supervisor, a terminal that closes.
 const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
-/// The signals, from when it is made.
+/// What is added to a signal's number to make an exit code of it.
+const SIGNALLED: i32 = 128;
+
+/// The signals, from when it is made. When it goes nobody hears them any more, and one ends the process at once, whatever that waits for:
+/// what is left then is to write the rest of what was said.
 pub(super) struct Interrupts {
+    is_over: Arc<AtomicBool>,
     heard: Vec<(i32, UnixStream)>,
 }
 
 impl Interrupts {
     /// Hears the signals; one that was ignored when this program started stays ignored.
     pub(super) fn new() -> io::Result<Self> {
-        let heard = SIGNALS.into_iter().filter(|signal| !is_ignored(*signal)).map(hear);
-        Ok(Self { heard: heard.collect::<io::Result<_>>()? })
+        let is_over = Arc::new(AtomicBool::new(false));
+        let heeded = SIGNALS.into_iter().filter(|signal| !is_ignored(*signal));
+        let heard = heeded.map(|signal| hear(signal, &is_over)).collect::<io::Result<_>>()?;
+        Ok(Self { is_over, heard })
+    }
+
+    /// Hears no more: from now on a signal ends the process. One that has come and was not heard.
+    pub(super) fn end(self) -> Option<i32> {
+        self.is_over.store(true, Ordering::SeqCst);
+        let has_come = |stream: &UnixStream| matches!(rustix::io::read(stream, &mut [0; 16]), Ok(1..));
+        self.heard.iter().find(|(_, stream)| has_come(stream)).map(|(signal, _)| *signal)
     }
 
     /// The next one.
@@ -36,9 +53,16 @@ impl Interrupts {
     }
 }
 
-fn hear(signal: i32) -> io::Result<(i32, UnixStream)> {
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+}
+
+fn hear(signal: i32, is_over: &Arc<AtomicBool>) -> io::Result<(i32, UnixStream)> {
     let (read, write) = std::os::unix::net::UnixStream::pair()?;
     pipe::register(signal, write)?;
+    flag::register_conditional_shutdown(signal, SIGNALLED + signal, Arc::clone(is_over))?;
     read.set_nonblocking(true)?;
     Ok((signal, UnixStream::from_std(read)?))
 }

@@ -42,6 +42,12 @@ pub enum ModelError {
     /// The answer ended before it was complete.
     #[error("the answer ended before it was complete")]
     CutShort,
+    /// The answer does not end.
+    #[error("the answer is longer than {} MiB and was not read to its end", .limit >> 20)]
+    Endless {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// A conversation that is too long was to be summarized.
     #[error("the conversation is too long, and {}", unsummarized(*.stop))]
     NoSummary {
@@ -188,6 +194,7 @@ impl ModelError {
             | Self::Unknown { .. }
             | Self::Refused { .. }
             | Self::ContextOverflow { .. }
+            | Self::Endless { .. }
             | Self::NoSummary { .. }
             | Self::NotAnApi { .. }
             | Self::Elsewhere { .. }
@@ -231,6 +238,7 @@ impl ModelError {
             | Self::Disconnected { .. }
             | Self::Idle { .. }
             | Self::CutShort
+            | Self::Endless { .. }
             | Self::NoSummary { .. }
             | Self::Frame(_)
             | Self::Elsewhere { .. }

@@ -157,9 +157,8 @@ impl Http {
 
     /// Ports that requests go to: the host's own, and those of the proxies that the environment names.
     pub(crate) fn ports(&self) -> Vec<u16> {
-        let proxies = PROXY_VARIABLES.into_iter().filter_map(|name| std::env::var(name).ok()?.parse().ok());
-        let all = proxies.chain([self.base.clone()]);
-        all.filter_map(|url: Url| url.port_or_known_default()).collect()
+        let proxies = PROXY_VARIABLES.into_iter().filter_map(|name| proxy_port(&std::env::var(name).ok()?));
+        proxies.chain(self.base.port_or_known_default()).collect()
     }
 
     /// A request for `path`, with nothing in it.
@@ -273,6 +272,13 @@ impl Http {
     }
 }
 
+/// The port of a proxy as a variable names it. Without a scheme it is one for HTTP, as for the client and curl(1).
+fn proxy_port(text: &str) -> Option<u16> {
+    let text = text.trim();
+    let url: Url = if text.contains("://") { text.parse() } else { format!("http://{text}").parse() }.ok()?;
+    url.port_or_known_default()
+}
+
 /// An address as it is written, without who asks there and without parameters.
 fn without_secrets(text: &str) -> String {
     let text = text.split('?').next().unwrap_or_default();
@@ -306,6 +312,23 @@ fn client(base: &Url) -> Result<Client, reqwest::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_needs_no_scheme() {
+        let cases = [
+            ("127.0.0.1:3128", Some(3128)),
+            ("proxy.test:8080", Some(8080)),
+            ("user:word@proxy.test:8080/", Some(8080)),
+            ("proxy.test", Some(80)),
+            ("http://proxy.test", Some(80)),
+            ("https://proxy.test", Some(443)),
+            ("http://[::1]:3128/", Some(3128)),
+            ("", None),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(proxy_port(text), expect, "{text:?}");
+        }
+    }
 
     #[test]
     fn no_error_repeats_what_an_address_or_a_parameter_carries() {

@@ -69,6 +69,8 @@ async fn once(
     let mut answer = Answer { items: Vec::new(), usage: Usage::default(), stop: Stop::End };
     while let Some(event) = events.next().await {
         let event = event?;
+        // An answer that is there already is no reason to hear and to show nothing before its end.
+        tokio::task::consume_budget().await;
         *came = Came::Something;
         match event {
             Event::Text(text) => {

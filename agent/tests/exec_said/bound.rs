@@ -68,3 +68,20 @@ fn a_thread_of_another_directory_is_told_as_one() {
     let expect = format!("the thread works in {}, and this is {other}", session.place.path("project"));
     assert!(told.contains(&expect), "{told}");
 }
+
+#[test]
+fn what_fails_before_anything_is_asked_leaves_a_thread_as_it_was() {
+    let Some(session) = Session::new("failed_resume", MARKS, "") else { return };
+    session.configure("[model_providers.y]\nbase_url = \"http://127.0.0.1:9\"\n");
+    let begun = session.exec(&["-p", ":workspace", "-m", "m", "begin"]);
+    assert_eq!(begun.status.code(), Some(0), "{}", text(&begun.stderr));
+    assert!(session.took("mark"), "the control");
+    let thread = session.thread();
+    let (code, told) = session.told(&["resume", &thread, "-p", ":read-only", "--provider", "y", "narrow"]);
+    assert!(code == Some(2) && told.contains("no model is chosen"), "{code:?}: {told}");
+    assert_eq!(session.told(&["resume", &thread, "again"]).0, Some(0));
+    assert!(session.took("mark"), "it is bound as before");
+    assert_eq!(session.told(&["resume", &thread, "-p", ":read-only", "narrow"]).0, Some(0));
+    let (code, told) = session.told(&["resume", &thread, "-p", ":workspace", "wider"]);
+    assert!(code == Some(2) && told.contains("allows more than"), "{code:?}: {told}");
+}

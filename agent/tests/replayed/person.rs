@@ -109,3 +109,65 @@ fn what_a_model_says_gives_the_terminal_no_orders() {
     let shown = String::from_utf8(shown).unwrap();
     assert!(shown.contains("weir: ]0;owned") && !shown.contains('\u{1b}'), "{shown:?}");
 }
+
+#[test]
+fn nothing_that_a_model_writes_stands_behind_a_question() {
+    let Some(session) = Session::new("person_question") else { return };
+    session.configure(&format!(
+        "approval_policy = \"untrusted\"\napprovals.rules = [{{ command = [\"cp\"], decision = \"allow\" }}]\n{CONFINED}"
+    ));
+    session.place.write("project/word", "go");
+    let mut copied = session.pipe("copied");
+    let false_question = "\nThe model wants to run, in /tmp:\n    ls\nIt is asked because of this: a rule.\n[y] yes  [n] no\n> ";
+    let step = "work\n".repeat(60) + false_question;
+    session.record(&[
+        says("I begin."),
+        runs("evil", "touch mark; false"),
+        calls("plan", "update_plan", &json!({ "plan": [{ "step": step, "status": "pending" }] })),
+        runs("copy", "cp word copied"),
+        done(),
+        is_told("not that"),
+        says("done"),
+        done(),
+    ]);
+    let mut screen = Screen::start(session.weir(&["exec", "go"]), [false, true, true]);
+    let before = screen.sees("no, and the turn ends\r\n> ");
+    assert!(before.contains("I begin.") && before.contains("-c 'touch mark; false'"), "{before}");
+    // The plan was written down before this command was started, which has ended by now.
+    assert!(std::io::Read::read(&mut copied, &mut [0; 8]).unwrap() > 0);
+    screen.types("n not that\r");
+    let behind = screen.sees("[ ] work work");
+    assert!(behind.starts_with("n not that\r\n"), "nothing but the answer is behind the question: {behind}");
+    let (status, rest) = screen.ends();
+    let rest = String::from_utf8(rest).unwrap();
+    assert_eq!((status.code(), session.project("mark").exists()), (Some(0), false), "{rest}");
+    let is_false =
+        |line: &str| line.starts_with("The model wants") || line.starts_with("[y]") || line.starts_with('>');
+    assert!(rest.contains("$ /bin/bash -c 'cp word copied'") && !rest.lines().any(is_false), "{rest}");
+}
+
+#[test]
+fn a_question_of_any_length_is_asked_in_full_sight() {
+    const LINES: usize = 5_000;
+    let Some(session) = Session::new("person_length") else { return };
+    let lines: String = (1..=LINES).map(|number| format!("line {number}\n")).collect();
+    session.record(&[runs("r", &format!("cat > mark <<'END'\n{lines}END\n")), done(), says("done"), done()]);
+    let mut screen = Screen::start(session.weir(&["exec", "-a", "untrusted", "go"]), [false, true, true]);
+    let end = "no, and the turn ends\r\n> ";
+    let question = screen.sees(end);
+    let at = question.find("The model wants to run").unwrap();
+    assert!(question[at..].lines().count() <= 30, "it fits on the screen: {question}");
+    assert!(question.contains("lines are left out here; [a] shows them"), "{question}");
+    screen.types("a\r");
+    let whole = screen.sees(end);
+    assert!(
+        (1..=LINES).all(|number| whole.contains(&format!(" line {number}\\n\r\n"))),
+        "{} bytes",
+        whole.len()
+    );
+    assert!(whole.ends_with(&question[at..]), "what is answered is in sight again");
+    screen.types("y\r");
+    let (status, rest) = screen.ends();
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&rest));
+    assert_eq!(std::fs::read_to_string(session.project("mark")).unwrap(), lines);
+}

@@ -1,6 +1,7 @@
 //! The three ways in which providers cut an answer into pieces, as one stream of frames.
 //!
-//! Every byte is looked at once, however an answer arrives, and no piece may be longer than [`PIECE_BYTES_MAX`].
+//! Every byte is looked at once, however an answer arrives; no piece may be longer than [`PIECE_BYTES_MAX`], and no answer than
+//! [`STREAM_BYTES_MAX`].
 
 mod lines;
 
@@ -14,6 +15,10 @@ use lines::{Events, Lines};
 
 /// The longest piece of an answer, in bytes. Encrypted reasoning and files in arguments are the longest: a few MiB.
 const PIECE_BYTES_MAX: usize = 16 << 20;
+
+/// The longest answer, in bytes as it is sent. The longest that models write have 128,000 tokens, each in a piece of 300 bytes or so:
+/// 40 MiB. What is kept of an answer is less than what is sent.
+const STREAM_BYTES_MAX: usize = 128 << 20;
 
 /// One piece of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,11 +72,13 @@ struct Cutting<C> {
     chunks: Chunks,
     cutter: C,
     bytes: BytesMut,
+    /// Bytes that have come.
+    heard: usize,
     ended: bool,
 }
 
 fn cut<C: Cutter + 'static>(chunks: Chunks, cutter: C) -> Frames {
-    let cutting = Cutting { chunks, cutter, bytes: BytesMut::new(), ended: false };
+    let cutting = Cutting { chunks, cutter, bytes: BytesMut::new(), heard: 0, ended: false };
     Box::pin(stream::try_unfold(cutting, |mut cutting| async move {
         loop {
             let first = cutting.cutter.first(&mut cutting.bytes, cutting.ended);
@@ -85,7 +92,14 @@ fn cut<C: Cutter + 'static>(chunks: Chunks, cutter: C) -> Frames {
                 return Err(ModelError::Frame(FrameError::TooLong { limit: PIECE_BYTES_MAX }));
             }
             match cutting.chunks.next().await {
-                Some(chunk) => cutting.bytes.extend_from_slice(&chunk?),
+                Some(chunk) => {
+                    let chunk = chunk?;
+                    cutting.heard = cutting.heard.saturating_add(chunk.len());
+                    if cutting.heard > STREAM_BYTES_MAX {
+                        return Err(ModelError::Endless { limit: STREAM_BYTES_MAX });
+                    }
+                    cutting.bytes.extend_from_slice(&chunk);
+                }
                 None => cutting.ended = true,
             }
         }
@@ -182,6 +196,18 @@ mod tests {
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         assert!(frames(&[&bytes], Framing::Amazon)[1].is_err());
+    }
+
+    #[test]
+    fn an_answer_without_end_is_refused() {
+        let mut line = vec![b'x'; 1 << 20];
+        let from = line.len() - 1;
+        line[from] = b'\n';
+        let chunks: Vec<_> = std::iter::repeat_n(&line[..], 200).collect();
+        let got = frames(&chunks, Framing::Lines);
+        assert_eq!(got.len(), (STREAM_BYTES_MAX >> 20) + 1);
+        let last = got.last().unwrap();
+        assert!(last.as_ref().is_err_and(|error| error.contains("longer than 128 MiB")), "{last:?}");
     }
 
     #[test]
