@@ -15,6 +15,7 @@
 //! | `look` | the changes of a copy: its upper layer beside what the host has now |
 //! | `stage` | a changed place made anew beside the one that it is to become |
 //! | `modes` | directories that cannot be changed, before or after |
+//! | `rename` | one rename for one place |
 //! | `known` | what the host has that is no change of the host's since |
 //! | `journal` | what applying has begun, so that it is finished whatever ends it |
 //! | `apply`, `discard` | what the person decides |
@@ -27,6 +28,7 @@ mod journal;
 mod known;
 mod look;
 mod modes;
+mod rename;
 mod stage;
 mod state;
 mod tree;
