@@ -1,6 +1,9 @@
 //! One step of applying: a place gets, changes or loses its name by one rename, once, whoever does it.
 //!
-//! A place that the host has changed meanwhile is looked at once more in the very exchange, and put back. Called by `apply`.
+//! A place that the host has changed meanwhile is looked at once more in the very exchange, and put back. Whoever comes after one that was
+//! ended finds what that one has done: what is staged stands under its name, and what was there before under the temporary one. Where neither
+//! says so it counts as not done, and the copy keeps what it has. Nothing of the host's goes that was not there when the change was looked
+//! at. Called by `apply`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,23 +13,27 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::journal::{Act, Step};
+use super::journal::{Act, Step, Why};
 use super::stage::name;
 use super::tree::{self, Identity, Tree};
 
 /// What has become of a step.
 pub(super) enum Done {
+    /// It is done, now or by whoever was ended.
     Done,
-    /// The host has something else there by now, which stays.
-    Changed,
+    /// It is not, and the copy keeps what it has.
+    Undone(Why),
 }
+
+/// The host has something else there by now.
+const CHANGED: Done = Done::Undone(Why::Changed);
 
 /// One step, which may have been done before.
 pub(super) fn carry_out(step: &Step, host: &Tree, renamed: &mut Renamed) -> io::Result<Done> {
     let (parent, target) = host.parent(&step.path.0)?;
     let site = Site { parent, target, temporary: name(&step.temporary.0) };
     let done = match step.act {
-        Act::Place => return site.place(),
+        Act::Place => return site.place(step),
         Act::Exchange => site.exchange(step, renamed)?,
         Act::Remove => site.remove(step, renamed)?,
         // Those come last.
@@ -87,54 +94,68 @@ impl Site<'_> {
         renameat_with(&self.parent, from, &self.parent, to, flags)
     }
 
-    fn place(&self) -> io::Result<Done> {
+    /// Whether what is staged stands under its name: as it was staged, for the number of a file that is gone can be another's.
+    fn is_in_place(&self, step: &Step) -> io::Result<bool> {
+        Ok(self.found(self.target)?.zip(step.staged).is_some_and(|(there, staged)| there.is_moved(&staged)))
+    }
+
+    fn place(&self, step: &Step) -> io::Result<Done> {
         match self.rename(&self.temporary, self.target, RenameFlags::NOREPLACE) {
-            // It has its name already.
-            Ok(()) | Err(Errno::NOENT) => Ok(Done::Done),
-            Err(Errno::EXIST) => Ok(Done::Changed),
+            Ok(()) => Ok(Done::Done),
+            // It has its name already, or somebody took it away.
+            Err(Errno::NOENT) if self.is_in_place(step)? => Ok(Done::Done),
+            Err(Errno::NOENT | Errno::EXIST) => Ok(CHANGED),
             Err(errno) => Err(errno.into()),
         }
     }
 
     fn exchange(&self, step: &Step, renamed: &Renamed) -> io::Result<Done> {
-        let staged = self.found(&self.temporary)?;
-        let waits = staged.zip(step.staged).is_some_and(|(found, staged)| found.is_file(&staged));
-        if !waits {
-            return Ok(Done::Done);
+        let waits = self.found(&self.temporary)?;
+        if waits.zip(step.staged).is_some_and(|(found, staged)| found.is_file(&staged)) {
+            if !renamed.is_as_before(self.found(self.target)?, step) {
+                return Ok(CHANGED);
+            }
+            self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE)?;
         }
-        let there = self.found(self.target)?;
-        if !renamed.is_as_before(there, step) {
-            return Ok(Done::Changed);
-        }
-        self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE)?;
-        // Between the look and the exchange the host may have been faster.
+        // Between the look and the exchange the host may have been faster; then that is put back.
         let out = self.found(&self.temporary)?;
-        if out.zip(step.before).is_some_and(|(out, before)| out.is_moved(&before)) {
+        if is_before(out, step) {
             return Ok(Done::Done);
         }
-        self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE)?;
-        Ok(Done::Changed)
+        let is_in_place = self.is_in_place(step)?;
+        if out.is_none() {
+            return Ok(if is_in_place { Done::Done } else { CHANGED });
+        }
+        let put_back = || self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE);
+        Ok(if is_in_place && put_back().is_ok() { CHANGED } else { beside(step) })
     }
 
     fn remove(&self, step: &Step, renamed: &Renamed) -> io::Result<Done> {
-        let there = self.found(self.target)?;
-        let same = there.zip(step.before).is_some_and(|(there, before)| there.is_file(&before));
-        if self.found(&self.temporary)?.is_some() || there.is_none() || !same {
-            return Ok(if there.is_none() || self.found(&self.temporary)?.is_some() {
-                Done::Done
-            } else {
-                Done::Changed
-            });
+        if self.found(&self.temporary)?.is_none() {
+            let there = self.found(self.target)?;
+            if there.is_some() && !renamed.is_as_before(there, step) {
+                return Ok(CHANGED);
+            }
+            match self.rename(self.target, &self.temporary, RenameFlags::NOREPLACE) {
+                // Somebody else has removed it.
+                Err(Errno::NOENT) => return Ok(Done::Done),
+                moved => moved?,
+            }
         }
-        if !renamed.is_as_before(there, step) {
-            return Ok(Done::Changed);
-        }
-        self.rename(self.target, &self.temporary, RenameFlags::NOREPLACE)?;
-        let out = self.found(&self.temporary)?;
-        if out.zip(step.before).is_some_and(|(out, before)| out.is_moved(&before)) {
+        if is_before(self.found(&self.temporary)?, step) {
             return Ok(Done::Done);
         }
-        self.rename(&self.temporary, self.target, RenameFlags::NOREPLACE)?;
-        Ok(Done::Changed)
+        let put_back = self.rename(&self.temporary, self.target, RenameFlags::NOREPLACE);
+        Ok(if put_back.is_ok() { CHANGED } else { beside(step) })
     }
+}
+
+/// Whether what was taken from its name is what was there before.
+fn is_before(out: Option<Identity>, step: &Step) -> bool {
+    out.zip(step.before).is_some_and(|(out, before)| out.is_moved(&before))
+}
+
+/// What the host had stays under the temporary name.
+fn beside(step: &Step) -> Done {
+    Done::Undone(Why::Beside(step.temporary.clone()))
 }

@@ -166,13 +166,14 @@ fn inside() -> ResolveFlags {
     ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV
 }
 
-fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
+/// Whether an error says that there is nothing, or no directory on the way to it.
+pub(super) fn is_absent(error: &io::Error) -> bool {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
-    if gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
-        Ok(None)
-    } else {
-        Err(error)
-    }
+    gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
+    if is_absent(&error) { Ok(None) } else { Err(error) }
 }
 
 /// What is at a name in a directory.

@@ -9,4 +9,5 @@ mod killed;
 mod kinds;
 mod refused;
 mod settle;
+mod struck;
 mod wedged;
