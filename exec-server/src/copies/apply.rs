@@ -17,9 +17,9 @@ use weir_protocol::{AbsPath, ByteString};
 
 use super::journal::{self, Act, Journal, Step, Undone, Why};
 use super::known::Known;
-use super::look::{Found, MODE_BITS, is_chosen, look};
+use super::look::{Found, MODE_BITS, above, is_chosen, look};
 use super::rename::{self, Done, Renamed};
-use super::stage::{Staging, name};
+use super::stage::{Place, Staging, name};
 use super::state::State;
 use super::tree::{self, Identity, Tree};
 use super::{CopyError, Of as _, discard, modes};
@@ -146,7 +146,7 @@ fn staged(state: &State, mut steps: Vec<Step>, outcome: &mut Outcome) -> Result<
     let mut journal = Journal::new(steps);
     journal.write(state)?;
     modes::open(&host, journal.steps.iter().filter(|step| step.act == Act::Open));
-    let mut staging = Staging::default();
+    let mut staging = Staging::new(&host);
     let mut unstaged = Vec::new();
     journal.steps.retain_mut(|step| match stage(step, &upper, &host, &mut staging) {
         Ok(staged) => {
@@ -166,7 +166,7 @@ fn staged(state: &State, mut steps: Vec<Step>, outcome: &mut Outcome) -> Result<
     Ok(journal)
 }
 
-fn stage(step: &Step, upper: &Tree, host: &Tree, staging: &mut Staging) -> io::Result<Option<Identity>> {
+fn stage(step: &Step, upper: &Tree, host: &Tree, staging: &mut Staging<'_>) -> io::Result<Option<Identity>> {
     if step.is_mode() {
         return Ok(None);
     }
@@ -176,17 +176,14 @@ fn stage(step: &Step, upper: &Tree, host: &Tree, staging: &mut Staging) -> io::R
     }
     let (from, from_name) = upper.parent(&step.path.0)?;
     let temporary = name(&step.temporary.0);
-    staging.make(from.as_fd(), from_name, to.as_fd(), &temporary)?;
+    let above = above(&step.path.0);
+    staging.make(&Place { from: from.as_fd(), name: from_name, to: to.as_fd(), above, new: &temporary })?;
     Ok(tree::status(&to, &temporary)?.as_ref().map(Identity::of))
 }
 
 /// Sees that the names in the directories of these steps are on the disk. A directory that is gone by now has none.
 fn sync<'s>(host: &Tree, steps: impl IntoIterator<Item = &'s Step>) -> io::Result<()> {
-    let parent = |step: &'s Step| {
-        let path = &step.path.0;
-        path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash])
-    };
-    for parent in steps.into_iter().map(parent).collect::<BTreeSet<_>>() {
+    for parent in steps.into_iter().map(|step| above(&step.path.0)).collect::<BTreeSet<_>>() {
         match host.directory(parent) {
             Err(error) if tree::is_absent(&error) => {}
             directory => rustix::fs::fsync(directory?)?,
