@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, XattrFlags, chownat, fchmod, fchown, flistxattr, fsetxattr, fstat,
-    futimens, linkat, mkdirat, mknodat, openat, readlinkat, symlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, SeekFrom, Stat, XattrFlags, chownat, fchmod, fchown, flistxattr,
+    fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat, readlinkat, seek, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -161,7 +161,7 @@ impl<'a> Staging<'a> {
         let mut source = tree::file(place.from, place.name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(place.to, place.new, flags, Mode::RUSR | Mode::WUSR)?);
-        io::copy(&mut source, &mut file)?;
+        content(&mut source, &mut file)?;
         finish(&file, &source, found, MODE_BITS & !SET_ID)?;
         file.sync_all()?;
         if found.st_nlink > 1 && place.above.len() <= MAX_DIRECTORY_BYTES {
@@ -190,6 +190,27 @@ impl<'a> Staging<'a> {
         // Somebody has put another one there meanwhile.
         rustix::fs::unlinkat(place.to, place.new, AtFlags::empty())?;
         Ok(false)
+    }
+}
+
+/// Copies what a file holds. Where it holds nothing, neither does the new one (lseek(2), "Seeking file data and holes").
+fn content(source: &mut File, new: &mut File) -> io::Result<()> {
+    let mut at = 0;
+    loop {
+        // Asked first: what is written behind it from now on is not taken for a hole.
+        let end = source.metadata()?.len();
+        let data = match seek(&*source, SeekFrom::Data(at)) {
+            Err(Errno::NXIO) => return new.set_len(end),
+            data => data.and_then(|data| Ok((data, seek(&*source, SeekFrom::Hole(data))?))),
+        };
+        let from = data.map_or(at, |(data, _)| data);
+        seek(&*source, SeekFrom::Start(from))?;
+        seek(&*new, SeekFrom::Start(from))?;
+        let Ok((_, hole)) = data else {
+            // A file system that cannot tell.
+            return io::copy(source, new).map(drop);
+        };
+        at = from + io::copy(&mut (&*source).take(hole - from), new)?;
     }
 }
 

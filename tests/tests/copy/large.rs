@@ -1,4 +1,4 @@
-//! What is deep or has many names: told, applied and discarded with few descriptors and little room.
+//! What is deep, sparse or has many names: told, applied and discarded with few descriptors and little room.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -133,5 +133,36 @@ fn files_with_several_names_need_no_descriptors() {
             assert_eq!((names[0].ino(), names[0].nlink()), (names[1].ino(), 2), "{index}");
         }
         assert_clean(&world);
+    });
+}
+
+#[test]
+fn what_is_sparse_stays_sparse() {
+    const SIZE: u64 = 1 << 30;
+    const MIDDLE: u64 = 256 << 20;
+    Way::each_of(&WAYS, "copy::sparse", |way| {
+        let world = world(way);
+        world.file("work/plain", "x".repeat(300_000));
+        let write = format!("with open('sparse', 'r+b') as file: file.seek({MIDDLE}); file.write(b'here')");
+        shell(
+            &world,
+            &format!(
+                "truncate -s {SIZE} empty sparse; python3 -c \"{write}\"; cp plain ends; truncate -s {SIZE} ends; echo more >> plain; : > nothing"
+            ),
+        );
+        assert_eq!(left(&world, &["apply"]), []);
+        for (name, room) in [("empty", 0), ("sparse", 1 << 20), ("ends", 1 << 20)] {
+            let found = fs::metadata(world.at("work").join(name)).unwrap();
+            assert_eq!(found.len(), SIZE, "{name}");
+            assert!(found.blocks() * 512 <= room, "{name}: {} blocks", found.blocks());
+        }
+        let read = format!("dd if=sparse bs=4 count=2 skip={} status=none | tr '\\0' .", MIDDLE / 4);
+        assert_eq!(world.outside(["sh", "-c", &read]).text(), "here....");
+        assert_eq!(
+            world.outside(["sh", "-c", "cmp -n 300000 plain ends; tail -c 5 plain; wc -c < nothing"]).text(),
+            "more\n0"
+        );
+        // What is the same is no change.
+        assert_eq!(changes(&world), Vec::<String>::new());
     });
 }
