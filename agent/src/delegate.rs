@@ -184,13 +184,16 @@ impl<'a> Delegating<'a> {
     async fn narrower(&self, choice: &Choice) -> Result<Bound, String> {
         let shown = self.tools.workplace().show(choice.clone()).await;
         let shown = shown.map_err(|error| format!("there is no helper: {error}"))?;
-        let excess = shown.policy.excess_over(&self.bound.policy);
-        if excess.is_empty() {
-            let profile = shown.policy.profile().to_owned();
-            return Ok(Bound { profile, digest: shown.digest, policy: shown.policy });
+        match shown.policy.within(&self.bound.policy) {
+            Ok(within) => {
+                let policy = within.policy;
+                Ok(Bound { profile: policy.profile().to_owned(), digest: policy.digest(), policy })
+            }
+            Err(excess) => {
+                let wider = Wider { bound: self.bound.digest, asked: shown.digest, excess };
+                Err(format!("a helper is allowed no more than this thread: {wider}"))
+            }
         }
-        let wider = Wider { bound: self.bound.digest, asked: shown.digest, excess };
-        Err(format!("a helper is allowed no more than this thread: {wider}"))
     }
 
     /// Its turn. The last message, and how the turn ended; why, where it could not be kept.

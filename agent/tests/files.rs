@@ -41,8 +41,9 @@ impl Opened {
             copy: Vec::new(),
             deny: Vec::new(),
         };
-        let opened =
-            session.ask(Open { choice, thread: Some("a thread".to_owned()), forked_from: None }).unwrap();
+        let opened = session
+            .ask(Open { choice, thread: Some("a thread".to_owned()), forked_from: None, within: None })
+            .unwrap();
         let under = Under { context: opened.id, lease: None, turn: None };
         Some(Self { place, _daemon: daemon, session, under })
     }

@@ -50,6 +50,7 @@ impl Bench {
             choice: Choice { standpoint, config: None, profile, read, write, copy, deny },
             thread: ThreadId::new(),
             forked_from: None,
+            bound: None,
             environment: vec![
                 ("PATH".into(), "/usr/bin:/bin".into()),
                 ("HOME".into(), place.path("home").as_str().into()),

@@ -12,21 +12,25 @@
 //! |---|---|
 //! | `state` | where a copy is kept, and who may hold it |
 //! | `tree` | names below a directory, reached through no link |
+//! | `descent` | a way down a directory, however deep |
 //! | `look` | the changes of a copy: its upper layer beside what the host has now |
 //! | `stage` | a changed place made anew beside the one that it is to become |
 //! | `modes` | directories that cannot be changed, before or after |
+//! | `rename` | one rename for one place |
 //! | `known` | what the host has that is no change of the host's since |
 //! | `journal` | what applying has begun, so that it is finished whatever ends it |
 //! | `apply`, `discard` | what the person decides |
 //! | `difference` | line by line, for people |
 
 mod apply;
+mod descent;
 mod difference;
 mod discard;
 mod journal;
 mod known;
 mod look;
 mod modes;
+mod rename;
 mod stage;
 mod state;
 mod tree;
@@ -269,14 +273,21 @@ impl Meant {
     }
 }
 
+/// Most bytes of all paths of one answer: of changes, and of parts of others. So it fits into a frame.
+const MAX_WHOLE_BYTES: usize = 4 << 20;
+const MAX_PART_BYTES: usize = 1 << 20;
+
 fn show(state: &State, paths: &[AbsPath], list: &ListChanges) -> Result<Option<Copied>, CopyError> {
     let unfinished = journal::read(state)?.is_some_and(|journal| journal.is_committed());
     let found = look::look(state)?;
     let wanted = found.into_iter().filter(|found| look::is_chosen(state.root(), &found.path, paths));
     let mut changes = Vec::new();
     let (mut more, mut room) = (0, weir_protocol::method::changes::MAX_DIFF_BYTES);
+    let mut paths = [MAX_WHOLE_BYTES, MAX_PART_BYTES];
     for found in wanted {
-        if changes.len() == weir_protocol::method::changes::MAX_LISTED {
+        let left = &mut paths[usize::from(found.part_of.is_some())];
+        *left = left.saturating_sub(found.path.len());
+        if changes.len() == weir_protocol::method::changes::MAX_LISTED || *left == 0 {
             more += 1;
             continue;
         }

@@ -20,6 +20,7 @@ pub mod origin;
 pub mod publish;
 pub mod resources;
 pub mod verdict;
+pub mod within;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -40,6 +41,7 @@ pub use origin::{Layer, Origin, Place};
 pub use publish::{PublishRule, Published};
 pub use resources::{Resource, Resources};
 pub use verdict::{Request, RuleRef, Verdict};
+pub use within::Within;
 
 /// Whether a policy confines at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

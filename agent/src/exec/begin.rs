@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use weir_protocol::method::context::Wider;
 use weir_protocol::method::policy::{Choice, Shown};
-use weir_protocol::{AbsPath, ByteString, Policy};
+use weir_protocol::{AbsPath, ByteString};
 
 use super::{Exec, ExecError, left};
 use crate::approval::Approver;
@@ -68,10 +68,10 @@ pub(super) async fn begin(exec: &Exec<'_>, approver: Rc<dyn Approver>) -> Result
     }
     let model = model(exec, continued.as_ref()).ok_or(ExecError::NoModel)?;
     let shown: Shown = executor.ask(choice.clone()).await?;
-    let bound =
+    let mut bound =
         Bound { profile: shown.policy.profile().to_owned(), digest: shown.digest, policy: shown.policy };
     if let Some(thread) = &continued {
-        is_bound(thread, &bound, &choice.standpoint.cwd)?;
+        bound = within(thread, bound, &choice.standpoint.cwd)?;
     }
     let mut thread = match continued {
         Some(thread) => thread,
@@ -154,20 +154,20 @@ fn damage(exec: &Exec<'_>, thread: &Thread) -> Vec<String> {
     thread.damage().iter().map(|damage| format!("{of}{damage}")).collect()
 }
 
-/// Refuses a policy that is wider than the one that binds a thread, with the difference.
-fn is_bound(thread: &Thread, asked: &Bound, here: &AbsPath) -> Result<(), ExecError> {
-    let binds: &Policy = &thread.bound().policy;
-    let excess = asked.policy.excess_over(binds);
+/// What is asked for within what binds the thread; a wider one is refused, with the difference. The server says what had to go for that.
+fn within(thread: &Thread, asked: Bound, here: &AbsPath) -> Result<Bound, ExecError> {
+    let (bound, home) = (thread.bound(), &thread.meta().cwd);
+    let shown = |path: &AbsPath| path.display().into_owned();
+    let wider = |excess| Box::new(Wider { bound: bound.digest, asked: asked.digest, excess });
+    // What a profile means elsewhere is another thing, and not what came to be here.
+    let excess = if home == here { Vec::new() } else { asked.policy.excess_over(&bound.policy) };
     if !excess.is_empty() {
-        let wider = Box::new(Wider { bound: thread.bound().digest, asked: asked.digest, excess });
-        let home = &thread.meta().cwd;
-        if home == here {
-            return Err(ExecError::Wider(wider));
-        }
-        let [home, here] = [home, here].map(|path| path.display().into_owned());
-        return Err(ExecError::Elsewhere { wider, home, here });
+        let (home, here) = (shown(home), shown(here));
+        return Err(ExecError::Elsewhere { wider: wider(excess), home, here });
     }
-    Ok(())
+    let within = asked.policy.clone().within(&bound.policy);
+    let policy = within.map_err(|excess| ExecError::Wider(wider(excess)))?.policy;
+    Ok(Bound { digest: policy.digest(), policy, ..asked })
 }
 
 async fn tools(
@@ -188,8 +188,18 @@ async fn tools(
     let approvals = exec.approvals.clone();
     let when_left = exec.when_left;
     let (id, forked_from) = (thread.id(), thread.meta().forked_from);
-    let place =
-        Place { choice, thread: id, forked_from, environment, outputs, when_left, approvals, approver };
+    let bound = Some(thread.bound().policy.clone());
+    let place = Place {
+        choice,
+        thread: id,
+        forked_from,
+        bound,
+        environment,
+        outputs,
+        when_left,
+        approvals,
+        approver,
+    };
     Ok(Tools::new(Workplace::open(executor, place).await?))
 }
 

@@ -8,7 +8,7 @@ use weir_protocol::method::file::{Links, Stat, Within};
 use weir_protocol::method::output::{Keep, Output, WhenLeft};
 use weir_protocol::method::policy::{Choice, Shown, Standpoint};
 use weir_protocol::method::process::ProcessId;
-use weir_protocol::{AbsPath, ByteString};
+use weir_protocol::{AbsPath, ByteString, Policy};
 
 use crate::approval::{Approvals, Approver, Gate};
 use crate::executor::{Executor, ExecutorError};
@@ -26,6 +26,8 @@ pub struct Place {
     pub thread: ThreadId,
     /// The thread that it continues: what the server knows to bind that one binds it where nothing does yet.
     pub forked_from: Option<ThreadId>,
+    /// What binds the thread by its own file, where something does.
+    pub bound: Option<Policy>,
     /// The environment that the profile filters; the keys of providers must not be in it.
     pub environment: Vec<(ByteString, ByteString)>,
     /// A directory for all that commands write; none where nothing may be kept.
@@ -79,11 +81,21 @@ impl Workplace {
     /// # Errors
     /// [`ExecutorError::Refused`] with both digests and the differing rules where the profile allows more than what binds the thread.
     pub async fn open(executor: Executor, place: Place) -> Result<Self, ExecutorError> {
-        let Place { choice, thread, forked_from, environment, outputs, when_left, approvals, approver } =
-            place;
+        let Place {
+            choice,
+            thread,
+            forked_from,
+            bound,
+            environment,
+            outputs,
+            when_left,
+            approvals,
+            approver,
+        } = place;
         let standpoint = choice.standpoint.clone();
         let forked_from = forked_from.map(|other| other.to_string());
-        let opened = executor.ask(Open { choice, thread: Some(thread.to_string()), forked_from }).await?;
+        let (thread_name, within) = (Some(thread.to_string()), bound.map(Box::new));
+        let opened = executor.ask(Open { choice, thread: thread_name, forked_from, within }).await?;
         let gate = Gate::new(approvals, approver, &opened.profile);
         let shell = SHELLS[1];
         let umask = crate::run::umask();

@@ -4,22 +4,22 @@
 //! place gets its new content by one rename. What ends it before the commit leaves nothing but temporary names, which the next one
 //! takes away; what ends it after is finished by the next one. A place that the host has changed meanwhile is looked at once more in the
 //! very exchange, and put back.
+//!
+//! Whoever finishes knows what was done from the names themselves, as long as they stand; the journal says it before the first of them goes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustix::fs::{RenameFlags, renameat_with};
-use rustix::io::Errno;
 use weir_protocol::method::changes::{ChangeKind, Left, Outcome};
 use weir_protocol::{AbsPath, ByteString};
 
-use super::journal::{self, Act, Journal, Step};
+use super::journal::{self, Act, Journal, Step, Undone, Why};
 use super::known::Known;
-use super::look::{Found, MODE_BITS, is_chosen, look};
-use super::stage::{Staging, name};
+use super::look::{Found, MODE_BITS, above, is_chosen, look};
+use super::rename::{self, Done, Renamed};
+use super::stage::{Place, Staging, name};
 use super::state::State;
 use super::tree::{self, Identity, Tree};
 use super::{CopyError, Of as _, discard, modes};
@@ -39,12 +39,18 @@ pub(super) fn apply(state: State, paths: &[AbsPath], force: bool) -> Result<Outc
     if journal::recover(&state)?
         && let Some(journal) = journal::read(&state)?
     {
-        finish(&state, journal.steps, &mut outcome)?;
+        let undone = finish(&state, journal, &mut outcome)?;
+        // What is chosen is looked at anew, and told then.
+        let is_told = |undone: &Undone| {
+            matches!(undone.why, Why::Beside(_)) || !is_chosen(state.root(), &undone.path.0, paths)
+        };
+        outcome.left.extend(undone.into_iter().filter(is_told).map(told));
     }
     let steps = chosen(&state, paths, force, &mut outcome)?;
     if !steps.is_empty() {
-        let steps = prepare(&state, steps, &mut outcome)?;
-        finish(&state, steps, &mut outcome)?;
+        let journal = prepare(&state, steps, &mut outcome)?;
+        let undone = finish(&state, journal, &mut outcome)?;
+        outcome.left.extend(undone.into_iter().map(told));
     }
     state.forget_empty().of(&outcome.root)?;
     Ok(outcome)
@@ -52,6 +58,19 @@ pub(super) fn apply(state: State, paths: &[AbsPath], force: bool) -> Result<Outc
 
 fn left(path: &[u8], conflict: bool, because: impl Into<String>) -> Left {
     Left { path: ByteString(path.to_vec()), conflict, because: because.into() }
+}
+
+fn told(undone: Undone) -> Left {
+    let Undone { path, why } = undone;
+    match why {
+        Why::Changed => left(&path.0, true, CHANGED),
+        Why::Beside(name) => {
+            let because =
+                format!("it was changed on the host in the very moment; what was there is {name}, beside it");
+            left(&path.0, true, because)
+        }
+        Why::Failed(because) => left(&path.0, false, because),
+    }
 }
 
 /// What is to be done; what is not, and why, goes to the outcome.
@@ -111,7 +130,7 @@ fn step(found: &Found, temporary: &str) -> Step {
 }
 
 /// Stages everything, and commits.
-fn prepare(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<Vec<Step>, CopyError> {
+fn prepare(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<Journal, CopyError> {
     let prepared = staged(state, steps, outcome);
     if prepared.is_err() {
         // What was being prepared is taken back at once, or else by the next one.
@@ -120,15 +139,15 @@ fn prepare(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<Vec
     prepared
 }
 
-fn staged(state: &State, mut steps: Vec<Step>, outcome: &mut Outcome) -> Result<Vec<Step>, CopyError> {
+fn staged(state: &State, mut steps: Vec<Step>, outcome: &mut Outcome) -> Result<Journal, CopyError> {
     let root = state.root();
     let (upper, host) = (state.upper().of(root)?, state.host().of(root)?);
     steps.extend(modes::needed(&host, &steps));
     let mut journal = Journal::new(steps);
     journal.write(state)?;
     modes::open(&host, journal.steps.iter().filter(|step| step.act == Act::Open));
-    let mut staging = Staging::default();
-    let mut failed = Vec::new();
+    let mut staging = Staging::new(&host);
+    let mut unstaged = Vec::new();
     journal.steps.retain_mut(|step| match stage(step, &upper, &host, &mut staging) {
         Ok(staged) => {
             step.staged = staged;
@@ -136,19 +155,19 @@ fn staged(state: &State, mut steps: Vec<Step>, outcome: &mut Outcome) -> Result<
         }
         Err(error) => {
             outcome.left.push(left(&step.path.0, false, error.to_string()));
-            failed.push(step.clone());
+            unstaged.push(step.clone());
             false
         }
     });
-    outcome.left.extend(journal::clear(&host, &failed));
-    sync(&host, &journal.steps).of(root)?;
+    outcome.left.extend(journal::clear(&host, &unstaged));
+    sync(&host, journal.renames()).of(root)?;
     journal.commit();
     journal.write(state)?;
-    Ok(journal.steps)
+    Ok(journal)
 }
 
-fn stage(step: &Step, upper: &Tree, host: &Tree, staging: &mut Staging) -> io::Result<Option<Identity>> {
-    if matches!(step.act, Act::Mode | Act::Open) {
+fn stage(step: &Step, upper: &Tree, host: &Tree, staging: &mut Staging<'_>) -> io::Result<Option<Identity>> {
+    if step.is_mode() {
         return Ok(None);
     }
     let (to, _) = host.parent(&step.path.0)?;
@@ -157,33 +176,65 @@ fn stage(step: &Step, upper: &Tree, host: &Tree, staging: &mut Staging) -> io::R
     }
     let (from, from_name) = upper.parent(&step.path.0)?;
     let temporary = name(&step.temporary.0);
-    staging.make(from.as_fd(), from_name, to.as_fd(), &temporary)?;
+    let above = above(&step.path.0);
+    staging.make(&Place { from: from.as_fd(), name: from_name, to: to.as_fd(), above, new: &temporary })?;
     Ok(tree::status(&to, &temporary)?.as_ref().map(Identity::of))
 }
 
-/// Sees that the names in the directories of all steps are on the disk.
-fn sync(host: &Tree, steps: &[Step]) -> io::Result<()> {
-    let parent = |step: &Step| {
-        let path = &step.path.0;
-        path.iter().rposition(|byte| *byte == b'/').map(|slash| path[..slash].to_vec()).unwrap_or_default()
-    };
-    for parent in steps.iter().map(parent).collect::<BTreeSet<_>>() {
-        rustix::fs::fsync(host.directory(&parent)?)?;
+/// Sees that the names in the directories of these steps are on the disk. A directory that is gone by now has none.
+fn sync<'s>(host: &Tree, steps: impl IntoIterator<Item = &'s Step>) -> io::Result<()> {
+    for parent in steps.into_iter().map(|step| above(&step.path.0)).collect::<BTreeSet<_>>() {
+        match host.directory(parent) {
+            Err(error) if tree::is_absent(&error) => {}
+            directory => rustix::fs::fsync(directory?)?,
+        }
     }
     Ok(())
 }
 
-/// Does what is committed, and forgets it in the copy.
-fn finish(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<(), CopyError> {
+/// Does what is committed, and forgets it in the copy; answers what was not done.
+fn finish(state: &State, mut journal: Journal, outcome: &mut Outcome) -> Result<Vec<Undone>, CopyError> {
     let root = state.root();
     let (upper, host) = (state.upper().of(root)?, state.host().of(root)?);
-    let (modes, rest): (Vec<&Step>, Vec<&Step>) =
-        steps.iter().partition(|step| matches!(step.act, Act::Mode | Act::Open));
-    modes::open(&host, modes.iter().copied());
-    let mut renamed = Renamed::default();
-    let done = carry_out(&rest, outcome, |step| carry_out_one(step, &host, &mut renamed));
-    let _ = sync(&host, &steps);
-    let now = done.iter().filter_map(|step| {
+    modes::open(&host, journal.steps.iter().filter(|step| step.is_mode()));
+    if !journal.is_carried_out() {
+        carry_out(state, &host, &mut journal)?;
+    }
+    let done = journal.done();
+    discard::forget(state, &done.iter().map(|step| step.path.0.clone()).collect::<Vec<_>>())?;
+    let mut known = Known::of(state)?;
+    let temporary = journal.temporary();
+    outcome
+        .left
+        .extend(journal::clear_telling(&host, temporary, &mut |before, file| known.is_gone(&before, file)));
+    known.note(state)?;
+    // From here on nothing in a directory is changed. What lies deeper comes first: a mode can close the way to it.
+    let mut undone = Vec::new();
+    let modes = journal.steps.iter().filter(|step| step.is_mode()).collect();
+    let set = set_modes(modes, (&upper, &host), &mut undone);
+    discard::prune_all(state, &set.iter().map(|step| step.path.0.clone()).collect::<Vec<_>>()).of(root)?;
+    journal::close(state)?;
+    let mut paths: Vec<ByteString> = done.into_iter().chain(set).map(|step| step.path.clone()).collect();
+    paths.sort();
+    outcome.done.extend(paths);
+    undone.splice(..0, journal.undone);
+    Ok(undone)
+}
+
+/// Does every rename, and puts on record which were not done, before anything goes that tells.
+fn carry_out(state: &State, host: &Tree, journal: &mut Journal) -> Result<(), CopyError> {
+    let (mut renamed, mut undone) = (Renamed::default(), Vec::new());
+    for step in journal.renames() {
+        match rename::carry_out(step, host, &mut renamed) {
+            Ok(Done::Done) => {}
+            Ok(Done::Undone(why)) => undone.push(Undone { path: step.path.clone(), why }),
+            Err(error) => undone.push(failed(step, &error)),
+        }
+    }
+    journal.carried_out(undone);
+    // What is not on the disk is not forgotten in the copy.
+    sync(host, journal.done()).of(state.root())?;
+    let now = journal.done().into_iter().filter_map(|step| {
         let found = host.status(&step.path.0).ok().flatten()?;
         Some((step.path.0.clone(), Identity::of(&found)))
     });
@@ -193,40 +244,15 @@ fn finish(state: &State, steps: Vec<Step>, outcome: &mut Outcome) -> Result<(), 
     }
     known.note(state)?;
     journal::note_applied(state, now.collect())?;
-    discard::forget(state, &done.iter().map(|step| step.path.0.clone()).collect::<Vec<_>>())?;
-    outcome
-        .left
-        .extend(journal::clear_telling(&host, &steps, &mut |before, file| known.is_gone(&before, file)));
-    known.note(state)?;
-    // From here on nothing in a directory is changed. What lies deeper comes first: a mode can close the way to it.
-    let set = set_modes(modes, (&upper, &host), outcome);
-    discard::prune_all(state, &set.iter().map(|step| step.path.0.clone()).collect::<Vec<_>>()).of(root)?;
-    journal::close(state)?;
-    let mut paths: Vec<ByteString> = done.into_iter().chain(set).map(|step| step.path.clone()).collect();
-    paths.sort();
-    outcome.done.extend(paths);
-    Ok(())
+    journal.write(state)
 }
 
-/// Does these; answers those that are done.
-fn carry_out<'s>(
-    steps: &[&'s Step],
-    outcome: &mut Outcome,
-    mut act: impl FnMut(&Step) -> io::Result<Done>,
-) -> Vec<&'s Step> {
-    let mut done = Vec::new();
-    for step in steps.iter().copied() {
-        match act(step) {
-            Ok(Done::Done) => done.push(step),
-            Ok(Done::Changed) => outcome.left.push(left(&step.path.0, true, CHANGED)),
-            Err(error) => outcome.left.push(left(&step.path.0, false, error.to_string())),
-        }
-    }
-    done
+fn failed(step: &Step, error: &io::Error) -> Undone {
+    Undone { path: step.path.clone(), why: Why::Failed(error.to_string()) }
 }
 
 /// Sets modes and sets them back; answers what is done of the former.
-fn set_modes<'s>(mut steps: Vec<&'s Step>, sides: (&Tree, &Tree), outcome: &mut Outcome) -> Vec<&'s Step> {
+fn set_modes<'s>(mut steps: Vec<&'s Step>, sides: (&Tree, &Tree), undone: &mut Vec<Undone>) -> Vec<&'s Step> {
     steps.sort_by(|one, other| (&other.path, one.act == Act::Open).cmp(&(&one.path, other.act == Act::Open)));
     let mut set: Vec<&Step> = Vec::new();
     for step in steps {
@@ -235,7 +261,11 @@ fn set_modes<'s>(mut steps: Vec<&'s Step>, sides: (&Tree, &Tree), outcome: &mut 
             Act::Open if is_set => {}
             // What cannot be set back is gone.
             Act::Open => drop(modes::set(sides.1, &step.path.0, step.mode)),
-            _ => set.extend(carry_out(&[step], outcome, |step| set_mode(step, sides))),
+            _ => match set_mode(step, sides) {
+                Ok(Done::Done) => set.push(step),
+                Ok(Done::Undone(why)) => undone.push(Undone { path: step.path.clone(), why }),
+                Err(error) => undone.push(failed(step, &error)),
+            },
         }
     }
     set
@@ -244,7 +274,9 @@ fn set_modes<'s>(mut steps: Vec<&'s Step>, sides: (&Tree, &Tree), outcome: &mut 
 /// What the copy's directory has beside its mode is there until the mode is set.
 fn set_mode(step: &Step, (upper, host): (&Tree, &Tree)) -> io::Result<Done> {
     let path = &step.path.0;
-    let Some(found) = host.status(path)?.filter(tree::is_directory) else { return Ok(Done::Changed) };
+    let Some(found) = host.status(path)?.filter(tree::is_directory) else {
+        return Ok(Done::Undone(Why::Changed));
+    };
     if let Some(owner) = step.owner {
         modes::give_owner(host, path, owner)?;
     }
@@ -257,128 +289,4 @@ fn set_mode(step: &Step, (upper, host): (&Tree, &Tree)) -> io::Result<Done> {
     // It may have had another one while something was taken out of it.
     let _ = modes::set(upper, path, step.mode);
     Ok(Done::Done)
-}
-
-enum Done {
-    Done,
-    /// The host has something else there by now, which stays.
-    Changed,
-}
-
-/// What these steps have moved away. Of a file with several names each move changes the time of change of all.
-#[derive(Debug, Default)]
-struct Renamed {
-    /// Files, by device and number, as they are now.
-    files: BTreeMap<(u64, u64), Identity>,
-    /// By path: what files that have other names were, and are now.
-    with_others: BTreeMap<Vec<u8>, (Identity, Identity)>,
-}
-
-impl Renamed {
-    /// Whether what is there is what was there before: nobody but these steps has changed it since.
-    fn is_as_before(&self, there: Option<Identity>, step: &Step) -> bool {
-        let by_these = |there: Identity, before: Identity| {
-            there.is_moved(&before) && self.files.get(&there.number()) == Some(&there)
-        };
-        there == step.before || there.zip(step.before).is_some_and(|(there, before)| by_these(there, before))
-    }
-
-    /// A step is done, now or before it was begun anew: what was there waits under the temporary name.
-    fn note(&mut self, step: &Step, site: &Site<'_>) -> io::Result<()> {
-        let Some(found) = tree::status(&site.parent, &site.temporary)? else { return Ok(()) };
-        let out = Identity::of(&found);
-        if let Some(before) = step.before.filter(|before| out.is_moved(before) && !tree::is_directory(&found))
-        {
-            self.files.insert(out.number(), out);
-            if found.st_nlink > 1 {
-                self.with_others.insert(step.path.0.clone(), (before, out));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// One step, which may have been done before.
-fn carry_out_one(step: &Step, host: &Tree, renamed: &mut Renamed) -> io::Result<Done> {
-    let (parent, target) = host.parent(&step.path.0)?;
-    let site = Site { parent, target, temporary: name(&step.temporary.0) };
-    let done = match step.act {
-        Act::Place => return site.place(),
-        Act::Exchange => site.exchange(step, renamed)?,
-        Act::Remove => site.remove(step, renamed)?,
-        // Those come last.
-        Act::Mode | Act::Open => return Ok(Done::Done),
-    };
-    if matches!(done, Done::Done) {
-        renamed.note(step, &site)?;
-    }
-    Ok(done)
-}
-
-/// Where one step is done.
-struct Site<'a> {
-    parent: OwnedFd,
-    target: &'a OsStr,
-    temporary: OsString,
-}
-
-impl Site<'_> {
-    fn found(&self, name: &OsStr) -> io::Result<Option<Identity>> {
-        Ok(tree::status(&self.parent, name)?.as_ref().map(Identity::of))
-    }
-
-    fn rename(&self, from: &OsStr, to: &OsStr, flags: RenameFlags) -> Result<(), Errno> {
-        renameat_with(&self.parent, from, &self.parent, to, flags)
-    }
-
-    fn place(&self) -> io::Result<Done> {
-        match self.rename(&self.temporary, self.target, RenameFlags::NOREPLACE) {
-            // It has its name already.
-            Ok(()) | Err(Errno::NOENT) => Ok(Done::Done),
-            Err(Errno::EXIST) => Ok(Done::Changed),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    fn exchange(&self, step: &Step, renamed: &Renamed) -> io::Result<Done> {
-        let staged = self.found(&self.temporary)?;
-        let waits = staged.zip(step.staged).is_some_and(|(found, staged)| found.is_file(&staged));
-        if !waits {
-            return Ok(Done::Done);
-        }
-        let there = self.found(self.target)?;
-        if !renamed.is_as_before(there, step) {
-            return Ok(Done::Changed);
-        }
-        self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE)?;
-        // Between the look and the exchange the host may have been faster.
-        let out = self.found(&self.temporary)?;
-        if out.zip(step.before).is_some_and(|(out, before)| out.is_moved(&before)) {
-            return Ok(Done::Done);
-        }
-        self.rename(&self.temporary, self.target, RenameFlags::EXCHANGE)?;
-        Ok(Done::Changed)
-    }
-
-    fn remove(&self, step: &Step, renamed: &Renamed) -> io::Result<Done> {
-        let there = self.found(self.target)?;
-        let same = there.zip(step.before).is_some_and(|(there, before)| there.is_file(&before));
-        if self.found(&self.temporary)?.is_some() || there.is_none() || !same {
-            return Ok(if there.is_none() || self.found(&self.temporary)?.is_some() {
-                Done::Done
-            } else {
-                Done::Changed
-            });
-        }
-        if !renamed.is_as_before(there, step) {
-            return Ok(Done::Changed);
-        }
-        self.rename(self.target, &self.temporary, RenameFlags::NOREPLACE)?;
-        let out = self.found(&self.temporary)?;
-        if out.zip(step.before).is_some_and(|(out, before)| out.is_moved(&before)) {
-            return Ok(Done::Done);
-        }
-        self.rename(&self.temporary, self.target, RenameFlags::NOREPLACE)?;
-        Ok(Done::Changed)
-    }
 }

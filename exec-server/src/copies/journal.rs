@@ -1,9 +1,11 @@
 //! What applying has begun: written before anything is visible, so that whatever ends it, the next one finishes it or takes it back.
 //!
 //! A journal is first *preparing*: its temporary names may exist, and nothing else has happened. Once everything is staged and on the
-//! disk it is *committed*: from then on each of its acts is done, once, whoever does it.
+//! disk it is *committed*: from then on each of its acts is done, once, whoever does it. What stands under a name and under its temporary one
+//! tells whether its act is done. Before anything of that goes the journal is *carried out*: it says itself which acts were not done, so
+//! that nobody asks the names again, and what the copy has there stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
@@ -37,6 +39,25 @@ pub(super) enum Act {
     Open,
 }
 
+/// Why an act was not done, so that the copy keeps what it has there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Why {
+    /// The host has something else there by now, which stays.
+    Changed,
+    /// The same, and what the host had there before stays beside it, under this name.
+    Beside(ByteString),
+    /// The system refused it.
+    Failed(String),
+}
+
+/// An act that was not done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Undone {
+    pub(super) path: ByteString,
+    pub(super) why: Why,
+}
+
 /// One act.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Step {
@@ -54,22 +75,33 @@ pub(super) struct Step {
     pub(super) owner: Option<Owner>,
 }
 
+impl Step {
+    /// Whether it is about a directory that stays where it is.
+    pub(super) const fn is_mode(&self) -> bool {
+        matches!(self.act, Act::Mode | Act::Open)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Phase {
     Preparing,
     Committed,
+    CarriedOut,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Journal {
     phase: Phase,
     pub(super) steps: Vec<Step>,
+    /// What was not done, once it is carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) undone: Vec<Undone>,
 }
 
 impl Journal {
     pub(super) const fn new(steps: Vec<Step>) -> Self {
-        Self { phase: Phase::Preparing, steps }
+        Self { phase: Phase::Preparing, steps, undone: Vec::new() }
     }
 
     /// From here on it is done.
@@ -77,8 +109,36 @@ impl Journal {
         self.phase = Phase::Committed;
     }
 
+    /// From here on nothing but this says what was done.
+    pub(super) fn carried_out(&mut self, undone: Vec<Undone>) {
+        self.phase = Phase::CarriedOut;
+        self.undone = undone;
+    }
+
     pub(super) fn is_committed(&self) -> bool {
-        self.phase == Phase::Committed
+        self.phase != Phase::Preparing
+    }
+
+    pub(super) fn is_carried_out(&self) -> bool {
+        self.phase == Phase::CarriedOut
+    }
+
+    /// The steps that give, change or take a name.
+    pub(super) fn renames(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| !step.is_mode())
+    }
+
+    /// Those of them that are done, once it is carried out.
+    pub(super) fn done(&self) -> Vec<&Step> {
+        let undone: BTreeSet<&ByteString> = self.undone.iter().map(|undone| &undone.path).collect();
+        self.renames().filter(|step| !undone.contains(&step.path)).collect()
+    }
+
+    /// Those whose temporary names go then: all but those under which something of the host's stays.
+    pub(super) fn temporary(&self) -> impl Iterator<Item = &Step> {
+        let beside = |undone: &Undone| matches!(undone.why, Why::Beside(_)).then(|| undone.path.clone());
+        let beside: BTreeSet<ByteString> = self.undone.iter().filter_map(beside).collect();
+        self.renames().filter(move |step| !beside.contains(&step.path))
     }
 
     /// Puts it on the disk, whole or not at all.
@@ -137,14 +197,18 @@ pub(super) fn recover(state: &State) -> Result<bool, CopyError> {
 }
 
 /// Removes what stands under the temporary names; answers what stays, and why.
-pub(super) fn clear(host: &Tree, steps: &[Step]) -> Vec<Left> {
+pub(super) fn clear<'s>(host: &Tree, steps: impl IntoIterator<Item = &'s Step>) -> Vec<Left> {
     clear_telling(host, steps, &mut |_, _| ())
 }
 
 /// The same, and tells which files go on under other names.
-pub(super) fn clear_telling(host: &Tree, steps: &[Step], told: &mut tree::Told<'_>) -> Vec<Left> {
+pub(super) fn clear_telling<'s>(
+    host: &Tree,
+    steps: impl IntoIterator<Item = &'s Step>,
+    told: &mut tree::Told<'_>,
+) -> Vec<Left> {
     let mut left = Vec::new();
-    for step in steps.iter().filter(|step| step.act != Act::Open) {
+    for step in steps.into_iter().filter(|step| step.act != Act::Open) {
         // Where the directory is gone nothing stands in it.
         let Ok((parent, _)) = host.parent(&step.path.0) else { continue };
         let name = stage::name(&step.temporary.0);

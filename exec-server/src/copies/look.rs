@@ -6,14 +6,20 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{FileType, Stat, readlinkat};
 use weir_protocol::method::changes::{ChangeKind, CopyChange, What};
+use weir_protocol::path::{MAX_COMPONENT_BYTES, MAX_PATH_BYTES};
 use weir_protocol::{AbsPath, ByteString};
 
+use super::descent::Descent;
 use super::known::Known;
 use super::modes;
 use super::stage::attributes;
 use super::state::{State, is_opaque};
-use super::tree::{self, Identity, MAX_DEPTH, Owner, Tree, is_directory, is_whiteout};
+use super::tree::{self, Identity, Owner, Tree, is_directory, is_whiteout};
 use super::{CopyError, Of as _};
+
+/// Most bytes of the path of a directory, below the root, in which changes are told one by one: each of theirs is a path that can be opened.
+/// A command makes longer ones by names alone.
+pub(super) const MAX_DIRECTORY_BYTES: usize = MAX_PATH_BYTES - MAX_COMPONENT_BYTES - 1;
 
 /// Bytes compared at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -25,6 +31,8 @@ pub(super) const MODE_BITS: u32 = 0o7777;
 pub(super) const SET_ID: u32 = 0o6000;
 
 const CLOSED: &str = "its mode keeps its owner out, so that what is in it cannot be looked at; `weir discard` takes it out whole";
+const UNLISTED: &str = "what is in it has longer paths than can be named; it is not listed";
+const TOO_LONG: &str = "what is in it has longer paths than can be named, beside what the host has there; `weir discard` takes it out whole";
 const HOST_CLOSED: &str =
     "its mode on the host keeps its owner out, so that what is in it cannot be compared";
 
@@ -96,8 +104,18 @@ pub(super) fn look(state: &State) -> Result<Vec<Found>, CopyError> {
     let looking =
         Looking { upper: state.upper().of(root)?, host: state.host().of(root)?, known: Known::of(state)? };
     let mut out = Vec::new();
-    looking.directory(b"", 0, &mut out).of(root)?;
+    // Directories that both have.
+    let mut waiting = vec![Vec::new()];
+    while let Some(path) = waiting.pop() {
+        looking.directory(&path, &mut waiting, &mut out).of(root)?;
+    }
+    out.sort_by(|one, other| names(&one.path).cmp(names(&other.path)));
     Ok(out)
+}
+
+/// By these, what is in a directory comes right behind it.
+fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/')
 }
 
 struct Looking {
@@ -108,24 +126,20 @@ struct Looking {
 
 impl Looking {
     /// A directory that both have.
-    fn directory(&self, path: &[u8], depth: usize, out: &mut Vec<Found>) -> io::Result<()> {
+    fn directory(&self, path: &[u8], waiting: &mut Vec<Vec<u8>>, out: &mut Vec<Found>) -> io::Result<()> {
         let open = self.upper.directory(path)?;
-        let host = self.host.directory(path).ok();
-        self.entries(path, (&open, host.as_ref()), depth, out)
-    }
-
-    fn entries(
-        &self,
-        path: &[u8],
-        (open, host): (&OwnedFd, Option<&OwnedFd>),
-        depth: usize,
-        out: &mut Vec<Found>,
-    ) -> io::Result<()> {
-        for name in tree::names(open)? {
+        let host = match self.host.directory(path) {
+            // It was taken away meanwhile.
+            Err(error) if tree::is_absent(&error) => None,
+            host => Some(host?),
+        };
+        for name in tree::names(&open)? {
             let inner = joined(path, name.as_bytes());
-            let Some(upper) = tree::status(open, &name)? else { continue };
-            let beside = host.map(|host| tree::status(host, &name)).transpose()?.flatten();
-            self.place(&inner, (&upper, beside.as_ref()), depth, out)?;
+            let Some(upper) = tree::status(&open, &name)? else { continue };
+            let beside = host.as_ref().map(|host| tree::status(host, &name)).transpose()?.flatten();
+            if self.place(&inner, (&upper, beside.as_ref()), out)? == Next::Both {
+                waiting.push(inner);
+            }
         }
         Ok(())
     }
@@ -134,9 +148,8 @@ impl Looking {
         &self,
         path: &[u8],
         (upper, host): (&Stat, Option<&Stat>),
-        depth: usize,
         out: &mut Vec<Found>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Next> {
         if is_whiteout(upper) {
             if let Some(host) = host {
                 let found = Found {
@@ -147,25 +160,19 @@ impl Looking {
                 };
                 out.push(found);
             }
-            return Ok(());
+            return Ok(Next::Told);
         }
         let kind = match host {
             None => ChangeKind::Added,
             Some(host) if is_directory(upper) && is_directory(host) => {
-                if depth >= MAX_DEPTH {
-                    return Err(io::ErrorKind::InvalidInput.into());
-                }
                 match self.merged(path, (upper, host), out)? {
-                    Merged::Looked => return Ok(()),
-                    Merged::Both(upper, host) => {
-                        return self.entries(path, (&upper, host.as_ref()), depth + 1, out);
-                    }
-                    Merged::Replaced => ChangeKind::Replaced,
+                    Next::Replaced => ChangeKind::Replaced,
+                    next => return Ok(next),
                 }
             }
             Some(host) if tree::kind(upper) != tree::kind(host) => ChangeKind::Replaced,
             // What cannot be compared may differ.
-            Some(host) if self.is_same(path, upper, host).unwrap_or(false) => return Ok(()),
+            Some(host) if self.is_same(path, upper, host).unwrap_or(false) => return Ok(Next::Told),
             Some(_) => ChangeKind::Modified,
         };
         out.push(Found {
@@ -173,31 +180,36 @@ impl Looking {
             ..self.found(path, kind, upper, host)
         });
         if is_directory(upper) {
-            self.parts(path, path, depth, out)?;
+            self.parts(path, out)?;
         }
-        Ok(())
+        Ok(Next::Told)
     }
 
     /// A directory on both sides: whether the copy's only adds to the host's.
-    fn merged(&self, path: &[u8], (upper, host): (&Stat, &Stat), out: &mut Vec<Found>) -> io::Result<Merged> {
+    fn merged(&self, path: &[u8], (upper, host): (&Stat, &Stat), out: &mut Vec<Found>) -> io::Result<Next> {
         let refused = |because| {
             let refused = Some(because);
             Found { refused, ..self.found(path, ChangeKind::Mode, upper, Some(host)) }
         };
         let Some(open) = self.upper.open_directory(path)? else {
             out.push(refused(CLOSED));
-            return Ok(Merged::Looked);
+            return Ok(Next::Told);
         };
         if is_opaque(&open) {
-            return Ok(Merged::Replaced);
+            return Ok(Next::Replaced);
+        }
+        if path.len() > MAX_DIRECTORY_BYTES {
+            out.push(refused(TOO_LONG));
+            return Ok(Next::Told);
         }
         let beside = match self.host.open_directory(path) {
             Ok(None) => {
                 out.push(refused(HOST_CLOSED));
-                return Ok(Merged::Looked);
+                return Ok(Next::Told);
             }
             // It was taken away meanwhile.
-            beside => beside.ok().flatten(),
+            Err(error) if tree::is_absent(&error) => None,
+            beside => beside?,
         };
         if beside.as_ref().is_some_and(|beside| modes::differ(&open, beside).unwrap_or(true)) {
             let found = self.found(path, ChangeKind::Mode, upper, Some(host));
@@ -205,22 +217,28 @@ impl Looking {
             let note = (!is_told).then_some("its attributes (`user.*`, access lists) are others");
             out.push(Found { note, ..found });
         }
-        Ok(Merged::Both(open, beside))
+        Ok(Next::Both)
     }
 
     /// All below a directory that the host does not have so.
-    fn parts(&self, whole: &[u8], path: &[u8], depth: usize, out: &mut Vec<Found>) -> io::Result<()> {
-        // What its maker has closed cannot be listed; that it cannot be applied is found when it is tried.
-        let Some(open) = self.upper.open_directory(path)? else { return Ok(()) };
-        for name in tree::names(&open)? {
-            let inner = joined(path, name.as_bytes());
-            let Some(upper) = tree::status(&open, &name)?.filter(|upper| !is_whiteout(upper)) else {
+    fn parts(&self, whole: &[u8], out: &mut Vec<Found>) -> io::Result<()> {
+        let mut waiting = vec![whole.to_vec()];
+        while let Some(path) = waiting.pop() {
+            if path.len() > MAX_DIRECTORY_BYTES {
                 continue;
-            };
-            let part_of = Some(whole.to_vec());
-            out.push(Found { part_of, ..self.found(&inner, ChangeKind::Added, &upper, None) });
-            if is_directory(&upper) && depth < MAX_DEPTH {
-                self.parts(whole, &inner, depth + 1, out)?;
+            }
+            // What its maker has closed cannot be listed; that it cannot be applied is found when it is tried.
+            let Some(open) = self.upper.open_directory(&path)? else { continue };
+            for name in tree::names(&open)? {
+                let inner = joined(&path, name.as_bytes());
+                let Some(upper) = tree::status(&open, &name)?.filter(|upper| !is_whiteout(upper)) else {
+                    continue;
+                };
+                let part_of = Some(whole.to_vec());
+                out.push(Found { part_of, ..self.found(&inner, ChangeKind::Added, &upper, None) });
+                if is_directory(&upper) {
+                    waiting.push(inner);
+                }
             }
         }
         Ok(())
@@ -248,6 +266,8 @@ impl Looking {
             Some("a repository: git on the host would run its hooks and obey its configuration")
         } else if upper.st_mode & SET_ID != 0 && tree::kind(upper) == FileType::RegularFile {
             Some("it would run as its owner; that bit is not applied")
+        } else if is_directory(upper) && path.len() > MAX_DIRECTORY_BYTES {
+            Some(UNLISTED)
         } else {
             None
         };
@@ -281,7 +301,7 @@ impl Looking {
             return false;
         }
         let open = self.host.directory(path);
-        open.and_then(|open| is_newer_below(&open, &self.known, 0)).unwrap_or(true)
+        open.and_then(|open| is_newer_below(open, &self.known)).unwrap_or(true)
     }
 
     /// Whether the host has removed what was copied from there: overlayfs notes of what it has copied that it has, also where a command
@@ -290,9 +310,8 @@ impl Looking {
         if !self.was_copied(path, upper) {
             return false;
         }
-        let above = path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash]);
         // Where the host has none it went with that.
-        let Ok(Some(above)) = self.host.status(above) else { return true };
+        let Ok(Some(above)) = self.host.status(above(path)) else { return true };
         self.known.is_newer(&Identity::of(&above))
     }
 
@@ -346,30 +365,43 @@ impl Looking {
     }
 }
 
-/// What a directory is that both sides have.
-enum Merged {
-    /// Its change is told, and nothing below it can be.
-    Looked,
-    /// The copy's adds to the host's.
-    Both(OwnedFd, Option<OwnedFd>),
-    /// The copy's hides the host's.
+/// What is to be looked at next for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Nothing: it is told, or no change.
+    Told,
+    /// What is in it, on both sides: the copy's directory adds to the host's.
+    Both,
+    /// All that is in it: the copy's directory hides the host's.
     Replaced,
 }
 
-fn is_newer_below(directory: &OwnedFd, known: &Known, depth: usize) -> io::Result<bool> {
-    for name in tree::names(directory)? {
-        let Some(found) = tree::status(directory, &name)? else { continue };
+/// Whether the host has changed something below a directory, however deep.
+fn is_newer_below(directory: OwnedFd, known: &Known) -> io::Result<bool> {
+    let mut waiting = vec![tree::names(&directory)?];
+    let mut way = Descent::new(directory);
+    while let Some(rest) = waiting.last_mut() {
+        let Some(name) = rest.pop() else {
+            waiting.pop();
+            way.leave()?;
+            continue;
+        };
+        let Some(found) = tree::status(way.here(), &name)? else { continue };
         if known.is_newer(&Identity::of(&found)) {
             return Ok(true);
         }
-        if is_directory(&found)
-            && depth < MAX_DEPTH
-            && is_newer_below(&tree::directory(directory, &name)?, known, depth + 1)?
-        {
-            return Ok(true);
+        if is_directory(&found) {
+            let below = tree::directory(way.here(), &name)?;
+            waiting.push(tree::names(&below)?);
+            way.enter(below)?;
         }
     }
     Ok(false)
+}
+
+/// The path of the directory in which something lies.
+pub(super) fn above(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |slash| &path[..slash])
 }
 
 pub(super) fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {

@@ -12,8 +12,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-/// Directories below each other that are walked at most: deeper than any path that can be named.
-pub(super) const MAX_DEPTH: usize = 2048;
+use super::descent::Descent;
 
 /// A directory, and all below it on the same mount.
 #[derive(Debug)]
@@ -166,13 +165,14 @@ fn inside() -> ResolveFlags {
     ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV
 }
 
-fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
+/// Whether an error says that there is nothing, or no directory on the way to it.
+pub(super) fn is_absent(error: &io::Error) -> bool {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
-    if gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
-        Ok(None)
-    } else {
-        Err(error)
-    }
+    gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
+    if is_absent(&error) { Ok(None) } else { Err(error) }
 }
 
 /// What is at a name in a directory.
@@ -216,9 +216,9 @@ pub(super) fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
     Ok(out)
 }
 
-/// Removes whatever is at a name, with all below it.
+/// Removes whatever is at a name, with all below it, however deep.
 pub(super) fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    remove_below(parent, name, None, 0)
+    remove_all(parent, name, None)
 }
 
 /// Who hears of each file that has other names, what it was and what it is now.
@@ -226,19 +226,39 @@ pub(super) type Told<'a> = dyn FnMut(Identity, Identity) + 'a;
 
 /// The same, and tells which files go on under other names.
 pub(super) fn remove_telling(parent: BorrowedFd<'_>, name: &OsStr, told: &mut Told<'_>) -> io::Result<()> {
-    remove_below(parent, name, Some(told), 0)
+    remove_all(parent, name, Some(told))
 }
 
-fn remove_below(
+fn remove_all(parent: BorrowedFd<'_>, name: &OsStr, mut told: Option<&mut Told<'_>>) -> io::Result<()> {
+    let Some(open) = remove_one(parent, name, told.as_deref_mut())? else { return Ok(()) };
+    // The directories on the way, each with what is still to go from it.
+    let mut waiting = vec![(name.to_owned(), names(&open)?)];
+    let mut way = Descent::new(open);
+    while let Some((_, rest)) = waiting.last_mut() {
+        if let Some(inner) = rest.pop() {
+            if let Some(open) = remove_one(way.here(), &inner, told.as_deref_mut())? {
+                waiting.push((inner, names(&open)?));
+                way.enter(open)?;
+            }
+        } else if let Some((name, _)) = waiting.pop() {
+            way.leave()?;
+            let above = if waiting.is_empty() { parent } else { way.here() };
+            rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what is at a name, unless it is a directory: that is opened.
+fn remove_one(
     parent: BorrowedFd<'_>,
     name: &OsStr,
-    mut told: Option<&mut Told<'_>>,
-    depth: usize,
-) -> io::Result<()> {
-    match unlink(parent, name, told.as_deref_mut()) {
-        Err(Errno::ISDIR | Errno::PERM) if depth < MAX_DEPTH => {}
-        Err(Errno::NOENT) => return Ok(()),
-        other => return Ok(other?),
+    told: Option<&mut Told<'_>>,
+) -> io::Result<Option<OwnedFd>> {
+    match unlink(parent, name, told) {
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Ok(()) | Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
     }
     // Its maker may have closed it to itself.
     let open = directory(parent, name).or_else(|_| {
@@ -246,10 +266,7 @@ fn remove_below(
         directory(parent, name)
     })?;
     let _ = rustix::fs::fchmod(&open, Mode::RWXU);
-    for inner in names(&open)? {
-        remove_below(open.as_fd(), &inner, told.as_deref_mut(), depth + 1)?;
-    }
-    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+    Ok(Some(open))
 }
 
 fn unlink(parent: BorrowedFd<'_>, name: &OsStr, told: Option<&mut Told<'_>>) -> Result<(), Errno> {

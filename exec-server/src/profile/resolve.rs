@@ -21,6 +21,7 @@ use super::places;
 use super::surroundings::{Followed, Surroundings, Terrain, Walker};
 
 mod protect;
+mod repository;
 mod submodule;
 mod worktree;
 

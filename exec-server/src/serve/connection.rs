@@ -27,6 +27,7 @@ use weir_protocol::method::{Call, Error, Request, code};
 
 use super::Server;
 use super::command::{self, Circumstances};
+use super::contexts;
 use super::files::{self, Lost, Question, Reply};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
 use super::launcher;
@@ -364,7 +365,10 @@ impl Connection {
     }
 
     async fn open(&self, open: context::Open) -> Outcome {
-        let (policy, remarks) = self.server.resolver.policy(&self.server.post, open.choice).await?;
+        let (mut policy, mut remarks) = self.server.resolver.policy(&self.server.post, open.choice).await?;
+        if let Some(bound) = &open.within {
+            policy = contexts::within(policy, bound, &mut remarks)?;
+        }
         let opened = self.server.contexts.open(open.thread, open.forked_from.as_deref(), policy, remarks)?;
         self.server.workers.keep(opened.id, Some(opened.digest));
         leases::settle(&self.server, Some(opened.id), Closing::No).await;

@@ -59,18 +59,25 @@ fn opened(Kept { id, thread, policy }: Kept, remarks: Vec<String>) -> Opened {
     Opened { id, thread, profile: policy.profile().to_owned(), digest: policy.digest(), remarks }
 }
 
+/// What `asked` is within `bound`; what had to go is among the remarks.
+///
 /// # Errors
-/// What `asked` allows beyond `bound`.
-fn check_narrower(asked: &Policy, bound: &Policy) -> Result<(), Error> {
+/// What somebody wrote that allows more.
+pub(super) fn within(asked: Policy, bound: &Policy, remarks: &mut Vec<String>) -> Result<Policy, Error> {
     if asked.digest() == bound.digest() {
-        return Ok(());
+        return Ok(asked);
     }
-    let excess = asked.excess_over(bound);
-    if excess.is_empty() {
-        return Ok(());
+    let digest = asked.digest();
+    match asked.within(bound) {
+        Ok(within) => {
+            remarks.extend(within.remark());
+            Ok(within.policy)
+        }
+        Err(excess) => {
+            let wider = Wider { bound: bound.digest(), asked: digest, excess };
+            Err(Error { code: code::WIDER, message: wider.to_string() })
+        }
     }
-    let wider = Wider { bound: bound.digest(), asked: asked.digest(), excess };
-    Err(Error { code: code::WIDER, message: wider.to_string() })
 }
 
 impl Contexts {
@@ -84,18 +91,18 @@ impl Contexts {
         &self,
         thread: Option<String>,
         forked_from: Option<&str>,
-        policy: Policy,
-        remarks: Vec<String>,
+        mut policy: Policy,
+        mut remarks: Vec<String>,
     ) -> Result<Opened, Error> {
         let bound = self.bound(thread.as_deref())?;
         if bound.is_none()
             && let Some(other) = self.bound(forked_from)?
         {
-            check_narrower(&policy, &other.policy)?;
+            policy = within(policy, &other.policy, &mut remarks)?;
         }
         let id = match bound {
             Some(bound) => {
-                check_narrower(&policy, &bound.policy)?;
+                policy = within(policy, &bound.policy, &mut remarks)?;
                 self.set(bound.id, &policy)?;
                 bound.id
             }
@@ -127,10 +134,10 @@ impl Contexts {
         &self,
         id: ContextId,
         policy: Policy,
-        remarks: Vec<String>,
+        mut remarks: Vec<String>,
     ) -> Result<Opened, Error> {
         let context = self.context(id)?;
-        check_narrower(&policy, &context.policy)?;
+        let policy = within(policy, &context.policy, &mut remarks)?;
         self.set(id, &policy)?;
         Ok(opened(Kept { policy, ..context }, remarks))
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::Choice;
 use crate::policy::lease::{Grant, Scope};
-use crate::policy::{Digest, Excess};
+use crate::policy::{Digest, Excess, Policy};
 
 /// Names a context of one user.
 pub type ContextId = u64;
@@ -32,6 +32,9 @@ pub struct Open {
     /// allow nothing more. A server that does not know it is told nothing by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<String>,
+    /// The policy that binds the thread as the client knows it, by value: the context allows nothing beyond that either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Box<Policy>>,
 }
 
 /// Parameters of `context/narrow`.

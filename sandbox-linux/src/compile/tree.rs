@@ -4,7 +4,7 @@
 //! or not, a sealed directory of the sandbox's own, or a private one. A rule adds a step only where it changes that.
 //! Steps name places, and `enter` opens each without following a single link, so that nothing can be led elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use weir_protocol::AbsPath;
 use weir_protocol::policy::{Access, KernelFeature, Request, RuleRef, StandIn};
@@ -62,6 +62,8 @@ pub(super) enum View {
 #[derive(Debug, Clone, Copy)]
 enum Want {
     Access(Access),
+    /// What is opened further down, and nothing else: it could not be listed.
+    Unlisted,
     Private(StandIn),
     /// A socket, or a directory of sockets, that may be connected to, and nothing more.
     Socket,
@@ -128,9 +130,27 @@ fn wants(compiler: &Compiler<'_>) -> BTreeMap<AbsPath, Want> {
     for rule in compiler.policy.network().unix_sockets.iter().filter(|rule| rule.allow) {
         wants.entry(rule.path.clone()).or_insert(Want::Socket);
     }
+    let unlisted = compiler.facts.survey.closed.iter().map(|found| &found.path);
+    let ways = if compiler.facts.survey.closed.is_empty() { HashSet::new() } else { ways(compiler) };
+    let unlisted = unlisted.filter(|at| ways.contains(at.as_bytes()));
+    wants.extend(unlisted.map(|at| (at.clone(), Want::Unlisted)));
     wants.insert(path("/dev"), Want::Dev);
     wants.insert(path("/proc"), Want::Proc);
     wants
+}
+
+/// What rules open somewhere.
+fn opened<'c>(compiler: &'c Compiler<'_>) -> impl Iterator<Item = &'c AbsPath> {
+    let fs = &compiler.filesystem;
+    let rules = fs.rules().iter().filter(|rule| rule.access > Access::None).map(|rule| &rule.path);
+    let sockets = compiler.policy.network().unix_sockets.iter().filter(|rule| rule.allow);
+    let private = fs.private().iter().map(|private| &private.path);
+    rules.chain(private).chain(sockets.map(|rule| &rule.path))
+}
+
+/// The directories above that.
+fn ways<'c>(compiler: &'c Compiler<'_>) -> HashSet<&'c [u8]> {
+    opened(compiler).flat_map(|path| path.ancestors().skip(1)).collect()
 }
 
 impl Builder<'_, '_> {
@@ -165,6 +185,12 @@ impl Builder<'_, '_> {
             }
             Want::Socket => {}
             Want::Access(access) => self.access(at, access),
+            Want::Unlisted if matches!(self.view(at), View::Host(_)) => {
+                self.pin(at);
+                self.empty(at);
+            }
+            // Nothing of it is shown, or it is covered like what a pattern denies.
+            Want::Unlisted => {}
         }
     }
 
@@ -249,12 +275,16 @@ impl Builder<'_, '_> {
         }
         self.pin(at);
         if kind == Some(Kind::Directory) && self.opens_below(at) {
-            self.steps.push(MountStep::Tmpfs { at: at.clone(), mode: PASSAGE, owned: Owned::ByMaker });
-            self.seals.push(at.clone());
-            self.views.insert(at.clone(), View::Empty);
-            return;
+            return self.empty(at);
         }
         self.mask(at, kind == Some(Kind::Directory));
+    }
+
+    /// Shows nothing in a directory of the host but what is opened further down.
+    fn empty(&mut self, at: &AbsPath) {
+        self.steps.push(MountStep::Tmpfs { at: at.clone(), mode: PASSAGE, owned: Owned::ByMaker });
+        self.seals.push(at.clone());
+        self.views.insert(at.clone(), View::Empty);
     }
 
     fn mask(&mut self, at: &AbsPath, directory: bool) {
@@ -267,12 +297,7 @@ impl Builder<'_, '_> {
 
     /// Whether a rule below `at` opens something again.
     fn opens_below(&self, at: &AbsPath) -> bool {
-        let fs = &self.compiler.filesystem;
-        let rules = fs.rules().iter().filter(|rule| rule.access > Access::None).map(|rule| &rule.path);
-        let sockets = self.compiler.policy.network().unix_sockets.iter().filter(|rule| rule.allow);
-        let private = fs.private().iter().map(|private| &private.path);
-        let mut all = rules.chain(private).chain(sockets.map(|rule| &rule.path));
-        all.any(|path| path != at && path.starts_with(at))
+        opened(self.compiler).any(|path| path != at && path.starts_with(at))
     }
 
     /// Makes each directory between the nearest mount and `at` a mount of its own, where it can be written: the command

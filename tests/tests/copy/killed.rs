@@ -72,7 +72,7 @@ const ACT: &str = "for f in changed-*; do cat $f > /tmp/x; tr o n < /tmp/x > $f;
     chmod 500 shut open";
 
 /// The journal of what is being applied, where it is.
-fn journal(world: &World) -> Option<PathBuf> {
+pub(crate) fn journal(world: &World) -> Option<PathBuf> {
     let copies = fs::read_dir(world.at("weir/copies")).ok()?;
     copies.flatten().map(|copy| copy.path().join("journal")).find(|journal| journal.exists())
 }

@@ -7,6 +7,8 @@ mod conflicts;
 mod kept;
 mod killed;
 mod kinds;
+mod large;
 mod refused;
 mod settle;
+mod struck;
 mod wedged;

@@ -12,4 +12,5 @@ mod later;
 mod many;
 mod names;
 mod race;
+mod unlisted;
 mod work;

@@ -124,3 +124,43 @@ fn a_server_may_bind_many_threads_and_its_log_does_not_grow_with_them() {
         assert!(logs.len() == 1 && logs[0] < MAX_LOG_BYTES, "{logs:?}");
     });
 }
+
+/// A repository that a person makes where a thread works is not for that thread, whoever remembers it: the server, or the client alone.
+#[test]
+fn what_comes_to_be_on_the_disk_makes_no_context_wider() {
+    Way::each("server::came", |way| {
+        let world = World::new(way);
+        world.profile(r#""{w}/work" = "write""#, "");
+        let server = Server::start(&world);
+        let mut client = server.client();
+        let opened = open(&mut client, &world, "t")["result"].clone();
+        let shown = client.ask("policy/show", choice(&world))["result"].clone();
+        assert_eq!(shown["digest"], opened["digest"]);
+        assert_eq!(world.outside(["git", "init", "-q"]).code, 0);
+        let again = open(&mut client, &world, "t")["result"].clone();
+        assert_eq!((&again["id"], &again["digest"]), (&opened["id"], &opened["digest"]));
+        assert!(again["remarks"].to_string().contains(".git (read)"), "{again}");
+        let within = |policy: &Value, thread: &str| json!({ "choice": choice(&world), "thread": thread, "within": policy });
+        let unknown = client.ask("context/open", within(&shown["policy"], "u"))["result"].clone();
+        assert_eq!(unknown["digest"], opened["digest"], "{unknown}");
+        let new = open(&mut client, &world, "new")["result"].clone();
+        assert_ne!(new["digest"], opened["digest"]);
+        let touch = |client: &mut Client, of: &Value| {
+            run(client, &world, &json!({ "context": of["id"] }), &["touch", ".git/x"])
+        };
+        assert_ne!(touch(&mut client, &again), Ok(0));
+        assert_ne!(touch(&mut client, &unknown), Ok(0));
+        assert_eq!(touch(&mut client, &new), Ok(0));
+        // Narrower is narrower, also of a context that was cut.
+        let narrow = client.ask("context/narrow", json!({ "id": again["id"], "choice": choice(&world) }));
+        assert_eq!(narrow["result"]["digest"], opened["digest"], "{narrow}");
+        // What is said by value is a bound and no grant, and what somebody wrote is refused by it.
+        world.profile("\"{w}/work\" = \"write\"\n\"{w}/out\" = \"write\"", "");
+        let wider = client.ask("context/open", within(&shown["policy"], "w"));
+        assert_eq!(wider["error"]["code"], WIDER, "{wider}");
+        world.profile(r#""{w}/work" = "read""#, "");
+        let narrower = client.ask("context/open", within(&shown["policy"], "w"))["result"].clone();
+        assert_ne!(narrower["digest"], opened["digest"]);
+        assert!(narrower["id"].is_u64(), "{narrower}");
+    });
+}

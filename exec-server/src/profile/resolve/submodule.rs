@@ -4,6 +4,7 @@
 
 use weir_protocol::AbsPath;
 
+use super::repository::is_repository;
 use crate::profile::surroundings::Terrain;
 
 /// The name of protected metadata that is about them.
@@ -43,10 +44,4 @@ fn in_modules(terrain: &impl Terrain, repository: &AbsPath, found: &mut Vec<AbsP
             }
         }
     }
-}
-
-/// Whether a directory has what git wants of a repository's own (gitrepository-layout(5)).
-fn is_repository(terrain: &impl Terrain, directory: &AbsPath) -> bool {
-    let holds = |name: &str| directory.join(name).is_ok_and(|path| terrain.is_directory(&path));
-    holds("objects") && holds("refs") && directory.join("HEAD").is_ok_and(|head| terrain.exists(&head))
 }

@@ -7,6 +7,7 @@
 
 use weir_protocol::AbsPath;
 
+use super::repository::is_repository;
 use crate::profile::surroundings::{Terrain, Walker};
 
 /// How the directory of a repository may be called. The file of a root may lead to nothing else, whatever is in it.
@@ -49,7 +50,7 @@ pub(super) fn find<T: Terrain>(
     let kept_in = own.parent().filter(|parent| parent.file_name() == Some(b"worktrees"));
     let common = kept_in.and_then(|parent| parent.parent());
     let common = common.ok_or_else(|| Refusal::NoWorktree(own.clone()))?;
-    if !is_repository(walker.terrain(), &common) || root.starts_with(&common) {
+    if !is_called_so(&common) || !is_repository(walker.terrain(), &common) || root.starts_with(&common) {
         return Err(Refusal::NoRepository(common));
     }
     let git = root.join(".git").ok();
@@ -59,11 +60,10 @@ pub(super) fn find<T: Terrain>(
     Ok(Worktree { common, own })
 }
 
-/// Whether a directory is called like a repository and has what git wants of one.
-fn is_repository(terrain: &impl Terrain, common: &AbsPath) -> bool {
+/// Whether a directory is called like a repository.
+fn is_called_so(common: &AbsPath) -> bool {
     let called = |name: &[u8]| REPOSITORY_ENDINGS.iter().any(|ending| name.ends_with(ending));
-    let holds = |name: &str| common.join(name).is_ok_and(|path| terrain.is_directory(&path));
-    common.file_name().is_some_and(called) && holds("objects") && holds("refs")
+    common.file_name().is_some_and(called)
 }
 
 /// The path that a file in the worktree's directory states.
@@ -119,8 +119,13 @@ mod tests {
     fn tree(files: &[(&str, &str)], repositories: &[&str]) -> Tree {
         let directories =
             repositories.iter().flat_map(|at| ["objects", "refs"].map(|name| path(at).join(name).unwrap()));
+        let heads = repositories.iter().map(|at| (path(at).join("HEAD").unwrap(), Vec::new()));
         Tree {
-            files: files.iter().map(|(name, text)| (path(name), text.as_bytes().to_vec())).collect(),
+            files: files
+                .iter()
+                .map(|(name, text)| (path(name), text.as_bytes().to_vec()))
+                .chain(heads)
+                .collect(),
             directories: directories.collect(),
             links: BTreeMap::new(),
         }

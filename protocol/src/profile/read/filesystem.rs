@@ -237,7 +237,15 @@ fn below(
     let text = if access == Access::None { text } else { text.strip_suffix("/**").unwrap_or(text) };
     if let Some(path) = literal(text) {
         return match AbsPath::root().join(path.as_ref()) {
-            Ok(_) => Some(Below::Path(path.trim_end_matches('/').to_owned())),
+            Ok(_) => {
+                if first_braces(shown).is_some() {
+                    let reason = format!("`{}` is one name: braces stand for themselves", printable(shown));
+                    let each = each_alternative(shown).map(|each| format!(": {each}")).unwrap_or_default();
+                    let help = format!("where alternatives are meant, write a rule for each{each}");
+                    reader.warn(span, reason, &help);
+                }
+                Some(Below::Path(path.trim_end_matches('/').to_owned()))
+            }
             Err(error) => {
                 reader.fault(span, shown, &error, path_help(&error));
                 None
@@ -271,16 +279,46 @@ fn read_pattern(
     match Glob::below(&AbsPath::root(), text) {
         Ok(_) => Some(Below::Pattern(text.to_owned())),
         Err(error) => {
+            let each = each_alternative(shown).filter(|_| matches!(error, GlobError::Braces { .. }));
             let help = match &error {
                 GlobError::Path(error) => path_help(error),
                 GlobError::DoubleStarInComponent { .. } => "for instance `**/*.key`",
                 GlobError::EmptyClass { .. } => "write `[[]` for a bracket itself",
-                _ => "",
+                _ => each.as_deref().unwrap_or_default(),
             };
             reader.fault(span, shown, &error, help);
             None
         }
     }
+}
+
+/// Most alternatives that are written out.
+const MAX_ALTERNATIVES: usize = 8;
+
+/// What `{a,b}` would stand for in a shell, one after another; nothing where it would stand for itself as well, or for too many.
+fn each_alternative(text: &str) -> Option<String> {
+    let mut all = vec![text.to_owned()];
+    while let Some(at) = all.iter().position(|text| first_braces(text).is_some()) {
+        let text = all.remove(at);
+        let (range, words) = first_braces(&text)?;
+        if all.len() + words.len() > MAX_ALTERNATIVES {
+            return None;
+        }
+        let with = |word: &&str| format!("{}{word}{}", &text[..range.start], &text[range.end..]);
+        all.splice(at..at, words.iter().map(with));
+    }
+    let each: Vec<String> = all.iter().map(|text| format!("`{}`", printable(text))).collect();
+    (each.len() > 1).then(|| each.join(", "))
+}
+
+/// The first braces that hold several words and no other braces, and these words.
+fn first_braces(text: &str) -> Option<(Range<usize>, Vec<&str>)> {
+    text.match_indices('{').find_map(|(open, _)| {
+        let close = open + text[open..].find('}')?;
+        let inner = &text[open + 1..close];
+        let words: Vec<&str> = inner.split(',').collect();
+        (words.len() > 1 && !inner.contains('{')).then_some((open..close + 1, words))
+    })
 }
 
 /// What to do about a path that is not normal.
