@@ -264,7 +264,7 @@ fn sockets_that_no_rule_can_name_are_told_with_their_directory() {
     let (wide, _) = policies();
     let told = Told { hosts: &[], denials: &[], home: &at(HOME), wide: &wide };
     let text = render(&Heading { name: "p", extends: None, command: "c", end: "exit 0" }, &proposal, &told);
-    assert!(text.contains("unix_sockets = [\n  # connected to\n  \"/srv/data/sock\",\n]"), "{text}");
+    assert!(text.contains("unix_sockets = [\n  # connected to by sh\n  \"/srv/data/sock\",\n]"), "{text}");
     for line in [
         "# NOT GRANTED: connect /srv/data/a[1].sock: no rule for a socket can name it",
         "# unix_sockets = [\"/srv/data\"] would open every socket below",
