@@ -20,6 +20,9 @@ use crate::profile::surroundings::{Followed, Host, Walker};
 /// Most things that are told of one command: a script may name another one, and `env` a third.
 const MAX_NEEDED: usize = 32;
 
+/// Interpreters of interpreters that the kernel follows (`exec_binprm`).
+const MAX_INTERPRETERS: usize = 5;
+
 /// Bytes of a file in which its interpreter is looked for.
 const HEAD_BYTES: u64 = 4_096;
 
@@ -65,6 +68,7 @@ impl Starting {
             path: path_inside(policy, path),
             directory,
             walker: Walker::new(&terrain),
+            looked: 0,
             pieces: vec![Piece {
                 need: Need::WorkingDirectory,
                 named: None,
@@ -151,6 +155,8 @@ struct Search<'s> {
     directory: &'s AbsPath,
     walker: Walker<'s, Host>,
     pieces: Vec<Piece>,
+    /// Files whose interpreter was looked for.
+    looked: usize,
 }
 
 /// A file that a name leads to.
@@ -237,8 +243,10 @@ impl Search<'_> {
 
     /// Adds what the kernel opens besides a file when that is executed.
     fn image(&mut self, file: &AbsPath, depth: usize) -> Result<(), String> {
-        if self.pieces.len() >= MAX_NEEDED {
-            return Ok(());
+        // `env` begins anew, and may come back to where it began.
+        self.looked += 1;
+        if depth > MAX_INTERPRETERS || self.looked > MAX_NEEDED {
+            return Err("its interpreters come to no end".to_owned());
         }
         // What may be executed and not read is none of a script's.
         let Some(head) = head(file) else { return Ok(()) };

@@ -28,6 +28,7 @@ impl Ground {
         ground.file("open/odd", "#!/nowhere/sh\n", 0o755);
         ground.file("open/by-env", "#!/usr/bin/env -S A=b tool\n", 0o755);
         ground.file("open/loop", &format!("#!{}/open/loop\n", ground.root), 0o755);
+        ground.file("open/anew", "#!/usr/bin/env anew\n", 0o755);
         ground.file("open/elevated", "#!/bin/sh\n", 0o4755);
         symlink("../shut/tool", ground.at("open/way").as_path()).unwrap();
         std::fs::create_dir(ground.at("links").as_path()).unwrap();
@@ -110,7 +111,11 @@ fn a_command_is_followed_down_to_its_loader() {
         let has_loader = below(&pieces, &expect);
         assert_eq!((has_loader, missing), (cfg!(target_os = "linux"), None), "{name}");
     }
-    assert_eq!(ground.found(&policy, "loop").0, ["program open/loop", "interpreter open/loop"]);
+    let (pieces, missing) = ground.found(&policy, "loop");
+    assert_eq!(pieces, ["program open/loop", "interpreter open/loop"]);
+    let endless = Some("its interpreters come to no end");
+    assert_eq!(missing.as_deref(), endless);
+    assert_eq!(ground.found(&policy, "anew").1.as_deref(), endless);
 }
 
 #[test]
