@@ -113,7 +113,7 @@ impl Since {
 fn is_committed(world: &World) -> bool {
     journal(world)
         .and_then(|journal| fs::read_to_string(journal).ok())
-        .is_some_and(|text| text.contains("committed"))
+        .is_some_and(|text| ["committed", "carried-out"].iter().any(|phase| text.contains(phase)))
 }
 
 fn applying(world: &World) -> Child {
