@@ -188,7 +188,7 @@ fn a_command_starts_where_its_explanation_says_so() {
         world.script("work/script", "#!/bin/sh\nexit 0\n");
         world.script("work/by-env", "#!/usr/bin/env sh\nexit 0\n");
         world.script("work/bare", "exit 0\n");
-        world.script("work/far", &world.expand("#!{w}/other/tool\n"));
+        world.script("work/far", world.expand("#!{w}/other/tool\n"));
         world.script("work/odd", "#!/nowhere/sh\n");
         world.file("work/plain", "#!/bin/sh\n");
         world.link("work/leads", "../other/tool");
