@@ -26,6 +26,7 @@ use weir_protocol::method::{Call, Error, Request, code};
 
 use super::Server;
 use super::command::{self, Circumstances};
+use super::contexts::Purpose;
 use super::files::{self, Lost, Question, Reply};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
 use super::launcher;
@@ -292,17 +293,17 @@ impl Connection {
         count.map_while(|_| incoming.take_descriptor()).collect()
     }
 
-    async fn startable(&self, start: &Start) -> Result<Startable, Error> {
+    async fn startable(&self, start: &Start, purpose: Purpose) -> Result<Startable, Error> {
         check_user(start)?;
         check_output(start.output.overflow)?;
-        let decided = self.decided(start)?;
+        let decided = self.decided(start, purpose)?;
         self.server.resolver.startable(&self.server.post, start.clone(), decided).await
     }
 
     async fn start(self: &Rc<Self>, id: u64, start: Start, passed: Vec<OwnedFd>) -> Result<(), Error> {
         let server = &self.server;
         server.check_open()?;
-        let startable = self.startable(&start).await;
+        let startable = self.startable(&start, Purpose::Use).await;
         if let Err(error) = &startable {
             server.post.refused(error.code).await;
         }
@@ -332,8 +333,8 @@ impl Connection {
     }
 
     async fn plan(&self, start: Start) -> Outcome {
-        let startable = self.startable(&start).await?;
-        launcher::plan(self.launcher_for(&start).await?, startable.launch).await
+        let startable = self.startable(&start, Purpose::Look).await?;
+        launcher::plan(self.server.launcher().await?, startable.launch).await
     }
 
     /// A launcher; where a lease is used up by this start, that is on record.
@@ -345,9 +346,10 @@ impl Connection {
         Ok(launcher)
     }
 
-    /// The policy of the context under which a command starts.
-    fn decided(&self, start: &Start) -> Result<Option<Policy>, Error> {
-        start.under.as_ref().map(|under| self.server.contexts.policy_for(under, &start.argv)).transpose()
+    /// The policy of the context under which a command starts, or would.
+    fn decided(&self, start: &Start, purpose: Purpose) -> Result<Option<Policy>, Error> {
+        let policy_for = |under| self.server.contexts.policy_for(under, &start.argv, purpose);
+        start.under.as_ref().map(policy_for).transpose()
     }
 
     async fn open(&self, open: context::Open) -> Outcome {
@@ -396,7 +398,9 @@ impl Connection {
     }
 
     fn list(&self) -> Outcome {
-        value(List { commands: self.server.commands().iter().map(|command| command.listed()).collect() })
+        value(List {
+            commands: self.server.commands().iter().map(|command| command.listed()).collect(),
+        })
     }
 
     fn close_input(&self, of: Of) -> Outcome {
