@@ -84,10 +84,12 @@ pub(super) async fn serve(server: Rc<Server>, number: u64, socket: UnixStream) {
         tasks: RefCell::new(JoinSet::new()),
         files: Mutex::new(()),
     });
-    let delivering = tokio::task::spawn_local(queue.deliver(wire));
+    let mut delivering = tokio::task::spawn_local(queue.deliver(wire));
     let outcome = tokio::select! {
         outcome = Rc::clone(&connection).listen() => outcome,
         () = connection.settled() => Ok(()),
+        // Nothing more can be said, and nobody must wait for it.
+        _ = &mut delivering => Err(WireError::Gone),
     };
     if let Err(error) = outcome {
         // The last word, where the client still reads.
@@ -99,7 +101,9 @@ pub(super) async fn serve(server: Rc<Server>, number: u64, socket: UnixStream) {
     connection.leave();
     drop(connection);
     // What was said before is still delivered, as far as the client takes it.
-    let _ = tokio::time::timeout(patience, delivering).await;
+    if !delivering.is_finished() {
+        let _ = tokio::time::timeout(patience, delivering).await;
+    }
 }
 
 /// How long a client may take for the last words of a connection that is over.
@@ -399,7 +403,7 @@ impl Connection {
 
     fn list(&self) -> Outcome {
         value(List {
-            commands: self.server.commands().iter().map(|command| command.listed()).collect(),
+            commands: self.server.commands().iter().map(|command| command.listed_briefly()).collect(),
         })
     }
 

@@ -27,10 +27,11 @@ const METHODS: [&str; 16] = [
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 22] = [
+const LIMITS: [&str; 23] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
+    "protocol/src/method/output.rs",
     "protocol/src/method/file.rs",
     "protocol/src/method/network.rs",
     "protocol/src/method/denial.rs",
