@@ -27,7 +27,7 @@ const METHODS: [&str; 16] = [
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 23] = [
+const LIMITS: [&str; 24] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
@@ -51,6 +51,7 @@ const LIMITS: [&str; 23] = [
     "exec-server/src/serve/files.rs",
     "exec-server/src/daemon.rs",
     "exec-server/src/daemon/listen.rs",
+    "exec-server/src/daemon/tally.rs",
 ];
 
 /// A method, or a notification.
