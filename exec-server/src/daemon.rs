@@ -16,6 +16,7 @@ pub(crate) mod post;
 mod remote;
 mod supervisor;
 mod sys;
+mod tally;
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;

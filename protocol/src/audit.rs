@@ -51,7 +51,7 @@ pub const MAX_REASON_BYTES: usize = 1024;
 pub const MAX_TURN_BYTES: usize = 256;
 
 /// What was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// A client is served.
@@ -208,6 +208,9 @@ pub struct Record {
     /// The lease that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Box<LeaseRecord>>,
+    /// How many of the same it stands for, which were not recorded one by one. The records before it said that there might be such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
     /// Why, where it is not plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -232,6 +235,7 @@ impl Record {
             end: None,
             denial: None,
             lease: None,
+            times: None,
             reason: None,
         }
     }
@@ -401,7 +405,7 @@ mod tests {
             record_digest(),
             &denial,
         );
-        record.pid = Some(i32::MIN);
+        (record.pid, record.times) = (Some(i32::MIN), Some(u64::MAX));
         let line = String::from_utf8(record.line().unwrap()).unwrap();
         assert_eq!(Record::read(&line), Some(record.clone()));
         assert_eq!(record.denial.unwrap().edit, None);

@@ -57,6 +57,18 @@ pub(crate) fn decode_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// The first of these words, no more than so many of them and so many bytes together; the last one may be cut.
+#[must_use]
+pub fn first_words(argv: &[ByteString], bytes: usize) -> Vec<ByteString> {
+    let mut left = bytes;
+    let words = argv.iter().map_while(|word| {
+        let part = word.0.get(..left).unwrap_or(&word.0);
+        left -= part.len();
+        (!part.is_empty() || word.0.is_empty()).then(|| ByteString(part.to_vec()))
+    });
+    words.take(bytes).collect()
+}
+
 /// Any bytes, usually text: an argument, the name or value of an environment variable.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "ByteText", into = "ByteText")]
@@ -73,6 +85,12 @@ impl TryFrom<ByteText> for ByteString {
 
     fn try_from(text: ByteText) -> Result<Self, BadHex> {
         text.try_into().map(Self)
+    }
+}
+
+impl AsRef<[u8]> for ByteString {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -146,6 +146,9 @@ fn default_file() -> Option<PathBuf> {
 
 fn text(record: &Record) -> String {
     let mut out = format!("{} {:>6} {:<12}", record.time, record.uid, record.action.name());
+    if let Some(times) = record.times {
+        let _ = write!(out, " {times} more");
+    }
     if let Some(profile) = &record.profile {
         let _ = write!(out, " {profile}");
     }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use weir_protocol::method::output::{Listed, WhenLeft};
 use weir_protocol::method::process::{End, ProcessId};
+use weir_protocol::policy::Digest;
 
 use super::capture::{CallOf, Capture, Kept};
 use super::job::{Job, TAIL_BYTES};
@@ -53,7 +54,11 @@ impl Tools {
         let executor = &self.place.executor;
         let is_it = |listed: &Listed| {
             let words = listed.argv.iter().map(|word| word.0.as_slice());
-            let is_same = words.eq(argv.iter().map(String::as_bytes));
+            let is_same = match listed.whole_argv {
+                // The list has not all of them.
+                Some(whole) => whole == Digest::of_words(argv),
+                None => words.eq(argv.iter().map(String::as_bytes)),
+            };
             listed.id == process && listed.when_left == WhenLeft::Stay && is_same
         };
         let listed = executor.list().await.ok()?.into_iter().find(is_it)?;

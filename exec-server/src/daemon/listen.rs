@@ -5,7 +5,7 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -74,8 +74,7 @@ impl Listening {
             let mode = if group.is_some() { 0o755 } else { 0o700 };
             DirBuilder::new().mode(mode).create(directory).map_err(failed)?;
         }
-        let lock = File::options().create(true).truncate(false).write(true).open(path.with_extension("lock"));
-        let lock = lock.map_err(failed)?;
+        let lock = lock(&path.with_extension("lock")).map_err(failed)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| ListenError::Taken(path.to_owned()))?;
         match fs::remove_file(path) {
@@ -128,6 +127,25 @@ impl Drop for Listening {
     }
 }
 
+/// The file whose lock says who listens. Nobody else may open it: whoever can, can hold the lock (flock(2)) and keep the server from beginning.
+fn lock(path: &Path) -> io::Result<File> {
+    // No link is followed, and no pipe waited for.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)?;
+    let found = lock.metadata()?;
+    // One that an older server has made. Another user's is that user's to close.
+    if found.is_file() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o077 != 0 {
+        lock.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(lock)
+}
+
 /// Until its mode is set nobody else may connect, so it is made under another mask.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let before = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -172,4 +190,39 @@ pub(crate) fn handed_count() -> i32 {
 /// The descriptors that were handed over, by number.
 pub(crate) fn handed_numbers(count: i32) -> std::ops::Range<i32> {
     FIRST_HANDED..FIRST_HANDED.saturating_add(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_lock_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, lock) = (dir.path().join("x.sock"), dir.path().join("x.lock"));
+        drop(Listening::at(&socket, None).unwrap());
+        assert_eq!(mode(&lock), 0o600);
+        // One of an older server is closed, and still says who listens.
+        fs::set_permissions(&lock, Permissions::from_mode(0o666)).unwrap();
+        let listening = Listening::at(&socket, None).unwrap();
+        assert_eq!(mode(&lock), 0o600);
+        assert!(matches!(Listening::at(&socket, None), Err(ListenError::Taken(_))));
+        drop(listening);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let (other, lock) = (dir.path().join("other"), dir.path().join("x.lock"));
+        fs::write(&other, "").unwrap();
+        fs::set_permissions(&other, Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink(&other, &lock).unwrap();
+        let refused = Listening::at(&dir.path().join("x.sock"), None).unwrap_err();
+        assert!(matches!(refused, ListenError::Socket { .. }), "{refused}");
+        assert_eq!(mode(&other), 0o644);
+    }
 }

@@ -27,6 +27,7 @@ use super::listen::Listening;
 use super::notify::{Manager, State};
 use super::peer;
 use super::post::{self, Word};
+use super::tally::{Noted, Tally};
 use crate::audit::{Audit, now};
 use crate::launch::records::Records;
 use crate::launch::sys::{Half, divide, forget_environment};
@@ -69,6 +70,8 @@ pub(crate) struct Supervisor {
     options: Options,
     standing: Standing,
     audit: Audit,
+    /// What clients can bring about without end.
+    tally: Tally,
     manager: Manager,
     draining: bool,
     /// The parent, where this serves one client of its alone.
@@ -108,6 +111,7 @@ impl Supervisor {
             options,
             standing: Standing::read(),
             audit,
+            tally: Tally::default(),
             manager,
             draining: false,
             relay: None,
@@ -133,8 +137,11 @@ impl Supervisor {
         self.tell(State::Ready);
         loop {
             if self.children.is_empty() && (self.draining || self.has_idled()) {
+                let Self { tally, audit, .. } = &mut self;
+                tally.settle_all(Instant::now(), |of, times| summed_up(audit, of, times));
                 return Ok(ExitCode::SUCCESS);
             }
+            self.settle();
             for ready in self.wait()? {
                 match ready {
                     Ready::Accept(at) => self.accept(at),
@@ -143,6 +150,15 @@ impl Supervisor {
                     Ready::Signals => self.heed(),
                 }
             }
+        }
+    }
+
+    /// Records what was counted, when it is time.
+    fn settle(&mut self) {
+        let (now, Self { tally, audit, .. }) = (Instant::now(), &mut *self);
+        if tally.due().is_some_and(|due| due <= now) {
+            tally.settle(now, |of, times| summed_up(audit, of, times));
+            self.turn();
         }
     }
 
@@ -170,9 +186,10 @@ impl Supervisor {
         let (kinds, descriptors): (Vec<_>, Vec<_>) =
             signals.chain(indexes).chain(posts).chain(sockets).unzip();
         let mut watched: Vec<_> = descriptors.into_iter().map(watch).collect();
-        let left = self.options.idle_exit.filter(|_| self.parts.is_empty());
-        let left =
-            left.map(|limit| limit.saturating_sub(self.idle_since.elapsed()).max(Duration::from_millis(1)));
+        let idle = self.options.idle_exit.filter(|_| self.parts.is_empty());
+        let idle = idle.map(|limit| limit.saturating_sub(self.idle_since.elapsed()));
+        let due = self.tally.due().map(|due| due.saturating_duration_since(Instant::now()));
+        let left = idle.into_iter().chain(due).min().map(|left| left.max(Duration::from_millis(1)));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         wire::wait(&mut watched, left.as_ref()).map_err(io::Error::other)?;
         let ready = kinds.into_iter().zip(&watched).filter(|(_, entry)| !entry.revents().is_empty());
@@ -197,9 +214,21 @@ impl Supervisor {
     }
 
     fn turned_away(&mut self, who: (u32, u32), why: &io::Error) {
-        complain(&format!("a client was turned away: {why}"));
         let record = now(who, Action::TurnAway, By::Supervisor).because(&why.to_string());
-        self.record_or_complain(&record);
+        if self.note_or_complain(record) == Noted::Written {
+            complain(&format!("a client was turned away: {why}"));
+        }
+    }
+
+    /// As [`Self::record_or_complain`], of what a client can bring about without end.
+    fn note_or_complain(&mut self, record: Record) -> Noted {
+        let Self { tally, audit, .. } = self;
+        let noted = tally.note(record, Instant::now(), |record| audit.write(record));
+        self.turn();
+        noted.unwrap_or_else(|error| {
+            complain(&format!("a decision could not be recorded: {error}"));
+            Noted::Written
+        })
     }
 
     /// Records what has no effect that could be withheld.
@@ -220,7 +249,8 @@ impl Supervisor {
         let peer = Peer::of(connection.as_fd()).map_err(io::Error::other)?;
         let mut record = now((peer.uid, peer.gid), Action::Admit, By::Supervisor);
         record.pid = process_of(connection.as_fd());
-        if let Err(error) = self.audit.write(&record) {
+        let Self { tally, audit, .. } = self;
+        if let Err(error) = tally.note(record, Instant::now(), |record| audit.write(record)) {
             let message = format!("nobody is served: the audit record could not be written: {error}");
             serve::turn_away(&connection, Error { code: code::AUDIT, message });
             return Err(error);
@@ -270,7 +300,7 @@ impl Supervisor {
             Ok(Some((Word::Resolver, _))) => self.resolver(peer),
             Ok(Some((Word::Refused(code), _))) => {
                 let record = now((peer.uid, peer.gid), Action::Refuse, By::ServerPart);
-                self.record_or_complain(&record.because(&format!("code -{code}")));
+                self.note_or_complain(record.because(&format!("code -{code}")));
             }
             Ok(Some((Word::Idle(clients), _))) if clients == part.clients => self.let_go(peer),
             Ok(Some((Word::Idle(_), _))) => {}
@@ -317,6 +347,8 @@ impl Supervisor {
 
     /// A process that makes one sandbox for this user, whatever it is asked.
     fn make_launcher(&mut self, peer: &Peer) -> io::Result<UnixStream> {
+        // It writes to the file that it is given, for as long as a client of hours keeps asking for others.
+        self.turn();
         let (theirs, own) = UnixStream::pair()?;
         let index = self.indexes.lend(peer);
         let Some(pid) = self.child()? else {
@@ -471,6 +503,18 @@ impl Supervisor {
 fn children() -> Vec<i32> {
     let told = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
     told.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Records how often something was brought about that was not recorded one by one.
+fn summed_up(audit: &Audit, (who, action): ((u32, u32), Action), times: u64) -> io::Result<()> {
+    let by = if action == Action::Refuse { By::ServerPart } else { By::Supervisor };
+    let mut record = now(who, action, by).because("counted and told together");
+    record.times = Some(times);
+    let written = audit.write(&record);
+    if let Err(error) = &written {
+        complain(&format!("how often something was done could not be recorded yet: {error}"));
+    }
+    written
 }
 
 /// Whom a record is about that is about the server itself.

@@ -23,9 +23,9 @@ use weir_protocol::method::network::Asking;
 use weir_protocol::method::output::{Listed, Output};
 use weir_protocol::method::process::{End, Enforcement, Event, Exited, Receivers};
 use weir_protocol::method::{Error, code};
-use weir_protocol::policy::DomainPattern;
 use weir_protocol::policy::Resources;
 use weir_protocol::policy::host::HostPattern;
+use weir_protocol::policy::{Digest, DomainPattern};
 
 use super::carried::{Carried, Input};
 use super::contexts::Contexts;
@@ -54,6 +54,8 @@ pub(super) struct Command {
     pub(super) enforcement: Enforcement,
     pid: i32,
     argv: Vec<ByteString>,
+    /// The words of it that a list tells, and the digest of all where that is not all.
+    listed_words: (Vec<ByteString>, Option<Digest>),
     started_ms: u64,
     launcher: Wire,
     /// Signals under way, in order, and who waits for the word.
@@ -391,13 +393,27 @@ impl Command {
         self.hearers.borrow_mut().retain(|(other, _)| *other != connection);
     }
 
+    /// All that is told of it at once.
     pub(super) fn listed(&self) -> Listed {
+        self.told(self.argv.clone())
+    }
+
+    /// As much of it as a list of many tells.
+    pub(super) fn listed_briefly(&self) -> Listed {
+        let (argv, whole_argv) = self.listed_words.clone();
+        let mut listed = Listed { whole_argv, ..self.told(argv) };
+        listed.cut_end();
+        listed
+    }
+
+    fn told(&self, argv: Vec<ByteString>) -> Listed {
         let written =
             |at: usize| self.streams.get(at).and_then(Option::as_ref).map_or(0, |stream| stream.written());
         Listed {
             id: self.id,
             pid: self.pid,
-            argv: self.argv.clone(),
+            argv,
+            whole_argv: None,
             profile: self.enforcement.profile.clone(),
             digest: self.enforcement.digest,
             started_ms: self.started_ms,
@@ -408,6 +424,7 @@ impl Command {
             when_left: self.output.when_left,
             background: self.background.get(),
             exited: self.exited.borrow().clone(),
+            is_end_cut: false,
         }
     }
 

@@ -27,7 +27,7 @@ use weir_protocol::method::{Call, Error, Request, code};
 
 use super::Server;
 use super::command::{self, Circumstances};
-use super::contexts;
+use super::contexts::{self, Purpose};
 use super::files::{self, Lost, Question, Reply};
 use super::journal::{DISK_BYTES, MEMORY_BYTES};
 use super::launcher;
@@ -85,10 +85,12 @@ pub(super) async fn serve(server: Rc<Server>, number: u64, socket: UnixStream) {
         tasks: RefCell::new(JoinSet::new()),
         files: Mutex::new(()),
     });
-    let delivering = tokio::task::spawn_local(queue.deliver(wire));
+    let mut delivering = tokio::task::spawn_local(queue.deliver(wire));
     let outcome = tokio::select! {
         outcome = Rc::clone(&connection).listen() => outcome,
         () = connection.settled() => Ok(()),
+        // Nothing more can be said, and nobody must wait for it.
+        _ = &mut delivering => Err(WireError::Gone),
     };
     if let Err(error) = outcome {
         // The last word, where the client still reads.
@@ -100,7 +102,9 @@ pub(super) async fn serve(server: Rc<Server>, number: u64, socket: UnixStream) {
     connection.leave();
     drop(connection);
     // What was said before is still delivered, as far as the client takes it.
-    let _ = tokio::time::timeout(patience, delivering).await;
+    if !delivering.is_finished() {
+        let _ = tokio::time::timeout(patience, delivering).await;
+    }
 }
 
 /// How long a client may take for the last words of a connection that is over.
@@ -295,17 +299,17 @@ impl Connection {
         count.map_while(|_| incoming.take_descriptor()).collect()
     }
 
-    async fn startable(&self, start: &Start) -> Result<Startable, Error> {
+    async fn startable(&self, start: &Start, purpose: Purpose) -> Result<Startable, Error> {
         check_user(start)?;
         check_output(start.output.overflow)?;
-        let decided = self.decided(start)?;
+        let decided = self.decided(start, purpose)?;
         self.server.resolver.startable(&self.server.post, start.clone(), decided).await
     }
 
     async fn start(self: &Rc<Self>, id: u64, start: Start, passed: Vec<OwnedFd>) -> Result<(), Error> {
         let server = &self.server;
         server.check_open()?;
-        let startable = self.startable(&start).await;
+        let startable = self.startable(&start, Purpose::Use).await;
         if let Err(error) = &startable {
             server.post.refused(error.code).await;
         }
@@ -335,8 +339,8 @@ impl Connection {
     }
 
     async fn plan(&self, start: Start) -> Outcome {
-        let startable = self.startable(&start).await?;
-        launcher::plan(self.launcher_for(&start).await?, startable.launch).await
+        let startable = self.startable(&start, Purpose::Look).await?;
+        launcher::plan(self.server.launcher().await?, startable.launch).await
     }
 
     /// The resolver can try nothing out, so a launcher says what holds the answer. Where none can be had, no command runs.
@@ -359,9 +363,10 @@ impl Connection {
         Ok(launcher)
     }
 
-    /// The policy of the context under which a command starts.
-    fn decided(&self, start: &Start) -> Result<Option<Policy>, Error> {
-        start.under.as_ref().map(|under| self.server.contexts.policy_for(under, &start.argv)).transpose()
+    /// The policy of the context under which a command starts, or would.
+    fn decided(&self, start: &Start, purpose: Purpose) -> Result<Option<Policy>, Error> {
+        let policy_for = |under| self.server.contexts.policy_for(under, &start.argv, purpose);
+        start.under.as_ref().map(policy_for).transpose()
     }
 
     async fn open(&self, open: context::Open) -> Outcome {
@@ -413,7 +418,9 @@ impl Connection {
     }
 
     fn list(&self) -> Outcome {
-        value(List { commands: self.server.commands().iter().map(|command| command.listed()).collect() })
+        value(List {
+            commands: self.server.commands().iter().map(|command| command.listed_briefly()).collect(),
+        })
     }
 
     fn close_input(&self, of: Of) -> Outcome {

@@ -267,15 +267,25 @@ impl Contexts {
         }
     }
 
-    /// The policy under which a command with these words starts, or a call without any is carried out. A lease counts as used from
-    /// here on.
-    pub(super) fn policy_for(&self, under: &Under, argv: &[ByteString]) -> Result<Policy, Error> {
+    /// The policy under which a command with these words starts, or would start.
+    pub(super) fn policy_for(
+        &self,
+        under: &Under,
+        argv: &[ByteString],
+        purpose: Purpose,
+    ) -> Result<Policy, Error> {
         let context = self.context(under.context)?;
-        let policy = self.leased(&context, under, argv)?;
+        let policy = self.leased(&context, under, argv, purpose)?;
         self.with_hosts(&context, policy)
     }
 
-    fn leased(&self, context: &Kept, under: &Under, argv: &[ByteString]) -> Result<Policy, Error> {
+    fn leased(
+        &self,
+        context: &Kept,
+        under: &Under,
+        argv: &[ByteString],
+        purpose: Purpose,
+    ) -> Result<Policy, Error> {
         let Some(id) = under.lease else { return Ok(context.policy.clone()) };
         let (lease, used) = self.store.leased(under.context, id)?.ok_or_else(|| none("lease", id))?;
         // As they are, and not as they are shown: what is no text is no command that a lease can name.
@@ -292,7 +302,10 @@ impl Contexts {
                 &Use { argv: &argv, turn, now_ms: since_1970_ms(SystemTime::now()), used },
             )
             .map_err(|error| refused(&error))?;
-        self.store.use_lease(id)?;
+        match purpose {
+            Purpose::Use => self.store.use_lease(id)?,
+            Purpose::Look => {}
+        }
         Ok(policy)
     }
 
@@ -335,7 +348,7 @@ impl Contexts {
         {
             return Ok(Rc::clone(held));
         }
-        let policy = self.leased(&self.context(under.context)?, under, &[])?;
+        let policy = self.leased(&self.context(under.context)?, under, &[], Purpose::Use)?;
         let held = Rc::new(Held { digest: policy.digest(), policy });
         if under.lease.is_none() {
             let mut ready = self.ready.borrow_mut();
@@ -359,6 +372,15 @@ impl Contexts {
     fn context(&self, id: ContextId) -> Result<Kept, Error> {
         self.store.context(id)?.ok_or_else(|| none("context", id))
     }
+}
+
+/// For what a policy is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Something is done under it: a lease counts as used from here on.
+    Use,
+    /// Nothing is done, and a lease is left as it is.
+    Look,
 }
 
 /// A lease that may be given, and is not yet.
@@ -558,13 +580,22 @@ pub(crate) mod tests {
         let leased = escalate(command, 60_000).unwrap();
         let start_of = |turn, argv: &[&str]| start(under(Some(leased.lease), turn), argv);
         let plain = start(under(None, None), &["make", "x"]);
-        let policy_for = |start: &Start| contexts.policy_for(start.under.as_ref().unwrap(), &start.argv);
+        let asked =
+            |start: &Start, purpose| contexts.policy_for(start.under.as_ref().unwrap(), &start.argv, purpose);
+        let policy_for = |start: &Start| asked(start, Purpose::Use);
         assert!(!writes(&policy_for(&plain).unwrap(), "/c"));
         assert_eq!(policy_for(&start_of(None, &["make", "y"])).unwrap_err().code, code::LEASE);
+        // Whoever only looks leaves it to be used, and nothing is over.
+        for _ in 0..2 {
+            assert!(writes(&asked(&start_of(None, &["make", "x"]), Purpose::Look).unwrap(), "/c"));
+        }
+        assert_eq!(over(&contexts, Closing::No), []);
         let widened = policy_for(&start_of(None, &["make", "x"])).unwrap();
         assert!(writes(&widened, "/c") && writes(&widened, "/a"));
         // It was given for one start.
-        assert_eq!(policy_for(&start_of(None, &["make", "x"])).unwrap_err().code, code::LEASE);
+        for purpose in [Purpose::Use, Purpose::Look] {
+            assert_eq!(asked(&start_of(None, &["make", "x"]), purpose).unwrap_err().code, code::LEASE);
+        }
         assert_eq!(policy_for(&plain).unwrap().digest(), opened.digest);
 
         let turn = Scope::Turn { thread: "t".to_owned(), turn: "1".to_owned() };
@@ -605,7 +636,7 @@ pub(crate) mod tests {
             let under = Under { context: opened.id, lease: Some(given), turn: None };
             let outcome = |word: &[u8]| {
                 let argv = [ByteString::from("sh"), ByteString(word.to_vec())];
-                contexts.policy_for(&under, &argv).map(drop).map_err(|error| error.code)
+                contexts.policy_for(&under, &argv, Purpose::Use).map(drop).map_err(|error| error.code)
             };
             assert_eq!(outcome(other.as_bytes()), Err(code::LEASE), "{leased:?} {other:?}");
             assert_eq!(outcome(b"\xff"), Err(code::LEASE));

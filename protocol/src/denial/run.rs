@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Denial, Sight};
-use crate::bytes::ByteString;
+use crate::bytes::{ByteString, first_words};
 use crate::method::context::ContextId;
 use crate::method::process::{End, Exited};
 use crate::policy::Digest;
@@ -48,13 +48,7 @@ impl Run {
         if exited.denials.is_empty() && exited.sight.left_out == 0 {
             return None;
         }
-        let mut left = MAX_WORDS_BYTES;
-        let words = argv.iter().map_while(|word| {
-            let part = word.0.get(..left).unwrap_or(&word.0);
-            left -= part.len();
-            (!part.is_empty() || word.0.is_empty()).then(|| ByteString(part.to_vec()))
-        });
-        let (argv, profile) = (words.take(MAX_WORDS_BYTES).collect(), profile.to_owned());
+        let (argv, profile) = (first_words(argv, MAX_WORDS_BYTES), profile.to_owned());
         let (end, sight) = (exited.end, exited.sight.clone());
         let mut run = Self { time, argv, profile, digest, context, end, denials: Vec::new(), sight };
         run.take(&exited.denials);

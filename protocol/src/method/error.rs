@@ -148,6 +148,9 @@ kinds! {
     /// Input is out of place: beyond the credit, not where the last one ended, behind its end, or for a command that has none.
     INPUT = -32034, "input",
         "send input in order, from where the last one ended or `process/attach` says, up to the `limit` of the last credit frame for it, and none after `process/close-input`";
+    /// The answer is longer than a frame; what was asked may have been done.
+    TOO_LONG = -32035, "too-long",
+        "ask for less at a time: for one thing instead of a list of all";
     /// The profile does not let this be done to that file.
     FILE_DENIED = -32040, "file-denied",
         "the message names the rule and what would allow it; ask for a lease, or for another profile";

@@ -8,10 +8,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::{End, Enforcement, Exited, ProcessId};
-use crate::bytes::ByteString;
+use crate::bytes::{ByteString, first_words};
 use crate::frame::Stream;
 use crate::members;
 use crate::policy::Digest;
+use crate::unreached::Unreached;
+
+/// Most bytes of a command's words that `process/list` tells of each: with a thousand commands in it a list fits in a frame, however the words
+/// are escaped.
+pub const MAX_LISTED_WORDS_BYTES: usize = 512;
+
+/// Most bytes, as JSON, of a command's end that `process/list` tells of each with all details.
+pub const MAX_LISTED_END_BYTES: usize = 4096;
 
 /// What happens to output, and to the command, that nobody reads just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -155,8 +163,12 @@ pub struct Listed {
     pub id: ProcessId,
     /// Its first process, as the host numbers it.
     pub pid: i32,
-    /// What was started.
+    /// What was started: all of its words, or in a list the first `MAX_LISTED_WORDS_BYTES` of them.
     pub argv: Vec<ByteString>,
+    /// Where words are left out: a digest of all, as SHA-256 of `weir-words-1`, their number, and each of them; number and lengths are 8 bytes, big
+    /// endian, and stand before what they are about, the text's own length too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_argv: Option<Digest>,
     /// Its profile.
     pub profile: String,
     /// The digest of the policy that holds it.
@@ -180,6 +192,34 @@ pub struct Listed {
     pub background: Option<End>,
     /// How it ended, if it has.
     pub exited: Option<Exited>,
+    /// Whether details of its end are left out, because in a list they are too long: `process/wait` tells all. Denials are counted as left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_end_cut: bool,
+}
+
+impl Listed {
+    /// Leaves out what is more of its end than a list has room for.
+    pub fn cut_end(&mut self) {
+        let Some(exited) = &mut self.exited else { return };
+        if serde_json::to_vec(exited).is_ok_and(|text| text.len() <= MAX_LISTED_END_BYTES) {
+            return;
+        }
+        for denial in exited.denials.drain(..) {
+            exited.sight.left_out = exited.sight.left_out.saturating_add(denial.count);
+        }
+        (exited.unreached, exited.recorded) = (Unreached::default(), None);
+        exited.new_repositories.clear();
+        exited.stuck.clear();
+        self.is_end_cut = true;
+    }
+}
+
+/// A command's words as a list tells them, and where that is not all, the digest of all.
+#[must_use]
+pub fn listed_words(argv: &[ByteString]) -> (Vec<ByteString>, Option<Digest>) {
+    let first = first_words(argv, MAX_LISTED_WORDS_BYTES);
+    let whole = (first != argv).then(|| Digest::of_words(argv));
+    (first, whole)
 }
 
 /// Result of `process/list`.
@@ -215,4 +255,28 @@ pub struct Kill {
     pub id: ProcessId,
     /// Milliseconds between the request to end (`SIGTERM`, to everything in the sandbox) and the end itself.
     pub grace_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_beyond_the_limit_are_left_out_and_told_by_their_digest() {
+        let words = |lengths: &[usize]| -> Vec<ByteString> {
+            lengths.iter().map(|length| ByteString(vec![1; *length])).collect()
+        };
+        let whole = words(&[1, 0, MAX_LISTED_WORDS_BYTES - 1]);
+        assert_eq!(listed_words(&whole), (whole, None));
+        for (lengths, expect) in [
+            (&[1, 0, MAX_LISTED_WORDS_BYTES][..], &[1, 0, MAX_LISTED_WORDS_BYTES - 1][..]),
+            (&[MAX_LISTED_WORDS_BYTES, 0, 1], &[MAX_LISTED_WORDS_BYTES, 0]),
+            (&[0; MAX_LISTED_WORDS_BYTES + 1], &[0; MAX_LISTED_WORDS_BYTES]),
+        ] {
+            let all = words(lengths);
+            assert_eq!(listed_words(&all), (words(expect), Some(Digest::of_words(&all))));
+        }
+        // Where a word ends counts.
+        assert_ne!(Digest::of_words(&["ab", "c"]), Digest::of_words(&["a", "bc"]));
+    }
 }

@@ -70,6 +70,17 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+impl Digest {
+    /// SHA-256 of a command's words: the text `weir-words-1`, then a list of fields, as in a policy's encoding.
+    #[must_use]
+    pub fn of_words<W: AsRef<[u8]>>(words: &[W]) -> Self {
+        let mut out = Encoder(Sha256::new());
+        out.field("weir-words-1");
+        out.list(words, |out, word| out.field(word));
+        Self(out.0.finalize().into())
+    }
+}
+
 /// Writes length-prefixed fields into the hash.
 struct Encoder(Sha256);
 

@@ -28,10 +28,11 @@ const METHODS: [&str; 17] = [
 ];
 
 /// Sources of limits that a client may meet.
-const LIMITS: [&str; 22] = [
+const LIMITS: [&str; 24] = [
     "protocol/src/frame.rs",
     "protocol/src/method/context.rs",
     "protocol/src/method/process.rs",
+    "protocol/src/method/output.rs",
     "protocol/src/method/file.rs",
     "protocol/src/method/network.rs",
     "protocol/src/method/denial.rs",
@@ -51,6 +52,7 @@ const LIMITS: [&str; 22] = [
     "exec-server/src/serve/files.rs",
     "exec-server/src/daemon.rs",
     "exec-server/src/daemon/listen.rs",
+    "exec-server/src/daemon/tally.rs",
 ];
 
 /// A method, or a notification.

@@ -4,6 +4,8 @@ use std::fs;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
+use weir_protocol::method::output::MAX_LISTED_WORDS_BYTES;
+use weir_protocol::policy::Digest;
 use weir_tests::sandbox::{Way, World};
 
 use super::peer::{Client, Heard, Server, start};
@@ -159,5 +161,43 @@ fn a_client_too_many_hears_why_it_is_not_served() {
         let Heard::Message(word) = Client::mute(server.socket()).hear() else { panic!("no word") };
         assert_eq!((&word["id"], &word["error"]["data"]["name"]), (&Value::Null, &json!("quota")), "{word}");
         assert!(first.ask("process/list", Value::Null)["error"].is_null());
+    });
+}
+
+/// Words of a command: as many bytes as execve(2) takes, each of them six in JSON.
+fn long_words() -> Vec<String> {
+    vec!["\u{1}".repeat(120_000); 15]
+}
+
+#[test]
+fn a_list_of_commands_with_many_words_fits_in_a_frame() {
+    Way::each_of(&[Way::User], "server::long_words", |way| {
+        let world = World::new(way);
+        world.profile(r#""{w}/work" = "write""#, "");
+        let server = Server::start(&world);
+        let mut client = server.client();
+        let words = long_words();
+        let mut argv: Vec<&str> = vec!["sh", "-c", "exec tail -f /dev/null"];
+        let short = client.ask("process/start", start(&world, &argv));
+        assert!(short["error"].is_null(), "{short}");
+        argv.extend(words.iter().map(String::as_str));
+        for _ in 0..2 {
+            let long = client.ask("process/start", start(&world, &argv));
+            assert!(long["error"].is_null(), "{long}");
+        }
+        let list = client.ask("process/list", Value::Null);
+        let commands = list["result"]["commands"].as_array().unwrap();
+        assert_eq!(commands.len(), 3);
+        assert_eq!((&commands[0]["argv"], &commands[0]["whole_argv"]), (&json!(argv[..3]), &Value::Null));
+        let whole = serde_json::to_value(Digest::of_words(&argv)).unwrap();
+        for listed in &commands[1..] {
+            let told = listed["argv"].as_array().unwrap();
+            let bytes: usize = told.iter().map(|word| word.as_str().unwrap().len()).sum();
+            assert_eq!((bytes, &listed["whole_argv"]), (MAX_LISTED_WORDS_BYTES, &whole));
+        }
+        // Of one alone all of it is told.
+        let attach = json!({ "id": commands[1]["id"], "role": "reader" });
+        let attached = server.client().ask_first("process/attach", attach);
+        assert_eq!(attached["result"]["listed"]["argv"], json!(argv));
     });
 }

@@ -15,6 +15,7 @@ mod index;
 mod killed;
 mod limits;
 mod order;
+mod owners;
 mod peer;
 mod remote;
 mod soak;

@@ -201,3 +201,53 @@ fn a_log_that_has_grown_is_set_aside() {
     let actions: Vec<&str> = all.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     assert_eq!((code, actions), (0, vec!["admit", "admit", "start", "end"]), "{all}");
 }
+
+/// Connections of one user, far more than are recorded one by one.
+const CONNECTS: u64 = 300;
+
+/// Whoever connects over and over does not fill the log, and each time is accounted for.
+#[test]
+fn connections_beyond_a_few_are_counted() {
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    let mut client = server.client(ALICE);
+    for _ in 1..CONNECTS - 1 {
+        drop(server.connect(ALICE));
+    }
+    // What nobody must do is refused as often as it is tried, and is no better a way.
+    let mut unknown = start(&place.world(ALICE), &["true"]);
+    unknown["choice"]["profile"] = json!("no-such-profile");
+    for _ in 0..20 {
+        assert_eq!(client.ask("process/start", &unknown).unwrap_err().0, -32012);
+    }
+    // All of those before it were heard.
+    server.client(ALICE);
+    server.signal(libc::SIGTERM);
+    server.ended();
+    let found = records(&server);
+    let of = |action: &str| -> Vec<u64> {
+        let of = found.iter().filter(|record| record["action"] == action);
+        of.map(|record| record["times"].as_u64().unwrap_or(1)).collect()
+    };
+    let (admitted, refused) = (of("admit"), of("refuse"));
+    assert_eq!((admitted.iter().sum::<u64>(), refused.iter().sum::<u64>()), (CONNECTS, 20), "{found:?}");
+    assert!(admitted.len() < 40 && refused.len() < 20, "{found:?}");
+    let (_, text) = audit(&["--action", "admit"], &server.state().join("audit.jsonl"));
+    assert!(text.contains(" more (counted and told together)"), "{text}");
+}
+
+/// A client that stays has as many launchers as it has commands, and what they write does not pile up.
+#[test]
+fn a_log_that_launchers_let_grow_is_set_aside() {
+    let place = Place::new();
+    let log = place.at("long.jsonl");
+    let server = place.serve(&["--audit", log.to_str().unwrap()]);
+    let mut client = server.client(ALICE);
+    client.run(&start(&place.world(ALICE), &["true"]));
+    fs::File::options().append(true).open(&log).unwrap().set_len(weir_protocol::audit::FILE_BYTES).unwrap();
+    client.run(&start(&place.world(ALICE), &["true"]));
+    assert!(place.at("long.jsonl.1").exists());
+    let (code, all) = audit(&[], &log);
+    let actions: Vec<&str> = all.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    assert_eq!((code, actions), (0, vec!["admit", "start", "end", "start", "end"]), "{all}");
+}

@@ -68,6 +68,9 @@ fn a_lease_its_use_and_its_end_are_on_record() {
         client.ask("context/lease", &escalate(&context, &out, command, LONG)).unwrap()["lease"].clone();
     let mut under = start(&place.world(ALICE), &words);
     under["under"] = json!({"context": context["id"], "lease": once});
+    // A plan is made as under the lease, and leaves it: nothing of it is on record.
+    let planned = client.ask("process/plan", &under).unwrap();
+    assert_ne!(planned["enforcement"]["digest"], context["digest"], "{planned}");
     client.run(&under);
     let for_turn = client.ask("context/lease", &escalate(&context, &out, turn(), LONG)).unwrap();
     let whole = escalate(&context, &out, json!({"kind": "context"}), LONG);

@@ -49,7 +49,8 @@ fn row(listed: &Listed, now_ms: u64) -> [String; 6] {
     let age_s = now_ms.saturating_sub(listed.started_ms) / 1000;
     let [output, error] = listed.written;
     let written = if listed.carried { (output + error).to_string() } else { "-".to_owned() };
-    let argv: Vec<_> = listed.argv.iter().map(|argument| argument.to_string()).collect();
+    let cut = listed.whole_argv.is_some().then(|| "…".to_owned());
+    let argv: Vec<_> = listed.argv.iter().map(ToString::to_string).chain(cut).collect();
     [
         listed.id.to_string(),
         listed.profile.clone(),
@@ -82,6 +83,7 @@ mod tests {
             id,
             pid: 7,
             argv: vec!["sh".into(), ByteString(b"a\nb".to_vec())],
+            whole_argv: (id == 20).then(|| "1".repeat(64).parse().unwrap()),
             profile: ":workspace".to_owned(),
             digest: "0".repeat(64).parse().unwrap(),
             started_ms: 1000,
@@ -92,6 +94,7 @@ mod tests {
             when_left: Default::default(),
             background: None,
             exited,
+            is_end_cut: false,
         };
         let end = End::Signalled { signal: 9 };
         let (denials, sight, unreached, new_repositories, stuck) = Default::default();
@@ -102,7 +105,7 @@ mod tests {
         let expect = "\
 ID  PROFILE     AGE   STATE     WRITTEN  COMMAND
 1   :workspace  1m1s  attached  15       sh a\\nb
-20  :workspace  1m1s  signal 9  -        sh a\\nb
+20  :workspace  1m1s  signal 9  -        sh a\\nb …
 ";
         assert_eq!(told, expect);
     }

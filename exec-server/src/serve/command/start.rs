@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use weir_protocol::audit::since_1970_ms;
 use weir_protocol::frame::Stream;
 use weir_protocol::method::Error;
+use weir_protocol::method::output::listed_words;
 use weir_protocol::method::process::{Start, Stdio};
 
 use super::super::carried::{Carried, Input};
@@ -111,6 +112,7 @@ pub(in crate::serve) async fn start(
         output: start.output,
         enforcement,
         pid,
+        listed_words: listed_words(&argv),
         argv,
         started_ms: since_1970_ms(SystemTime::now()),
         launcher,

@@ -114,10 +114,9 @@ impl Connection {
         command.remove_hearer(self.number);
         let attachment = self.attachments.borrow_mut().remove(&command.id);
         self.attached.send_modify(|attached| *attached = attached.saturating_sub(1));
-        if attachment.is_some_and(|attachment| attachment.role == Role::Owner) {
-            if command.owner() == Some(self.number) {
-                command.set_owner(None);
-            }
+        // Whoever has taken it over since has still to hear all of it.
+        if attachment.is_some() && command.owner() == Some(self.number) {
+            command.set_owner(None);
             if command.output.when_left == WhenLeft::End {
                 self.server.drop_command(command.id);
             }
@@ -151,7 +150,8 @@ impl Connection {
                 more
             });
         }
-        if attachment.role == Role::Owner
+        // What a reader has, or who owned it before, the owner may not have yet.
+        if attachment.command.owner() == Some(self.number)
             && let Some(stream) = attachment.command.stream(credit.received.stream)
         {
             stream.release(credit.received.offset);
