@@ -95,6 +95,7 @@ impl Ending {
     }
 
     /// Comes when [`Ending::give_up`] has been called.
+    #[cfg(target_os = "linux")]
     pub(super) async fn given_up(&self) {
         self.until(|| self.is_given_up.get()).await;
     }
