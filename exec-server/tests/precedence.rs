@@ -338,8 +338,11 @@ fn hosts_have_one_spelling_and_addresses_need_a_rule() {
             ("other.example", false),
         ],
     );
+    // The host's own network is not the gate's, and nothing holds addresses there.
+    let all = ["any.example", "8.8.8.8", "10.0.0.1", "169.254.169.254", "127.0.0.1", "::1"];
+    hosts(&network("enabled = true"), &all.map(|host| (host, true)));
     hosts(
-        &network("enabled = true"),
+        &network("enabled = true\ndomains = { \"*\" = \"allow\" }"),
         &[
             ("any.example", true),
             ("8.8.8.8", true),
@@ -362,15 +365,15 @@ fn hosts_have_one_spelling_and_addresses_need_a_rule() {
         &network("loopback = true"),
         &[("localhost", true), ("127.1", true), ("::1", true), ("any.example", false)],
     );
-    let private = "enabled = true\nallow_private = [\"10.0.0.0/8\", \"169.254.0.0/16\"]";
+    let private = "enabled = true\ndomains = { \"*\" = \"allow\" }\nallow_private = [\"10.0.0.0/8\", \"169.254.0.0/16\"]";
     hosts(
         &network(private),
         &[("10.1.2.3", true), ("192.168.0.1", false), ("169.254.1.1", true), ("169.254.169.254", false)],
     );
-    let metadata = "enabled = true\nallow_private = [\"169.254.0.0/16\", \"169.254.169.254/32\"]";
+    let metadata = "enabled = true\ndomains = { \"*\" = \"allow\" }\nallow_private = [\"169.254.0.0/16\", \"169.254.169.254/32\"]";
     hosts(&network(metadata), &[("169.254.169.254", true), ("169.254.170.2", false)]);
     hosts(
-        &network("enabled = true\nallow_private = true"),
+        &network("enabled = true\ndomains = { \"*\" = \"allow\" }\nallow_private = true"),
         &[("192.168.0.1", true), ("169.254.169.254", false)],
     );
     hosts(
