@@ -88,6 +88,15 @@ pub struct Prompt<'a> {
     pub cache_key: &'a str,
 }
 
+#[cfg(test)]
+impl<'a> Prompt<'a> {
+    /// One that says nothing beyond its conversation.
+    pub(crate) const fn plain(items: &'a [Item]) -> Self {
+        let (tools, output_schema, effort) = (&[], None, None);
+        Self { model: "m", instructions: "be", items, tools, output_schema, effort, cache_key: "t" }
+    }
+}
+
 /// How much a model is to reason. Providers that know other words are told the nearest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -17,3 +17,30 @@ pub mod surroundings;
 pub use command_line::CommandLineError;
 pub use load::{LoadError, Loaded, Selection};
 pub use surroundings::{Surroundings, Terrain};
+
+/// Profiles as text, for tests of what is made of them.
+#[cfg(test)]
+pub(crate) mod literal {
+    use weir_protocol::AbsPath;
+    use weir_protocol::policy::{Layer, Policy};
+    use weir_protocol::profile::Format;
+
+    use super::surroundings::{Host, Surroundings};
+    use super::{load, resolve};
+
+    /// The profile `test` of a text, for somebody with this home who stands there.
+    pub(crate) fn policy(text: &str, home: AbsPath, cwd: AbsPath) -> Policy {
+        let reading = load::parse("test.toml", text.into(), Format::Toml, Layer::User);
+        let weir_home = home.join(".weir").unwrap();
+        let around = Surroundings {
+            weir_home,
+            cwd,
+            home,
+            project_roots: Vec::new(),
+            tmpdir: None,
+            other_homes: Vec::new(),
+        };
+        let profile = &reading.document.unwrap().profiles["test"];
+        resolve::resolve("test", profile, &around, &Host::default()).unwrap().policy
+    }
+}

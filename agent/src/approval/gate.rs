@@ -80,13 +80,15 @@ impl Gate {
     /// # Errors
     /// [`Refusal`], where a rule, the policy or the person says no.
     pub async fn command(&self, argv: &[String], cwd: &str) -> Result<(), Refusal> {
-        let command = (argv.to_vec(), cwd.to_owned());
         let why = match self.approvals.command(argv) {
             Verdict::Go => return Ok(()),
             Verdict::Refuse(reason) => return Err(Refusal::Told(reason)),
-            Verdict::Ask(_) if self.allowed.borrow().contains(&command) => return Ok(()),
             Verdict::Ask(why) => why,
         };
+        let command = (argv.to_vec(), cwd.to_owned());
+        if self.allowed.borrow().contains(&command) {
+            return Ok(());
+        }
         let act = Act::Command { argv: argv.to_vec(), cwd: cwd.to_owned() };
         match self.ask(Question { act, why, profile: self.profile.clone() }).await? {
             Answer::ForTurn => drop(self.allowed.borrow_mut().insert(command)),

@@ -45,24 +45,21 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
     if let Some(home) = user.as_ref().and_then(|user| AbsPath::from_host(&user.dir)) {
         choice.standpoint.home = home;
     }
-    let bound = decided.clone().filter(|_| start.record.is_some());
+    let is_bound = decided.is_some();
     let (policy, remarks) = match decided {
         Some(policy) => (policy, Vec::new()),
         None if start.under.is_some() => return Err(question("this server keeps no contexts".to_owned())),
         None => policy_of(&choice).map(|loaded| (loaded.policy, loaded.remarks))?,
     };
     let policy = match start.record {
+        Some(recording) if is_bound => {
+            let recorded = widened(policy.clone(), start, recording);
+            check_bound(&recorded, &policy)?;
+            recorded
+        }
         Some(recording) => widened(policy, start, recording),
         None => policy,
     };
-    if let Some(bound) = bound {
-        let excess = policy.excess_over(&bound);
-        if let Some(first) = excess.first() {
-            let message =
-                format!("recording would widen what binds the context: {first}; record without a context");
-            return Err(Error { code: code::WIDENED, message });
-        }
-    }
     let mut env = environment(&policy, start);
     if let Some(user) = &user {
         set(&mut env, "HOME", user.dir.as_os_str().as_encoded_bytes());
@@ -89,6 +86,16 @@ pub fn startable(start: &Start, decided: Option<Policy>) -> Result<Startable, Er
         certificate: None,
     };
     Ok(Startable { launch, limit_ms, limit_bytes, remarks })
+}
+
+/// What binds a context is widened by a lease and by nothing else.
+fn check_bound(recorded: &Policy, bound: &Policy) -> Result<(), Error> {
+    let excess = recorded.excess_over(bound);
+    excess.first().map_or(Ok(()), |first| {
+        let message =
+            format!("recording would widen what binds the context: {first}; record without a context");
+        Err(Error { code: code::WIDENED, message })
+    })
 }
 
 /// Only output that the server carries can be counted.

@@ -43,13 +43,10 @@ fn removed(pattern: &Origin) -> Option<Edit> {
 mod tests {
     use weir_protocol::AbsPath;
     use weir_protocol::denial::{Act, Mechanism};
-    use weir_protocol::profile::Format;
     use weir_sandbox_linux::broker::Folding;
 
     use super::*;
-    use crate::profile::load;
-    use crate::profile::resolve::resolve;
-    use crate::profile::surroundings::{Host, Surroundings};
+    use crate::profile::literal;
 
     fn observed(operation: Act, target: &str) -> Observed {
         let (mechanism, time) = (Mechanism::Broker, String::new());
@@ -59,19 +56,8 @@ mod tests {
     fn policy() -> Policy {
         let text = "[permissions.test.filesystem]\n\"/m\" = \"write\"\n\"/o\" = \"write\"\n\"/m/**/*.env\" = \"none\"\n\"/m/shut\" = \"none\"\n\
                     \"/m/.git/config\" = \"read\"\n";
-        let reading = load::parse("test.toml", text.into(), Format::Toml, Layer::User);
         let home = AbsPath::parse("/home/me").unwrap();
-        let around = Surroundings {
-            weir_home: home.join(".weir").unwrap(),
-            cwd: home.clone(),
-            home,
-            project_roots: Vec::new(),
-            tmpdir: None,
-            other_homes: Vec::new(),
-        };
-        resolve("test", &reading.document.unwrap().profiles["test"], &around, &Host::default())
-            .unwrap()
-            .policy
+        literal::policy(text, home.clone(), home)
     }
 
     #[test]

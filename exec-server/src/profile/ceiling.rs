@@ -44,28 +44,21 @@ impl Caller {
         })
     }
 
-    /// The same place with the caller's secrets closed, also where `HOME` names another home.
+    /// The ceiling for this caller, and where the caller stands below it: what is denied in the home is denied in the one that `HOME` names and
+    /// in the caller's own, and secrets are closed in both. A variable lifts nothing.
     #[must_use]
-    pub fn stands(&self, around: &Surroundings) -> Surroundings {
-        let mut out = around.clone();
-        let other =
-            self.home.iter().filter(|home| **home != around.home && !around.other_homes.contains(home));
-        out.other_homes.extend(other.cloned());
-        out
-    }
-
-    /// The ceiling for this caller: what it denies in the home it denies in the one that `HOME` names and in the caller's own. A variable
-    /// lifts nothing.
-    #[must_use]
-    pub fn bounded(&self, ceiling: &Ceiling, around: &Surroundings) -> Ceiling {
-        let mut out = ceiling.clone();
+    pub fn below(&self, ceiling: &Ceiling, around: &Surroundings) -> (Ceiling, Surroundings) {
+        let (mut bounded, mut stands) = (ceiling.clone(), around.clone());
         if let Some(home) = self.home.as_ref().filter(|home| **home != around.home) {
             let at_home = ceiling.deny_read.iter().filter(|((base, _), _)| *base == Base::Token(Token::Home));
-            out.deny_read.extend(
+            bounded.deny_read.extend(
                 at_home.map(|((_, below), entry)| ((Base::Path(home.clone()), below.clone()), entry.clone())),
             );
+            if !around.other_homes.contains(home) {
+                stands.other_homes.push(home.clone());
+            }
         }
-        out
+        (bounded, stands)
     }
 
     /// Where the ceiling's grants are: what it grants in the home it grants in the caller's own alone.
@@ -218,13 +211,27 @@ pub fn beyond_its_name(
         return Ok(Vec::new());
     }
     let name = policy.profile();
-    let profiles = merge::profiles([builtin::document(), requirements]);
-    let Ok(profile) = merge::extended(&profiles, name, None) else {
+    let Some(limit) = administered(name, requirements, ceiling, around, terrain)? else {
         return Ok(vec![Refusal::Undefined { profile: name.to_owned() }]);
     };
-    let limit = resolve(name, &impose(&profile, ceiling), around, terrain)?.policy;
     let excess = policy.excess_over(&limit).into_iter();
     Ok(excess.map(|excess| Refusal::Excess(Box::new(excess))).collect())
+}
+
+/// What the administrator's profile of this name, or the built-in one, means below the ceiling; nothing where there is none.
+///
+/// # Errors
+/// [`ResolveError`] when it cannot be resolved here.
+pub(super) fn administered(
+    name: &str,
+    requirements: &Document,
+    ceiling: &Ceiling,
+    around: &Surroundings,
+    terrain: &impl Terrain,
+) -> Result<Option<Policy>, ResolveError> {
+    let profiles = merge::profiles([builtin::document(), requirements]);
+    let Ok(profile) = merge::extended(&profiles, name, None) else { return Ok(None) };
+    Ok(Some(resolve(name, &impose(&profile, ceiling), around, terrain)?.policy))
 }
 
 fn names(chosen: &str, ceiling: &Ceiling, caller: &Caller) -> Vec<Refusal> {

@@ -210,7 +210,7 @@ fn put_together(
         return Ok(Loaded { policy, report, remarks });
     };
     let caller = caller();
-    let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
+    let (ceiling, around) = &caller.below(ceiling, around);
     let overridden = ceiling::overridden(&profile, ceiling);
     profile = ceiling::impose(&profile, ceiling);
     let Resolved { policy, remarks } = resolve(&chosen, &profile, around, &Host::default())?;

@@ -14,7 +14,7 @@ use super::ceiling::{self, Caller, Refusal};
 use super::load;
 use super::resolve::{ETC_WEIR, ResolveError, resolve};
 use super::surroundings::{Host, Surroundings};
-use super::{LoadError, builtin, merge};
+use super::{LoadError, builtin};
 
 /// Stands for a profile where changes of a copy are applied.
 const APPLYING: &str = "apply";
@@ -89,7 +89,7 @@ impl Standing {
     pub fn check(&self, policy: &Policy, caller: &Caller, around: &Surroundings) -> Result<(), Above<'_>> {
         let requirements = self.0.as_ref().map_err(Above::Unusable)?;
         let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
-        let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
+        let (ceiling, around) = &caller.below(ceiling, around);
         let refused = ceiling::refusals(policy.profile(), policy, ceiling, caller, around, &Host::default())?;
         if !refused.is_empty() {
             return Err(Above::Refused(refused));
@@ -131,7 +131,7 @@ impl Standing {
     ) -> Result<(), Above<'_>> {
         let requirements = self.0.as_ref().map_err(Above::Unusable)?;
         let Some(ceiling) = &requirements.ceiling else { return Ok(()) };
-        let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
+        let (ceiling, around) = &caller.below(ceiling, around);
         let asked = granting(root, Access::Write, "applying changes writes there");
         let asked = resolve(APPLYING, &asked, around, &Host::default())?.policy;
         let refused = ceiling::refusals(APPLYING, &asked, ceiling, caller, around, &Host::default())?;
@@ -173,7 +173,7 @@ impl Standing {
         around: &Surroundings,
     ) -> Option<Refusal> {
         let ceiling = self.0.as_ref().ok()?.ceiling.as_ref()?;
-        let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
+        let (ceiling, around) = &caller.below(ceiling, around);
         let asked = granting(path, access, "it is asked for");
         let overridden = ceiling::overridden(&asked, ceiling);
         let asked = resolve(ASKED, &ceiling::impose(&asked, ceiling), around, &Host::default()).ok()?.policy;
@@ -215,12 +215,10 @@ impl Standing {
         caller: &Caller,
         around: &Surroundings,
     ) -> bool {
-        let profiles = merge::profiles([builtin::document(), requirements]);
-        let Ok(profile) = merge::extended(&profiles, name, None) else { return false };
         let Some(ceiling) = &requirements.ceiling else { return true };
-        let (ceiling, around) = (&caller.bounded(ceiling, around), &caller.stands(around));
-        let resolved = resolve(name, &ceiling::impose(&profile, ceiling), around, &Host::default());
-        let Ok(policy) = resolved.map(|resolved| resolved.policy) else { return false };
+        let (ceiling, around) = &caller.below(ceiling, around);
+        let found = ceiling::administered(name, requirements, ceiling, around, &Host::default());
+        let Ok(Some(policy)) = found else { return false };
         policy.access(root) == Access::Write && self.check(&policy, caller, around).is_ok()
     }
 }

@@ -90,15 +90,7 @@ mod tests {
             Item::ToolResult { call: "a".into(), outcome: ToolOutcome::failed("no JSON") },
             Item::UserMessage { text: "more".to_owned() },
         ];
-        let prompt = Prompt {
-            model: "m",
-            instructions: "be",
-            items: &items,
-            tools: &[],
-            output_schema: None,
-            effort: Some(Effort::Low),
-            cache_key: "t",
-        };
+        let prompt = Prompt { effort: Some(Effort::Low), ..Prompt::plain(&items) };
         let body = body(&prompt, "anthropic", 100);
         assert_eq!(body["output_config"], json!({ "effort": "low" }));
         assert_eq!(
@@ -126,15 +118,7 @@ mod tests {
             Item::Reasoning { text: "h".to_owned(), opaque: None },
             Item::UserMessage { text: "more".to_owned() },
         ];
-        let prompt = Prompt {
-            model: "m",
-            instructions: "be",
-            items: &items,
-            tools: &[],
-            output_schema: None,
-            effort: None,
-            cache_key: "t",
-        };
+        let prompt = Prompt::plain(&items);
         let body = body(&prompt, "anthropic", 100);
         let text = |place: &str| body.pointer(&format!("/messages/{place}")).cloned();
         assert_eq!(body["messages"].as_array().map(Vec::len), Some(1), "{body}");

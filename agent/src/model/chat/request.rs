@@ -80,15 +80,7 @@ mod tests {
             result("a"),
             Item::UserMessage { text: "more".to_owned() },
         ];
-        let prompt = Prompt {
-            model: "m",
-            instructions: "be",
-            items: &items,
-            tools: &[],
-            output_schema: None,
-            effort: None,
-            cache_key: "t",
-        };
+        let prompt = Prompt::plain(&items);
         let told = |id: &str| json!({ "id": id, "type": "function", "function": { "name": "run", "arguments": "{" } });
         assert_eq!(
             body(&prompt, "p")["messages"],

@@ -93,15 +93,7 @@ mod tests {
             Item::ToolResult { call: "c1".into(), outcome: ToolOutcome::failed("no JSON") },
             Item::AgentMessage { text: "bye".to_owned() },
         ];
-        let prompt = Prompt {
-            model: "m",
-            instructions: "be",
-            items: &items,
-            tools: &[],
-            output_schema: None,
-            effort: Some(Effort::High),
-            cache_key: "t",
-        };
+        let prompt = Prompt { effort: Some(Effort::High), ..Prompt::plain(&items) };
         let body = body(&prompt, "openai");
         assert_eq!(body["reasoning"], json!({ "effort": "high", "summary": "auto" }));
         assert_eq!(

@@ -2,13 +2,8 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use weir_protocol::policy::Layer;
-use weir_protocol::profile::Format;
-
 use super::*;
-use crate::profile::load;
-use crate::profile::resolve::resolve;
-use crate::profile::surroundings::{Host, Surroundings};
+use crate::profile::literal;
 
 /// Programs in a directory of the test's own, some of which may be executed.
 struct Ground {
@@ -49,19 +44,7 @@ impl Ground {
 
     fn policy(&self, more: &str) -> Policy {
         let text = format!("[permissions.test.filesystem]\n\"{}/open\" = \"read\"\n{more}\n", self.root);
-        let reading = load::parse("test.toml", text.into(), Format::Toml, Layer::User);
-        let home = self.at("home");
-        let around = Surroundings {
-            weir_home: self.at("home/.weir"),
-            cwd: self.root.clone(),
-            home,
-            project_roots: Vec::new(),
-            tmpdir: None,
-            other_homes: Vec::new(),
-        };
-        resolve("test", &reading.document.unwrap().profiles["test"], &around, &Host::default())
-            .unwrap()
-            .policy
+        literal::policy(&text, self.at("home"), self.root.clone())
     }
 
     /// What is needed, each as `need path`, with what is missing.
